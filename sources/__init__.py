@@ -1,0 +1,27 @@
+"""Where events come from, and when they are gone for good.
+
+The delivery contract
+---------------------
+bytewax has no acknowledgement path, but it has epochs: a partition's `next_batch` is not called for epoch
+N+1 before every output has finished epoch N, receipts included (sinks take them in their `snapshot`).
+Every source here rests on that:
+
+    emitted    `next_batch` handed the last event of a message to the dataflow, in the running epoch
+    sealed     `snapshot` closed that epoch; nothing is known yet
+    settled    `next_batch` is called again: the epoch is receipted, the message may be deleted
+
+A crash at any point leaves the message in its queue, or the cursor where it was: events may come twice,
+none is missing. `ledger.py` is this rule and nothing else.
+
+Two families, one partition class each
+--------------------------------------
+`lease.py`   SQS messages are leases: received, kept alive, deleted when settled. What a message holds is
+             told by an `Opener`: S3 objects (`s3.py`) or the events themselves (`events.py`).
+`cursor.py`  AWS APIs with a position per target (region, log group, detector). What to ask is told by a
+             `Poll` strategy.
+
+Both keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state whose
+partition key is no longer listed, so keys never change and targets are spread over them.
+
+Nothing waits in `next_batch`. Threads fetch ahead into a queue bounded in bytes; `next_batch` drains it.
+"""

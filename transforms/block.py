@@ -1,0 +1,100 @@
+"""What flows through the dataflow: blocks of whole events, and poisons.
+
+Blocks flow, not events: one `Block` holds 64 KiB to 1 MiB of newline-terminated events in one `bytes`, so
+the cost of a dataflow step is paid once for thousands of events.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TypeAlias
+
+TARGET_BYTES = 1 << 20
+"""Largest payload that `coalesce` builds by joining; a single larger block passes as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where events came from: enough to find them again in AWS.
+
+    service: name in the catalogue, e.g. `audits_s3`.
+    account, region: of the events where known, else of the queue or API that they were read from.
+    container: queue name, log group or API that announced them.
+    object: `s3://bucket/key` for objects, else "".
+    version: S3 version id or etag, else "".
+    record: number (from 0) of the first event of the block within its object.
+    """
+
+    service: str
+    account: str = ""
+    region: str = ""
+    container: str = ""
+    object: str = ""
+    version: str = ""
+    record: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Whole events of one origin.
+
+    payload: the events, each ending in one newline and holding no other.
+    count: number of events, always `payload.count(b"\\n")`.
+    tag: Devo tag, "" until a transform has set it.
+    header: the column line of the object that the events are rows of, without newline ("" = unknown).
+    """
+
+    payload: bytes
+    count: int
+    origin: Origin
+    tag: str = ""
+    header: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Something that cannot become an event: it goes to quarantine, with its reason.
+
+    reason: stable snake_case code, e.g. `notice_unknown`, `object_broken`, `event_too_large`.
+    detail: one line for a person: what was wrong, and where.
+    body: the raw bytes when they exist nowhere else (a queue message, one event); b"" when `origin` is
+        pointer enough (an S3 object stays in S3).
+    """
+
+    reason: str
+    detail: str
+    origin: Origin
+    body: bytes = b""
+
+
+Item: TypeAlias = Block | Poison
+Transform: TypeAlias = Callable[[Block], Iterable[Item]]
+
+
+def coalesce(items: Iterable[Item], limit: int = TARGET_BYTES) -> Iterator[Item]:
+    """Join neighbouring blocks of the same tag up to `limit` payload bytes; poisons pass in their place.
+
+    The joined block keeps the first one's origin: after tagging, an origin serves for messages only.
+    """
+    for is_block, group in groupby(items, key=lambda item: isinstance(item, Block)):
+        if not is_block:
+            yield from group
+            continue
+        waiting: list[Block] = []
+        size = 0
+        for block in group:
+            assert isinstance(block, Block)  # noqa: S101 - narrows the union for the type checker
+            if waiting and (block.tag != waiting[0].tag or size + len(block.payload) > limit):
+                yield _join(waiting)
+                waiting, size = [], 0
+            waiting.append(block)
+            size += len(block.payload)
+        if waiting:
+            yield _join(waiting)
+
+
+def _join(blocks: list[Block]) -> Block:
+    if len(blocks) == 1:
+        return blocks[0]
+    payload = b"".join(block.payload for block in blocks)
+    return replace(blocks[0], payload=payload, count=sum(block.count for block in blocks))

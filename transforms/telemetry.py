@@ -1,0 +1,31 @@
+"""Named events: one call writes the log line and moves the metric, so the two cannot disagree.
+
+Each layer has its own module of named events (`sources/telemetry.py`, `sinks/telemetry.py`); they share
+what is here. Labels are bounded: services, outputs and reasons, never object keys.
+"""
+
+import logging
+from functools import cache
+from typing import Any
+
+from prometheus_client import Counter, Gauge
+
+LOG = logging.getLogger("collector")
+
+
+@cache
+def counter(name: str, help_text: str, *labels: str) -> Counter:
+    """Return the counter `collector_<name>_total`, made on first use."""
+    return Counter(f"collector_{name}", help_text, labels)
+
+
+@cache
+def gauge(name: str, help_text: str, *labels: str) -> Gauge:
+    """Return the gauge `collector_<name>`, made on first use."""
+    return Gauge(f"collector_{name}", help_text, labels)
+
+
+def say(level: int, event: str, /, **fields: Any) -> None:
+    """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`."""
+    if LOG.isEnabledFor(level):
+        LOG.log(level, "%s%s", event, "".join(f" {k}={v}" for k, v in fields.items()), extra={"event": event, "fields": fields})
