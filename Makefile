@@ -1,0 +1,55 @@
+# Two commands are the whole interface of a developer: `make check` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check unit e2e chaos big bench bench-quick format clean
+
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.demo: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"python {v.major}.{v.minor}: this machine: bytewax has wheels for 3.11 and 3.12; run make with PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.demo
+	$(PIP) --editable '.[test]'
+	@touch $@
+
+run: $(VENV)/.demo ## Set up and run the main job on an embedded AWS and an embedded Devo receiver
+	$(BIN)/python -m flows demo
+
+test: check unit ## Set up, check and test everything (receivers are unpacked with apt-get when missing)
+
+check: $(VENV)/.test ## Lint, types and house rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+unit: $(VENV)/.test
+	.ci/receivers
+	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.test ## Kill, reset and restart everything while events flow; print what was lost (the long form)
+	.ci/receivers
+	$(BIN)/python -m tests.chaos
+
+big: $(VENV)/.test ## Peak memory on a 2 GB CloudTrail object and a 5 GB VPC flow log
+	$(BIN)/python -m tests.chaos.big
+
+bench: $(VENV)/.test ## Events per CPU-second beside the floor, measured in one run
+	$(BIN)/python -m tests.bench
+
+bench-quick: $(VENV)/.test ## The same on small inputs, under two minutes
+	$(BIN)/python -m tests.bench --quick
+
+format: $(VENV)/.test ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .demo build dist *.egg-info

@@ -1,0 +1,75 @@
+"""The main job: every enabled service of the configuration, from AWS to Devo.
+
+    python -m bytewax.run flows.aws
+    python -m bytewax.run "flows.aws:flow('config.yaml')" -w 2 -r state -s 5 -b 0
+
+Per service:  source → transform → good events | poison.  All good events meet at the Devo sink, all poison
+in quarantine. Every step between is stateless, which the delivery contract needs (see `sources`).
+"""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+
+from flows.config import Settings, load
+from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr
+from flows.service import Context, Source
+from flows.services import units
+from sinks.devo import DevoSink
+from sinks.quarantine import QuarantineSink
+from transforms.block import Block, Item, Poison, Transform, coalesce
+
+
+def flow(config: str | None = None) -> Dataflow:
+    """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
+    settings = load(Path(config) if config else None)
+    log_to_stderr(debug=settings.globals.debug)
+    started, drain = launch(), drain_on_signals()
+    context = Context(drain, started.recovery)
+    dataflow = Dataflow("aws")
+    streams = [
+        collect(dataflow, unit.step_id, unit.service.source(unit, context), unit.service.transform(unit))
+        for unit in units(settings)
+    ]
+    deliver(dataflow, streams, settings, started, context)
+    return dataflow
+
+
+def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform) -> Stream[Item]:
+    """Read one source and make events of what it holds."""
+    return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform))
+
+
+def deliver(
+    dataflow: Dataflow, streams: list[Stream[Item]], settings: Settings, started: Launch, context: Context
+) -> None:
+    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
+    devo = DevoSink(tuple(settings.outputs.values()), started, context.drain)
+    quarantine = QuarantineSink(settings.globals.quarantine, started.process)
+    sides = op.branch("readable", op.merge("all", *streams), is_block)
+    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), devo)
+    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), quarantine)
+
+
+def apply(transform: Transform) -> Callable[[list[Item]], list[Item]]:
+    """Return the batch form of a transform: poison passes, small blocks of one tag become one."""
+
+    def run(items: list[Item]) -> list[Item]:
+        made = (out for item in items for out in ([item] if isinstance(item, Poison) else transform(item)))
+        return list(coalesce(made))
+
+    return run
+
+
+def is_block(item: Item) -> bool:
+    """Tell events from poison."""
+    return isinstance(item, Block)
+
+
+def spread(keys: list[str]) -> Callable[[Item], tuple[str, Item]]:
+    """Deal items over the sink partitions of this process, so that none crosses to another one."""
+    numbers = count()
+    return lambda item: (keys[next(numbers) % len(keys)], item)

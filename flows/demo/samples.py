@@ -1,0 +1,175 @@
+"""Sample objects of every S3 type, made here: keys, bytes and how many events of which tag they hold."""
+
+import gzip
+import io
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+_DAY = "2026/01/02"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One S3 object. service: type name in the catalogue. events: Devo tag → number of events."""
+
+    service: str
+    key: str
+    body: bytes
+    events: Counter[str]
+
+
+def objects(per_type: int = 5, *, seed: int = 7) -> Iterator[Sample]:
+    """Yield `per_type` objects of each type, the same ones for the same seed."""
+    rng = random.Random(seed)  # noqa: S311 - sample data, not cryptography
+    makers: tuple[Callable[[random.Random, int], Sample], ...] = (
+        _cloudtrail, _vpc_text, _vpc_parquet, _cloudfront, _umbrella,
+    )  # fmt: skip
+    for make in makers:
+        for number in range(per_type):
+            yield make(rng, number)
+
+
+_CALLS = (
+    ("ec2.amazonaws.com", "DescribeInstances", "ec2"),
+    ("s3.amazonaws.com", "GetBucketAcl", "s3"),
+    ("sts.amazonaws.com", "AssumeRole", "sts"),
+    ("iam.amazonaws.com", "ListUsers", "iam"),
+    ("kms.amazonaws.com", "Decrypt", "kms"),
+    ("signin.amazonaws.com", "ConsoleLogin", "signin"),
+)
+
+
+def _record(rng: random.Random, source: str, name: str) -> dict[str, Any]:
+    return {
+        "eventVersion": "1.10",
+        "userIdentity": {
+            "type": "IAMUser",
+            "accountId": ACCOUNT,
+            "userName": rng.choice(("alice", "bob", "søren")),
+        },
+        "eventTime": f"2026-01-02T03:{rng.randrange(60):02}:{rng.randrange(60):02}Z",
+        "eventSource": source,
+        "eventName": name,
+        "awsRegion": REGION,
+        "sourceIPAddress": _address(rng),
+        "requestParameters": {"filterSet": {"items": [{"name": "state"}, {"name": "vpc-id"}]}},
+        "responseElements": None,
+        "eventID": f"{rng.getrandbits(128):032x}",
+        "eventType": "AwsApiCall",
+        "recipientAccountId": ACCOUNT,
+    }
+
+
+def _cloudtrail(rng: random.Random, number: int) -> Sample:
+    calls = [rng.choice(_CALLS) for _ in range(rng.randrange(20, 60))]
+    body = orjson.dumps({"Records": [_record(rng, source, name) for source, name, _ in calls]})
+    key = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/{_DAY}/{ACCOUNT}_CloudTrail_{REGION}_20260102T03{number:02}Z_demo.json.gz"
+    events = Counter(f"cloud.aws.cloudtrail.{table}" for _, _, table in calls)
+    return Sample("audits_s3", key, gzip.compress(body), events)
+
+
+_VPC_FIELDS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+
+
+def _address(rng: random.Random) -> str:
+    return f"198.51.100.{rng.randrange(1, 255)}"
+
+
+def _flow(rng: random.Random) -> list[str]:
+    if rng.random() < 0.05:  # noqa: PLR2004 - one row in twenty without data, as in real captures
+        return ["2", ACCOUNT, "eni-0a1b2c3d", *["-"] * 7, "1767322800", "1767322860", "-", "NODATA"]
+    ports = [str(rng.randrange(1024, 65536)), rng.choice(("22", "443", "53"))]
+    volume = [str(rng.randrange(1, 90)), str(rng.randrange(40, 90_000))]
+    times = ["1767322800", "1767322860"]
+    return [
+        "2",
+        ACCOUNT,
+        "eni-0a1b2c3d",
+        _address(rng),
+        "10.0.0.7",
+        *ports,
+        "6",
+        *volume,
+        *times,
+        "ACCEPT",
+        "OK",
+    ]
+
+
+def _vpc_text(rng: random.Random, number: int) -> Sample:
+    rows = [_flow(rng) for _ in range(rng.randrange(200, 400))]
+    body = "\n".join([_VPC_FIELDS, *(" ".join(row) for row in rows)]) + "\n"
+    key = f"AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{_DAY}/{ACCOUNT}_vpcflowlogs_{REGION}_fl-1_20260102T03{number:02}Z_demo.log.gz"
+    return Sample("flowlogs", key, gzip.compress(body.encode()), Counter({"cloud.aws.vpc.flow": len(rows)}))
+
+
+def _vpc_parquet(rng: random.Random, number: int) -> Sample:
+    rows = [_flow(rng) for _ in range(rng.randrange(200, 400))]
+    names = [name.replace("-", "_") for name in _VPC_FIELDS.split()]
+    columns = {name: [None if row[i] == "-" else row[i] for row in rows] for i, name in enumerate(names)}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)  # type: ignore[no-untyped-call]
+    key = f"AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{_DAY}/{ACCOUNT}_vpcflowlogs_{REGION}_fl-2_20260102T03{number:02}Z_demo.log.parquet"
+    return Sample("flowlogs", key, buffer.getvalue(), Counter({"cloud.aws.vpc.flow": len(rows)}))
+
+
+_CLOUDFRONT_FIELDS = (
+    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) "
+    "cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol cs-bytes time-taken "
+    "x-forwarded-for ssl-protocol ssl-cipher x-edge-response-result-type cs-protocol-version fle-status "
+    "fle-encrypted-fields c-port time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len "
+    "sc-range-start sc-range-end"
+)
+
+
+def _request(rng: random.Random) -> str:
+    path, status = rng.choice(("/", "/login", "/img/a%20b.png")), rng.choice(("200", "304", "404"))
+    head = ["2026-01-02", "03:04:05", "FRA60-P1", str(rng.randrange(200, 9000)), _address(rng), "GET"]
+    host = ["d111111abcdef8.cloudfront.net", path, status, "-", "Mozilla/5.0%20(X11)", "-", "-", "Hit"]
+    tail = [f"{rng.getrandbits(64):x}", "www.example.org", "https", "320", "0.001", "-", "TLSv1.3"]
+    end = [
+        "TLS_AES_128_GCM_SHA256",
+        "Hit",
+        "HTTP/2.0",
+        "-",
+        "-",
+        "40000",
+        "0.001",
+        "Hit",
+        "text/html",
+        "512",
+        "-",
+        "-",
+    ]
+    return "\t".join([*head, *host, *tail, *end])
+
+
+def _cloudfront(rng: random.Random, number: int) -> Sample:
+    lines = [_request(rng) for _ in range(rng.randrange(50, 150))]
+    body = "\n".join(["#Version: 1.0", f"#Fields: {_CLOUDFRONT_FIELDS}", *lines]) + "\n"
+    key = f"cdn/E2EXAMPLE.2026-01-02-{number:02}.demo.gz"
+    events = Counter({"cloud.aws.cloudfront.web_1": len(lines)})
+    return Sample("cloudfrontlogs", key, gzip.compress(body.encode()), events)
+
+
+_UMBRELLA = (
+    ("dns", '"2026-01-02 03:04:05","Laptop {n}","Laptop {n},Site","10.0.0.{n}","{ip}","Allowed","1 (A)","NOERROR","example.org.","News, Media"'),
+    ("ip", '"2026-01-02 03:04:05","Laptop {n}","10.0.0.{n}","5{n}","{ip}","443","Botnet","Roaming Computers"'),
+    ("proxy", '"2026-01-02 03:04:05","Laptop {n}","10.0.0.{n}","{ip}","198.51.100.9","text/html","ALLOWED","http://example.org/?q=1","","Mozilla/5.0","200","{n}","1234","",""'),
+)  # fmt: skip
+
+
+def _umbrella(rng: random.Random, number: int) -> Sample:
+    kind, line = _UMBRELLA[number % len(_UMBRELLA)]
+    lines = [line.format(n=rng.randrange(1, 250), ip=_address(rng)) for _ in range(rng.randrange(50, 150))]
+    key = f"1234567_abcdef/{kind}logs/2026-01-02/2026-01-02-03-{number:02}-demo.csv.gz"
+    events = Counter({f"sig.cisco.umbrella.{kind}": len(lines)})
+    return Sample("cisco-umbrella", key, gzip.compress(("\n".join(lines) + "\n").encode()), events)

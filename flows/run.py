@@ -1,0 +1,136 @@
+"""`python -m flows run`: the main job ready for production, in one process or as a local cluster.
+
+A cluster is N processes of `flows.aws`; bytewax cannot go on without one of them, so when one ends the
+others are ended too and all start again from the last common snapshot.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.run import cli_main
+
+from flows.config import Settings, SettingsError, load
+from flows.runtime import drain_on_signals, launch
+from sinks.errors import DeliveryError
+from transforms.errors import CollectorError
+
+RECOVERY_PARTITIONS = 8
+"""Fixed when a recovery directory is made; enough for eight processes to write side by side."""
+
+_RESTART_SECONDS = (1.0, 60.0)
+
+
+def run(config: Path | None, processes: int, workers: int, interval: float, state: Path | None) -> int:
+    """Collect until SIGTERM; 0 when all that was taken is delivered and acknowledged."""
+    settings = load(config)
+    recovery = recovery_directory(settings, state)
+    os.environ["BYTEWAX_WORKERS_PER_PROCESS"] = str(workers)
+    if recovery:
+        os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = str(recovery)
+    if processes > 1 and "BYTEWAX_PROCESS_ID" not in os.environ:
+        return supervise(processes)
+    return collect(settings, workers, interval, recovery)
+
+
+def recovery_directory(settings: Settings, state: Path | None) -> Path | None:
+    """Return the recovery directory, made when missing; None when the configuration keeps no state."""
+    directory = state or settings.state_directory
+    if directory is None:
+        return None
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if not any(directory.glob("part-*.sqlite3")):
+            init_db_dir(directory, RECOVERY_PARTITIONS)
+        (directory / ".writable").touch()
+    except (OSError, RuntimeError) as error:
+        raise SettingsError(
+            "recovery directory cannot be used", str(directory), f"make it writable for this user ({error})"
+        ) from error
+    return directory
+
+
+def collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
+    """Run the dataflow in this process until it has drained."""
+    from flows.aws import flow  # noqa: PLC0415 - the supervisor of a cluster does not need it
+
+    here = launch()
+    addresses = os.environ.get("BYTEWAX_ADDRESSES", "").split(";") if here.process.count > 1 else None
+    try:
+        cli_main(
+            flow(str(settings.path) if settings.path else None),
+            workers_per_process=workers,
+            process_id=here.process.index if addresses else None,
+            addresses=addresses,
+            epoch_interval=timedelta(seconds=interval),
+            recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery else None,
+        )
+    except Exception as error:
+        raise root_cause(error) from error
+    return 0
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return our own error from inside bytewax's wrapping, or a delivery error that tells what it was."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, CollectorError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return DeliveryError(
+        f"the dataflow failed ({error})",
+        "bytewax",
+        "start again; nothing was acknowledged; --debug shows where",
+    )
+
+
+def supervise(count: int) -> int:
+    """Run `count` processes as one cluster, all again when one ends before its time."""
+    drain = drain_on_signals()
+    pause, most = _RESTART_SECONDS
+    while True:
+        started = time.monotonic()
+        codes = cluster(count, drain)
+        if drain.is_set():
+            return 0 if not any(codes) else 1
+        if time.monotonic() - started > most:
+            pause = _RESTART_SECONDS[0]
+        sys.stderr.write(f"cluster ended: exit codes {codes}: starting it again in {pause:.0f} s\n")
+        drain.wait(pause)
+        if drain.is_set():
+            return 1
+        pause = min(pause * 2, most)
+
+
+def cluster(count: int, drain: threading.Event) -> list[int]:
+    """Run one life of the cluster and return its exit codes."""
+    addresses = ";".join(f"127.0.0.1:{port}" for port in free_ports(count))
+    command = [sys.executable, "-m", "flows", *sys.argv[1:]]
+    children = [
+        subprocess.Popen(  # noqa: S603 - our own command line again
+            command, env={**os.environ, "BYTEWAX_PROCESS_ID": str(index), "BYTEWAX_ADDRESSES": addresses}
+        )
+        for index in range(count)
+    ]
+    while all(child.poll() is None for child in children) and not drain.wait(0.2):
+        pass
+    for child in children:
+        if child.poll() is None:
+            child.send_signal(signal.SIGTERM if drain.is_set() else signal.SIGKILL)
+    return [child.wait() for child in children]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that were free a moment ago."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

@@ -1,0 +1,122 @@
+"""What a process of the collector knows about itself: its place in the cluster, its drain flag, its log.
+
+bytewax keeps process id and addresses in its options and environment variables and tells sources and sinks
+nothing of them, so they are read again here, by the same rules as `bytewax.run` reads them.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+import orjson
+
+from sinks.devo import Process
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How this process was started. workers: per process. recovery: the recovery directory, if any."""
+
+    process: Process
+    workers: int
+    recovery: Path | None
+
+
+def launch(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> Launch:
+    """Read process id, process count, workers and recovery directory as `bytewax.run` does."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    addresses = _option(args, "-a", "--addresses") or env.get("BYTEWAX_ADDRESSES") or _host_file(env)
+    count = len(addresses.split(";")) if addresses else 1
+    index = _option(args, "-i", "--process-id") or env.get("BYTEWAX_PROCESS_ID") or _pod_index(env) or "0"
+    workers = _option(args, "-w", "--workers-per-process") or env.get("BYTEWAX_WORKERS_PER_PROCESS") or "1"
+    recovery = _option(args, "-r", "--recovery-directory") or env.get("BYTEWAX_RECOVERY_DIRECTORY")
+    return Launch(Process(int(index), count), int(workers), Path(recovery) if recovery else None)
+
+
+def _option(args: Sequence[str], short: str, long: str) -> str:
+    """Return the value of an option in any of argparse's spellings: `-w 2`, `-w2`, `--long 2`, `--long=2`."""
+    for position, arg in enumerate(args):
+        if arg in (short, long):
+            return args[position + 1] if position + 1 < len(args) else ""
+        if arg.startswith(f"{long}="):
+            return arg.partition("=")[2]
+        if arg.startswith(short) and not arg.startswith("--"):
+            return arg[len(short) :].removeprefix("=")
+    return ""
+
+
+def _host_file(env: Mapping[str, str]) -> str:
+    path = env.get("BYTEWAX_HOSTFILE_PATH")
+    if not path:
+        return ""
+    return ";".join(line.strip() for line in Path(path).read_text().splitlines() if line.strip())
+
+
+def _pod_index(env: Mapping[str, str]) -> str:
+    pod, stateful_set = env.get("BYTEWAX_POD_NAME"), env.get("BYTEWAX_STATEFULSET_NAME")
+    return pod.removeprefix(f"{stateful_set}-") if pod and stateful_set else ""
+
+
+def drain_on_signals() -> threading.Event:
+    """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
+
+    A second signal ends the process at once, as an impatient operator expects; nothing is lost by it.
+    """
+    drain = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        if drain.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        drain.set()
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_signal)
+        signal.signal(signal.SIGINT, on_signal)
+    return drain
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object per record: time, level, event, its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of JSON."""
+        fields = getattr(record, "fields", {})
+        line = {
+            "time": _stamp(record.created),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        if fields:
+            line["event"] = record.__dict__.get("event", line["event"])
+        return orjson.dumps({**line, **fields}, default=str).decode()
+
+
+class _TextLines(logging.Formatter):
+    """`2026-01-02T03:04:05Z INFO event key=value`, for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line of text."""
+        return f"{_stamp(record.created)} {record.levelname:7} {record.getMessage()}"
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def log_to_stderr(*, debug: bool = False, as_json: bool | None = None) -> None:
+    """Send the collector's named events to stderr, as text or (`COLLECTOR_LOG=json`) as JSON lines."""
+    as_json = os.environ.get("COLLECTOR_LOG") == "json" if as_json is None else as_json
+    handler = logging.StreamHandler()
+    handler.setFormatter(_JsonLines() if as_json else _TextLines())
+    logger = logging.getLogger("collector")
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    logger.propagate = False

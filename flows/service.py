@@ -1,0 +1,84 @@
+"""What a service is: a value.
+
+A `Service` says everything the collector knows about one kind of data: its settings, where it is read
+from, how its events look, the permissions it needs, how to recognise its objects. `services.py` is the
+catalogue, one value each; nothing else branches on a service's name.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from bytewax.inputs import FixedPartitionedSource
+
+from sources.aws import Account
+from transforms.block import Item, Transform
+from transforms.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """IAM actions on one kind of resource.
+
+    resource: an ARN pattern with {queue}, {bucket} or "*" where AWS offers no narrower one.
+    """
+
+    actions: tuple[str, ...]
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a running process lends to its sources.
+
+    drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
+    prefetch_bytes: how much a service may hold in memory before the dataflow takes it.
+    """
+
+    drain: Event
+    recovery: Path | None = None
+    prefetch_bytes: int = 48 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One service of one input: what one source step of the dataflow runs.
+
+    options: the service's settings model. environment: the input's, for `@devo_environment`.
+    """
+
+    input_id: str
+    account: Account
+    service: "Service"
+    options: Any
+    environment: str = ""
+
+    @property
+    def step_id(self) -> str:
+        """Name of the dataflow step: part of the state's identity, so it never changes for an input id."""
+        return f"{self.input_id}-{self.service.name}".replace(".", "_")
+
+
+Source = FixedPartitionedSource[Item, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One kind of data.
+
+    name: unique, used in step ids, metrics and messages, e.g. `flowlogs`.
+    setting: key under `services` in the configuration, e.g. `non-cloudwatch-logs`; "" = any (custom logs).
+    source: builds the input of a unit. transform: builds its pure transform.
+    permissions: least privilege for it.
+    layout, detect: for types read from S3: how objects are cut; whether an object (key, first bytes) is one.
+    """
+
+    name: str
+    setting: str
+    source: Callable[[Unit, Context], Source]
+    transform: Callable[[Unit], Transform]
+    permissions: tuple[Permission, ...]
+    layout: Layout | None = None
+    detect: Callable[[str, bytes], bool] | None = None

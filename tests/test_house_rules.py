@@ -1,0 +1,157 @@
+"""Lints that remember old wounds, each with its reason."""
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("flows", "sources", "sinks", "transforms")
+MAY_IMPORT = {
+    "transforms": {"transforms"},
+    "sources": {"sources", "transforms"},
+    "sinks": {"sinks", "transforms"},
+    "flows": {"flows", "sources", "sinks", "transforms"},
+}
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+PARTITION_CALLBACKS = {"next_batch", "next_awake", "snapshot", "write_batch"}
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(module: ast.Module) -> Iterator[str]:
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def calls(node: ast.AST) -> Iterator[tuple[str, int]]:
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call):
+            yield ast.unparse(call.func), call.lineno
+
+
+def functions(module: ast.Module) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_imports_go_one_way(path):
+    """transforms ← sources, sinks ← flows: a module that imports against the arrow makes a knot."""
+    package = path.relative_to(ROOT).parts[0]
+    ours = {module.split(".")[0] for module in imports(tree(path))} & set(PACKAGES)
+    assert ours <= MAY_IMPORT[package]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_demo_is_not_part_of_the_collector(path):
+    """What only the demo needs (ministack, trustme, flows.demo) is never imported at a module's top elsewhere."""
+    if "demo" in path.relative_to(ROOT).parts:
+        return
+    top = ast.Module([node for node in tree(path).body if isinstance(node, ast.Import | ast.ImportFrom)], [])
+    assert not [
+        module for module in imports(top) if module.startswith(("ministack", "trustme", "moto", "flows.demo"))
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_clients_are_made_in_one_place(path):
+    """A boto3 client outside sources/aws.py would miss role hops, renewal and retry policy."""
+    if path == ROOT / "sources/aws.py" or "demo" in path.relative_to(ROOT).parts:
+        return
+    assert not [module for module in imports(tree(path)) if module.split(".")[0] == "boto3"]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_partitions_never_sleep(path):
+    """One partition that waits holds back every epoch of every service (design 2.4)."""
+    for function in functions(tree(path)):
+        if function.name in PARTITION_CALLBACKS:
+            assert not [where for called, where in calls(function) if called.endswith("sleep")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_no_naive_time_no_print_no_hash_routing(path):
+    """Naive datetimes shift cursors, print pollutes stdout output, hash() differs from process to process."""
+    banned = {"datetime.now()", "datetime.utcnow", "datetime.utcfromtimestamp", "print", "hash"}
+    found = [
+        (called, line)
+        for called, line in calls(tree(path))
+        if called in banned
+        or (called.endswith("datetime.now") and f"{called}()" in path.read_text().splitlines()[line - 1])
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_inflating_happens_in_decode_only(path):
+    """An unbounded gunzip turned 70 MB into 7 GB elsewhere (hazard 9)."""
+    if (
+        path.parent == ROOT / "sources"
+        and path.stem in {"decode", "inflate"}
+        or "demo" in path.relative_to(ROOT).parts
+    ):
+        return
+    assert not [
+        called
+        for called, _ in calls(tree(path))
+        if re.search(r"\b(gzip|zlib|isal\w*|igzip\w*)\.(decompress|open)$", called)
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_nothing_is_swallowed(path):
+    """A bare `except Exception: pass` turns an error into silence and the data into nothing."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler):
+            broad = node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"}
+            only_pass = all(isinstance(statement, ast.Pass | ast.Continue) for statement in node.body)
+            assert not (broad and only_pass), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_sizes_stay_readable(path):
+    """A file is one role, a function is one thing: over 400 and 60 lines they are not."""
+    assert len(path.read_text().splitlines()) <= 400
+    assert not [f.name for f in functions(tree(path)) if (f.end_lineno or 0) - f.lineno > 60]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_events_are_told_through_telemetry(path):
+    """Log line and metric are written together by named events; a stray logger would tell half of it."""
+    if path.stem == "telemetry" or path.name in {"runtime.py"}:
+        return
+    assert "logging.getLogger" not in path.read_text()
+
+
+def test_every_module_says_what_it_is():
+    """A reader learns each module's role from its first line."""
+    assert not [name(path) for path in MODULES if not ast.get_docstring(tree(path))]
+
+
+def test_every_test_says_its_behaviour():
+    """A test's docstring is one sentence of behaviour."""
+    silent = [
+        f"{name(path)}::{function.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for function in functions(tree(path))
+        if function.name.startswith("test_") and not ast.get_docstring(function)
+    ]
+    assert not silent
+
+
+def test_constraints_hold_no_address():
+    """Pinned versions are names and numbers: an address in them breaks the next machine."""
+    assert not re.search(r"://|@ |--(extra-)?index", (ROOT / "constraints.txt").read_text())
