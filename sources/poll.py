@@ -1,0 +1,85 @@
+"""What one AWS API brings to the cursor family: its targets, and one poll of one target.
+
+A `Poll` is a strategy without threads, timers or bookkeeping of its own: `polling.py` decides when it is
+asked, `cursor.py` decides when its position counts.
+
+State: plain, versioned (`{"v": 1, …}`), JSON types only, and never changed once it was yielded: it is
+pickled later, in another thread. `{}` means "never polled".
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from sources.errors import SourceError
+from transforms.block import Item
+
+State: TypeAlias = dict[str, Any]
+"""A target's position, as the recovery store keeps it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One independent position: a region, a log group, a detector.
+
+    key: stable, unique within the service, e.g. `eu-west-1/my-group`; part of the recovery format.
+    detail: what the API needs beyond account and region: a group's name, a detector's id.
+    """
+
+    key: str
+    account: str = ""
+    region: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events that are handed to the dataflow as one, and the position once they are.
+
+    state: the target's whole state after this page; a page without items only moves the position.
+    again: of the last page of a poll: there is more to read now, poll again as soon as others had their turn.
+    """
+
+    items: tuple[Item, ...]
+    state: State
+    again: bool = False
+
+
+class Poll(Protocol):
+    """One API. Both methods run in fetch threads, several at a time, but never two for one target."""
+
+    @property
+    def name(self) -> str:
+        """Service name in the catalogue, for logs, metrics and `Origin.service`."""
+
+    @property
+    def period_seconds(self) -> float:
+        """From one poll of a target to the next."""
+
+    def targets(self) -> Iterable[Target | SourceError]:
+        """Return every target there is now.
+
+        A SourceError yielded (not raised) says that a part could not be listed, a region for instance: the
+        rest is used, and no target is taken as gone this time. One raised ends the listing the same way.
+        """
+
+    def pages(self, target: Target, state: State) -> Iterator[Page]:
+        """Poll a target once, from the state of its last page.
+
+        Closed in mid-iteration when the process drains. Raises SourceError: pages already yielded stay, and
+        the next poll starts from the last one's state, after a pause. Waits only where a limiter says so.
+        """
+
+
+def known(state: State, where: str, version: int = 1) -> State:
+    """Return a target's state as it is; raises SourceError for one that another release wrote.
+
+    Starting anew instead would leave a hole that nobody hears of.
+    """
+    if state and state.get("v") != version:
+        raise SourceError(
+            f"state of version {state.get('v')}, this release reads version {version}",
+            where,
+            "run the release that wrote it, or change start_time to begin anew",
+        )
+    return state

@@ -1,0 +1,91 @@
+"""Time windows for APIs whose events arrive late: pure arithmetic on UTC epoch milliseconds.
+
+    now ──────────────────────────────────────────────┐
+    settle: too fresh to be complete         ├────────┤
+    window                    ├──────────────┤
+    overlap, read once more   ├────┤
+    former window        ├─────────┤
+
+An event of time t is read for the last time by a window that ends beyond t + overlap, at a moment beyond
+that end + settle. So whatever becomes visible within settle + overlap of its time is found; what is found
+twice is dropped by its id (`Seen`).
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MS = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Half-open: start ≤ t < end, in epoch milliseconds."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How windows follow each other, in milliseconds.
+
+    settle: events younger than this are left for the next window.
+    overlap: how far each window reaches back into the former one.
+    span: longest step from one window's end to the next one's.
+    """
+
+    settle: int
+    overlap: int
+    span: int
+
+
+def next_window(done: int, now: int, reach: Reach) -> Window | None:
+    """Return the window after one that ended at `done`; None while everything later is too fresh."""
+    end = min(done + reach.span, now - reach.settle)
+    return Window(done - reach.overlap, end) if end > done else None
+
+
+def behind(done: int, now: int, reach: Reach) -> bool:
+    """Tell whether at least one whole span is left to read: time to catch up instead of resting."""
+    return now - reach.settle - done >= reach.span
+
+
+class Seen:
+    """Ids already emitted, each with the time of its event, bounded by forgetting what no window reads again.
+
+    Plain form: `{id: epoch milliseconds}`.
+    """
+
+    def __init__(self, ids: dict[str, int] | None = None) -> None:
+        self._ids = dict(ids or {})
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, key: str, when: int) -> bool:
+        """Remember an id; False when it was known already."""
+        if key in self._ids:
+            return False
+        self._ids[key] = when
+        return True
+
+    def since(self, start: int) -> dict[str, int]:
+        """Return, as a new dict, the ids of events at or after `start`."""
+        return {key: when for key, when in self._ids.items() if when >= start}
+
+
+def to_ms(moment: datetime) -> int:
+    """Return epoch milliseconds of an aware datetime, exactly (floats lose the last digit)."""
+    return (moment - _EPOCH) // _MS
+
+
+def to_datetime(ms: int) -> datetime:
+    """Return the UTC datetime of epoch milliseconds, exactly."""
+    return _EPOCH + ms * _MS
+
+
+def parse_iso(text: str) -> int:
+    """Return epoch milliseconds of an ISO 8601 time; one without offset is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return to_ms(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
