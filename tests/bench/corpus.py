@@ -1,0 +1,119 @@
+"""Seeded inputs with realistic compression: many files of one type, and how many events they hold."""
+
+import gzip
+import io
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from flows.demo import samples
+
+LINES_PER_FILE = 50_000
+RECORDS_PER_FILE = 4_000
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A folder of objects. size: bytes as stored. raw: bytes of the events inflated."""
+
+    folder: Path
+    files: int
+    events: int
+    raw: int
+
+
+def _ip(rng: random.Random) -> str:
+    return f"{rng.choice((10, 172, 52, 34))}.{rng.randrange(32)}.{rng.randrange(64)}.{rng.randrange(1, 255)}"
+
+
+def vpc_row(rng: random.Random) -> str:
+    start = 1767322800 + rng.randrange(600)
+    return (
+        f"2 123456789012 eni-0a1b2c3d4e5f{rng.randrange(4096):05x} {_ip(rng)} {_ip(rng)} {rng.randrange(1024, 65536)} "
+        f"{rng.choice((443, 443, 80, 22, 53))} {rng.choice((6, 6, 17))} {rng.randrange(1, 60)} "
+        f"{rng.randrange(40, 90_000)} {start} {start + 60} {rng.choice(('ACCEPT', 'ACCEPT', 'REJECT'))} OK"
+    )
+
+
+def vpc_text(rng: random.Random) -> tuple[str, bytes, int, int]:
+    rows = [vpc_row(rng) for _ in range(LINES_PER_FILE)]
+    body = ("\n".join([samples._VPC_FIELDS, *rows]) + "\n").encode()
+    return "AWSLogs/123456789012/vpcflowlogs/us-east-1/{n}.log.gz", gzip.compress(body, 6), len(rows), len(body)
+
+
+def vpc_parquet(rng: random.Random) -> tuple[str, bytes, int, int]:
+    names = [name.replace("-", "_") for name in samples._VPC_FIELDS.split()]
+    rows = [vpc_row(rng).split(" ") for _ in range(LINES_PER_FILE)]
+    numbers = {"version", "srcport", "dstport", "protocol", "packets", "bytes", "start", "end"}
+    table = pa.table(
+        {
+            name: pa.array([int(row[i]) for row in rows], pa.int64())
+            if name in numbers
+            else pa.array([row[i] for row in rows])
+            for i, name in enumerate(names)
+        }
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="gzip")
+    raw = sum(len(value) + 1 for row in rows for value in row)
+    return "AWSLogs/123456789012/vpcflowlogs/us-east-1/{n}.log.parquet", buffer.getvalue(), len(rows), raw
+
+
+def cloudtrail(rng: random.Random) -> tuple[str, bytes, int, int]:
+    import orjson
+
+    records = []
+    for _ in range(RECORDS_PER_FILE):
+        source, name, _table = rng.choice(samples._CALLS)
+        record = samples._record(rng, source, name)
+        record["userAgent"] = "aws-sdk-go/1.44.122 (go1.19.3; linux; amd64) S3Manager"
+        record["requestID"] = f"{rng.getrandbits(64):016X}"
+        record["resources"] = [
+            {"accountId": "123456789012", "ARN": f"arn:aws:s3:::bucket-{rng.randrange(50)}"},
+            {"accountId": "123456789012", "ARN": f"arn:aws:s3:::bucket-{rng.randrange(50)}/key"},
+        ]
+        record["additionalEventData"] = {"SignatureVersion": "SigV4", "CipherSuite": "ECDHE-RSA-AES128-GCM-SHA256"}
+        records.append(record)
+    body = orjson.dumps({"Records": records})
+    return "AWSLogs/123456789012/CloudTrail/us-east-1/{n}.json.gz", gzip.compress(body, 6), len(records), len(body)
+
+
+def cloudfront(rng: random.Random) -> tuple[str, bytes, int, int]:
+    rows = [samples._request(rng) for _ in range(LINES_PER_FILE // 4)]
+    body = ("\n".join(["#Version: 1.0", f"#Fields: {samples._CLOUDFRONT_FIELDS}", *rows]) + "\n").encode()
+    return "cdn/E2EXAMPLE.2026-01-02-{n}.gz", gzip.compress(body, 6), len(rows), len(body)
+
+
+def umbrella(rng: random.Random) -> tuple[str, bytes, int, int]:
+    line = samples._UMBRELLA[0][1]
+    rows = [line.format(n=rng.randrange(250), ip=_ip(rng)) for _ in range(LINES_PER_FILE // 2)]
+    body = ("\n".join(rows) + "\n").encode()
+    return "1_a/dnslogs/2026-01-02/2026-01-02-03-{n}.csv.gz", gzip.compress(body, 6), len(rows), len(body)
+
+
+MAKERS: dict[str, Callable[[random.Random], tuple[str, bytes, int, int]]] = {
+    "vpc": vpc_text,
+    "vpc-parquet": vpc_parquet,
+    "cloudtrail": cloudtrail,
+    "cloudfront": cloudfront,
+    "umbrella": umbrella,
+}
+_DISTINCT = 4
+"""Different bodies per type; the rest are copies, which costs the collector the same."""
+
+
+def make(kind: str, files: int, folder: Path) -> Corpus:
+    """Write `files` objects of a kind into `folder` (links to a few distinct bodies)."""
+    rng = random.Random(f"{kind}-7")
+    distinct = [MAKERS[kind](rng) for _ in range(min(files, _DISTINCT))]
+    events = raw = 0
+    for number in range(files):
+        template, body, count, size = distinct[number % len(distinct)]
+        path = folder / template.format(n=f"{number:05}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+        events, raw = events + count, raw + size
+    return Corpus(folder, files, events, raw)

@@ -1,0 +1,96 @@
+"""The floor: the least that must be done, as a straight pipe without bytewax or boto3.
+
+python -m tests.bench.floor KIND FOLDER CERTS PORT
+"""
+
+import socket
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from isal import igzip_lib, isal_zlib
+
+READ = 1 << 20
+HEADER = b"<14>Jan  1 00:00:00 localhost cloud.aws.vpc.flow: "
+
+
+def connect(certs: Path, port: int) -> ssl.SSLSocket:
+    context = ssl.create_default_context(cafile=str(certs / "chain.crt"))
+    context.load_cert_chain(certs / "demo.crt", certs / "demo.key")
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="127.0.0.1")
+
+
+def inflate(path: Path) -> Iterator[bytes]:
+    """Inflate in output chunks of 1 MiB, which stay in the cache."""
+    inflater = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    with path.open("rb") as stream:
+        while not inflater.eof:
+            data = stream.read(READ) if inflater.needs_input else b""
+            yield inflater.decompress(data, READ)
+
+
+def lines(path: Path) -> Iterator[bytes]:
+    """Prefix each line by one replace per chunk; the first line of the file is a header."""
+    rest, first = b"", True
+    for chunk in inflate(path):
+        data = rest + chunk
+        end = data.rfind(b"\n") + 1
+        rest, data = data[end:], data[:end]
+        if first:
+            data, first = data[data.find(b"\n") + 1 :], False
+        if data:
+            yield HEADER + data[:-1].replace(b"\n", b"\n" + HEADER) + b"\n"
+
+
+class Head(msgspec.Struct):
+    eventSource: str = ""
+    eventName: str = ""
+    awsRegion: str = ""
+    recipientAccountId: str = ""
+    eventType: str = ""
+    eventCategory: str = ""
+
+
+class Document(msgspec.Struct):
+    Records: list[msgspec.Raw]
+
+
+def records(path: Path) -> Iterator[bytes]:
+    document = msgspec.json.Decoder(Document).decode(isal_zlib.decompress(path.read_bytes(), 31))
+    head, out = msgspec.json.Decoder(Head), []
+    for raw in document.Records:
+        table = head.decode(raw).eventSource.partition(".")[0].replace("-", "_").encode()
+        out.append(b"<14>Jan  1 00:00:00 localhost cloud.aws.cloudtrail." + table + b": " + bytes(raw))
+    yield b"\n".join(out) + b"\n"
+
+
+def rows(path: Path) -> Iterator[bytes]:
+    for batch in pq.ParquetFile(path).iter_batches(16_384, use_threads=False):
+        columns = [pc.fill_null(column.cast(pa.large_string()), "-") for column in batch.columns]
+        joined = pc.binary_join_element_wise(*columns, pa.scalar(" ", pa.large_string()))
+        text = pc.binary_join_element_wise(joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
+        text = text if isinstance(text, pa.LargeStringArray) else text.combine_chunks()
+        start, end = (text.buffers()[1][i * 8 : i * 8 + 8] for i in (0, len(text)))
+        data = text.buffers()[2][int.from_bytes(start, "little") : int.from_bytes(end, "little")].to_pybytes()
+        yield HEADER + data[:-1].replace(b"\n", b"\n" + HEADER) + b"\n"
+
+
+PIPES = {"vpc": lines, "cloudfront": lines, "umbrella": lines, "cloudtrail": records, "vpc-parquet": rows}
+
+
+def main() -> None:
+    kind, folder, certs, port = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    link = connect(certs, port)
+    for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+        for data in PIPES[kind](path):
+            link.sendall(data)
+    link.unwrap().close()
+
+
+if __name__ == "__main__":
+    main()
