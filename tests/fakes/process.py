@@ -1,0 +1,87 @@
+"""Child processes of the tests: output in a file, ended with the test process whatever happens."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+
+def free_port() -> int:
+    """Return a loopback port that was free a moment ago."""
+    with socket.create_server((HOST, 0)) as probe:
+        return probe.getsockname()[1]
+
+
+def listening(port: int) -> bool:
+    """Tell whether something accepts connections on a loopback port."""
+    try:
+        socket.create_connection((HOST, port), 0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+def wait_until(true: Callable[[], object], timeout: float, what: str, every: float = 0.02) -> None:
+    """Poll until `true()`; an AssertionError that names `what` when it does not come."""
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        time.sleep(every)
+
+
+class Child:
+    """A started program. The kernel kills it when the process that started it dies (setpriv)."""
+
+    def __init__(
+        self, argv: Sequence[str], log: Path, env: Mapping[str, str], cwd: Path | None = None
+    ) -> None:
+        guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*guard, *argv],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env),
+                cwd=cwd,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+    def signal(self, number: int) -> None:
+        if self.alive:
+            self.process.send_signal(number)
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code; an AssertionError with the end of the log when it does not end."""
+        try:
+            return self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.process.args!r} does not end:\n{self.tail()}") from None
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end; harmless when it has ended."""
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+
+    def tail(self, size: int = 4000) -> str:
+        """Return the end of what it has written."""
+        return self.log.read_bytes()[-size:].decode(errors="replace")
+
+    def await_port(self, port: int, timeout: float = 20.0) -> None:
+        """Wait until it listens; an AssertionError with its log when it ends or stays silent."""
+        wait_until(lambda: listening(port) or not self.alive, timeout, f"{self.process.args!r} listens")
+        assert self.alive, f"{self.process.args!r} ended:\n{self.tail()}"
