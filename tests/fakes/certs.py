@@ -1,4 +1,4 @@
-"""Throw-away certificates for tests: one authority, a server for loopback, a client, and bad ones on demand."""
+"""Throw-away certificates for tests: an authority, a server for loopback, a client; bad ones on demand."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

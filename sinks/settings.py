@@ -1,0 +1,246 @@
+"""Settings of the outputs, in Devo's own shape: `outputs.<name>: {type: ..., config: {...}}`.
+
+    OutputSettings   any one output, told apart by `type`
+    Outputs          a mapping of them; each learns its name from its key
+
+Keys of Devo's collector that mean nothing here are accepted, so that its files load unchanged;
+`without_effect` names them.
+"""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
+from pydantic.json_schema import SkipJsonSchema
+
+FACILITIES = (
+    *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
+    *("ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5"),
+    *("local6", "local7"),
+)
+SEVERITIES = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
+_NO_EFFECT = "Accepted because Devo's collector has it; no effect here"
+
+
+def _devo_only(example: object) -> Any:
+    return Field(None, description=_NO_EFFECT, examples=[example])
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Delivery(_Model):
+    """What every output has: how its lines begin, how large an event may be, whether it may fail."""
+
+    host: str = Field(
+        default_factory=socket.gethostname,
+        description="HOST of each line; by default the machine's name",
+        examples=["collector-1"],
+    )
+    facility: str = Field(
+        "user",
+        pattern=f"^({'|'.join(FACILITIES)})$",
+        description="Syslog facility of each line",
+        examples=["local0"],
+    )
+    severity: str = Field(
+        "info",
+        pattern=f"^({'|'.join(SEVERITIES)})$",
+        description="Syslog severity of each line",
+        examples=["notice"],
+    )
+    timestamp: Literal["constant", "iso8601"] = Field(
+        "constant",
+        description="Date of each line: `Jan  1 00:00:00` (Devo stamps arrival), or the time of sending",
+        examples=["iso8601"],
+    )
+    max_event_bytes: int = Field(
+        1 << 20, ge=64, description="Larger events go to quarantine. Unit: bytes", examples=[1048576]
+    )
+    required: bool = Field(
+        default=True,
+        description="false: best effort; what this output misses is counted and holds nothing up",
+        examples=[False],
+    )
+    period_sender_stats_in_seconds: float | None = _devo_only(example=300)
+    activate_final_queue: bool | None = _devo_only(example=False)
+    generate_metrics: bool | None = _devo_only(example=False)
+
+
+class Network(Delivery):
+    """What outputs over a connection have: address, patience, compression."""
+
+    address: str = Field(
+        min_length=1,
+        validation_alias=AliasChoices("address", "url", "location"),
+        description="Host name or IP address of the receiver",
+        examples=["collector-eu.devo.io"],
+    )
+    concurrent_connections: int = Field(
+        1, ge=1, le=64, description="Connections of each process", examples=[2]
+    )
+    connect_timeout_seconds: float = Field(
+        15.0, gt=0, description="Limit of connecting, handshake included. Unit: seconds", examples=[15]
+    )
+    sending_timeout: float = Field(
+        30.0, gt=0, description="A send without progress for so long has failed. Unit: seconds", examples=[30]
+    )
+    receipt_timeout_seconds: float = Field(
+        30.0, gt=0, description="Wait for the receiver's close_notify. Unit: seconds", examples=[30]
+    )
+    receipt_fallback: bool = Field(
+        default=True,
+        description="A receiver that never answers close_notify: trust its kernel's acknowledgement instead",
+        examples=[False],
+    )
+    outage_limit_seconds: float = Field(
+        43_200.0,
+        ge=0,
+        description="The process ends when nothing could be delivered for so long. Unit: seconds",
+        examples=[43200],
+    )
+    drain_grace_seconds: float = Field(
+        20.0, ge=0, description="The same limit when told to end. Unit: seconds", examples=[20]
+    )
+    threshold_for_using_gzip_in_transport_layer: float = Field(
+        1.1,
+        description="Gzip: below 0 always, 0 to 1 when the resend window is so full, above 1 never",
+        examples=[0.75],
+    )
+    compression_level: int = Field(6, ge=-1, le=9, description="Gzip level, 1 fast, 9 small", examples=[6])
+    # Devo's keys without effect here: one back-off serves all (`outage_limit_seconds` bounds it).
+    compression_buffer_in_bytes: int | None = _devo_only(example=51200)
+    connecting_retries: int | None = _devo_only(example=5)
+    connecting_max_wait_in_seconds: float | None = _devo_only(example=60)
+    connecting_initial_wait_in_seconds: float | None = _devo_only(example=2)
+    sending_retries: int | None = _devo_only(example=5)
+    sending_max_wait_in_seconds: float | None = _devo_only(example=60)
+    sending_initial_wait_in_seconds: float | None = _devo_only(example=2)
+    sending_wait_between_retries_in_seconds: float | None = _devo_only(example=1)
+
+
+class DevoConfig(Network):
+    """Devo, or a Devo relay, over mutual TLS."""
+
+    port: int = Field(443, ge=1, le=65_535, description="TCP port", examples=[443])
+    type: Literal["SSL", "TCP"] = Field(
+        "SSL", description="TLS is used whatever stands here, as Devo's collector does", examples=["SSL"]
+    )
+    chain: Path = Field(
+        validation_alias=AliasChoices("chain", "chain_loc"),
+        description="PEM file of the authorities that Devo's certificate is checked against",
+        examples=["chain.crt"],
+    )
+    cert: Path = Field(
+        validation_alias=AliasChoices("cert", "cert_loc"),
+        description="PEM file of the domain's certificate",
+        examples=["domain.crt"],
+    )
+    key: Path = Field(
+        validation_alias=AliasChoices("key", "key_loc"),
+        description="PEM file of the certificate's private key",
+        examples=["domain.key"],
+    )
+    verify_server_name: bool = Field(
+        default=True, description="Check that the certificate bears the address's name", examples=[True]
+    )
+
+
+class SyslogConfig(Network):
+    """A relay over plain TCP."""
+
+    port: int = Field(ge=1, le=65_535, description="TCP port", examples=[13000])
+    type: Literal["TCP"] = Field("TCP", description="Plain TCP", examples=["TCP"])
+
+
+class ConsoleConfig(Delivery):
+    """Standard output: one line each, exactly the bytes that would go over the wire."""
+
+    destination: str | None = _devo_only(example="standard")
+
+
+class FileConfig(Delivery):
+    """A file: the same lines, appended, on disk before they count as delivered."""
+
+    path: Path = Field(description="File to append to; made when missing", examples=["events.log"])
+
+
+class DevoHttpConfig(Delivery):
+    """Devo's HTTP endpoint; its response is the receipt."""
+
+    endpoint: str = Field(
+        pattern=r"^https?://", description="Address of the endpoint", examples=["https://http-us.devo.io"]
+    )
+    domain: str = Field(min_length=1, description="Devo domain", examples=["acme"])
+    token: SecretStr = Field(description="Devo HTTP token (secret)", examples=["${DEVO_TOKEN}"])
+
+
+class _Output(_Model):
+    name: SkipJsonSchema[str] = Field("", description="Set from the key under `outputs`", exclude=True)
+
+
+class DevoPlatform(_Output):
+    """Output `devo_platform`, also spelt `relay`."""
+
+    type: Literal["devo_platform", "relay"]
+    config: DevoConfig
+
+
+class Syslog(_Output):
+    """Output `syslog`, also spelt `in_house_relay` or `sidecar`."""
+
+    type: Literal["syslog", "in_house_relay", "sidecar"]
+    config: SyslogConfig
+
+
+class Console(_Output):
+    """Output `console`, also spelt `stdout`."""
+
+    type: Literal["console", "stdout"]
+    config: ConsoleConfig = Field(default_factory=ConsoleConfig)
+
+
+class File(_Output):
+    """Output `file`."""
+
+    type: Literal["file"]
+    config: FileConfig
+
+
+class DevoHttp(_Output):
+    """Output `devo_http`."""
+
+    type: Literal["devo_http"]
+    config: DevoHttpConfig
+
+
+OutputSettings: TypeAlias = Annotated[
+    DevoPlatform | Syslog | Console | File | DevoHttp, Field(discriminator="type")
+]
+
+
+def _named(outputs: Mapping[str, OutputSettings]) -> dict[str, OutputSettings]:
+    return {name: output.model_copy(update={"name": name}) for name, output in outputs.items()}
+
+
+Outputs: TypeAlias = Annotated[dict[str, OutputSettings], AfterValidator(_named)]
+"""Field type of `outputs`: name → output, each knowing its own name."""
+
+_ADAPTER: TypeAdapter[OutputSettings] = TypeAdapter(OutputSettings)
+
+
+def parse_output(name: str, raw: Mapping[str, Any]) -> OutputSettings:
+    """Return the settings of one output, e.g. `parse_output("devo", {"type": "console"})`.
+
+    Raises pydantic's ValidationError.
+    """
+    return _ADAPTER.validate_python(dict(raw)).model_copy(update={"name": name})
+
+
+def without_effect(output: OutputSettings) -> list[str]:
+    """Return the keys that were given and change nothing, for one warning."""
+    fields = type(output.config).model_fields
+    return sorted(name for name in output.config.model_fields_set if fields[name].description == _NO_EFFECT)
