@@ -5,7 +5,9 @@ from itertools import count
 
 import pytest
 
+from tests.fakes.certs import Certs, make_certs
 from tests.fakes.ministack import Ministack
+from tests.fakes.receivers import KINDS, Receiver, running
 
 _numbers = count(1)
 
@@ -21,3 +23,27 @@ def aws() -> Iterator[Ministack]:
 def unique() -> Callable[[str], str]:
     """Return a maker of names (buckets, queues) that no other test uses: `unique("flow")` → `flow-17`."""
     return lambda name: f"{name}-{next(_numbers)}"
+
+
+@pytest.fixture(scope="session")
+def certs(tmp_path_factory: pytest.TempPathFactory) -> Certs:
+    """Return one authority's server and client certificates."""
+    return make_certs(tmp_path_factory.mktemp("certs"))
+
+
+@pytest.fixture(params=KINDS)
+def receiver(request: pytest.FixtureRequest, tmp_path, certs: Certs) -> Iterator[Receiver]:
+    """Return a real receiver with mutual TLS; the test runs once with each kind."""
+    yield from running(request.param, tmp_path / "receiver", certs)
+
+
+@pytest.fixture
+def rsyslog(tmp_path, certs: Certs) -> Iterator[Receiver]:
+    """Return rsyslog with mutual TLS."""
+    yield from running("rsyslog", tmp_path / "rsyslog", certs)
+
+
+@pytest.fixture
+def syslog_ng(tmp_path, certs: Certs) -> Iterator[Receiver]:
+    """Return syslog-ng with mutual TLS."""
+    yield from running("syslog-ng", tmp_path / "syslog-ng", certs)

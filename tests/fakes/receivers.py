@@ -1,0 +1,199 @@
+"""Real syslog receivers as child processes: Debian's rsyslog and syslog-ng, mutual TLS or plain TCP.
+
+They are found where `.ci/receivers` unpacks them, or on PATH. Both keep a message's bytes as they came, but
+for what the programs do themselves: rsyslog writes NUL as `#000`; syslog-ng drops a trailing CR and cuts at
+NUL. Each tag has a file of its own.
+
+rsyslog (with the direct queue that it has here) has written what it receipts: after kill -9 nothing is
+missing. syslog-ng receipts what it has read and holds up to a thousand lines in memory: kill -9 right after a
+receipt loses these, `stop` does not.
+"""
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.certs import Certs
+from tests.fakes.process import Child, free_port, wait_until
+
+KINDS = ("rsyslog", "syslog-ng")
+_BINARIES = {"rsyslog": "rsyslogd", "syslog-ng": "syslog-ng"}
+_CONFIGURATIONS = Path(__file__).parent
+_LINE = re.compile(rb"<14>Jan  1 00:00:00 (\S+) (\S+): (.*)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An executable of one kind, its environment, and its modules' folder if not the standard one."""
+
+    kind: str
+    executable: Path
+    environment: Mapping[str, str]
+    modules: Path | None
+
+
+def receivers_folder() -> Path:
+    """Return where `.ci/receivers` unpacks them."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("RECEIVERS_DIR") or cache / "devo-aws-collector" / "receivers")
+
+
+def find(kind: str) -> Program | None:
+    """Return the unpacked program, else the installed one, else None."""
+    root = receivers_folder() / kind
+    unpacked = root / "usr/sbin" / _BINARIES[kind]
+    if unpacked.exists():
+        libraries = [str(path) for path in (*root.glob("usr/lib/*-linux-gnu"), *root.glob("lib/*-linux-gnu"))]
+        libraries.append(str(root / "usr/lib/syslog-ng"))
+        pattern = "usr/lib/*-linux-gnu/rsyslog" if kind == "rsyslog" else "usr/lib/syslog-ng/[0-9]*"
+        modules = next(root.glob(pattern))
+        return Program(kind, unpacked, {"LD_LIBRARY_PATH": ":".join(libraries)}, modules)
+    installed = shutil.which(_BINARIES[kind], path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    return Program(kind, Path(installed), {}, None) if installed else None
+
+
+def need(kind: str) -> Program:
+    """Return the program; without it the test is skipped, but under CI that is an error."""
+    program = find(kind)
+    if program is None:
+        reason = f"{kind} is not in {receivers_folder()} nor on PATH: run .ci/receivers"
+        assert os.environ.get("CI") != "true", reason
+        pytest.skip(reason)
+    return program
+
+
+class Receiver:
+    """One receiver on a loopback port that stays the same over restarts.
+
+    certs: for mutual TLS; None = plain TCP. folder: of its own, files stay there after `stop`.
+    """
+
+    def __init__(self, program: Program, folder: Path, certs: Certs | None, port: int = 0) -> None:
+        self.program, self.folder, self.certs = program, folder, certs
+        self.port = port or free_port()
+        self.child: Child | None = None
+        (folder / "out").mkdir(parents=True, exist_ok=True)
+        self._configuration = folder / f"{program.kind}.conf"
+        self._configuration.write_text(configuration(program.kind, folder, certs, self.port))
+
+    def start(self) -> "Receiver":
+        """Start it and wait until it listens."""
+        self.child = Child(self._command(), self.folder / "log", {**os.environ, **self.program.environment})
+        self.child.await_port(self.port)
+        return self
+
+    def stop(self) -> None:
+        """End it as an operator would; all that it has read is in the files."""
+        if self.child:
+            self.child.signal(signal.SIGTERM)
+            self.child.wait(20)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.child:
+            self.child.kill()
+
+    def restart(self) -> None:
+        """Kill it and start it on the same port."""
+        self.kill()
+        self.start()
+
+    def lines(self) -> dict[str, list[bytes]]:
+        """Return the raw lines by the file's tag, in order of arrival; a torn last line is one as well."""
+        return {path.stem: _split(path.read_bytes()) for path in sorted((self.folder / "out").glob("*.log"))}
+
+    def events(self) -> Counter[tuple[str, bytes]]:
+        """Return how often each (tag, message) arrived; a line that is no frame has the tag `torn`."""
+        return Counter(parse(line) for lines in self.lines().values() for line in lines)
+
+    def size(self) -> int:
+        """Return how many lines have arrived."""
+        return sum(path.read_bytes().count(b"\n") for path in (self.folder / "out").glob("*.log"))
+
+    def wait_for(self, count: int, timeout: float) -> None:
+        """Wait until that many lines are in the files."""
+        deadline = time.monotonic() + timeout
+        while (arrived := self.size()) < count:
+            assert time.monotonic() < deadline, f"{arrived} of {count} lines after {timeout:g} s"
+            time.sleep(0.05)
+
+    def wait_quiet(self, seconds: float, timeout: float = 30.0) -> None:
+        """Wait until nothing has arrived for so long."""
+        seen, since = -1, time.monotonic()
+
+        def quiet() -> bool:
+            nonlocal seen, since
+            if (now := self.size()) != seen:
+                seen, since = now, time.monotonic()
+            return time.monotonic() - since >= seconds
+
+        wait_until(quiet, timeout, "the receiver is quiet")
+
+    def _command(self) -> list[str]:
+        program, folder, modules = self.program, self.folder, self.program.modules
+        if program.kind == "rsyslog":
+            where = ["-M", str(modules)] if modules else []
+            return [
+                str(program.executable),
+                "-n",
+                "-i",
+                str(folder / "pid"),
+                "-f",
+                str(self._configuration),
+                *where,
+            ]
+        where = [f"--module-path={modules}"] if modules else []
+        state = [f"--persist-file={folder}/persist", f"--control={folder}/ctl", f"--pidfile={folder}/pid"]
+        return [str(program.executable), "-F", "--no-caps", "-f", str(self._configuration), *state, *where]
+
+
+def configuration(kind: str, folder: Path, certs: Certs | None, port: int) -> str:
+    """Return the configuration file's text."""
+    values = {"DIR": folder, "PORT": port, "CA": "", "CERT": "", "KEY": "", "DRIVER": "ptcp", "MODE": ""}
+    if certs:
+        values |= {"CA": certs.ca, "CERT": certs.server_cert, "KEY": certs.server_key, "DRIVER": "ossl"}
+    if kind == "rsyslog" and certs:
+        values["MODE"] = (
+            'streamDriver.name="ossl" streamDriver.mode="1" streamDriver.authMode="x509/certvalid"'
+        )
+    elif kind == "syslog-ng":
+        values["MODE"] = (
+            f'transport("tls") tls(key-file("{certs.server_key}") cert-file("{certs.server_cert}") '
+            f'ca-file("{certs.ca}") peer-verify(required-trusted))'
+            if certs
+            else 'transport("tcp")'
+        )
+    text = (_CONFIGURATIONS / f"{kind}.conf").read_text()
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    if not certs:  # rsyslog reads the files that these name even when it needs none
+        text = re.sub(r"\n *defaultNetstreamDriver\w+File=\"\"", "", text)
+    return text
+
+
+def parse(line: bytes) -> tuple[str, bytes]:
+    """Return tag and message of a raw line, or ("torn", line)."""
+    found = _LINE.fullmatch(line)
+    return (found[2].decode(), found[3]) if found else ("torn", line)
+
+
+def _split(data: bytes) -> list[bytes]:
+    lines = data.split(b"\n")
+    return lines if lines.pop() == b"" else [*lines, data.rpartition(b"\n")[2]]
+
+
+def running(kind: str, folder: Path, certs: Certs | None) -> Iterator[Receiver]:
+    """Yield a started receiver, for fixtures; it is killed afterwards."""
+    receiver = Receiver(need(kind), folder, certs)
+    try:
+        yield receiver.start()
+    finally:
+        receiver.kill()
