@@ -1,0 +1,172 @@
+"""Captured S3 objects through the same transforms to any sink.
+
+    python -m flows replay ./captures --output devo --config config.yaml
+    python -m bytewax.run "flows.replay:flow('./captures')"
+"""
+
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.run import cli_main
+from rich.console import Console
+from rich.progress import Progress
+
+from flows.aws import apply, is_block, spread
+from flows.config import Settings, SettingsError, load
+from flows.run import root_cause
+from flows.runtime import drain_on_signals, launch, log_to_stderr
+from flows.service import Service
+from flows.services import by_name, recognise, replay_unit
+from sinks.devo import DevoSink
+from sinks.settings import OutputSettings, parse_output
+from sources.captures import CaptureSource, expand, open_stored
+from sources.decode import Limits, head, read
+from transforms.block import Block, Item, Origin, Poison
+
+_HEAD_BYTES = 64 << 10
+_INTERVAL = timedelta(seconds=10)
+
+
+@dataclass
+class Tally:
+    """What one replay has done so far; shared by the workers of the process."""
+
+    events: Counter[str] = field(default_factory=Counter)
+    poisons: int = 0
+    objects: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, item: Item) -> bool:
+        """Count an item; report a poison on stderr at once. Returns whether it goes on to the sink."""
+        with self.lock:
+            if isinstance(item, Block):
+                self.events[item.tag] += item.count
+                return True
+            self.poisons += 1
+        sys.stderr.write(f"{item.detail}\n")
+        return False
+
+    def finished(self, _path: str) -> None:
+        """Count one object read to its end."""
+        with self.lock:
+            self.objects += 1
+
+
+def replay(paths: Sequence[str], *, service: str | None, output: str, config: Path | None, quiet: bool) -> int:
+    """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered."""
+    settings = load(config) if config or output == "devo" else None
+    log_to_stderr(debug=bool(settings and settings.globals.debug))
+    objects, tally = expand(paths), Tally()
+    dataflow = _flow(objects, service, outputs_of(output, settings), settings, tally)
+    try:
+        with _progress(len(objects), tally, quiet=quiet):
+            cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
+    except Exception as error:
+        raise root_cause(error) from error
+    _summary(tally)
+    return 1 if tally.poisons else 0
+
+
+def flow(*paths: str, service: str | None = None, output: str = "stdout", config: str | None = None) -> Dataflow:
+    """Build the replay for `bytewax.run`, whose own options decide workers and epochs."""
+    settings = load(Path(config)) if config else None
+    log_to_stderr()
+    return _flow(expand(paths), service, outputs_of(output, settings), settings, Tally())
+
+
+def _flow(
+    objects: list[str],
+    service: str | None,
+    outputs: list[OutputSettings],
+    settings: Settings | None,
+    tally: Tally,
+) -> Dataflow:
+    named = _named(service) if service else None
+    started = launch()
+    sink = DevoSink(outputs, started.process, drain_on_signals(), workers=started.workers)
+    dataflow = Dataflow("replay")
+    source = CaptureSource(objects, _opened(named, settings), partitions=started.workers, finished=tally.finished)
+    events = op.filter("readable", op.input("captures", dataflow, source), tally.count)
+    op.output("devo", op.map("connection", events, spread(sink.keys())), sink)
+    return dataflow
+
+
+def _named(name: str) -> Service:
+    services = {key: service for key, service in by_name().items() if service.layout is not None}
+    if name not in services:
+        raise SettingsError("unknown service", name, f"one of {', '.join(sorted(services))}")
+    return services[name]
+
+
+def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, BinaryIO], Iterator[Item]]:
+    """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
+    transforms: dict[str, Callable[[list[Item]], list[Item]]] = {}
+
+    def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
+        service = named or recognise(path, _head(path))
+        if service is None or service.layout is None:
+            hint = f"name it with --service, one of {', '.join(sorted(by_name()))}"
+            yield Poison("not_recognised", f"object not recognised: {path}: {hint}", Origin("replay", object=path))
+            return
+        if service.name not in transforms:
+            transforms[service.name] = apply(service.transform(replay_unit(service, settings)))
+        for piece in read(stream, service.layout, Limits()):
+            origin = Origin(service.name, object=path, record=piece.records - piece.count)
+            yield from transforms[service.name]([Block(piece.payload, piece.count, origin, header=piece.header)])
+
+    return opened
+
+
+def _head(path: str) -> bytes:
+    with open_stored(path) as stream:
+        return head(stream, _HEAD_BYTES)
+
+
+def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
+    """Return the outputs that `--output` names: `stdout`, `devo` (all of the configuration), or a file."""
+    if name == "devo":
+        return list(settings.outputs.values()) if settings else []
+    raw: dict[str, Any] = {"type": "console"} if name == "stdout" else {"type": "file", "config": {"path": name}}
+    return [parse_output("replay", raw)]
+
+
+@contextmanager
+def _progress(total: int, tally: Tally, *, quiet: bool) -> Iterator[None]:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    done = threading.Event()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("objects", total=total)
+
+        def draw() -> None:
+            while not done.wait(0.2):
+                bar.update(task, completed=tally.objects)
+
+        painter = threading.Thread(target=draw, name="progress", daemon=True)
+        painter.start()
+        try:
+            yield
+        finally:
+            done.set()
+            painter.join()
+
+
+def _summary(tally: Tally) -> None:
+    for tag, events in sorted(tally.events.items()):
+        sys.stderr.write(f"{tag}  {events}\n")
+    told = f"{tally.events.total()} events of {tally.objects} objects, {tally.poisons} not readable"
+    sys.stderr.write(f"{told}\n")
+
+
+__all__ = ["Tally", "flow", "is_block", "outputs_of", "replay"]
