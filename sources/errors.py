@@ -129,7 +129,7 @@ _HINTS: dict[type[SourceError], str] = {
     Transient: "it is tried again",
     Throttled: "it is tried again more slowly; lower requests_per_second if it goes on",
     BadCredentials: "check inputs.<name>.credentials and the clock of this machine",
-    ExpiredCredentials: "the session is renewed and the call tried again; check the clock if it goes on",
+    ExpiredCredentials: "renewing did not help; check this machine's clock, or give new credentials",
     Missing: "create it, or correct its name, account or region",
     ReceiptInvalid: "the message comes again by itself; raise visibility_timeout_seconds if it goes on",
     ObjectGone: "a lifecycle rule or a person deleted it; see object_gone",

@@ -1,0 +1,138 @@
+"""What a configuration says about who the collector is in AWS, and which forms of it make sense."""
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+
+_ROLE = re.compile(r"arn:(?P<partition>aws[\w-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One role to assume. setting: the configuration's key, for messages. external_id: "" = none."""
+
+    setting: str
+    role: str
+    external_id: str = ""
+
+    @property
+    def account(self) -> str:
+        """The AWS account's number that the role belongs to."""
+        return self.role.split(":")[4]
+
+    @property
+    def partition(self) -> str:
+        """`aws`, `aws-cn` or `aws-us-gov`."""
+        return self.role.split(":")[1]
+
+
+def _blank_is_none(value: Any) -> Any:
+    """Read "" as absent: templates of configurations are full of empty values."""
+    if isinstance(value, str):
+        return value.strip() or None
+    return value
+
+
+def _role(value: Any) -> Any:
+    value = _blank_is_none(value)
+    if isinstance(value, str) and not _ROLE.fullmatch(value):
+        raise ValueError("is no role's ARN, which looks like arn:aws:iam::123456789012:role/name")
+    return value
+
+
+_Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
+_Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
+_Role = Annotated[str | None, BeforeValidator(_role)]
+
+
+_FAULTS: tuple[tuple[str, set[str], set[str], str], ...] = (
+    ("access_key without access_secret", {"access_key"}, {"access_secret"}, "add access_secret"),
+    ("access_secret without access_key", {"access_secret"}, {"access_key"}, "add access_key"),
+    ("session_token without keys", {"session_token"}, {"access_key"}, "add access_key and access_secret"),
+    (
+        "keys and a target role, whose base role is assumed from the machine's own identity",
+        {"access_key", "target_assume_role"},
+        set(),
+        "remove the keys, or target_assume_role",
+    ),
+    (
+        "target_assume_role without the role that it is assumed from",
+        {"target_assume_role"},
+        {"base_assume_role"},
+        "add base_assume_role",
+    ),
+    (
+        "base_assume_role leads nowhere alone",
+        {"base_assume_role"},
+        {"access_key", "target_assume_role"},
+        "add access_key and access_secret, or target_assume_role",
+    ),
+    (
+        "assume_role_external_id without a target role",
+        {"assume_role_external_id"},
+        {"target_assume_role"},
+        "add target_assume_role, or remove it",
+    ),
+)
+"""What makes no sense: (what, keys that are there, keys that are all missing, how to mend it)."""
+
+
+class Credentials(BaseModel):
+    """Who the collector is in AWS. Leave all out to use boto3's default chain (the machine's own role)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    access_key: _Text = Field(
+        None,
+        validation_alias=AliasChoices("access_key", "aws_access_key_id"),
+        description="Access key of an IAM user. Needs access_secret.",
+        examples=["${AWS_KEY}"],
+    )
+    access_secret: _Secret = Field(
+        None,
+        validation_alias=AliasChoices("access_secret", "aws_secret_access_key"),
+        description="Secret of the access key.",
+        examples=["${AWS_SECRET}", {"file": "/run/secrets/aws"}],
+    )
+    session_token: _Secret = Field(
+        None,
+        validation_alias=AliasChoices("session_token", "aws_session_token"),
+        description="Token that belongs to temporary keys. They cannot be renewed: for trials only.",
+        examples=["${AWS_SESSION_TOKEN}"],
+    )
+    base_assume_role: _Role = Field(
+        None,
+        validation_alias=AliasChoices("base_assume_role", "aws_base_account_role"),
+        description="Role to assume first: with keys the role to work as, without the first of two hops.",
+        examples=["arn:aws:iam::123456789012:role/collector"],
+    )
+    target_assume_role: _Role = Field(
+        None,
+        validation_alias=AliasChoices("target_assume_role", "aws_cross_account_role"),
+        description="Role in the account to be collected, assumed from base_assume_role.",
+        examples=["arn:aws:iam::210987654321:role/devo-reads"],
+    )
+    assume_role_external_id: _Secret = Field(
+        None,
+        validation_alias=AliasChoices("assume_role_external_id", "aws_external_id"),
+        description="External id that the target role's trust policy asks for.",
+        examples=["${AWS_EXTERNAL_ID}"],
+    )
+
+    @model_validator(mode="after")
+    def _is_a_known_form(self) -> Self:
+        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        for wrong, has, lacks, mend in _FAULTS:
+            if has <= given and not lacks & given:
+                raise ValueError(f"{wrong}: {mend}")
+        return self
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        """The roles to assume, in this order."""
+        external = self.assume_role_external_id.get_secret_value() if self.assume_role_external_id else ""
+        base, target = self.base_assume_role, self.target_assume_role
+        first = (Hop("base_assume_role", base),) if base else ()
+        return (*first, Hop("target_assume_role", target, external)) if target else first

@@ -1,0 +1,173 @@
+"""How fast AWS may be asked: token buckets, in this process or shared by all processes of this machine.
+
+A limiter is taken from before each request, in a fetch thread:
+
+    if not limiter.wait(drain):     # waits its turn; False when the process drains
+        return
+
+AWS counts per account, region and API, so there is one bucket for each: `Limiters.of(account, region, api)`.
+LookupEvents allows 2 requests a second for all who ask, so its bucket lies in a file that the processes of
+a local cluster share. Processes on other machines, or in other containers, are not seen.
+"""
+
+import fcntl
+import os
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from sources.errors import SourceError
+
+Clock = Callable[[], float]
+
+_HORIZON_SECONDS = 900.0
+"""A shared turn further away than this was left by a former boot of the machine."""
+
+
+class Limiter(Protocol):
+    """Something that gives turns."""
+
+    def reserve(self) -> float:
+        """Take the next turn and return the seconds until it comes; never waits."""
+
+    def wait(self, drain: threading.Event) -> bool:
+        """Take the next turn and wait for it; False when `drain` was set meanwhile (do not ask AWS then)."""
+
+
+class Bucket:
+    """At most `burst` requests at once and `per_second` in the long run, within this process.
+
+    per_second: 0 or less means unlimited.
+    """
+
+    def __init__(self, per_second: float, burst: float = 1, clock: Clock = time.monotonic) -> None:
+        self._gap = 1 / per_second if per_second > 0 else 0.0
+        self._slack = self._gap * (max(burst, 1) - 1)
+        self._clock = clock
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def reserve(self) -> float:
+        """Take the next turn and return the seconds until it comes."""
+        with self._lock:
+            wait, self._next = turn(self._clock(), self._next, self._gap, self._slack)
+        return wait
+
+    def wait(self, drain: threading.Event) -> bool:
+        """Take the next turn and wait for it; False when `drain` was set meanwhile."""
+        return not drain.wait(self.reserve())
+
+
+class SharedBucket:
+    """The same for all processes of this user on this machine that use the same name.
+
+    name: what is shared, e.g. `LookupEvents 123456789012 eu-west-1`; it becomes a file's name.
+    folder: where the file lies; by default one of the user's own in the temporary directory ($TMPDIR).
+    Raises SourceError when that folder cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        per_second: float,
+        burst: float = 1,
+        folder: Path | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._gap = 1 / per_second if per_second > 0 else 0.0
+        self._slack = self._gap * (max(burst, 1) - 1)
+        self._clock = clock
+        self._path = (folder or _own_folder()) / re.sub(r"[^\w.-]+", "_", name)
+
+    def reserve(self) -> float:
+        """Take the next turn of all processes and return the seconds until it comes."""
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _unusable(self._path, error) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            now = self._clock()
+            wait, following = turn(now, _read(file, now), self._gap, self._slack)
+            os.pwrite(file, f"{following:020.6f}".encode(), 0)
+        finally:
+            os.close(file)
+        return wait
+
+    def wait(self, drain: threading.Event) -> bool:
+        """Take the next turn of all processes and wait for it; False when `drain` was set meanwhile."""
+        return not drain.wait(self.reserve())
+
+
+class Chain:
+    """Several limits at once: the slowest decides."""
+
+    def __init__(self, limiters: Sequence[Limiter]) -> None:
+        self._limiters = tuple(limiters)
+
+    def reserve(self) -> float:
+        """Take a turn of each and return the seconds until the last of them comes."""
+        return max((limiter.reserve() for limiter in self._limiters), default=0.0)
+
+    def wait(self, drain: threading.Event) -> bool:
+        """Take a turn of each and wait for all; False when `drain` was set meanwhile."""
+        return not drain.wait(self.reserve())
+
+
+class Limiters:
+    """One limiter for each account, region and API, made on first use by `make(account, region, api)`."""
+
+    def __init__(self, make: Callable[[str, str, str], Limiter]) -> None:
+        self._make = make
+        self._made: dict[tuple[str, str, str], Limiter] = {}
+        self._lock = threading.Lock()
+
+    def of(self, account: str, region: str, api: str) -> Limiter:
+        """Return the limiter of one API in one account and region, always the same one."""
+        with self._lock:
+            key = (account, region, api)
+            if key not in self._made:
+                self._made[key] = self._make(account, region, api)
+            return self._made[key]
+
+
+def turn(now: float, following: float, gap: float, slack: float) -> tuple[float, float]:
+    """Return the seconds until the next turn, and when the one after it comes; all in seconds.
+
+    following: when the next turn comes in the long run. slack: how far a burst may run ahead of it.
+    """
+    slot = max(following, now)
+    return max(slot - slack - now, 0.0), slot + gap
+
+
+def _read(file: int, now: float) -> float:
+    """Return when the next turn comes as the file tells; now when it is empty, torn or of a former boot."""
+    try:
+        following = float(os.pread(file, 64, 0) or b"0")
+    except ValueError:
+        return now
+    return following if following < now + _HORIZON_SECONDS else now
+
+
+def _own_folder() -> Path:
+    """Return this user's folder for shared limits; nobody else may write there."""
+    folder = Path(tempfile.gettempdir()) / f"devo-aws-collector-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise _unusable(folder, error) from error
+    if found.st_uid != os.getuid() or folder.is_symlink():
+        raise _unusable(folder, PermissionError("it belongs to somebody else"))
+    return folder
+
+
+def _unusable(path: Path, error: OSError) -> SourceError:
+    reason = error.strerror or error
+    return SourceError(
+        f"shared request limit cannot be kept ({reason})", str(path), "set TMPDIR to a folder of one's own"
+    )
