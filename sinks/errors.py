@@ -1,0 +1,154 @@
+"""What can go wrong with deliveries. Foreign errors (ssl, socket, os) are translated here, at the border.
+
+DeliveryError                    an output cannot deliver; the process ends, nothing was acknowledged
+├── Interrupted                  retried with back-off until the outage limit
+│   ├── ConnectFailed            refused, unreachable, unknown name, timeout
+│   ├── CertificateRejected      theirs by us or ours by them, or files that do not fit
+│   ├── ConnectionLost           reset, closed or stalled while in use
+│   └── NoReceipt                closed, but without a receipt for what was sent
+├── OutageTooLong                interrupted for longer than the limit
+├── OutputBroken                 a file or quarantine folder that cannot be written
+└── ReaderGone                   whoever read our standard output has left
+"""
+
+import errno
+import socket
+import ssl
+
+from transforms.errors import CollectorError
+
+
+class DeliveryError(CollectorError):
+    """An output cannot deliver."""
+
+
+class Interrupted(DeliveryError):
+    """A failure that a new connection may cure."""
+
+
+class ConnectFailed(Interrupted):
+    """No connection came about."""
+
+
+class CertificateRejected(Interrupted):
+    """The handshake failed over a certificate or key, theirs or ours."""
+
+
+class ConnectionLost(Interrupted):
+    """A connection broke while it was in use."""
+
+
+class NoReceipt(Interrupted):
+    """The connection ended without proof that everything on it was read."""
+
+
+class OutageTooLong(DeliveryError):
+    """Nothing could be delivered for longer than the limit."""
+
+
+class OutputBroken(DeliveryError):
+    """A local file or folder, or the quarantine prefix, cannot be written."""
+
+
+class ReaderGone(DeliveryError):
+    """The reader of standard output has closed it, e.g. `| head`."""
+
+
+_VERIFY = (
+    ("expired", "their certificate has expired: check this machine's clock, then tell the receiver's owner"),
+    ("not yet valid", "their certificate is not valid yet: check this machine's clock"),
+    ("self-signed", "their authority is not in `chain`: download the chain again"),
+    ("self signed", "their authority is not in `chain`: download the chain again"),
+    ("local issuer", "their authority is not in `chain`: download the chain again"),
+    ("mismatch", "`address` is not a name in their certificate: use the name Devo gave"),
+    ("not valid for", "`address` is not a name in their certificate: use the name Devo gave"),
+)
+_ALERTS = (
+    ("certificate_expired", "our certificate has expired: download a new one"),
+    ("certificate_required", "the receiver wants a client certificate: set `cert` and `key`"),
+    ("certificate_revoked", "our certificate was revoked: download a new one"),
+    ("certificate_unknown", "the receiver does not accept our certificate: is it of this Devo domain?"),
+    ("bad_certificate", "the receiver does not accept our certificate: is it of this Devo domain?"),
+    ("unknown_ca", "the receiver does not know the authority of our certificate: is it of this region?"),
+    ("access_denied", "the receiver denies access to our certificate: is it of this Devo domain?"),
+    ("key_values_mismatch", "`key` does not belong to `cert`: they must be downloaded together"),
+    ("handshake_failure", "no common TLS version or cipher, or our certificate was refused"),
+    ("wrong_version_number", "no TLS spoken there: is `port` right?"),
+    ("unsupported_protocol", "the receiver speaks only TLS older than 1.2"),
+    ("protocol_version", "the receiver does not speak TLS 1.2 or 1.3"),
+)
+
+
+_CONNECT: tuple[tuple[type[Exception], str, str], ...] = (
+    (socket.gaierror, "name cannot be resolved", "check `address` and DNS"),
+    (ConnectionRefusedError, "connection refused", "nothing listens there: check `address` and `port`"),
+    (TimeoutError, "connecting timed out", "packets are lost or blocked: check `port` and the firewall"),
+    (ConnectionError, "connection closed in the handshake", "check `port`, and who stands in between"),
+)
+
+
+def connect_error(error: Exception, where: str) -> Interrupted:
+    """Translate what `connect` and the handshake raise."""
+    if isinstance(error, Interrupted):
+        return error
+    if isinstance(error, ssl.SSLError):
+        return _tls_error(error, where)
+    for kind, what, hint in _CONNECT:
+        if isinstance(error, kind):
+            return ConnectFailed(what, where, hint)
+    return ConnectFailed(
+        f"cannot connect ({_name(error)})", where, "check `address`, `port` and the firewall"
+    )
+
+
+def lost_error(error: Exception, where: str) -> Interrupted:
+    """Translate what an established connection raises."""
+    if isinstance(error, Interrupted):
+        return error
+    if isinstance(error, ssl.SSLError) and (hint := _hint(_ALERTS, error)):
+        # With TLS 1.3 a refused client certificate shows only here: the handshake was over for us.
+        return CertificateRejected("the receiver refused us", where, hint)
+    if isinstance(error, TimeoutError):
+        return ConnectionLost(
+            "the receiver has stopped reading", where, "look at its load, or raise the timeout"
+        )
+    return ConnectionLost(f"connection lost ({_name(error)})", where, "it is opened again by itself")
+
+
+def file_error(error: OSError, where: str) -> OutputBroken:
+    """Translate what writing a file raises."""
+    hints = {
+        errno.ENOSPC: "make room on the disk",
+        errno.EDQUOT: "make room in the quota",
+        errno.EACCES: "let this user write there",
+        errno.EROFS: "choose a writable folder",
+        errno.EISDIR: "name a file, not a folder",
+    }
+    hint = hints.get(error.errno or 0, "check the path and its file system")
+    return OutputBroken(f"cannot write ({error.strerror or error})", where, hint)
+
+
+def _tls_error(error: ssl.SSLError, where: str) -> Interrupted:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        message = error.verify_message or str(error)
+        hint = _match(_VERIFY, message) or "compare `address` and `chain` with what Devo gave"
+        return CertificateRejected(f"the receiver's certificate is not accepted ({message})", where, hint)
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        hint = "the receiver hung up in the handshake: is our certificate of this Devo domain?"
+        return ConnectFailed("connection closed in the handshake", where, hint)
+    if hint := _hint(_ALERTS, error):
+        return CertificateRejected(f"no TLS session ({_name(error)})", where, hint)
+    return ConnectFailed(f"no TLS session ({_name(error)})", where, "check `port`, `chain`, `cert` and `key`")
+
+
+def _hint(table: tuple[tuple[str, str], ...], error: ssl.SSLError) -> str:
+    return _match(table, (error.reason or "").lower())
+
+
+def _match(table: tuple[tuple[str, str], ...], message: str) -> str:
+    return next((hint for part, hint in table if part in message.lower()), "")
+
+
+def _name(error: Exception) -> str:
+    reason = getattr(error, "reason", None)
+    return str(reason or getattr(error, "strerror", None) or type(error).__name__).lower().replace("_", " ")

@@ -1,0 +1,107 @@
+"""The wire form of events: `<14>Jan  1 00:00:00 HOST TAG: MESSAGE`, one line each. Pure functions.
+
+A block is framed by one `bytes.replace` over its payload, never line by line.
+"""
+
+import re
+from dataclasses import replace
+from functools import lru_cache
+
+from sinks.settings import FACILITIES, SEVERITIES
+from transforms.block import Block, Item, Poison
+
+CONSTANT_DATE = "Jan  1 00:00:00"
+"""Devo stamps the time of arrival; its own senders send this date."""
+
+UNKNOWN_TAG = "unknown.unknown"
+TOO_LARGE = "event_too_large"
+
+_NOT_IN_HOST = re.compile(r"[^A-Za-z0-9._-]+")
+_NOT_IN_TAG = re.compile(r"[\x00-\x20\x7f:]+")
+_BLANK = re.compile(rb"\n\n")
+_BLANKS = re.compile(rb"\n\n+")
+
+
+def priority(facility: str, severity: str) -> int:
+    """Return PRI: facility * 8 + severity, e.g. `priority("user", "info")` = 14."""
+    return FACILITIES.index(facility) * 8 + SEVERITIES.index(severity)
+
+
+@lru_cache(maxsize=1024)
+def clean_host(host: str) -> str:
+    """Return `host` without what would end the field early; "-" when nothing is left."""
+    return _NOT_IN_HOST.sub("-", host).strip("-") or "-"
+
+
+@lru_cache(maxsize=16384)
+def clean_tag(tag: str) -> str:
+    """Return `tag` without what would end the field early; `unknown.unknown` when nothing is left."""
+    return _NOT_IN_TAG.sub("_", tag).strip("_") or UNKNOWN_TAG
+
+
+def header(tag: str, host: str, pri: int, date: str = CONSTANT_DATE) -> bytes:
+    """Return what stands before each message: `<14>Jan  1 00:00:00 HOST TAG: `."""
+    return f"<{pri}>{date} {clean_host(host)} {clean_tag(tag)}: ".encode()
+
+
+def pieces(payload: bytes, head: bytes) -> tuple[bytes, memoryview]:
+    """Return the framed lines of a payload in two buffers to be sent one after the other.
+
+    `replace` leaves one header too many at the end and one too few at the start. Cutting the one off as a
+    view and sending the other before saves two copies of the whole buffer.
+    """
+    if not payload:
+        return b"", memoryview(b"")
+    lines = payload.replace(b"\n", b"\n" + head)
+    return head, memoryview(lines)[: len(lines) - len(head)]
+
+
+def frame(payload: bytes, head: bytes) -> bytes:
+    """Return the framed lines of a payload as one buffer."""
+    return b"".join(pieces(payload, head))
+
+
+def guard(block: Block, limit: int) -> list[Item]:
+    """Return the block without blank lines, and events larger than `limit` bytes as poison.
+
+    A block within the limit, nearly every one, comes back as it is.
+    """
+    payload = block.payload
+    if payload.startswith(b"\n") or _BLANK.search(payload):
+        payload = _BLANKS.sub(b"\n", payload).lstrip(b"\n")
+        block = replace(block, payload=payload, count=payload.count(b"\n"))
+    if len(payload) <= limit:
+        return [block] if payload else []
+    return _cut(block, limit)
+
+
+def _cut(block: Block, limit: int) -> list[Item]:
+    """Leap through the payload in steps of `limit`: a step without a newline begins with a large event."""
+    payload, items, good, record = block.payload, list[Item](), 0, block.origin.record
+    position = 0
+    while position < len(payload):
+        newline = payload.rfind(b"\n", position, position + limit + 1)
+        if newline >= 0:
+            position = newline + 1
+            continue
+        end = payload.find(b"\n", position)
+        before = _part(block, payload[good:position], record)
+        items += [before] if before.count else []
+        record += before.count
+        items.append(_too_large(block, payload[position:end], limit, record))
+        good = position = end + 1
+        record += 1
+    if not items:
+        return [block]
+    rest = _part(block, payload[good:], record)
+    return [*items, rest] if rest.count else items
+
+
+def _part(block: Block, payload: bytes, record: int) -> Block:
+    origin = replace(block.origin, record=record)
+    return replace(block, payload=payload, count=payload.count(b"\n"), origin=origin)
+
+
+def _too_large(block: Block, event: bytes, limit: int, record: int) -> Poison:
+    detail = f"an event of {len(event)} bytes, tag {block.tag}, is over max_event_bytes = {limit}"
+    return Poison(TOO_LARGE, detail, replace(block.origin, record=record), event)

@@ -1,0 +1,110 @@
+"""Named events of the sinks: log line and metric together. Labels: output, reason, strength, error."""
+
+import logging
+
+from transforms.telemetry import counter, gauge, say
+
+
+def block_written(output: str, events: int, size: int) -> None:
+    """Count a block that was handed to an output; it is not receipted yet."""
+    counter("events_sent", "Events handed to an output, repeats included", "output").labels(output).inc(
+        events
+    )
+    counter("bytes_sent", "Payload bytes handed to an output", "output").labels(output).inc(size)
+
+
+def receipt_taken(output: str, strength: str, events: int, seconds: float) -> None:
+    """Tell that everything since the last receipt has arrived, with this strength."""
+    counter("receipts", "Receipts taken", "output", "strength").labels(output, strength).inc()
+    counter("events_delivered", "Events with a receipt", "output", "strength").labels(output, strength).inc(
+        events
+    )
+    gauge("receipt_seconds", "How long the last receipt took", "output").labels(output).set(seconds)
+    say(
+        logging.DEBUG,
+        "receipt_taken",
+        output=output,
+        strength=strength,
+        events=events,
+        seconds=round(seconds, 3),
+    )
+
+
+def receipt_fallback(output: str, where: str) -> None:
+    """Say once that this receiver answers no close_notify: its kernel's word is the receipt from now on."""
+    counter("receipt_fallbacks", "Receivers found silent", "output").labels(output).inc()
+    say(
+        logging.WARNING,
+        "receipt_fallback",
+        output=output,
+        where=where,
+        meaning="the receiver never answers close_notify; delivery is now as strong as its kernel's "
+        "acknowledgement: what it has not read when it dies is lost",
+    )
+
+
+def receipt_restored(output: str) -> None:
+    """Say that a receiver thought silent has answered: receipts are strict again."""
+    say(logging.WARNING, "receipt_restored", output=output)
+
+
+def delivery_retried(output: str, error: Exception, pause: float, events: int) -> None:
+    """Tell that a connection failed: what has no receipt goes over a new one after `pause` seconds."""
+    kind = type(error).__name__
+    counter("delivery_retries", "Connections given up", "output", "error").labels(output, kind).inc()
+    counter("events_resent", "Events sent again", "output").labels(output).inc(events)
+    say(logging.WARNING, "delivery_retried", output=output, error=error, pause=round(pause, 2), events=events)
+
+
+def next_connection_failed(output: str, error: Exception) -> None:
+    """Tell that the next epoch's connection could not be opened ahead; the next write opens it."""
+    say(logging.INFO, "next_connection_failed", output=output, error=error)
+
+
+def output_blocked(output: str, *, blocked: bool) -> None:
+    """Tell that an output has stopped taking events, or takes them again; sources feel backpressure."""
+    gauge("output_blocked", "1 while an output takes nothing", "output").labels(output).set(blocked)
+    say(logging.WARNING, "output_blocked" if blocked else "output_recovered", output=output)
+
+
+def window_full(output: str, size: int) -> None:
+    """Tell that the resend window is full: a receipt is taken before the epoch's end."""
+    counter("windows_full", "Receipts taken early", "output").labels(output).inc()
+    say(logging.DEBUG, "window_full", output=output, bytes=size)
+
+
+def connection_opened(output: str, where: str, seconds: float) -> None:
+    """Tell that a connection to an output is open."""
+    counter("connections", "Connections opened", "output").labels(output).inc()
+    say(logging.DEBUG, "connection_opened", output=output, where=where, seconds=round(seconds, 3))
+
+
+def peer_closed_idle(output: str, where: str) -> None:
+    """Tell that the receiver closed an idle connection, as Devo's balancer does."""
+    counter("idle_closes", "Connections that the receiver closed while idle", "output").labels(output).inc()
+    say(logging.DEBUG, "peer_closed_idle", output=output, where=where)
+
+
+def key_readable_by_others(path: str, mode: int) -> None:
+    """Warn that a private key can be read by other users."""
+    say(logging.WARNING, "key_readable_by_others", path=path, mode=oct(mode), hint=f"chmod 600 {path}")
+
+
+def credentials_loaded(where: str) -> None:
+    """Tell that certificate, key and chain were read, at first or because their files have changed."""
+    counter("credentials_loaded", "Times that certificate files were read").inc()
+    say(logging.INFO, "credentials_loaded", where=where)
+
+
+def best_effort_missed(output: str, events: int, error: Exception) -> None:
+    """Tell that an output that is not required has missed events."""
+    counter("events_missed", "Events that an output with required: false missed", "output").labels(
+        output
+    ).inc(events)
+    say(logging.WARNING, "best_effort_missed", output=output, events=events, error=error)
+
+
+def poison_kept(reason: str, service: str, detail: str) -> None:
+    """Tell that something unreadable is in quarantine."""
+    counter("poison", "Items in quarantine", "reason", "service").labels(reason, service).inc()
+    say(logging.WARNING, "poison_kept", reason=reason, service=service, detail=detail)
