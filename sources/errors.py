@@ -75,7 +75,16 @@ class ObjectArchived(ObjectError):
 
 
 class ObjectBroken(ObjectError):
-    """The object's content cannot be cut into events (beyond those already emitted)."""
+    """The object's content cannot be cut into events (beyond those already emitted).
+
+    reason: stable snake_case code for quarantine and metrics. record: number of events emitted before.
+    """
+
+    def __init__(
+        self, what: str, where: str, hint: str, *, reason: str = "object_broken", record: int = 0
+    ) -> None:
+        super().__init__(what, where, hint)
+        self.reason, self.record = reason, record
 
 
 class ObjectTooLarge(ObjectBroken):
