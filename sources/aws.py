@@ -264,8 +264,8 @@ def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
     known = translate(error, where, "sts:AssumeRole")
     if not isinstance(known, Denied) or isinstance(known, BadCredentials):
         return known
-    found = re.search(r"arn:\S+", known.what)
-    principal = found[0] if found and found[0] != hop.role else "the identity before it"
+    found = re.search(r"(arn:\S+) is not authorized", known.what)
+    principal = found[1] if found else "the identity before it"
     given = "this assume_role_external_id" if hop.external_id else "no external id"
     return BadCredentials(
         f"role cannot be assumed ({known.what})",

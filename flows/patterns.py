@@ -1,0 +1,187 @@
+"""Regular expressions that users write for object keys, kept from running away.
+
+Python's engine backtracks: `(a+)+b` takes longer than the universe is old on 60 letters a. Whoever may put
+objects into a bucket chooses the keys, so patterns that can explode are refused when the configuration is
+read, by looking at the parsed pattern:
+
+- In a repeated group, each part of varying length must be followed by a character that it cannot itself
+  match, as in `([^/]+/)*`; alternatives must differ in their first character.
+- At most four repeated parts elsewhere may be followed by something that they can match, as in
+  `.*/CloudTrail/.*`: each costs up to a factor of the key's length, 1,024 at most.
+- No back-references.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from re import _parser as sre  # type: ignore[attr-defined] # the only parser of Python's own dialect
+from typing import Any
+
+LONGEST_KEY = 1024
+"""S3's maximum; longer texts are cut to it before a pattern sees them."""
+
+_LOOSE_PARTS = 4
+_SMALL = 16
+"""A character repeated at most so many times is no danger by itself."""
+
+_OTHER = "\u0416"
+_EVERY = frozenset(chr(code) for code in range(256)) | {_OTHER}
+"""Stand-ins for all characters: Latin-1, and one for the rest."""
+
+_REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
+_LOOKS = (sre.ASSERT, sre.ASSERT_NOT)
+_BACK = (sre.GROUPREF, sre.GROUPREF_EXISTS)
+_CATEGORIES: dict[Any, Callable[[str], bool]] = {
+    sre.CATEGORY_DIGIT: str.isdigit,
+    sre.CATEGORY_NOT_DIGIT: lambda char: not char.isdigit(),
+    sre.CATEGORY_SPACE: str.isspace,
+    sre.CATEGORY_NOT_SPACE: lambda char: not char.isspace(),
+    sre.CATEGORY_WORD: lambda char: char.isalnum() or char == "_",
+    sre.CATEGORY_NOT_WORD: lambda char: not (char.isalnum() or char == "_"),
+}
+
+
+def bounded(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern; raises ValueError telling what could run away, or what is wrong with it."""
+    try:
+        compiled = re.compile(pattern)
+        tree = sre.parse(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"is no regular expression ({error})") from error
+    flags = re.IGNORECASE if compiled.flags & re.I or re.search(r"\(\?[a-zA-Z]*i", pattern) else 0
+    loose = sum(_loose(part, flags) for part in _sequences(tree, flags))
+    if loose > _LOOSE_PARTS:
+        raise ValueError(
+            f"has {loose} repeated parts such as .* that can match what follows them: "
+            f"use at most {_LOOSE_PARTS}, or [^/]* instead of .*"
+        )
+    return compiled
+
+
+def matches(pattern: re.Pattern[str], key: str) -> bool:
+    """Tell whether a pattern is found anywhere in an object's key."""
+    return pattern.search(key[:LONGEST_KEY]) is not None
+
+
+def _sequences(tree: Sequence[Any], flags: int) -> Iterator[list[Any]]:
+    """Yield every run of parts that follow each other: the pattern, its look-arounds and alternatives.
+
+    Raises ValueError for what is dangerous whatever stands around it.
+    """
+    flat = _flatten(tree)
+    yield flat
+    for operation, value in flat:
+        if operation in _BACK:
+            raise ValueError("has a back-reference, which can run away: write it without")
+        if operation in _LOOKS:
+            yield from _sequences(value[1], flags)
+        elif operation is sre.BRANCH:
+            for branch in value[1]:
+                yield from _sequences(branch, flags)
+        elif operation in _REPEATS and not _is_character(value[2]):
+            if value[1] > 1:
+                _check_loop(_flatten(value[2]), flags)
+            else:
+                yield from _sequences(value[2], flags)
+
+
+def _flatten(tree: Sequence[Any]) -> list[Any]:
+    """Return the parts of a sequence with groups opened."""
+    parts: list[Any] = []
+    for operation, value in tree:
+        if operation is sre.SUBPATTERN:
+            parts += _flatten(value[3])
+        elif operation is sre.ATOMIC_GROUP:
+            parts += _flatten(value)
+        else:
+            parts.append((operation, value))
+    return parts
+
+
+def _check_loop(body: list[Any], flags: int) -> None:
+    """Refuse a repeated group of which one text can be read in two ways."""
+    for position, (operation, value) in enumerate(body):
+        if operation in _LOOKS or operation in _BACK:
+            raise ValueError("repeats a group with a look-around or back-reference: write it without")
+        if operation is sre.BRANCH:
+            _check_branches([_flatten(branch) for branch in value[1]], flags)
+        elif operation in _REPEATS:
+            own = _characters(_flatten(value[2]), flags) if _is_character(value[2]) else None
+            follower = _first(body[(position + 1) % len(body)], flags)
+            varies = value[0] != value[1]
+            if own is None or (varies and (follower is None or own & follower)):
+                raise ValueError(
+                    "repeats a group of which a part can match what follows it, which can run away: "
+                    "end the part with a character that it cannot match, as in ([^/]+/)*"
+                )
+
+
+def _check_branches(branches: list[list[Any]], flags: int) -> None:
+    seen: frozenset[str] = frozenset()
+    for branch in branches:
+        first = _first(branch[0], flags) if branch else None
+        if first is None or first & seen or not all(_is_character([part]) for part in branch):
+            raise ValueError("repeats alternatives that can match the same text, which can run away")
+        seen |= first
+
+
+def _loose(sequence: list[Any], flags: int) -> int:
+    """Count the repeated parts that may have to give characters back to what follows."""
+    return sum(
+        _is_loose(operation, value, sequence[position + 1], flags)
+        for position, (operation, value) in enumerate(sequence[:-1])
+    )
+
+
+def _is_loose(operation: Any, value: Any, following: Any, flags: int) -> bool:
+    if operation not in _REPEATS or operation is sre.POSSESSIVE_REPEAT or value[1] <= _SMALL:
+        return False
+    own = _characters(_flatten(value[2]), flags) if _is_character(value[2]) else None
+    follower = _first(following, flags)
+    return own is None or follower is None or bool(own & follower)
+
+
+def _is_character(body: Sequence[Any]) -> bool:
+    """Tell whether a body always matches exactly one character."""
+    flat = _flatten(body)
+    return len(flat) == 1 and flat[0][0] in (sre.ANY, sre.LITERAL, sre.NOT_LITERAL, sre.IN)
+
+
+def _first(part: Any, flags: int) -> frozenset[str] | None:
+    """Return the characters that a part can begin with; None when it may be empty or is not simple."""
+    operation, value = part
+    if operation in _REPEATS:
+        return _first(_flatten(value[2])[0], flags) if value[0] > 0 else None
+    return _characters([part], flags) if _is_character([part]) else None
+
+
+def _characters(body: list[Any], flags: int) -> frozenset[str]:
+    """Return the characters that a body of exactly one character matches."""
+    operation, value = body[0]
+    if operation is sre.ANY:
+        found = _EVERY
+    elif operation is sre.LITERAL:
+        found = frozenset({_stand_in(value)})
+    elif operation is sre.NOT_LITERAL:
+        found = _EVERY - {chr(value)}
+    else:
+        found = _members(value)
+    return frozenset(char.lower() for char in found) if flags else found
+
+
+def _members(items: Sequence[Any]) -> frozenset[str]:
+    """Return the characters of a set such as `[^/a-z]`."""
+    found: set[str] = set()
+    for operation, value in items:
+        if operation is sre.LITERAL:
+            found.add(_stand_in(value))
+        elif operation is sre.RANGE:
+            found |= {char for char in _EVERY if value[0] <= ord(char) <= value[1]}
+            found |= {_OTHER} if value[1] > ord("\xff") else set()
+        elif operation is sre.CATEGORY:
+            found |= {char for char in _EVERY if _CATEGORIES[value](char)}
+    negated = bool(items) and items[0][0] is sre.NEGATE
+    return (_EVERY - found) | {_OTHER} if negated else frozenset(found)
+
+
+def _stand_in(code: int) -> str:
+    return chr(code) if code <= ord("\xff") else _OTHER

@@ -1,0 +1,87 @@
+"""Patterns for object keys: what is refused, what must pass."""
+
+import re
+
+import pytest
+
+from flows.patterns import LONGEST_KEY, bounded, matches
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"(a+)+b",
+        r"(a*)*b",
+        r"(?:a+){2,}b",
+        r"(a|a)*b",
+        r"(a|ab)*c",
+        r"(\w+\s?)*$",
+        r"(.*a){12}",
+        r"([a-z]+)*\.gz",
+        r"(a*,a*)*$",
+        r"((ab)*)*c",
+        r"(x+x+)+y",
+        r"(a?)*b",
+        r"((a+){2}b)*c",
+        r"(?i:([^a]+A)*$)",
+        r"(?=(a+)+b)x",
+        r"x|(a+)+b",
+        r"((a+)+b)?c",
+        r"((?=a)a)*b",
+        r"(?:(?:a+)+b)++c",
+    ],
+)
+def test_runaway_patterns_are_refused(pattern):
+    """A pattern that can take exponential time on a hostile key is refused when it is read."""
+    with pytest.raises(ValueError, match=r"run away|repeats"):
+        bounded(pattern)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r".*",
+        r".*AWSLogs/.*/CloudTrail/.*\.json\.gz",
+        r"AWSLogs/\d{12}/(vpcflowlogs|CloudTrail)/",
+        r"(?!.*CloudTrail-Digest).*",
+        r"^([^/]+/)*dnslogs/",
+        r"^(/[^/]+)+$",
+        r"(\d{4}-)?\d{2}/",
+        r"(?:\d{4}/\d{2}/)+",
+        r"(dns|proxy)logs/.*\.csv\.gz$",
+        r"(?:abc)+x",
+        r"[A-Z0-9]+\.\d{4}-\d{2}-\d{2}-\d{2}\.[a-f0-9]+\.gz",
+        r"(?:(?:a|b)+c)?d",
+        r"(?i)dnslogs",
+        r".*+x",
+        r"\w+-\w+-\d+",
+        "",
+    ],
+)
+def test_patterns_of_the_trade_pass(pattern):
+    """What people write for keys of CloudTrail, flow logs, CloudFront and Umbrella is accepted."""
+    assert bounded(pattern).pattern == pattern
+
+
+def test_too_many_greedy_parts_are_refused():
+    """Five .* in a row would cost the fifth power of the key's length."""
+    with pytest.raises(ValueError, match=r"5 repeated parts such as \.\*"):
+        bounded(r".*a.*b.*c.*d.*e")
+
+
+def test_back_references_are_refused():
+    """A back-reference makes matching exponential in ways that cannot be seen from the pattern."""
+    with pytest.raises(ValueError, match="back-reference"):
+        bounded(r"(a.)\1")
+
+
+def test_broken_pattern_is_told():
+    """A pattern that does not compile says why."""
+    with pytest.raises(ValueError, match="no regular expression"):
+        bounded("(")
+
+
+def test_matching_searches_within_the_longest_key():
+    """A pattern is searched anywhere, but not beyond the longest key that S3 has."""
+    assert matches(re.compile("b"), "abc")
+    assert not matches(re.compile("b"), "a" * LONGEST_KEY + "b")
