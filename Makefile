@@ -34,6 +34,10 @@ unit: $(VENV)/.test
 	.ci/receivers
 	$(BIN)/python -m pytest $(ARGS)
 
+e2e: $(VENV)/.test ## The delivery acceptance in every combination: receivers, tags, workers, processes
+	.ci/receivers
+	$(BIN)/python -m pytest -m full $(ARGS)
+
 chaos: $(VENV)/.test ## Kill, reset and restart everything while events flow; print what was lost (the long form)
 	.ci/receivers
 	$(BIN)/python -m tests.chaos

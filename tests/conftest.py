@@ -6,6 +6,7 @@ from itertools import count
 import pytest
 
 from tests.fakes.certs import Certs, make_certs
+from tests.fakes.collector import Stage
 from tests.fakes.ministack import Ministack
 from tests.fakes.receivers import KINDS, Receiver, running
 
@@ -47,3 +48,9 @@ def rsyslog(tmp_path, certs: Certs) -> Iterator[Receiver]:
 def syslog_ng(tmp_path, certs: Certs) -> Iterator[Receiver]:
     """Return syslog-ng with mutual TLS."""
     yield from running("syslog-ng", tmp_path / "syslog-ng", certs)
+
+
+@pytest.fixture
+def stage(aws, unique, certs, tmp_path) -> Stage:
+    """Return what an end-to-end test plays on."""
+    return Stage(aws, unique, certs, tmp_path)

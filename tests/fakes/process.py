@@ -1,11 +1,13 @@
 """Child processes of the tests: output in a file, ended with the test process whatever happens."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 HOST = "127.0.0.1"
@@ -73,8 +75,9 @@ class Child:
             raise AssertionError(f"{self.process.args!r} does not end:\n{self.tail()}") from None
 
     def kill(self) -> None:
-        """SIGKILL, and wait for the end; harmless when it has ended."""
-        self.signal(signal.SIGKILL)
+        """SIGKILL it and the processes that it started, and wait for the end; harmless when it has ended."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # a session, and so a process group, of its own
         self.process.wait()
 
     def tail(self, size: int = 4000) -> str:
