@@ -6,22 +6,26 @@ read, by looking at the parsed pattern:
 
 - In a repeated group, each part of varying length must be followed by a character that it cannot itself
   match, as in `([^/]+/)*`; alternatives must differ in their first character.
-- At most four repeated parts elsewhere may be followed by something that they can match, as in
-  `.*/CloudTrail/.*`: each costs up to a factor of the key's length, 1,024 at most.
+- At most three repeated parts elsewhere may be followed by something that they can match, as in
+  `.*/CloudTrail/.*gz`: each costs up to a factor of the key's length, 1,024 at most. A beginning that is
+  neither `^` nor `.*` counts as one, since it is tried at each place.
 - No back-references.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from re import _parser as sre  # type: ignore[attr-defined] # the only parser of Python's own dialect
 from typing import Any
 
 LONGEST_KEY = 1024
 """S3's maximum; longer texts are cut to it before a pattern sees them."""
 
-_LOOSE_PARTS = 4
+_LOOSE_PARTS = 3
 _SMALL = 16
 """A character repeated at most so many times is no danger by itself."""
+
+_LOCAL_FLAG = re.compile(r"\(\?[a-zA-Z]*i")
 
 _OTHER = "\u0416"
 _EVERY = frozenset(chr(code) for code in range(256)) | {_OTHER}
@@ -30,6 +34,8 @@ _EVERY = frozenset(chr(code) for code in range(256)) | {_OTHER}
 _REPEATS = (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT)
 _LOOKS = (sre.ASSERT, sre.ASSERT_NOT)
 _BACK = (sre.GROUPREF, sre.GROUPREF_EXISTS)
+_STARTS = (sre.AT_BEGINNING, sre.AT_BEGINNING_STRING)
+_ENDS = (sre.AT_END, sre.AT_END_STRING)
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
     sre.CATEGORY_DIGIT: str.isdigit,
     sre.CATEGORY_NOT_DIGIT: lambda char: not char.isdigit(),
@@ -47,19 +53,32 @@ def bounded(pattern: str) -> re.Pattern[str]:
         tree = sre.parse(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression ({error})") from error
-    flags = re.IGNORECASE if compiled.flags & re.I or re.search(r"\(\?[a-zA-Z]*i", pattern) else 0
-    loose = sum(_loose(part, flags) for part in _sequences(tree, flags))
+    flags = re.IGNORECASE if compiled.flags & re.IGNORECASE or _LOCAL_FLAG.search(pattern) else 0
+    loose = sum(_loose(part, flags) for part in _sequences(tree, flags)) + (not _begins_once(pattern))
     if loose > _LOOSE_PARTS:
         raise ValueError(
-            f"has {loose} repeated parts such as .* that can match what follows them: "
-            f"use at most {_LOOSE_PARTS}, or [^/]* instead of .*"
+            f"has too many parts such as .* that can match what follows them: use at most {_LOOSE_PARTS}, "
+            "write [^/]* instead of .*, and begin with ^"
         )
     return compiled
 
 
 def matches(pattern: re.Pattern[str], key: str) -> bool:
     """Tell whether a pattern is found anywhere in an object's key."""
-    return pattern.search(key[:LONGEST_KEY]) is not None
+    key = key[:LONGEST_KEY]
+    once = _begins_once(pattern.pattern) and "\n" not in key
+    return (pattern.match(key) if once else pattern.search(key)) is not None
+
+
+@cache
+def _begins_once(pattern: str) -> bool:
+    """Tell whether a pattern that is not found at the beginning is found nowhere: `^…`, `.*…`."""
+    first = next(iter(_flatten(sre.parse(pattern))), None)
+    if first is None or (first[0] is sre.AT and first[1] in _STARTS):
+        return True
+    return bool(
+        first[0] in _REPEATS and first[1][0] == 0 and _is_any(first[1][2]) and first[1][1] > LONGEST_KEY
+    )
 
 
 def _sequences(tree: Sequence[Any], flags: int) -> Iterator[list[Any]]:
@@ -135,9 +154,15 @@ def _loose(sequence: list[Any], flags: int) -> int:
 def _is_loose(operation: Any, value: Any, following: Any, flags: int) -> bool:
     if operation not in _REPEATS or operation is sre.POSSESSIVE_REPEAT or value[1] <= _SMALL:
         return False
+    if following[0] is sre.AT and following[1] in _ENDS and _is_any(value[2]):
+        return False
     own = _characters(_flatten(value[2]), flags) if _is_character(value[2]) else None
     follower = _first(following, flags)
     return own is None or follower is None or bool(own & follower)
+
+
+def _is_any(body: Sequence[Any]) -> bool:
+    return [operation for operation, _ in _flatten(body)] == [sre.ANY]
 
 
 def _is_character(body: Sequence[Any]) -> bool:

@@ -63,10 +63,17 @@ def test_patterns_of_the_trade_pass(pattern):
     assert bounded(pattern).pattern == pattern
 
 
-def test_too_many_greedy_parts_are_refused():
-    """Five .* in a row would cost the fifth power of the key's length."""
-    with pytest.raises(ValueError, match=r"5 repeated parts such as \.\*"):
-        bounded(r".*a.*b.*c.*d.*e")
+@pytest.mark.parametrize("pattern", [r".*a.*b.*c.*d", r"a.*b.*c.*d", r"^.*a.*b.*c.*d"])
+def test_too_many_greedy_parts_are_refused(pattern):
+    """Four .* before something would cost the fourth power of the key's length."""
+    with pytest.raises(ValueError, match=r"too many parts such as \.\*"):
+        bounded(pattern)
+
+
+@pytest.mark.parametrize("pattern", [r".*a.*b.*c", r"^.*a.*b.*c.*$", r"a.*b.*c"])
+def test_what_passes_ends_soon_on_a_hostile_key(pattern):
+    """The dearest patterns that pass come to an end on the dearest key (or the test times out)."""
+    assert not matches(bounded(pattern), "a" * 500 + "b" * 524)
 
 
 def test_back_references_are_refused():
@@ -85,3 +92,10 @@ def test_matching_searches_within_the_longest_key():
     """A pattern is searched anywhere, but not beyond the longest key that S3 has."""
     assert matches(re.compile("b"), "abc")
     assert not matches(re.compile("b"), "a" * LONGEST_KEY + "b")
+
+
+@pytest.mark.parametrize("pattern", [".*b", "^a", "b", ".*z|b", "(?:.*b)", ""])
+@pytest.mark.parametrize("key", ["abc", "a\nb", "c", "\nab", ""])
+def test_matching_is_what_search_finds(pattern, key):
+    """Shortcuts for patterns that begin with ^ or .* change nothing in what is found."""
+    assert matches(re.compile(pattern), key) == (re.search(pattern, key) is not None)
