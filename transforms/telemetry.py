@@ -28,4 +28,10 @@ def gauge(name: str, help_text: str, *labels: str) -> Gauge:
 def say(level: int, event: str, /, **fields: Any) -> None:
     """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`."""
     if LOG.isEnabledFor(level):
-        LOG.log(level, "%s%s", event, "".join(f" {k}={v}" for k, v in fields.items()), extra={"event": event, "fields": fields})
+        LOG.log(
+            level,
+            "%s%s",
+            event,
+            "".join(f" {k}={v}" for k, v in fields.items()),
+            extra={"event": event, "fields": fields},
+        )

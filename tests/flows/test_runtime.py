@@ -1,0 +1,83 @@
+"""A process knows its place in the cluster by the same rules as bytewax."""
+
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from flows.runtime import drain_on_signals, launch, log_to_stderr
+from transforms.telemetry import say
+
+
+@pytest.mark.parametrize(
+    ("argv", "env", "expected"),
+    [
+        ([], {}, (0, 1, 1, None)),
+        (["flows.aws", "-w", "2"], {}, (0, 1, 2, None)),
+        (["flows.aws", "-w2"], {}, (0, 1, 2, None)),
+        (["flows.aws", "--workers-per-process=3"], {}, (0, 1, 3, None)),
+        (["flows.aws", "-i", "1", "-a", "h:1;h:2;h:3"], {}, (1, 3, 1, None)),
+        (["flows.aws", "--process-id=2", "--addresses=h:1;h:2;h:3"], {}, (2, 3, 1, None)),
+        (["flows.aws", "-r", "state"], {}, (0, 1, 1, Path("state"))),
+        ([], {"BYTEWAX_PROCESS_ID": "1", "BYTEWAX_ADDRESSES": "h:1;h:2"}, (1, 2, 1, None)),
+        (["-i", "0"], {"BYTEWAX_PROCESS_ID": "1", "BYTEWAX_ADDRESSES": "h:1;h:2"}, (0, 2, 1, None)),
+        ([], {"BYTEWAX_WORKERS_PER_PROCESS": "4", "BYTEWAX_RECOVERY_DIRECTORY": "/s"}, (0, 1, 4, Path("/s"))),
+    ],
+)
+def test_launch_reads_what_bytewax_reads(argv, env, expected):
+    """Process id, count, workers and recovery come from options first, then from the environment."""
+    got = launch(argv, env)
+    assert (got.process.index, got.process.count, got.workers, got.recovery) == expected
+
+
+def test_launch_in_a_stateful_set(tmp_path):
+    """In Kubernetes the pod's name gives the process id and a file gives the addresses."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("pod-0:9999\npod-1:9999\n\n")
+    env = {
+        "BYTEWAX_POD_NAME": "collector-1",
+        "BYTEWAX_STATEFULSET_NAME": "collector",
+        "BYTEWAX_HOSTFILE_PATH": str(hosts),
+    }
+    got = launch([], env)
+    assert (got.process.index, got.process.count) == (1, 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_sets_the_drain_flag(number):
+    """SIGTERM and SIGINT ask for a drain; the process goes on to deliver what it holds."""
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        drain = drain_on_signals()
+        assert not drain.is_set()
+        os.kill(os.getpid(), number)
+        assert drain.wait(5)
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
+@pytest.fixture
+def quiet_again():
+    logger = logging.getLogger("collector")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def test_named_events_are_one_line_of_text(capsys, quiet_again):
+    """A person reads time, level, event and its fields in one line."""
+    log_to_stderr(as_json=False)
+    say(logging.INFO, "object_collected", service="flowlogs", events=3)
+    line = capsys.readouterr().err
+    assert line.endswith("INFO    object_collected service=flowlogs events=3\n")
+
+
+def test_named_events_are_json_on_request(capsys, quiet_again):
+    """A log pipeline gets one JSON object per line, fields by name."""
+    log_to_stderr(as_json=True)
+    say(logging.WARNING, "object_missing", key='a "b"')
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["level"], line["key"]) == ("object_missing", "warning", 'a "b"')

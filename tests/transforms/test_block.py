@@ -1,0 +1,49 @@
+"""Blocks are joined without changing what they say."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from transforms.block import Block, Origin, Poison, coalesce
+
+ORIGIN = Origin("flowlogs")
+
+
+def block(tag: str, lines: list[bytes]) -> Block:
+    return Block(b"".join(line + b"\n" for line in lines), len(lines), ORIGIN, tag)
+
+
+items = st.lists(
+    st.one_of(
+        st.builds(block, st.sampled_from("ab"), st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3)),
+        st.builds(Poison, st.just("broken"), st.text(max_size=3), st.just(ORIGIN)),
+    )
+)
+
+
+def told(stream) -> list:
+    out: list = []
+    for item in stream:
+        if isinstance(item, Poison):
+            out.append(item)
+        elif out and isinstance(out[-1], tuple) and out[-1][0] == item.tag:
+            out[-1] = (item.tag, out[-1][1] + item.payload, out[-1][2] + item.count)
+        else:
+            out.append((item.tag, item.payload, item.count))
+    return out
+
+
+@given(items, st.integers(1, 40))
+def test_coalescing_changes_sizes_only(stream, limit):
+    """The events, their order, their tags and the poisons between them stay as they were."""
+    assert told(coalesce(stream, limit)) == told(stream)
+
+
+@given(items, st.integers(1, 40))
+def test_coalescing_respects_its_limit(stream, limit):
+    """A joined block is never larger than the limit; a single larger one passes."""
+    largest = max((len(i.payload) for i in stream if isinstance(i, Block)), default=0)
+    assert all(len(i.payload) <= max(limit, largest) for i in coalesce(stream, limit) if isinstance(i, Block))
+
+
+def test_neighbours_of_one_tag_become_one_block():
+    """Hundreds of small objects cost one send."""
+    assert len(list(coalesce([block("a", [b"x"])] * 200))) == 1
