@@ -89,8 +89,9 @@ class Inbox:
 
 
 def _size(page: Page) -> int:
-    """Return about what a page holds in memory."""
-    return 512 + sum(len(item.payload if isinstance(item, Block) else item.body) for item in page.items)
+    """Return about what a page holds in memory; a state with thousands of ids weighs more than its events."""
+    items = sum(len(item.payload if isinstance(item, Block) else item.body) for item in page.items)
+    return 512 + items + 64 * sum(len(part) for part in page.state.values() if isinstance(part, dict | list))
 
 
 class Feed:

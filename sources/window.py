@@ -11,6 +11,7 @@ that end + settle. So whatever becomes visible within settle + overlap of its ti
 twice is dropped by its id (`Seen`).
 """
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -73,6 +74,15 @@ class Seen:
     def since(self, start: int) -> dict[str, int]:
         """Return, as a new dict, the ids of events at or after `start`."""
         return {key: when for key, when in self._ids.items() if when >= start}
+
+    def until(self, end: int) -> dict[str, int]:
+        """Return, as a new dict, the ids of events at or before `end`."""
+        return {key: when for key, when in self._ids.items() if when <= end}
+
+
+def now_ms() -> int:
+    """Return the present moment in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def to_ms(moment: datetime) -> int:
