@@ -115,6 +115,15 @@ def lost_error(error: Exception, where: str) -> Interrupted:
     return ConnectionLost(f"connection lost ({_name(error)})", where, "it is opened again by itself")
 
 
+def close_error(error: OSError, where: str) -> Interrupted:
+    """Translate what breaks a connection between our end and theirs."""
+    lost = lost_error(error, where)
+    if isinstance(lost, CertificateRejected):
+        return lost
+    hint = "everything since the last receipt is sent again"
+    return NoReceipt(f"the receiver left data unread ({_name(error)})", where, hint)
+
+
 def file_error(error: OSError, where: str) -> OutputBroken:
     """Translate what writing a file raises."""
     hints = {

@@ -1,0 +1,217 @@
+"""One TCP connection that ends with a receipt. `tls.py` does the same under TLS.
+
+The socket never blocks: each wait is cut into ticks, so that a process told to end notices it while a
+receiver stalls. A buffer is never sent on after an error: who sent it opens a new connection and sends all
+that has no receipt.
+
+What counts as a receipt
+------------------------
+We end our side; a receiver can answer that only after it has read everything before it. But:
+
+- It must not have ended its side before us: what looks like an answer would be none. So we look before we
+  end ours, and when its end comes in, its kernel must have acknowledged ours (`unsent() == 0`).
+- It must not reset the connection: a kernel does that when a process closes with data unread.
+"""
+
+import array
+import fcntl
+import select
+import socket
+import termios
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from ssl import SSLWantReadError, SSLWantWriteError
+from typing import TypeAlias, TypeVar
+
+from sinks.errors import ConnectionLost, NoReceipt, close_error, connect_error, lost_error
+
+T = TypeVar("T")
+Buffer: TypeAlias = bytes | memoryview
+Tick: TypeAlias = Callable[[], None]
+"""Called at least each `TICK_SECONDS` of waiting; raises to give up."""
+
+TICK_SECONDS = 0.5
+READ_BYTES = 1 << 16
+_SLICE_BYTES = 1 << 18
+_OUTQ_POLL_SECONDS = 0.01
+
+
+class Strength(StrEnum):
+    """How much is known about what was sent.
+
+    RECEIPT: the receiver's process has read it and said so (close_notify; on plain TCP end-of-file).
+    CLOSED:  a TLS receiver ended the connection in order, but without close_notify: read, not confirmed.
+    KERNEL:  the receiver's kernel has it.
+    WRITTEN: it is on disk, or was taken by standard output.
+    """
+
+    RECEIPT = "receipt"
+    CLOSED = "closed"
+    KERNEL = "kernel"
+    WRITTEN = "written"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where to connect to, and how long to wait. Units: seconds."""
+
+    address: str
+    port: int
+    connect_timeout: float
+    sending_timeout: float
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+def connect(endpoint: Endpoint, tick: Tick) -> "Connection":
+    """Open a plain TCP connection. Raises Interrupted."""
+    return Connection(open_socket(endpoint), endpoint, tick)
+
+
+def open_socket(endpoint: Endpoint) -> socket.socket:
+    """Return a connected socket that does not block. Raises Interrupted."""
+    try:
+        sock = socket.create_connection((endpoint.address, endpoint.port), endpoint.connect_timeout)
+    except OSError as error:
+        raise connect_error(error, str(endpoint)) from error
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.settimeout(0)
+    return sock
+
+
+class Connection:
+    """An open connection. Its methods raise Interrupted when it has broken; only `abandon` is left then."""
+
+    def __init__(self, sock: socket.socket, endpoint: Endpoint, tick: Tick) -> None:
+        self.where = str(endpoint)
+        self._sock = sock
+        self._timeout = endpoint.sending_timeout
+        self._tick = tick
+
+    def send(self, *buffers: Buffer) -> None:
+        """Hand all bytes to the kernel."""
+        try:
+            for buffer in buffers:
+                self._send(memoryview(buffer))
+        except OSError as error:
+            raise lost_error(error, self.where) from error
+
+    def _send(self, view: memoryview) -> None:
+        sent = 0
+        while sent < len(view):
+            part = view[sent : sent + _SLICE_BYTES]
+            sent += self.persist(partial(self._sock.send, part), self._timeout, select.POLLOUT)
+
+    def check_open(self) -> None:
+        """Raise ConnectionLost when the receiver has closed, e.g. because the connection was idle.
+
+        Reading also takes in the session tickets of TLS 1.3: unread, they would turn our close into a reset.
+        """
+        try:
+            self.ended()
+        except (SSLWantReadError, BlockingIOError):
+            return
+        except OSError as error:
+            raise lost_error(error, self.where) from error
+        raise ConnectionLost(
+            "the receiver has closed the connection", self.where, "it is opened again by itself"
+        )
+
+    def begin_close(self) -> None:
+        """End our side without waiting for the receiver."""
+        self.check_open()
+        try:
+            self.end_of_file()
+        except OSError as error:
+            raise lost_error(error, self.where) from error
+
+    def await_close(self, timeout: float) -> Strength:
+        """Wait for the receiver's end and say what it proves. The connection is over then, whatever comes."""
+        try:
+            return self.closing(timeout)
+        except OSError as error:
+            raise close_error(error, self.where) from error
+        finally:
+            self.abandon()
+
+    def await_kernel(self, timeout: float) -> Strength:
+        """Wait until the receiver's kernel has everything, and keep the connection."""
+        deadline = time.monotonic() + timeout
+        while self.unsent():
+            if time.monotonic() > deadline:
+                raise ConnectionLost("the receiver has stopped reading", self.where, "look at its load")
+            self.wait(select.POLLIN, _OUTQ_POLL_SECONDS)
+            self._tick()
+        self.check_open()
+        return Strength.KERNEL
+
+    def unsent(self) -> int:
+        """Return how many bytes the receiver's kernel has not acknowledged (TIOCOUTQ)."""
+        count = array.array("i", [0])
+        fcntl.ioctl(self._sock.fileno(), termios.TIOCOUTQ, count)
+        return count[0]
+
+    def abandon(self) -> None:
+        """Close at once, without any promise."""
+        self._sock.close()
+
+    # The parts below are what `tls.py` builds on; each raises OSError.
+
+    def ended(self) -> None:
+        """Return when the receiver has ended its side in order; WantRead or BlockingIOError: not yet."""
+        if self._sock.recv(READ_BYTES):
+            raise BlockingIOError  # receivers have nothing to say on this path; it is not the end
+
+    def end_of_file(self) -> None:
+        """End our side of the TCP connection."""
+        socket.socket.shutdown(self._sock, socket.SHUT_WR)
+
+    def closing(self, timeout: float) -> Strength:
+        """Wait for the receiver's end of file."""
+        try:
+            self.persist(self.ended, timeout)
+        except TimeoutError:
+            return self.silent()
+        self.require_read()
+        return Strength.RECEIPT
+
+    def silent(self) -> Strength:
+        """Judge a receiver that answers nothing."""
+        if self.unsent():
+            raise NoReceipt("the receiver has stopped reading", self.where, "look at its load")
+        return Strength.KERNEL
+
+    def require_read(self) -> None:
+        """Refuse an end that the receiver sent before it had all of ours."""
+        if self.unsent():
+            raise NoReceipt(
+                "the receiver closed before it had everything", self.where, "it is opened again by itself"
+            )
+
+    def persist(self, step: Callable[[], T], timeout: float, direction: int = select.POLLIN) -> T:
+        """Repeat a step that does not block until it is done, or raise TimeoutError."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return step()
+            except SSLWantReadError:
+                wanted = select.POLLIN
+            except SSLWantWriteError:
+                wanted = select.POLLOUT
+            except BlockingIOError:
+                wanted = direction
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no progress")
+            if not self.wait(wanted, min(left, TICK_SECONDS)):
+                self._tick()
+
+    def wait(self, direction: int, seconds: float) -> bool:
+        """Wait until the socket is ready (or broken); False when it is not in time."""
+        poll = select.poll()
+        poll.register(self._sock, direction)
+        return bool(poll.poll(seconds * 1000))

@@ -1,0 +1,198 @@
+"""A TLS connection with our certificate that ends with a receipt: the receiver's close_notify.
+
+RFC 5425: who gets a close_notify must answer with its own. OpenSSL treats a bare end-of-file as that answer
+by default (OP_IGNORE_UNEXPECTED_EOF, set by Python); here the two are told apart.
+"""
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from ssl import SSLWantReadError, SSLWantWriteError
+from typing import TypeAlias
+
+from sinks import telemetry
+from sinks.connection import READ_BYTES, Connection, Endpoint, Strength, Tick, open_socket
+from sinks.errors import CertificateRejected, NoReceipt, close_error, connect_error
+
+_Signature: TypeAlias = tuple[tuple[int, int, int], ...]
+
+_END_OF_FILE_SECONDS = 1.0
+"""How long after the close_notify a reset would show; the receiver normally closes in the same moment."""
+
+
+@dataclass(slots=True)
+class Credentials:
+    """Certificate files, read again whenever one of them has changed: renewal needs no restart."""
+
+    chain: Path
+    cert: Path
+    key: Path
+    verify_server_name: bool = True
+    _seen: _Signature = ()
+    _context: ssl.SSLContext | None = field(default=None, repr=False)
+
+    def context(self) -> ssl.SSLContext:
+        """Return a context for the files as they are now. Raises CertificateRejected."""
+        seen = self._signature()
+        if self._context is None or seen != self._seen:
+            self._context, self._seen = self._load(), seen
+            telemetry.credentials_loaded(str(self.cert))
+        return self._context
+
+    def _signature(self) -> _Signature:
+        return tuple(_stamp(path) for path in (self.chain, self.cert, self.key))
+
+    def _load(self) -> ssl.SSLContext:
+        mode = self.key.stat().st_mode & 0o777
+        if mode & 0o077:
+            telemetry.key_readable_by_others(str(self.key), mode)
+        try:
+            context = ssl.create_default_context(cafile=str(self.chain))
+        except (ssl.SSLError, OSError) as error:
+            raise _unusable(self.chain, error) from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.check_hostname = self.verify_server_name
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
+        try:
+            context.load_cert_chain(str(self.cert), str(self.key), password=_no_password)
+        except (ssl.SSLError, OSError, _Encrypted) as error:
+            raise _unusable(self.cert, error) from error
+        return context
+
+
+def connect_tls(endpoint: Endpoint, credentials: Credentials, tick: Tick) -> "TlsConnection":
+    """Open a connection: TCP, handshake, server certificate and name checked. Raises Interrupted."""
+    context = credentials.context()
+    raw = open_socket(endpoint)
+    try:
+        sock = context.wrap_socket(
+            raw,
+            server_hostname=endpoint.address,
+            do_handshake_on_connect=False,
+            suppress_ragged_eofs=False,
+        )
+    except (OSError, ValueError) as error:
+        raw.close()
+        raise connect_error(error, str(endpoint)) from error
+    connection = TlsConnection(sock, endpoint, tick)
+    try:
+        connection.persist(sock.do_handshake, endpoint.connect_timeout)
+    except OSError as error:
+        connection.abandon()
+        raise connect_error(error, str(endpoint)) from error
+    except BaseException:
+        connection.abandon()
+        raise
+    return connection
+
+
+class TlsConnection(Connection):
+    """A connection whose receipt is the receiver's close_notify."""
+
+    _sock: ssl.SSLSocket
+
+    def __init__(self, sock: ssl.SSLSocket, endpoint: Endpoint, tick: Tick) -> None:
+        super().__init__(sock, endpoint, tick)
+        self._notified = False
+
+    def ended(self) -> None:
+        """Return when the receiver's close_notify is in; SSLEOFError: it ended without one."""
+        try:
+            if self._sock.recv(READ_BYTES):
+                raise BlockingIOError
+        except ssl.SSLZeroReturnError:  # the same news once our own close_notify is out
+            return
+
+    def begin_close(self) -> None:
+        """Send our close_notify without waiting for theirs."""
+        self.check_open()
+        try:
+            self._notify()
+        except SSLWantWriteError:
+            return  # the kernel's buffer is full: `closing` goes on with it
+        except OSError as error:
+            raise close_error(error, self.where) from error
+
+    def closing(self, timeout: float) -> Strength:
+        """Wait for close_notify, then for the end of file, and see that no reset comes instead."""
+        try:
+            if not self._answer(timeout / 2):
+                # Devo's own senders end the TCP side only, and Devo answers that: the last thing to try.
+                self.end_of_file()
+                if not self._answer(timeout / 2):
+                    return self.silent()
+        except ssl.SSLEOFError:
+            self.require_read()
+            return Strength.CLOSED
+        self.require_read()
+        self._read_to_end()
+        return Strength.RECEIPT
+
+    def _answer(self, timeout: float) -> bool:
+        try:
+            self.persist(self._step, timeout)
+        except TimeoutError:
+            return False
+        return True
+
+    def _step(self) -> None:
+        if not self._notified:
+            self._notify()
+        self.ended()
+
+    def _notify(self) -> None:
+        try:
+            self._sock.unwrap()
+        except SSLWantReadError:  # ours is out, theirs is not in: as it should be
+            self._notified = True
+            return
+        raise NoReceipt(
+            "the receiver closed before we did", self.where, "everything since the last receipt is sent again"
+        )
+
+    def _read_to_end(self) -> None:
+        """See the connection end in order; a reset would mean data unread, and raises."""
+        self.end_of_file()
+        try:
+            self.persist(self._raw_end, _END_OF_FILE_SECONDS)
+        except TimeoutError:
+            return  # close_notify came and its kernel has all of ours: it just keeps the socket
+
+    def _raw_end(self) -> None:
+        if socket.socket.recv(self._sock, READ_BYTES):
+            raise BlockingIOError
+
+
+class _Encrypted(Exception):
+    """A private key asks for a passphrase, which nobody could type here."""
+
+
+def _no_password() -> str:
+    raise _Encrypted("the key is encrypted")
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise _unusable(path, error) from error
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _unusable(path: Path, error: Exception) -> CertificateRejected:
+    if isinstance(error, _Encrypted):
+        hint = "write the private key to its file without a passphrase, readable by this user only"
+        return CertificateRejected("the private key is encrypted", str(path), hint)
+    if isinstance(error, ssl.SSLError):
+        if "KEY_VALUES_MISMATCH" in str(error.reason):
+            return CertificateRejected(
+                "key and certificate do not belong together", str(path), "download both again, as one pair"
+            )
+        return CertificateRejected(
+            "not a usable PEM file", str(path), "download certificate, key and chain again"
+        )
+    what = getattr(error, "strerror", None) or type(error).__name__
+    return CertificateRejected(
+        f"cannot read it ({what})", str(path), "put it there, readable by this user, or correct the path"
+    )
