@@ -1,6 +1,7 @@
 """The collector itself as child processes: a site of buckets and queues, a configuration, start and end."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -153,7 +154,10 @@ class Launch:
 
 
 class Collector:
-    """A collector (one or several processes) with a folder for configuration, state and log."""
+    """A collector (one or several processes) with a folder for configuration, state and log.
+
+    environment: further variables of the next start.
+    """
 
     def __init__(
         self, aws: Ministack, folder: Path, configuration: Mapping[str, Any], launch: Launch | None = None
@@ -161,6 +165,7 @@ class Collector:
         self.aws, self.folder, self.launch = aws, folder, launch or Launch()
         self.children: list[Child] = []
         self.starts = 0
+        self.environment: dict[str, str] = {}
         folder.mkdir(parents=True, exist_ok=True)
         self.configure(configuration)
 
@@ -190,6 +195,7 @@ class Collector:
             "COLLECTOR_CONFIG": str(self.folder / "config.yaml"),
             "PYTHONPATH": str(ROOT),
             "PYTHONFAULTHANDLER": "1",
+            **self.environment,
         }
         self.children = [
             Child(command, self.folder / f"log-{self.starts}-{number}", environment, self.folder)
@@ -213,6 +219,11 @@ class Collector:
         codes = [child.wait(timeout) for child in self.children]
         assert codes == [0] * len(codes), f"exit codes {codes}:\n{self.tail()}"
         return time.monotonic() - began
+
+    def peak_bytes(self) -> int:
+        """Return the largest resident size that any of the running processes has had."""
+        status = [Path(f"/proc/{child.pid}/status").read_text() for child in self.children]
+        return max(int(re.findall(r"VmHWM:\s+(\d+) kB", text)[0]) << 10 for text in status)
 
     def tail(self, size: int = 6000) -> str:
         """Return the end of all logs of this life."""
