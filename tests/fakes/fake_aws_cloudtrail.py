@@ -1,0 +1,170 @@
+"""CloudTrail's LookupEvents, which moto lacks: newest first, pages, window, 90 days, late arrivals."""
+
+import json
+import uuid
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from tests.fakes.fake_aws_core import (
+    ACCOUNT,
+    CLOCK,
+    LOCK,
+    PLAN,
+    REGION,
+    Request,
+    install,
+    make_token,
+    read_token,
+    refuse,
+    signature,
+    state,
+)
+
+_DAYS_KEPT = 90
+_LAST = "\U0010ffff"
+"""Above every event id."""
+
+_ATTRIBUTES = ("EventId", "EventName", "ReadOnly", "Username", "EventSource", "AccessKeyId")
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """time: epoch seconds, whole as CloudTrail's are. visible: from when on LookupEvents shows it."""
+
+    time: float
+    visible: float
+    category: str
+    shown: dict[str, Any]
+
+
+def lookup_events(request: Request) -> dict[str, Any]:
+    """Serve one page, newest first."""
+    size = request.get("MaxResults", 50)
+    if not 1 <= size <= 50:
+        raise refuse("InvalidMaxResultsException", "A max results value of 1 to 50 is allowed.")
+    attributes = request.get("LookupAttributes", [])
+    if len(attributes) > 1:
+        raise refuse("InvalidLookupAttributesException", "You can only specify one lookup attribute.")
+    now = CLOCK.now()
+    oldest = now - _DAYS_KEPT * 86_400
+    start, end = _seconds(request.get("StartTime", oldest)), _seconds(request.get("EndTime", now))
+    if start > end:
+        raise refuse("InvalidTimeRangeException", "The start time must be before the end time.")
+    bound = signature(request, "StartTime", "EndTime", "LookupAttributes", "EventCategory")
+    token = request.get("NextToken")
+    position = read_token(token, bound, "InvalidNextTokenException") if token else [end, _LAST]
+    category = (request.get("EventCategory") or "management").lower()
+    found = (
+        event
+        for event in _downwards(_store(request.account, request.region), position, max(start, oldest))
+        if event.visible <= now
+        and event.category == category
+        and all(_has(event.shown, one["AttributeKey"], one["AttributeValue"]) for one in attributes)
+    )
+    size_now = PLAN.page("LookupEvents", size)
+    if size_now is None:
+        return {"Events": [], "NextToken": make_token(position, bound)}
+    page = list(islice(found, size_now))
+    more = next(found, None) is not None
+    last = [page[-1].time, page[-1].shown["EventId"]] if page else position
+    return {
+        "Events": [event.shown for event in page],
+        **({"NextToken": make_token(last, bound)} if more else {}),
+    }
+
+
+def _downwards(store: list[_Event], position: Sequence[Any], start: float) -> Iterator[_Event]:
+    """Yield events strictly below a position (time, id), newest first, down to a time."""
+    place = bisect_left(store, tuple(position), key=_key)
+    floor = bisect_left(store, (start, ""), key=_key)
+    return (store[at] for at in range(place - 1, floor - 1, -1))
+
+
+def _key(event: _Event) -> tuple[float, str]:
+    return event.time, event.shown["EventId"]
+
+
+def put_cloudtrail_events(
+    events: Iterable[Mapping[str, Any]], account: str = ACCOUNT, region: str = REGION
+) -> list[str]:
+    """Add events; each needs `EventName` only, the rest gets realistic defaults. Returns their ids.
+
+    EventTime: epoch seconds. CloudTrailEvent: the record as the string that LookupEvents gives.
+    delay_s: how long after now LookupEvents begins to show it. category: `management` or `insight`.
+    """
+    made = [_event(event, account, region) for event in events]
+    with LOCK:
+        store = _store(account, region)
+        store.extend(made)
+        store.sort(key=_key)
+    return [event.shown["EventId"] for event in made]
+
+
+def _store(account: str, region: str) -> list[_Event]:
+    return state("cloudtrail", account, region, list[_Event])
+
+
+def _event(given: Mapping[str, Any], account: str, region: str) -> _Event:
+    now = CLOCK.now()
+    shown = {
+        "EventId": given.get("EventId") or str(uuid.uuid4()),
+        "EventName": given["EventName"],
+        "ReadOnly": given.get("ReadOnly", "false"),
+        "AccessKeyId": given.get("AccessKeyId", "AKIAEXAMPLE0000000"),
+        "EventTime": datetime.fromtimestamp(int(given.get("EventTime", now)), UTC),
+        "EventSource": given.get("EventSource", "iam.amazonaws.com"),
+        "Username": given.get("Username", "alice"),
+        "Resources": given.get("Resources", []),
+    }
+    shown["CloudTrailEvent"] = given.get("CloudTrailEvent") or json.dumps(_record(shown, account, region))
+    visible = now + given.get("delay_s", 0)
+    return _Event(_seconds(shown["EventTime"]), visible, given.get("category", "management"), shown)
+
+
+def _record(shown: Mapping[str, Any], account: str, region: str) -> dict[str, Any]:
+    """Return the CloudTrail record of an event."""
+    user = {"type": "IAMUser", "userName": shown["Username"], "accountId": account}
+    return {
+        "eventVersion": "1.11",
+        "userIdentity": {**user, "accessKeyId": shown["AccessKeyId"]},
+        "eventTime": shown["EventTime"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventSource": shown["EventSource"],
+        "eventName": shown["EventName"],
+        "awsRegion": region,
+        "sourceIPAddress": "198.51.100.7",
+        "userAgent": "aws-cli/2",
+        "requestParameters": None,
+        "responseElements": None,
+        "requestID": str(uuid.uuid4()),
+        "eventID": shown["EventId"],
+        "readOnly": shown["ReadOnly"] == "true",
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": account,
+        "eventCategory": "Management",
+    }
+
+
+def _has(shown: Mapping[str, Any], key: str, value: str) -> bool:
+    if key in _ATTRIBUTES:
+        return bool(shown[key] == value)
+    return any(resource.get(key) == value for resource in shown["Resources"])
+
+
+def _seconds(moment: Any) -> float:
+    """Return epoch seconds of a parsed timestamp, which moto gives as datetime, number or ISO text."""
+    if isinstance(moment, int | float):
+        return float(moment)
+    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def extend() -> None:
+    """Install the extension in moto."""
+    from moto.cloudtrail.responses import CloudTrailResponse  # noqa: PLC0415 - moto is slow to import
+
+    install(CloudTrailResponse, "cloudtrail", lookup_events)
