@@ -1,0 +1,233 @@
+"""Objects whose events are the elements of a JSON array (CloudTrail's `Records`), cut without touching them.
+
+A small document is parsed as a whole, a large one window by window: the text up to a place that looks like
+the border of two records is parsed as an array of its own, which succeeds only if it is that border. When no
+place fits, or the document is damaged, an exact scanner finds the records one by one (`scan.py`).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from sources import scan
+from sources.errors import ObjectBroken
+from sources.piece import CHUNK_BYTES, Piece, broken
+from sources.text import count_lines, repaired, without_nul
+from transforms.layout import Layout
+
+_SMALL = 2 * CHUNK_BYTES
+_BETWEEN = b" \t\r\n\xef\xbb\xbf\xbd"  # white space, byte order marks, and what became of padding with NULs
+_NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError)
+_SINGLE = ("eventVersion", "eventName")
+_DIGEST = ("digestStartTime", "digestS3Bucket", "logFiles")
+
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_FIRST_KEY = re.compile(rb'\{\s*("[^"\\]*")')
+
+Raws = Sequence[bytes | msgspec.Raw]
+
+
+class _Tape:
+    """The part of a document that is in memory: `data`, from the reading position on."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self.data, self.ended = chunks, b"", False
+        self.failure: ObjectBroken | None = None
+
+    def fill(self, size: int) -> None:
+        """Read on until `data` holds `size` bytes or the object ends."""
+        parts, held = [self.data], len(self.data)
+        while held < size and not self.ended:
+            chunk = self._next()
+            self.ended = not chunk
+            parts.append(without_nul(chunk))
+            held += len(parts[-1])
+        self.data = b"".join(parts) if len(parts) > 1 else self.data
+
+    def _next(self) -> bytes:
+        """Return the next chunk; damage ends the object, but what came before it is used first."""
+        try:
+            return next(self._chunks, b"")
+        except ObjectBroken as error:
+            self.failure = error
+            return b""
+
+    def drop(self, size: int) -> None:
+        """Move the reading position."""
+        self.data = self.data[size:]
+
+    def cut_short(self, what: str) -> ObjectBroken:
+        """Return why the object ends before `what`."""
+        return self.failure or broken("json_truncated", f"{what} has no end")
+
+
+def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Piece]:
+    """Yield the records of an object's documents (one, as a rule), compact, one per line.
+
+    longest: bytes of the largest record, and of what stands before the array. Raises ObjectBroken after the
+    records before the damage.
+    """
+    tape, done = _Tape(chunks), 0
+    while True:
+        tape.fill(_SMALL)
+        tape.data = tape.data.lstrip(_BETWEEN)
+        if not tape.data and tape.ended:
+            break
+        for raws in _document(tape, layout, longest):
+            for payload, count in _payloads(raws):
+                done += count
+                yield Piece(payload, count, done)
+    if tape.failure:
+        raise tape.failure
+
+
+def _document(tape: _Tape, layout: Layout, longest: int) -> Iterator[Raws]:
+    if tape.ended and (whole := _whole(tape.data, layout)) is not None:
+        tape.data = b""
+        yield whole
+        return
+    start, end = _enter(tape, layout.records.encode(), longest)
+    if start < 0:
+        document = tape.data[:end]
+        tape.drop(end)
+        events = _whole(document, layout)
+        if events is None:
+            raise broken("json_broken", "the document is not valid JSON")
+        yield events
+        return
+    opened = tape.data[:1]
+    tape.drop(start)
+    yield from _array(tape, longest)
+    if opened == b"{":
+        _leave(tape, longest)
+
+
+def _enter(tape: _Tape, key: bytes, longest: int) -> tuple[int, int]:
+    """Return where the array's first element is, or -1 and where the document without one ends."""
+    size = _SMALL
+    while True:
+        if tape.data[:1] not in (b"{", b"["):
+            raise broken("not_json", "the object is neither JSON nor compressed JSON")
+        start, end = scan.find_array(tape.data, key)
+        if start >= 0 or end >= 0:
+            return start, end
+        if tape.ended:
+            raise tape.cut_short("the JSON document")
+        size = _grown(size, longest, "what stands before the records is too large")
+        tape.fill(size)
+
+
+def _leave(tape: _Tape, longest: int) -> None:
+    """Move past the rest of the document after its array."""
+    size = _SMALL
+    while (end := scan.end_of(tape.data, 0, depth=1)) < 0:
+        if tape.ended:
+            raise tape.cut_short("the JSON document")
+        size = _grown(size, longest, "what stands after the records is too large")
+        tape.fill(size)
+    tape.drop(end)
+
+
+def _grown(size: int, longest: int, what: str) -> int:
+    if size > longest:
+        raise broken("record_too_large", f"{what}: over {longest} bytes")
+    return 2 * size
+
+
+def _array(tape: _Tape, longest: int) -> Iterator[Raws]:
+    """Yield the elements of the array that the tape stands in; leave it after the closing bracket."""
+    border, size = b"", _SMALL
+    while True:
+        tape.fill(size)
+        border = border or _border(tape.data)
+        raws, taken = _window(tape.data, border)
+        if raws:
+            yield raws
+            tape.drop(taken)
+            size = CHUNK_BYTES
+            continue
+        found = scan.elements(tape.data)
+        if found.raws:
+            yield found.raws
+            size = CHUNK_BYTES
+        tape.drop(found.end)
+        if found.state == scan.CLOSED:
+            return
+        if found.state == scan.BROKEN:
+            raise broken("json_broken", f"a record is not valid JSON: {found.detail}")
+        if tape.ended:
+            raise tape.cut_short("the array of records")
+        if not found.raws:
+            size = _grown(size, longest, "a record is too large")
+
+
+def _border(data: bytes) -> bytes:
+    """Return what stands between two records, as seen at the first of them: `},{"eventVersion"`."""
+    key = _FIRST_KEY.match(data.lstrip())
+    between = key and re.search(rb"\}\s*,\s*\{\s*" + re.escape(key[1]), data)
+    return between[0] if between else b""
+
+
+def _window(data: bytes, border: bytes) -> tuple[Raws, int]:
+    """Return the records up to the last border within about 1 MiB, and how many bytes they take."""
+    end = data.rfind(border, 0, CHUNK_BYTES) if border else -1
+    if end < 0:
+        return [], 0
+    try:
+        return _ARRAY.decode(b"[" + data[: end + 1].lstrip(b", \t\r\n") + b"]"), end + 1
+    except _NO_JSON:
+        return [], 0
+
+
+def _whole(document: bytes, layout: Layout) -> Raws | None:
+    """Return the events of a complete document, or None when it cannot be parsed at once."""
+    try:
+        if document.startswith(b"["):
+            return _ARRAY.decode(document)
+        found = _document_type(layout.records).decode(document)
+    except _NO_JSON:
+        return None
+    if found.records is not msgspec.UNSET:
+        return found.records or []
+    return _without_array(msgspec.json.decode(document, type=dict[str, msgspec.Raw]), document, layout)
+
+
+def _without_array(keys: dict[str, Any], document: bytes, layout: Layout) -> Raws:
+    """Return the events of a document that has no array: a single record, a digest, or nothing."""
+    if all(key in keys for key in _SINGLE):
+        return [document.strip()]
+    if any(key in keys for key in _DIGEST):
+        return [document.strip()] if layout.digests else []
+    if keys:
+        has = ", ".join(sorted(keys)[:5])
+        raise broken("records_missing", f"the document has no {layout.records}, but {has}")
+    return []
+
+
+@lru_cache
+def _document_type(key: str) -> "msgspec.json.Decoder[Any]":
+    field = ("records", list[msgspec.Raw] | None | msgspec.UnsetType, msgspec.UNSET)
+    return msgspec.json.Decoder(msgspec.defstruct("Document", [field], rename={"records": key}))
+
+
+def _payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
+    """Yield lines of about 1 MiB each, and how many; records that span lines are made compact."""
+    step, held = 0, 0
+    start = 0
+    for step, raw in enumerate(raws, 1):
+        held += len(raw)
+        if held >= CHUNK_BYTES:
+            yield _payload(raws[start:step])
+            start, held = step, 0
+    if step > start:
+        yield _payload(raws[start:])
+
+
+def _payload(raws: Raws) -> tuple[bytes, int]:
+    payload = b"\n".join([*raws, b""])
+    if count_lines(payload) != len(raws):
+        payload = b"\n".join([*map(scan.compact, raws), b""])
+    return repaired(payload), len(raws)
