@@ -9,6 +9,7 @@ SourceError                 anything below; raised itself only for requests that
 ├── Missing                 queue, bucket, log group or detector does not exist (here)
 ├── ReceiptInvalid          SQS no longer knows this receipt: the message is somebody else's now
 └── ObjectError             one S3 object
+    ├── ObjectBusy          another lease of this process reads it at the moment
     ├── ObjectGone          deleted before it was read
     ├── ObjectChanged       overwritten while it was read
     ├── ObjectArchived      in Glacier: readable only after a restore
@@ -60,6 +61,10 @@ class ReceiptInvalid(SourceError):
 
 class ObjectError(SourceError):
     """One S3 object cannot be collected."""
+
+
+class ObjectBusy(ObjectError):
+    """The object is being collected already: this is a repeat of its notice."""
 
 
 class ObjectGone(ObjectError):

@@ -77,3 +77,158 @@ def start_clamped(service: str, target: str, asked: str, used: str, reason: str)
         used=used,
         reason=reason,
     )
+
+
+# leases
+
+
+def lease_received(service: str, count: int) -> None:
+    """Count messages received."""
+    counter("leases_received", "Messages received", "service").labels(service).inc(count)
+
+
+def lease_extended(service: str, count: int) -> None:
+    """Count leases kept alive at half their time."""
+    counter("leases_extended", "Leases extended at half time", "service").labels(service).inc(count)
+
+
+def leases_ended(service: str, count: int, *, deleted: bool) -> None:
+    """Count messages deleted after their receipt, or given back to their queue."""
+    if deleted:
+        counter("leases_settled", "Messages deleted, all their events receipted", "service").labels(
+            service
+        ).inc(count)
+    else:
+        counter("leases_given_back", "Messages given back to their queue", "service").labels(service).inc(
+            count
+        )
+
+
+def lease_lost(service: str, queue: str, message: str, why: str) -> None:
+    """Warn that a message is somebody else's before it was settled: its events may come twice."""
+    counter("leases_lost", "Leases that ended before their message was settled", "service").labels(
+        service
+    ).inc()
+    say(logging.WARNING, "lease_lost", service=service, queue=queue, message=message, why=why)
+
+
+def extend_failed(service: str, queue: str, error: SourceError) -> None:
+    """Warn that leases could not be extended just now; the next pulse tries again."""
+    say(logging.WARNING, "extend_failed", service=service, queue=queue, error=error)
+
+
+def settle_failed(service: str, queue: str, message: str, error: SourceError) -> None:
+    """Warn that a message could not be deleted or given back: it comes again and is recognised as done."""
+    counter("settle_failures", "Messages that could not be deleted or given back", "service").labels(
+        service
+    ).inc()
+    say(logging.WARNING, "settle_failed", service=service, queue=queue, message=message, error=error)
+
+
+def receive_failed(service: str, error: SourceError, pause: float, failures: int) -> None:
+    """Tell that a queue cannot be read: a warning when that begins, then quietly."""
+    kind = type(error).__name__
+    counter("receive_failures", "Receives that failed, by kind", "service", "kind").labels(
+        service, kind
+    ).inc()
+    loud = failures == (3 if isinstance(error, Transient) else 1)
+    say(
+        logging.WARNING if loud else logging.DEBUG,
+        "receive_failed",
+        service=service,
+        error=error,
+        failures=failures,
+        again_in_seconds=round(pause, 1),
+    )
+
+
+def source_recovered(service: str, where: str) -> None:
+    """Tell that a queue that failed can be read again."""
+    say(logging.INFO, "source_recovered", service=service, where=where)
+
+
+def source_backing_off(service: str, where: str, pause: float) -> None:
+    """Tell that receiving rests because nothing received lately could be opened."""
+    say(
+        logging.WARNING,
+        "source_backing_off",
+        service=service,
+        where=where,
+        why="what was received lately could not be opened; see fetch_failed",
+        seconds=round(pause, 1),
+    )
+
+
+def fetch_failed(service: str, reason: str, error: Exception, delay: int, receives: int) -> None:
+    """Tell that a message goes back because what it stands for could not be had."""
+    counter("fetch_failures", "Messages that could not be opened, by reason", "service", "reason").labels(
+        service, reason
+    ).inc()
+    level = logging.ERROR if reason == "defect" else logging.WARNING
+    say(
+        logging.DEBUG if reason == "object_busy" else level,
+        "fetch_failed",
+        service=service,
+        reason=reason,
+        error=error if isinstance(error, SourceError) else f"{type(error).__name__} {error}",
+        receives=receives,
+        again_in_seconds=delay,
+    )
+
+
+def notice_ignored(service: str, reason: str) -> None:
+    """Count what a notice tells and holds no data: test events, deletions, keys that a filter leaves out."""
+    counter("notices_ignored", "Notices settled without data, by reason", "service", "reason").labels(
+        service, reason
+    ).inc()
+    say(logging.DEBUG, "notice_ignored", service=service, reason=reason)
+
+
+def notice_unknown(service: str, where: str, why: str) -> None:
+    """Warn that a message goes to quarantine because nobody knows its form."""
+    say(logging.WARNING, "notice_unknown", service=service, where=where, why=why)
+
+
+def object_repeated(service: str) -> None:
+    """Count notices of objects that were collected before."""
+    counter("objects_repeated", "Notices of objects that were collected before", "service").labels(
+        service
+    ).inc()
+
+
+def object_collected(service: str, uri: str, events: int, size: int, seconds: float) -> None:
+    """Count an object whose events all wait for the dataflow or went through it."""
+    counter("objects_collected", "Objects read to their end", "service").labels(service).inc()
+    counter("object_bytes", "Stored bytes of the objects read", "service").labels(service).inc(size)
+    say(
+        logging.DEBUG,
+        "object_collected",
+        service=service,
+        object=uri,
+        events=events,
+        bytes=size,
+        seconds=round(seconds, 3),
+    )
+
+
+def object_missing(service: str, error: SourceError) -> None:
+    """Warn that an object was gone before it could be read; its message is settled."""
+    counter("objects_missing", "Objects gone before they were read", "service").labels(service).inc()
+    say(logging.WARNING, "object_missing", service=service, error=error)
+
+
+def object_unreadable(service: str, reason: str, error: SourceError) -> None:
+    """Warn that an object goes to quarantine, all or its rest."""
+    say(logging.WARNING, "object_unreadable", service=service, reason=reason, error=error)
+
+
+def state_unknown(service: str, where: str, version: object) -> None:
+    """Warn that a snapshot is of another release: objects that were half emitted then come twice."""
+    say(
+        logging.WARNING,
+        "state_unknown",
+        service=service,
+        where=where,
+        version=version,
+        hint="nothing is lost; objects begun before come again from their start",
+    )

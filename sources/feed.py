@@ -1,0 +1,263 @@
+"""The threads of the lease family: one set per service and process, shared by all its lanes.
+
+    receivers ──▶ leases that wait ──▶ fetchers ──▶ inboxes of the lanes ──▶ lease.py ──▶ settlers
+    1 to 4 per    about two per        open what    bounded in bytes                      delete or
+    queue         fetcher              they hold                                          give back
+
+A blocked dataflow fills the inboxes; then fetchers wait, then receivers: nothing is hoarded. A heartbeat
+per queue (keeper.py) keeps what is held alive meanwhile. Draining: receivers stop, what has not begun goes
+back at once, what has begun goes on for `drain_seconds` and then stops at a cut.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from sources import telemetry
+from sources.errors import SourceError
+from sources.inbox import Inbox
+from sources.keeper import Keeper, Lease
+from sources.opener import Opener
+from sources.policy import Action, Rules, decide
+from sources.progress import Progress
+from sources.receiver import Polling, Receiver
+from sources.sqs import Queue, SqsQueue
+
+_GLANCE_SECONDS = 0.25
+"""How long a waiting thread may miss the drain flag, which is not ours to watch."""
+
+_TROUBLE = 8
+"""Failures in a row, of a kind that all objects share, after which receiving slows down."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOptions:
+    """What a service may choose.
+
+    visibility_timeout_seconds: a lease's length; it is extended at half time, so this is also how late a
+        message comes again after a crash. wait_seconds: long poll. receivers: per queue, at most.
+    fetchers: objects read at once. prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one
+        call of a lane emits. drain_seconds: how long begun objects may go on after SIGTERM.
+    window: objects whose repeats are recognised. rules: what is done about what cannot be read.
+    """
+
+    visibility_timeout_seconds: int = 120
+    wait_seconds: int = 20
+    receivers: int = 4
+    fetchers: int = 16
+    prefetch_bytes: int = 48 << 20
+    batch_bytes: int = 4 << 20
+    drain_seconds: float = 2.0
+    window: int = 100_000
+    rules: Rules = field(default_factory=Rules)
+
+
+class Feed:
+    """Receives, opens, keeps and ends the leases of one service in this process. Thread-safe."""
+
+    def __init__(
+        self,
+        service: str,
+        queues: Sequence[Queue],
+        opener: Opener,
+        options: LeaseOptions,
+        drain: threading.Event,
+    ) -> None:
+        self.service, self.options, self.drain = service, options, drain
+        self.progress = Progress(options.window)
+        self.stopped = False
+        self._opener = opener
+        self._changed = threading.Condition()
+        self._inboxes: dict[str, Inbox] = {}
+        self._ready: deque[Lease] = deque()
+        self._fetching: dict[Lease, Inbox] = {}
+        self._failure: BaseException | None = None
+        self._drained_at = 0.0
+        self._failures = 0
+        length = options.visibility_timeout_seconds
+        polling = Polling(options.receivers, options.wait_seconds, length)
+        self._keepers = [Keeper(service, SqsQueue(queue), length, self.progress.settled) for queue in queues]
+        self._receivers = [Receiver(service, keeper, polling, self) for keeper in self._keepers]
+
+    # called by lanes
+
+    def join(self, lane: str, state: Mapping[str, Any]) -> Inbox:
+        """Begin to serve a lane, from the state of its last snapshot; the first one starts the threads."""
+        self.progress.load(lane, state)
+        inbox = Inbox(self.options.prefetch_bytes)
+        with self._changed:
+            first = not self._inboxes
+            self._inboxes[lane] = inbox
+            for one in self._inboxes.values():
+                one.limit = self.options.prefetch_bytes // len(self._inboxes)
+        if first:
+            self._start()
+        return inbox
+
+    def leave(self, lane: str) -> None:
+        """Stop serving a lane. The last one ends the threads; leases left come again by themselves."""
+        with self._changed:
+            self._inboxes.pop(lane, None)
+            self.stopped = self.stopped or not self._inboxes
+            self._changed.notify_all()
+        if self.stopped:
+            for keeper in self._keepers:
+                keeper.stop()
+
+    def settle(self, leases: Sequence[Lease]) -> None:
+        """End leases of which everything that was emitted is receipted. Asks nothing of AWS here and now."""
+        for lease in leases:
+            self.progress.release(lease, whole=lease.back is None and not lease.lost)
+        for keeper, own in groupby(leases, key=lambda lease: lease.keeper):
+            keeper.settle(list(own))
+
+    def check(self) -> None:
+        """Raise what has ended a thread: without it the service would stand still in silence."""
+        if self._failure is not None:
+            raise SourceError(
+                f"a thread ended with {type(self._failure).__name__} ({self._failure})",
+                f"service {self.service}",
+                "start again; nothing was acknowledged. If it comes again, report it with --debug",
+            ) from self._failure
+
+    def emptied(self) -> bool:
+        """While draining: give back what has not begun, tell whether nothing more will come to any lane."""
+        now = time.monotonic()
+        with self._changed:
+            self._drained_at = self._drained_at or now
+            unbegun = [*self._ready]
+            self._ready.clear()
+            late = now - self._drained_at > self.options.drain_seconds
+            begun = list(self._fetching) if late else []
+        for lease in unbegun:
+            lease.back = 0
+        self.settle(unbegun)
+        for lease in begun:  # a thread that waits for AWS must not hold up the end
+            self._end(lease, 0)
+        return not self._fetching
+
+    def settled(self) -> bool:
+        """Tell that nothing handed over is still to be deleted or given back."""
+        return all(keeper.idle for keeper in self._keepers)
+
+    # called by receivers
+
+    @property
+    def troubled(self) -> bool:
+        """Tell that nothing could be read lately, for a reason all objects share."""
+        return self._failures >= _TROUBLE
+
+    @property
+    def _halted(self) -> bool:
+        return self.stopped or self.drain.is_set()
+
+    def spawn(self, name: str, job: Callable[[], None]) -> None:
+        """Run a job in a thread of its own; what ends it unexpectedly ends the service at the next batch."""
+
+        def run() -> None:
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001 - raised again in the dataflow, by `check`
+                self._failure = self._failure or error
+
+        threading.Thread(target=run, name=f"{self.service}-{name}", daemon=True).start()
+
+    def await_room(self) -> bool:
+        """Wait until leases are wanted; False when it is time to stop."""
+        with self._changed:
+            while not self._halted and len(self._ready) >= 2 * self.options.fetchers:
+                self._changed.wait(_GLANCE_SECONDS)
+        return not self._halted
+
+    def accept(self, leases: Sequence[Lease]) -> bool:
+        """Take leases over; False when it is too late for them."""
+        with self._changed:
+            if self._halted:
+                return False
+            for lease in leases:
+                lease.keeper.hold([lease])
+            self._ready.extend(leases)
+            self._changed.notify_all()
+        return True
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True when it is time to stop."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._halted and (left := until - time.monotonic()) > 0:
+                self._changed.wait(min(left, _GLANCE_SECONDS))
+        return self._halted
+
+    # the fetchers
+
+    def _start(self) -> None:
+        for receiver in self._receivers:
+            receiver.start()
+        for keeper in self._keepers:
+            for number, job in enumerate(keeper.jobs()):
+                self.spawn(f"{keeper.queue.queue.short}-keep-{number}", job)
+        for number in range(self.options.fetchers):
+            self.spawn(f"fetch-{number}", self._fetch_all)
+
+    def _fetch_all(self) -> None:
+        while (begun := self._begin()) is not None:
+            self._fetch(*begun)
+
+    def _begin(self) -> tuple[Lease, Inbox] | None:
+        """Wait for a lease and choose its lane: the one with the least waiting. None = time to stop."""
+        with self._changed:
+            while not self._halted and not self._ready:
+                self._changed.wait(_GLANCE_SECONDS)
+            if self._halted:
+                return None
+            lease = self._ready.popleft()
+            lane, inbox = min(self._inboxes.items(), key=lambda one: (one[1].bytes, one[1].leases))
+            lease.lane = lane
+            self._fetching[lease] = inbox
+            if len(self._ready) == 2 * self.options.fetchers - 1:
+                self._changed.notify_all()  # receivers wait for room
+        return lease, inbox
+
+    def _fetch(self, lease: Lease, inbox: Inbox) -> None:
+        back: int | None = None
+        resume = partial(self.progress.claim, holder=lease)
+        try:
+            with closing(self._opener.open(lease.message, resume)) as cuts:
+                for cut in cuts:
+                    if not inbox.put(lease, cut, self._cut_short):
+                        back = 0
+                        break
+                else:
+                    self._failures = 0
+        except Exception as error:  # noqa: BLE001 - told by `_failed`; the message stays
+            back = self._failed(lease, error)
+        self._end(lease, back)
+
+    def _cut_short(self) -> bool:
+        late = self._drained_at and time.monotonic() - self._drained_at > self.options.drain_seconds
+        return self.stopped or bool(late)
+
+    def _failed(self, lease: Lease, error: Exception) -> int | None:
+        verdict = decide(error, self.options.rules)
+        if verdict.action is Action.SETTLE:
+            return None
+        self._failures += verdict.ours
+        delay = verdict.delay(lease.message.receives)
+        telemetry.fetch_failed(self.service, verdict.reason, error, delay, lease.message.receives)
+        return delay
+
+    def _end(self, lease: Lease, back: int | None) -> None:
+        """Close a lease, once; what has put nothing in an inbox needs no receipt and is settled here."""
+        inbox = self._fetching.get(lease)
+        if inbox is None:
+            return
+        if inbox.end(lease, back) and not lease.begun:
+            self.settle([lease])
+        with self._changed:
+            self._fetching.pop(lease, None)

@@ -1,0 +1,218 @@
+"""Keeps the leases on one queue alive, and ends them: extends, deletes, gives back, in lots of ten.
+
+A heartbeat extends each lease at half its time, whatever the dataflow does meanwhile; a lease that SQS no
+longer knows, or that reaches twelve hours, is lost. What has to be deleted or given back is handed over and
+done by other threads; what fails is tried again while the lease lives.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from sources import telemetry
+from sources.errors import ReceiptInvalid, SourceError, Transient
+from sources.sqs import CEILING_SECONDS, LOT, Message, SqsQueue, lots
+
+SETTLERS = 2
+"""Threads that delete and give back, per queue."""
+
+_ATTEMPTS = 6
+_LINGER_SECONDS = 0.05
+_GLANCE_SECONDS = 0.5
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """A received message while it is ours, kept alive by its queue's keeper. Times are `time.monotonic()`.
+
+    received: bounds the lease to SQS's twelve hours. expires: when it becomes visible again if not extended.
+    lost: it is somebody else's; nothing more of it is emitted, and it is never deleted.
+    leaving: it is being given back, so it is not extended any more.
+    begun: something of it waits in, or went through, an inbox. ended: nothing more will be put there.
+    back: None = delete it once its epoch is receipted, else give it back, visible after that many seconds.
+    objects: ids that it asked for. failures: of deleting it or giving it back.
+    """
+
+    message: Message
+    keeper: "Keeper"
+    received: float
+    expires: float
+    lane: str = ""
+    lost: bool = False
+    leaving: bool = False
+    begun: bool = False
+    ended: bool = False
+    back: int | None = None
+    objects: list[str] = field(default_factory=list)
+    failures: int = 0
+
+
+class Keeper:
+    """All leases on one queue that this process holds.
+
+    visibility_seconds: what a lease is extended to. settled: called for each lease that was deleted.
+    """
+
+    def __init__(
+        self, service: str, queue: SqsQueue, visibility_seconds: int, settled: Callable[[Lease], None]
+    ) -> None:
+        self._service, self.queue, self._visibility = service, queue, visibility_seconds
+        self._settled = settled
+        self._held: dict[Lease, None] = {}
+        self._leaving: deque[Lease] = deque()
+        self._open = 0
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    @property
+    def idle(self) -> bool:
+        """Tell that nothing handed over is still to be deleted or given back."""
+        return self._open == 0
+
+    @property
+    def held(self) -> int:
+        """Return how many leases are alive here."""
+        return len(self._held)
+
+    def jobs(self) -> list[Callable[[], None]]:
+        """Return the loops that want a thread each; they end after `stop`."""
+        return [self._keep_alive, *[self._settle] * SETTLERS]
+
+    def hold(self, leases: Iterable[Lease]) -> None:
+        """Begin to keep leases alive."""
+        with self._changed:
+            self._held.update(dict.fromkeys(leases))
+
+    def settle(self, leases: Sequence[Lease]) -> None:
+        """Take leases over: each is deleted or given back, as its `back` says, or forgotten if lost."""
+        with self._changed:
+            live = [lease for lease in leases if lease in self._held]
+            for lease in live:
+                lease.leaving = lease.back is not None
+            self._leaving.extend(live)
+            self._open += len(live)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End the threads; leases that are left become visible again by themselves."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    # the heartbeat
+
+    def _keep_alive(self) -> None:
+        pulse = min(max(self._visibility / 10, 0.1), 5.0)
+        while not self._pause(pulse):
+            self.extend_due(time.monotonic())
+
+    def extend_due(self, now: float) -> None:
+        """Extend what has half its time or less left; called by the heartbeat."""
+        with self._changed:
+            half = now + self._visibility / 2
+            due = [lease for lease in self._held if lease.expires <= half and not lease.leaving]
+        for lot in lots(due):
+            left = [min(self._visibility, int(lease.received + CEILING_SECONDS - now)) for lease in lot]
+            over = [lease for lease, seconds in zip(lot, left, strict=True) if seconds < 1]
+            self._lose(over, "twelve hours are over")
+            live = [(lease, seconds) for lease, seconds in zip(lot, left, strict=True) if seconds >= 1]
+            if live:
+                self._extend([lease for lease, _ in live], [seconds for _, seconds in live])
+
+    def _extend(self, lot: Sequence[Lease], seconds: Sequence[int]) -> None:
+        asked = time.monotonic()
+        try:
+            outcomes = self.queue.change([lease.message.receipt for lease in lot], seconds)
+        except SourceError as error:
+            telemetry.extend_failed(self._service, self.queue.queue.short, error)
+            return
+        for lease, left, failure in zip(lot, seconds, outcomes, strict=True):
+            if failure is None:
+                lease.expires = asked + left
+            elif not isinstance(failure, Transient):
+                self._lose([lease], str(failure))
+        telemetry.lease_extended(self._service, outcomes.count(None))
+
+    def _lose(self, leases: Sequence[Lease], why: str) -> None:
+        for lease in leases:
+            with self._changed:
+                mine = lease in self._held
+                self._held.pop(lease, None)
+                lease.lost = lease.lost or mine
+            if mine:
+                telemetry.lease_lost(self._service, self.queue.queue.short, lease.message.id, why)
+
+    # the end of leases
+
+    def _settle(self) -> None:
+        while lot := self._next_lot():
+            self._finish(lot)
+
+    def _next_lot(self) -> list[Lease]:
+        """Wait for leases of one kind, a little longer for a full lot; empty when it is time to stop."""
+        lot: list[Lease] = []
+        with self._changed:
+            while not lot and not (self._stopped and not self._leaving):
+                if not self._leaving:
+                    self._changed.wait(_GLANCE_SECONDS)
+                elif len(self._leaving) < LOT and not self._stopped:
+                    self._changed.wait(_LINGER_SECONDS)
+                while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
+                    lot.append(self._leaving.popleft())
+        return lot
+
+    def _finish(self, lot: list[Lease]) -> None:
+        """Delete a lot or give it back; what fails in passing comes again to the end of the line."""
+        live = [lease for lease in lot if not lease.lost]
+        again: list[Lease] = []
+        done = 0
+        for lease, error in zip(live, self._outcomes(live), strict=True):
+            if error is None:
+                done += 1
+                self._finished(lease)
+            elif self._worth_another(lease, error):
+                again.append(lease)
+            else:
+                telemetry.settle_failed(self._service, self.queue.queue.short, lease.message.id, error)
+        telemetry.leases_ended(self._service, done, deleted=lot[0].back is None)
+        if again:
+            self._pause(min(0.2 * 2.0 ** max(lease.failures for lease in again), 10))
+        with self._changed:
+            self._open -= len(lot) - len(again)
+            self._leaving.extend(again)
+            for lease in lot:
+                if lease not in again:
+                    self._held.pop(lease, None)
+
+    def _worth_another(self, lease: Lease, error: SourceError) -> bool:
+        lease.failures += 1
+        return not (self._stopped or isinstance(error, ReceiptInvalid) or lease.failures >= _ATTEMPTS)
+
+    def _outcomes(self, lot: Sequence[Lease]) -> Sequence[SourceError | None]:
+        receipts = [lease.message.receipt for lease in lot]
+        try:
+            if not lot:
+                return []
+            if lot[0].back is None:
+                return self.queue.delete(receipts)
+            return self.queue.change(receipts, [lease.back or 0 for lease in lot])
+        except SourceError as error:
+            return [error] * len(lot)
+
+    def _finished(self, lease: Lease) -> None:
+        if lease.back is None:
+            self._settled(lease)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; True when it is time to stop."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._stopped and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+        return self._stopped
+
+
+def _same_kind(lot: Sequence[Lease], lease: Lease) -> bool:
+    return not lot or (lot[0].back is None) == (lease.back is None)

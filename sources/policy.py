@@ -1,0 +1,98 @@
+"""What is done about a failed fetch: one table, from the kind of error to the action.
+
+settle      the message is deleted, with a warning: there is nothing to be had, now or later
+quarantine  a Poison goes through the dataflow to quarantine, then the message is deleted
+give back   the message stays in its queue and comes again after a delay, longer each time; the queue's
+            redrive policy decides how often
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from sources.errors import (
+    Denied,
+    ExpiredCredentials,
+    Missing,
+    ObjectArchived,
+    ObjectBroken,
+    ObjectBusy,
+    ObjectChanged,
+    ObjectGone,
+    ObjectTooLarge,
+    SourceError,
+    Throttled,
+    Transient,
+)
+
+LONGEST_SECONDS = 900
+"""Longest delay of a message that was given back."""
+
+
+class Action(Enum):
+    """See the module."""
+
+    SETTLE = "settle"
+    QUARANTINE = "quarantine"
+    GIVE_BACK = "give back"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a configuration may change. unreadable: objects and messages that cannot be cut into events."""
+
+    object_gone: Literal["settle", "keep"] = "settle"
+    unreadable: Literal["quarantine", "keep"] = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """reason: stable code of a Poison or metric. first_seconds: delay after the first receive.
+
+    grows: double it with every receive. ours: the failure is not this one object's or message's: others will
+    meet it as well, so receiving slows down.
+    """
+
+    action: Action
+    reason: str
+    first_seconds: float = 0
+    grows: bool = True
+    ours: bool = False
+
+    def delay(self, receives: int) -> int:
+        """Return the seconds until a message received that often may come again."""
+        factor = 2.0 ** min(max(receives - 1, 0), 20) if self.grows else 1
+        return int(min(self.first_seconds * factor, LONGEST_SECONDS))
+
+
+_BACK, _SETTLE, _POISON = Action.GIVE_BACK, Action.SETTLE, Action.QUARANTINE
+
+_TABLE: tuple[tuple[type[Exception], Verdict], ...] = (
+    (ObjectBusy, Verdict(_BACK, "object_busy", 30, grows=False)),
+    (ObjectGone, Verdict(_SETTLE, "object_gone", 60)),
+    (ObjectChanged, Verdict(_BACK, "object_changed", 0)),
+    (ObjectArchived, Verdict(_POISON, "object_archived", 300)),
+    (ObjectTooLarge, Verdict(_POISON, "object_too_large", 300)),
+    (ObjectBroken, Verdict(_POISON, "object_broken", 60)),
+    (Throttled, Verdict(_BACK, "throttled", 10, ours=True)),
+    (Transient, Verdict(_BACK, "transient", 5, ours=True)),
+    (Denied, Verdict(_BACK, "denied", 60, ours=True)),
+    (ExpiredCredentials, Verdict(_BACK, "expired_credentials", 30, ours=True)),
+    (Missing, Verdict(_BACK, "missing", 60)),
+    (SourceError, Verdict(_BACK, "refused", 60)),
+    (Exception, Verdict(_BACK, "defect", 60)),  # of ours: the message stays until the repair
+)
+"""The first line that fits decides: children stand before their parents."""
+
+_KEPT = {"object_gone": "object_gone"} | dict.fromkeys(
+    ("object_archived", "object_too_large", "object_broken"), "unreadable"
+)
+
+
+def decide(error: Exception, rules: Rules) -> Verdict:
+    """Return what to do about an error under the configuration's rules."""
+    verdict = next(verdict for kind, verdict in _TABLE if isinstance(error, kind))
+    setting = _KEPT.get(verdict.reason)
+    if setting and getattr(rules, setting) == "keep":
+        return Verdict(_BACK, verdict.reason, verdict.first_seconds)
+    return verdict
