@@ -1,0 +1,218 @@
+"""The configuration: what it says, checked as a whole.
+
+Devo's own files load unchanged: an on-premise collector's (`globals`, `inputs`, `outputs`) and the JSON of
+a hosted one (`global_overrides`, `inputs`). Everything that is wrong is told at once, one line each.
+"""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from flows.config_errors import SettingsError, SettingsErrors, nearest, raise_any, told
+from flows.config_paths import base_folder, by_name, find, folder_or_bucket, located
+from flows.config_read import References, read
+from flows.settings import FROM_GLOBALS, Globals, Input
+from flows.settings_base import Service
+from flows.settings_services import SERVICES, CloudWatchLogs
+from flows.settings_types import has_effect, ineffective
+from sinks.settings import OutputSettings, parse_output, without_effect
+
+__all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
+
+_TOP = frozenset({"globals", "global_overrides", "inputs", "outputs"})
+_NETWORK = frozenset({"devo_platform", "relay", "syslog", "in_house_relay", "sidecar"})
+_SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A configuration that is right in itself.
+
+    inputs: name → input, its `services` a mapping of name → settings model. outputs: name → output; the
+    console when the configuration has none. warnings: one line each, for `check` and the log.
+    path: the file. state_directory: the recovery directory, None when state shall not survive.
+    """
+
+    globals: Globals
+    inputs: Mapping[str, Input]
+    outputs: Mapping[str, OutputSettings]
+    warnings: tuple[str, ...] = ()
+    path: Path | None = None
+    state_directory: Path | None = None
+
+
+def load(
+    path: Path | None = None, env: Mapping[str, str] = os.environ, *, need_inputs: bool = True
+) -> Settings:
+    """Find, read and check a configuration; raises SettingsError, or SettingsErrors with all that is wrong.
+
+    need_inputs: a configuration without inputs is wrong (replay needs outputs only).
+    """
+    found = find(path, env)
+    raw = read(found)
+    if isinstance(raw.get("outputs"), dict):
+        raw["outputs"] = {name: by_name(output) for name, output in raw["outputs"].items()}
+    references = References(env, str(found), found.absolute().parent)
+    raw = references.resolve(raw)
+    raise_any(references.errors)  # what they stand for could be wrong only because it is missing
+    loading = _Loading(found, env, references.secrets)
+    settings = loading.settings(raw, need_inputs=need_inputs)
+    raise_any(loading.errors)
+    return settings
+
+
+@dataclass
+class _Loading:
+    """One file on its way to Settings; gathers errors and warnings."""
+
+    path: Path
+    env: Mapping[str, str]
+    secrets: set[str]
+    errors: list[SettingsError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def settings(self, raw: dict[str, Any], *, need_inputs: bool) -> Settings:
+        """Return the settings, which count only if no errors were noted."""
+        for name in sorted(raw.keys() - _TOP):
+            self._wrong(f"unknown key {name}", name, nearest(name, _TOP))
+        top = self._globals({**self._mapping(raw, "globals"), **self._mapping(raw, "global_overrides")})
+        outputs = self._outputs(self._mapping(raw, "outputs"), top)
+        given = self._mapping(raw, "inputs")
+        inputs = {name: found for name, one in given.items() if (found := self._input(name, one))}
+        if need_inputs and not given:
+            self._wrong("inputs are missing", "inputs", "say what to collect, see python -m flows schema")
+        self._check_together(inputs)
+        base = base_folder(self.path)
+        state = base / Path(top.persistence.config.directory_name).expanduser()
+        quarantine = folder_or_bucket(top.quarantine, state.parent, base)
+        return Settings(
+            globals=top.model_copy(update={"quarantine": quarantine}),
+            inputs=inputs,
+            outputs=outputs,
+            warnings=tuple(self.warnings),
+            path=self.path,
+            state_directory=None if top.persistence.type == "memory" else state,
+        )
+
+    def _wrong(self, what: str, place: str, hint: str) -> None:
+        self.errors.append(SettingsError(what, f"{self.path}: {place}", hint))
+
+    def _warn(self, place: str, text: str) -> None:
+        self.warnings.append(f"{place}: {text}")
+
+    def _warn_of(self, ineffective_keys: Mapping[str, str], place: str) -> None:
+        for name, why in ineffective_keys.items():
+            self._warn(f"{place}.{name}", f"has no effect here{f': {why}' if why else ''}")
+
+    def _mapping(self, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Return the mapping under a key; absent or empty is an empty one."""
+        value = raw.get(name) or {}
+        if isinstance(value, dict):
+            return value
+        self._wrong(f"{name} is no mapping", name, "write key: value below it, indented")
+        return {}
+
+    def _valid(self, make: Callable[[Any], Any], model: Any, raw: Any, place: str) -> Any:
+        """Return make(raw), or None with the errors noted; model: what is made, for hints."""
+        if not isinstance(raw, dict):
+            self._wrong(
+                f"{place.rpartition('.')[2]} is no mapping", place, "write key: value below it, indented"
+            )
+            return None
+        try:
+            return make(raw)
+        except ValidationError as error:
+            self.errors += told(error, model, raw, f"{self.path}: {place}", self.secrets)
+            return None
+
+    def _globals(self, raw: dict[str, Any]) -> Globals:
+        found: Globals = self._valid(Globals.model_validate, Globals, raw, "globals") or Globals()
+        self._warn_of(ineffective(found), "globals")
+        kind, place = found.persistence.type, "globals.persistence.type"
+        if kind == "redis":
+            self._warn(place, "redis is not supported: state is kept in the recovery directory instead")
+        if kind == "memory":
+            self._warn(place, "no state survives: queues lose nothing by it, APIs begin anew at each start")
+        return found
+
+    def _outputs(self, raw: dict[str, Any], top: Globals) -> dict[str, OutputSettings]:
+        if not raw:
+            self._warn("outputs", "none given, events go to the console")
+            return {"console": parse_output("console", {"type": "console"})}
+        return {name: found for name, one in raw.items() if (found := self._output(name, one, top))}
+
+    def _output(self, name: str, raw: Any, top: Globals) -> OutputSettings | None:
+        place = f"outputs.{name}"
+        if isinstance(raw, dict) and isinstance(raw.get("config"), dict):
+            config = located(raw["config"], self.path, f"{self.path}: {place}.config", self.errors.append)
+            raw = {**raw, "config": {**config, **_from_globals(top, raw.get("type"))}}
+        found: OutputSettings | None = self._valid(
+            lambda given: parse_output(name, given), OutputSettings, raw, place
+        )
+        if found:
+            devo_only = set(without_effect(found)) - set(FROM_GLOBALS.values())
+            self._warn_of(dict.fromkeys(sorted(devo_only), ""), f"{place}.config")
+        return found
+
+    def _input(self, name: str, raw: Any) -> Input | None:
+        place = f"inputs.{name}"
+        found: Input | None = self._valid(Input.model_validate, Input, raw, place)
+        given = raw.get("services") if isinstance(raw, dict) else None
+        if isinstance(given, dict):
+            made = {key: self._service(key, one, raw, f"{place}.services") for key, one in given.items()}
+            services = {key: one for key, one in made.items() if one}
+            found = found.model_copy(update={"services": services}) if found else None
+        if found:
+            self._warn_of(ineffective(found), place)
+        return found
+
+    def _service(self, name: str, raw: Any, around: Mapping[str, Any], place: str) -> Service | None:
+        place = f"{place}.{name}"
+        options = {} if raw in (None, "") else raw
+        model = SERVICES.get(name)
+        if model is None and isinstance(options, dict) and "logs" in (options.get("types") or ()):
+            model = CloudWatchLogs
+        if model is None or not _SERVICE_NAME.fullmatch(name):
+            hint = f"{nearest(name, SERVICES)} (a service of any name needs types: [logs])"
+            self._wrong(f"unknown service {name}", place, hint)
+            return None
+        if isinstance(options, dict):
+            options = {**self._defaults(model, around), **{k: v for k, v in options.items() if v != ""}}
+        found: Service | None = self._valid(model.model_validate, model, options, place)
+        if found:
+            self._warn_of(ineffective(found), place)
+        return found
+
+    def _defaults(self, model: type[Service], around: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a service takes from its input and from the environment."""
+        region = self.env.get("AWS_REGION") or self.env.get("AWS_DEFAULT_REGION")
+        defaults: dict[str, Any] = {"regions": [region]} if region else {}
+        rate = around.get("requests_per_second")
+        if rate is not None and has_effect(model, "requests_per_second"):
+            defaults["requests_per_second"] = rate
+        return defaults
+
+    def _check_together(self, inputs: Mapping[str, Input]) -> None:
+        """Note what is wrong between inputs: ids are the states' identity, so no two may share one."""
+        enabled = {name: one for name, one in inputs.items() if one.enabled}
+        for identity, count in Counter(one.id for one in enabled.values()).items():
+            if count > 1:
+                names = [name for name, one in enabled.items() if one.id == identity]
+                self._wrong(
+                    f"id {identity} of {' and '.join(names)} is one", f"inputs.{names[1]}.id", "give another"
+                )
+        if inputs and not any(one.enabled for input_ in enabled.values() for one in input_.services.values()):
+            self._warn("inputs", "every one is switched off, nothing is collected")
+
+
+def _from_globals(top: Globals, output_type: Any) -> dict[str, Any]:
+    """Return what `globals` sets in the config of every output over a connection."""
+    if output_type not in _NETWORK:
+        return {}
+    return {key: value for name, key in FROM_GLOBALS.items() if (value := getattr(top, name)) is not None}

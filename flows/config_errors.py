@@ -1,0 +1,190 @@
+"""What is wrong with a configuration: pydantic's errors in this project's words, `what: where: hint`."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import AliasChoices, BaseModel, ValidationError
+
+from transforms.errors import CollectorError
+
+_SECRET = re.compile(r"secret|token|password|external|access_key", re.IGNORECASE)
+_SHORTEST_SECRET = 4
+_LONGEST_VALUE = 80
+_MANY = 12
+
+
+class SettingsError(CollectorError):
+    """The configuration, or the way a command was used, is wrong."""
+
+
+class SettingsErrors(SettingsError):
+    """Several of them; as text one line each."""
+
+    def __init__(self, errors: Sequence[SettingsError]) -> None:
+        super().__init__(f"{len(errors)} errors", errors[0].where, errors[0].hint)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+
+def raise_any(errors: Sequence[SettingsError]) -> None:
+    """Raise what was found, if anything was."""
+    if errors:
+        raise errors[0] if len(errors) == 1 else SettingsErrors(errors)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint that leads from a wrong name to the known ones."""
+    names = sorted(known)
+    close = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known are {', '.join(names[:_MANY])}{' …' if len(names) > _MANY else ''}"
+
+
+def is_secret(key: str) -> bool:
+    """Tell whether values under a key are never shown."""
+    return bool(_SECRET.search(key))
+
+
+def told(
+    error: ValidationError, model: Any, raw: Mapping[str, Any], where: str, secrets: Iterable[str] = ()
+) -> list[SettingsError]:
+    """Translate each error of a model (or union of models) that was given `raw`.
+
+    where: file and path of `raw`, e.g. `config.yaml: inputs.aws`. secrets: texts that are never shown.
+    """
+    return [_told(dict(one), model, raw, where, secrets) for one in error.errors(include_url=False)]
+
+
+def _told(
+    error: dict[str, Any], model: Any, raw: Mapping[str, Any], where: str, secrets: Iterable[str]
+) -> SettingsError:
+    path = _path_in(raw, error["loc"])
+    kind, parent = error["type"], path[:-1]
+    name = _name(path, where)
+    fields = _fields(model, raw, parent)
+    if kind == "extra_forbidden":
+        what, hint = f"unknown key {name}", nearest(name, fields)
+    elif kind == "missing":
+        what, hint = f"{name} is missing", _about(fields.get(name))
+        path = parent
+    elif kind.startswith("union_tag"):
+        given = str(error["ctx"].get("tag", ""))
+        what = f"unknown type {given}" if given else "type is missing"
+        hint = nearest(given, (tag for one in _models(model) for tag in _tags(one)))
+    elif kind == "value_error":
+        text, _, hint = str(error["ctx"]["error"]).partition(": ")
+        shown = _shown(name, _value(raw, path), secrets) if path else ""
+        what, hint = f"{name} {shown}{text}", hint or _about(fields.get(name))
+    else:
+        what = f"{name} {_shown(name, _value(raw, path), secrets)}is not accepted ({_plain(error)})"
+        hint = _choice(error, _value(raw, path)) or _about(fields.get(name))
+    full = ".".join((where, *path)) if path else where
+    return SettingsError(hide(what, secrets), hide(full, secrets), hide(hint, secrets))
+
+
+def _name(path: Sequence[str], where: str) -> str:
+    """Return the key that an error is about: of a list's element the list's, with the element's number."""
+    if not path:
+        return where.rpartition(".")[2].rpartition(" ")[2]
+    return ".".join(path[-2:]) if path[-1].isdigit() else path[-1]
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Return one line of text without secrets."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return " ".join(text.split())
+
+
+def _path_in(raw: Any, loc: Sequence[Any]) -> list[str]:
+    """Return the parts of pydantic's location that a reader finds in the file, and a missing key."""
+    path: list[str] = []
+    for position, part in enumerate(loc):
+        if isinstance(raw, Mapping) and part in raw:
+            raw = raw[part]
+        elif isinstance(raw, list) and isinstance(part, int):
+            raw = raw[part] if part < len(raw) else None
+        elif position < len(loc) - 1 or not isinstance(raw, Mapping):
+            continue
+        path.append(str(part))
+    return path
+
+
+def _value(raw: Any, path: Sequence[str]) -> Any:
+    for part in path:
+        raw = raw[int(part)] if isinstance(raw, list) else raw.get(part)
+    return raw
+
+
+def _shown(name: str, value: Any, secrets: Iterable[str]) -> str:
+    """Return a value for a message, with a blank; nothing for secrets and for what has parts."""
+    if (
+        is_secret(name)
+        or isinstance(value, Mapping | list)
+        or any(secret in str(value) for secret in secrets)
+    ):
+        return ""
+    text = repr(value)
+    return f"{text[:_LONGEST_VALUE]}{'…' if len(text) > _LONGEST_VALUE else ''} "
+
+
+def _plain(error: Mapping[str, Any]) -> str:
+    message = str(error["msg"])
+    return message.replace("Input should be", "it should be").replace("String should", "it should")
+
+
+def _choice(error: Mapping[str, Any], value: Any) -> str:
+    """Return the nearest of the values that a key may have."""
+    if error["type"] != "literal_error" or not isinstance(value, str):
+        return ""
+    return nearest(value, re.findall(r"'([^']+)'", error["ctx"]["expected"]))
+
+
+def _about(field: Any) -> str:
+    """Return what a key means, with an example, for a hint."""
+    if field is None or not field.description:
+        return "see the configuration reference"
+    example = f", e.g. {field.examples[0]}" if field.examples else ""
+    return f"{field.description.rstrip('.')}{example}"
+
+
+def _fields(model: Any, raw: Any, path: Sequence[str]) -> dict[str, Any]:
+    """Return the known keys, and what is declared of them, of the model at a path below `model`."""
+    models = [one for one in _models(model) if _is_of_type(one, raw)] or _models(model)
+    for part in path:
+        declared = [_keys(one)[part].annotation for one in models if part in _keys(one)]
+        models = [found for annotation in declared for found in _models(annotation)] if declared else models
+    return {name: field for one in models for name, field in _keys(one).items()}
+
+
+def _keys(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the keys of a model as a configuration spells them, other spellings included."""
+    keys: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        alias = field.validation_alias
+        spellings = alias.choices if isinstance(alias, AliasChoices) else [name]
+        keys |= {str(spelling): field for spelling in spellings}
+    return keys
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models in an annotation, a union for instance."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models(argument)]
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    """Return the values of `type` that stand for a model of a union."""
+    return get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
+
+
+def _is_of_type(model: type[BaseModel], raw: Any) -> bool:
+    """Tell whether `raw` says by its `type` that it is of a model."""
+    return isinstance(raw, Mapping) and raw.get("type") in _tags(model)

@@ -1,0 +1,153 @@
+"""From a file to plain data: YAML or JSON, references to the environment and to files of secrets."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.config_errors import SettingsError, is_secret
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_LARGEST = 4 << 20
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as Devo's collector reads it: timestamps stay text. Numbers keep their leading zeros as text."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+        seen: set[str] = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value} stands twice", key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
+    """Return PyYAML's rules for plain scalars, less timestamps and YAML 1.1's octal and base-60 numbers."""
+    dropped = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int"}
+    kept = {
+        first: [rule for rule in rules if rule[0] not in dropped]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    decimal = ("tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"))
+    for first in "-+0123456789":
+        kept[first] = [*kept.get(first, []), decimal]
+    return kept
+
+
+_Loader.yaml_implicit_resolvers = _resolvers()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return a configuration file's content; raises SettingsError with line and column of what is wrong."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError("configuration is not UTF-8", f"{path}", "save it as UTF-8") from error
+    except OSError as error:
+        raise SettingsError(
+            "configuration cannot be read", f"{path}", f"give another --config ({error.strerror})"
+        ) from error
+    if len(data) > _LARGEST:
+        raise SettingsError("configuration is too large", f"{path}", "is this the right file?")
+    content = _parse(path, text)
+    if not isinstance(content, dict):
+        raise SettingsError(
+            "configuration is no mapping",
+            f"{path}",
+            "begin with the keys inputs and outputs; python -m flows schema",
+        )
+    return content
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        if path.suffix.lower() == ".json":
+            return json.loads(text, object_pairs_hook=_once)
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except json.JSONDecodeError as error:
+        place = f"{path}: line {error.lineno}, column {error.colno}"
+        raise SettingsError(f"no JSON ({error.msg})", place, "correct this place") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"{path}: line {mark.line + 1}, column {mark.column + 1}" if mark else f"{path}"
+        hint = "correct this place, or the one before it"
+        raise SettingsError(f"no YAML ({error.problem or error.context})", place, hint) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        what = " ".join(str(error).split()) or "too deep"
+        raise SettingsError(
+            f"cannot be understood ({what})", f"{path}", "write it as YAML or JSON"
+        ) from error
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"key {key} stands twice")
+        found[key] = value
+    return found
+
+
+class References:
+    """Replaces `${VARIABLE}` and `{file: PATH}` by what they stand for, and remembers what must stay secret.
+
+    env: the variables. where: the file's name, for messages. folder: relative PATHs lie there.
+    `errors` tells of each reference that leads nowhere; `secrets` holds every text that came from one or
+    stands under a secret's key.
+    """
+
+    def __init__(self, env: Mapping[str, str], where: str, folder: Path) -> None:
+        self._env, self._where, self._folder = env, where, folder
+        self.errors: list[SettingsError] = []
+        self.secrets: set[str] = set()
+
+    def resolve(self, value: Any, path: tuple[str, ...] = ()) -> Any:
+        """Return a value with its references replaced and keys as text.
+
+        Keys without a value are left out, except services: one without settings is one of defaults.
+        """
+        if isinstance(value, Mapping):
+            if value.keys() == {"file"} and isinstance(value["file"], str):
+                return self._from_file(value["file"], path)
+            return {
+                str(key): self.resolve(inner, (*path, str(key)))
+                for key, inner in value.items()
+                if inner is not None or path[-1:] == ("services",)
+            }
+        if isinstance(value, list):
+            return [self.resolve(inner, (*path, str(position))) for position, inner in enumerate(value)]
+        if isinstance(value, str):
+            value = _VARIABLE.sub(lambda found: self._from_environment(found[1], path), value)
+            if path and is_secret(path[-1]):
+                self.secrets.add(value)
+        return value
+
+    def _from_environment(self, name: str, path: tuple[str, ...]) -> str:
+        if name not in self._env:
+            self._missing(f"environment variable {name} is not set", path, f"set {name}, or write the value")
+            return ""
+        self.secrets.add(self._env[name])
+        return self._env[name]
+
+    def _from_file(self, name: str, path: tuple[str, ...]) -> str:
+        place = self._folder / Path(name).expanduser()
+        try:
+            text = place.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            self._missing(f"file {place} cannot be read", path, f"make it readable for this user ({error})")
+            return ""
+        self.secrets.add(text)
+        return text
+
+    def _missing(self, what: str, path: tuple[str, ...], hint: str) -> None:
+        self.errors.append(SettingsError(what, f"{self._where}: {'.'.join(path)}", hint))

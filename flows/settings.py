@@ -1,0 +1,194 @@
+"""Settings of a configuration as a whole: globals, inputs, and the JSON Schema of all of it.
+
+globals     Globals
+inputs      name → Input (id, credentials, …) with services: name → flows/settings_services.py
+outputs     name → sinks/settings.py
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic.json_schema import models_json_schema
+
+from flows.settings_services import SERVICES, CloudWatchLogs
+from flows.settings_types import Model, without_effect
+from sinks.settings import Outputs
+from sources.credentials import Credentials
+
+_MEBIBYTE = 1 << 20
+
+
+class PersistenceConfig(Model):
+    """Where state is kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+    directory_name: str = Field(
+        "state",
+        min_length=1,
+        description="Recovery directory, made when missing; a relative name lies beside the configuration, "
+        "or beside its folder when that is named config",
+        examples=["state"],
+    )
+
+
+class Persistence(Model):
+    """How state survives a restart."""
+
+    type: Literal["filesystem", "redis", "memory"] = Field(
+        "filesystem",
+        description="filesystem: in the recovery directory. redis: the same, there is no other store. "
+        "memory: nowhere; queues lose nothing by it, APIs begin anew at each start",
+        examples=["filesystem"],
+    )
+    config: PersistenceConfig = Field(
+        default_factory=PersistenceConfig, description="Where", examples=[{"directory_name": "state"}]
+    )
+
+
+class Globals(Model):
+    """What concerns the whole collector."""
+
+    debug: bool = Field(default=False, description="Log what is done in detail", examples=[True])
+    id: str | None = Field(None, description="The collector's id, for people", examples=["12345"])
+    name: str = Field(
+        "collector", min_length=1, description="The collector's name, for people", examples=["aws"]
+    )
+    persistence: Persistence = Field(
+        default_factory=Persistence,
+        description="How state survives a restart",
+        examples=[{"type": "filesystem", "config": {"directory_name": "state"}}],
+    )
+    quarantine: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder or s3://bucket/prefix for what cannot be read; by default quarantine beside the "
+        "recovery directory",
+        examples=["s3://my-bucket/quarantine"],
+    )
+    queue_max_size_in_mb: float | None = Field(
+        None,
+        gt=0,
+        description="Most memory that each service fills before its outputs have taken it. Unit: MiB",
+        examples=[48],
+    )
+    sender_concurrent_connections: int | None = Field(
+        None, ge=1, description="As concurrent_connections of every output; wins over it", examples=[2]
+    )
+    devo_sender_threshold_for_using_gzip_in_transport_layer: float | None = Field(
+        None,
+        description="As threshold_for_using_gzip_in_transport_layer of every output; wins over it. "
+        "Below 0 always, 0 to 1 when the queue is so full, above 1 never",
+        examples=[1.1],
+    )
+    devo_sender_compression_level: int | None = Field(
+        None, description="As compression_level of every output; wins over it", examples=[6]
+    )
+    devo_sender_compression_buffer_in_bytes: int | None = without_effect(51200, "blocks are compressed whole")
+    queue_max_size_in_messages: int | None = without_effect(1000, "memory is bounded in bytes")
+    queue_max_elapsed_time_in_sec: float | None = without_effect(60)
+    queue_wrap_max_size_in_messages: int | None = without_effect(100)
+    queue_generate_metrics: bool | None = without_effect(example=False, why="metrics are always there")
+    balanced_output: bool | None = without_effect(example=False, why="every output gets every event")
+    multiprocessing: bool | None = without_effect(example=False, why="use run --processes N")
+    max_consumers_for_multiprocessing: int | None = without_effect(2)
+    max_consumers_for_multithreading: int | None = without_effect(500)
+    sender_stats_period_in_sec: float | None = without_effect(300, "metrics are always there")
+    sender_activate_final_queue: bool | None = without_effect(example=False)
+    generate_collector_details: bool | None = without_effect(example=False)
+
+    @property
+    def prefetch_bytes(self) -> int | None:
+        """`queue_max_size_in_mb` in bytes, None when not given."""
+        return int(self.queue_max_size_in_mb * _MEBIBYTE) if self.queue_max_size_in_mb else None
+
+
+FROM_GLOBALS: Mapping[str, str] = {
+    "sender_concurrent_connections": "concurrent_connections",
+    "devo_sender_threshold_for_using_gzip_in_transport_layer": "threshold_for_using_gzip_in_transport_layer",
+    "devo_sender_compression_level": "compression_level",
+}
+"""Key of `globals` → key of each output's config that it sets, as Devo's collector does."""
+
+
+class Input(Model):
+    """One AWS account to collect from."""
+
+    id: str = Field(
+        min_length=1,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Part of the state's identity: another id begins anew",
+        examples=["10001"],
+    )
+    enabled: bool = Field(
+        default=True, description="false: keep the settings, collect nothing", examples=[False]
+    )
+    requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Most requests of each API and region, for services without a limit of their own. "
+        "Unit: requests/s",
+        examples=[5],
+    )
+    environment: str = Field(
+        "", description="Put into JSON events as @devo_environment", examples=["production"]
+    )
+    credentials: Credentials = Field(
+        default_factory=Credentials,
+        description="Who the collector is in AWS",
+        examples=[{"access_key": "${AWS_KEY}", "access_secret": "${AWS_SECRET}"}],
+    )
+    services: dict[str, Any] = Field(description="What to collect", examples=[{"aws-guardduty": {}}])
+    autoconfig: dict[str, Any] | None = without_effect({"enabled": False})
+    persistence: dict[str, Any] | None = without_effect({}, "globals.persistence counts")
+
+    @field_validator("services", mode="after")
+    @classmethod
+    def _has_services(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if not value:
+            raise ValueError("is empty: name a service, such as audit-events-all")
+        return value
+
+
+class _File(BaseModel):
+    """A configuration, for its JSON Schema."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    globals: Globals = Field(default_factory=Globals, description="What concerns the whole collector")
+    global_overrides: Globals = Field(default_factory=Globals, description="Another spelling of globals")
+    inputs: dict[str, Input] = Field(description="Accounts to collect from")
+    outputs: Outputs = Field(default_factory=dict, description="Where events go; by default the console")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the configuration, for editors and for the reference page."""
+    models: list[type[BaseModel]] = [_File, CloudWatchLogs, *SERVICES.values()]
+    wanted: list[tuple[Any, Literal["validation", "serialization"]]] = [
+        (model, "validation") for model in models
+    ]
+    places, schema = models_json_schema(wanted, title="devo-aws-collector configuration")
+    known = {name: places[model, "validation"] for name, model in SERVICES.items()}
+    definitions = schema["$defs"]
+    definitions["Input"]["properties"]["services"] |= {
+        "properties": known,
+        "additionalProperties": places[CloudWatchLogs, "validation"],
+    }
+    identity = definitions["Input"]["properties"]["id"]
+    identity["type"] = [identity["type"], "integer"]
+    _let_be_secret(definitions["Credentials"]["properties"])
+    root = definitions.pop("_File")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, **schema}
+
+
+def _let_be_secret(properties: dict[str, Any]) -> None:
+    """Allow `{file: PATH}` wherever a secret stands."""
+    file = {
+        "type": "object",
+        "properties": {"file": {"type": "string"}},
+        "required": ["file"],
+        "additionalProperties": False,
+    }
+    for declared in properties.values():
+        declared["anyOf"] = [*declared["anyOf"], file]

@@ -1,0 +1,249 @@
+"""What the settings of several services have in common.
+
+Service      every one
+├── Polled   asks an API every so often
+└── Queued   long-polls SQS; the messages are the events
+    └── Objects   … or announce S3 objects
+        └── Typed   whose keys tell the event type
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from flows.patterns import matches
+from flows.settings_types import (
+    EventTypes,
+    Model,
+    Moment,
+    Pattern,
+    Region,
+    RequestLimit,
+    Tag,
+    one_or_many,
+    without_effect,
+)
+
+_GENERIC_QUEUES = ("queue_url", "sqs_queue_name", "queue_name")
+
+
+class Service(Model):
+    """What every service has."""
+
+    enabled: bool = Field(
+        default=True, description="false: keep the settings, collect nothing", examples=[False]
+    )
+    types: Any = Field((), description="Types of data; a service of one type needs no word")
+    regions: Annotated[tuple[Region, ...], BeforeValidator(one_or_many)] = Field(
+        (),
+        description="AWS regions, each with a state of its own; by default the one of $AWS_REGION",
+        examples=[["eu-west-1", "us-east-1"]],
+    )
+    tag: Tag | None = Field(
+        None,
+        description="Devo tag instead of the service's own, with {event_type}, {account}, {region}",
+        examples=["my.app.aws.cloudtrail"],
+    )
+    tag_suffix: Literal["none", "account_region", "region_account"] = Field(
+        "none", description="Levels to put after the tag", examples=["account_region"]
+    )
+    devo_pulling_id: bool = Field(
+        default=False,
+        description="Put the time of the pull into JSON events as @devo_pulling_id. Unit: epoch ms",
+        examples=[True],
+    )
+
+    def _known_regions(self) -> tuple[str, ...]:
+        if not self.regions:
+            raise ValueError("has no regions: add regions: [eu-west-1], or set AWS_REGION")
+        return self.regions
+
+
+class Polled(Service):
+    """What every service has that asks an API every so often."""
+
+    request_period_in_seconds: float = Field(
+        300,
+        gt=0,
+        description="From one poll of a region, group or detector to the next. Unit: seconds",
+        examples=[60],
+    )
+    requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Most requests of each API, region and account; by default the input's. Unit: requests/s",
+        examples=[2],
+    )
+    requests_limits: tuple[RequestLimit, ...] = Field(
+        (),
+        description="Most requests in longer periods",
+        examples=[[{"period": "1d", "number_of_requests": 10_000}]],
+    )
+    start_time: Moment | None = Field(
+        None,
+        description="Collect from this time (ISO 8601) on, by default from the first start. "
+        "Changing it begins anew from there",
+        examples=["2026-01-02T03:04:05Z"],
+    )
+
+    @model_validator(mode="after")
+    def _knows_its_regions(self) -> Self:
+        if self.enabled:
+            self._known_regions()
+        return self
+
+
+class Queued(Service):
+    """What every service fed by an SQS queue has."""
+
+    QUEUE_KEYS: ClassVar[dict[str, str]] = {}
+    """Type → its own queue key."""
+
+    request_period_in_seconds: float | None = without_effect(60, "queues are asked without pause")
+    requests_per_second: float | None = without_effect(5, "queues are emptied at the outputs' speed")
+    requests_limits: tuple[RequestLimit, ...] | None = without_effect(
+        [], "queues are emptied at the outputs' speed"
+    )
+    start_time: Moment | None = without_effect("2026-01-02T03:04:05Z", "a queue holds what is new")
+    sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue, in each region", examples=["cloudtrail"]
+    )
+    queue_name: str | None = Field(
+        None, min_length=1, description="The same, another spelling", examples=["cloudtrail"]
+    )
+    queue_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+/.+",
+        description="URL of the queue; names account and region",
+        examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail"],
+    )
+    visibility_timeout_seconds: int = Field(
+        120,
+        ge=10,
+        le=43_200,
+        description="A message comes again when no sign of life was given for so long; one is given at half "
+        "time. Unit: seconds",
+        examples=[120],
+    )
+    max_event_bytes: int = Field(
+        1 << 20, ge=1024, description="Larger events go to quarantine. Unit: bytes", examples=[1_048_576]
+    )
+    unreadable: Literal["quarantine", "keep"] = Field(
+        "quarantine",
+        description="What cannot be read: put it into quarantine, or keep it for the queue's redrive policy",
+        examples=["keep"],
+    )
+
+    @model_validator(mode="after")
+    def _knows_its_queues(self) -> Self:
+        for kind in self.types if self.enabled else ():
+            if not self.queues(kind):
+                self._known_regions()
+        return self
+
+    def queues(self, kind: str) -> list[tuple[str, str]]:
+        """Return (region, queue name or URL) of each queue that one type is read from; [] if it needs none.
+
+        Raises ValueError when the settings name none, or more than one.
+        """
+        name = self._queue(kind)
+        if "://" not in name:
+            return [(region, name) for region in self._known_regions()] if name else []
+        region = region_of(name) or (self.regions[0] if len(self.regions) == 1 else "")
+        if not region:
+            raise ValueError(f"has a queue URL that tells no region ({name}): add its region to regions")
+        return [(region, name)]
+
+    def _queue(self, kind: str) -> str:
+        """Return the name or URL of a type's queue: under its own key, or under a generic one."""
+        own = self.QUEUE_KEYS.get(kind)
+        if own is None:
+            return ""
+        if found := getattr(self, own):
+            return str(found)
+        generic = [key for key in _GENERIC_QUEUES if getattr(self, key)]
+        if not generic:
+            raise ValueError(f"has no queue for {kind}: add {own}, the queue's name or URL")
+        if len(generic) > 1:
+            raise ValueError(f"names its queue twice: keep {generic[0]} or {generic[1]}")
+        for other in set(self.types) & set(self.QUEUE_KEYS) - {kind}:
+            if not getattr(self, self.QUEUE_KEYS[other]):
+                raise ValueError(
+                    f"has one queue for {kind} and {other}: add {own} and {self.QUEUE_KEYS[other]}"
+                )
+        return str(getattr(self, generic[0]))
+
+
+class Objects(Queued):
+    """What every service has whose events are in S3 objects that a queue announces."""
+
+    s3_file_type_filter: Pattern | None = Field(
+        None,
+        description="Regex searched in the object's key: others are settled, counted and not read",
+        examples=[r"\.json\.gz$"],
+    )
+    object_gone: Literal["settle", "keep"] = Field(
+        "settle",
+        description="Object deleted before it was read: settle the message, or keep it for a redrive policy",
+        examples=["keep"],
+    )
+    max_object_bytes: int = Field(
+        64 << 30,
+        ge=1 << 20,
+        description="An object that inflates beyond this goes to quarantine. Unit: bytes",
+        examples=[68_719_476_736],
+    )
+    max_inflation_ratio: float = Field(
+        200,
+        gt=1,
+        description="An object that has inflated to 64 MiB and to more than so many times its size is a bomb",
+        examples=[200],
+    )
+
+    @property
+    def key_filter(self) -> Callable[[str], bool]:
+        """Tells whether an object's key is to be read."""
+        pattern = self.s3_file_type_filter
+        return (lambda key: matches(pattern, key)) if pattern else (lambda _key: True)
+
+
+class Typed(Objects):
+    """What S3 services have whose event type is told by the key."""
+
+    event_type_file_regex_patterns: EventTypes = Field(
+        default_factory=dict,
+        description="Event type → regex searched in the object's key; the first that fits names the type",
+        examples=[{"flow": "/vpcflowlogs/"}],
+    )
+
+    def event_type(self, key: str) -> str:
+        """Return the event type that the configuration gives to an object's key, "" for none."""
+        found = (
+            name for name, pattern in self.event_type_file_regex_patterns.items() if matches(pattern, key)
+        )
+        return next(found, "")
+
+
+def limits(service: Any) -> tuple[tuple[float, float], ...]:
+    """Return what bounds the requests of each API, region and account: (requests per second, burst).
+
+    service: a `Polled` one, or `AuditEvents`.
+    """
+    counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
+    longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]
+    return ((service.requests_per_second, 1), *longer) if service.requests_per_second else tuple(longer)
+
+
+def region_of(url: str) -> str:
+    """Return the region that a queue's URL tells, "" if it does not (an emulator, a proxy)."""
+    labels = (urlsplit(url).hostname or "").split(".")
+    if labels[-2:] != ["amazonaws", "com"] and labels[-3:] != ["amazonaws", "com", "cn"]:
+        return ""
+    if labels[0] == "queue":
+        return "us-east-1"  # the oldest form has no region
+    at = (
+        labels.index("queue") - 1 if "queue" in labels else labels.index("sqs") + 1 if "sqs" in labels else -1
+    )
+    return labels[at] if at >= 0 and "-" in labels[at] else ""

@@ -1,0 +1,245 @@
+"""Settings of the services, one model for each key under `inputs.<name>.services`."""
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from flows.settings_base import Objects, Polled, Queued, Service, Typed
+from flows.settings_types import Model, Moment, RequestLimit, one_or_many, without_effect
+
+_HIGH_RESOLUTION = (1, 5, 10, 30)
+_MINUTE = 60
+EVERY_GROUP = "/"
+"""As `log_group`: every log group of the region."""
+
+_AUTO = "true: the tag's last level tells the event's type"
+
+
+class ServiceEvents(Queued):
+    """`service-events-all`: events of AWS services, sent by EventBridge to a queue."""
+
+    QUEUE_KEYS: ClassVar[dict[str, str]] = {"service-events-all": "cloudwatch_sqs_queue_name"}
+
+    types: Annotated[tuple[Literal["service-events-all"], ...], BeforeValidator(one_or_many)] = Field(
+        ("service-events-all",), description="One type", examples=[["service-events-all"]]
+    )
+    cloudwatch_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue", examples=["events.fifo"]
+    )
+    auto_event_type: bool = Field(default=False, description=_AUTO, examples=[True])
+    event_type_processor_mapping: dict[str, str] = Field(
+        default_factory=dict,
+        description="EventBridge source or detail-type → event type, before the built-in rule",
+        examples=[{"aws.health": "events"}],
+    )
+
+
+class SecurityHub(Queued):
+    """`sqs-cloudwatch-consumer`: Security Hub findings, sent by EventBridge to a queue."""
+
+    QUEUE_KEYS: ClassVar[dict[str, str]] = {"sqs-cloudwatch-consumer": "cloudwatch_sqs_queue_name"}
+
+    types: Annotated[tuple[Literal["sqs-cloudwatch-consumer"], ...], BeforeValidator(one_or_many)] = Field(
+        ("sqs-cloudwatch-consumer",), description="One type", examples=[["sqs-cloudwatch-consumer"]]
+    )
+    cloudwatch_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue", examples=["findings.fifo"]
+    )
+    auto_event_type: bool | None = without_effect(example=True, why="findings have one table")
+    event_type_processor_mapping: dict[str, str] | None = without_effect({}, "findings have one table")
+
+
+def _audit_types(value: Any) -> Any:
+    return ["audits_api" if kind == "audit_apis" else kind for kind in one_or_many(value)]
+
+
+class AuditEvents(Objects):
+    """`audit-events-all`: CloudTrail, from its API (`audits_api`) or from S3 (`audits_s3`)."""
+
+    QUEUE_KEYS: ClassVar[dict[str, str]] = {"audits_s3": "audit_sqs_queue_name"}
+
+    types: Annotated[
+        tuple[Literal["audits_api", "audits_s3"], ...], Field(min_length=1), BeforeValidator(_audit_types)
+    ] = Field(("audits_api",), description="Where to read from", examples=[["audits_s3"]])
+    audit_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue, for audits_s3", examples=["cloudtrail"]
+    )
+    request_period_in_seconds: float = Field(
+        300,
+        gt=0,
+        description="For audits_api: from one poll of a region to the next. Unit: seconds",
+        examples=[60],
+    )
+    requests_per_second: float | None = Field(
+        None, gt=0, description="For audits_api; AWS allows 2. Unit: requests/s", examples=[2]
+    )
+    requests_limits: tuple[RequestLimit, ...] = Field(
+        (), description="For audits_api: most requests in longer periods", examples=[[]]
+    )
+    start_time: Moment | None = Field(
+        None,
+        description="For audits_api: collect from this time (ISO 8601) on, 90 days back at most. "
+        "Changing it begins anew from there",
+        examples=["2026-01-02T03:04:05Z"],
+    )
+    auto_event_type: bool = Field(default=False, description=_AUTO, examples=[True])
+    drop_event_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (), description="Events with these eventName are counted and not sent", examples=[["Decrypt"]]
+    )
+    use_region_and_account_id_from_event: bool = Field(
+        default=True,
+        description="false: account and region in tags are those that were asked, not the event's",
+        examples=[False],
+    )
+    collect_digests: bool = Field(
+        default=False, description="true: send CloudTrail's digest files too", examples=[True]
+    )
+
+
+class NonCloudwatchLogs(Typed):
+    """`non-cloudwatch-logs`: VPC flow logs and CloudFront logs from S3."""
+
+    QUEUE_KEYS: ClassVar[dict[str, str]] = {
+        "flowlogs": "vpcflowlogs_sqs_queue_name",
+        "cloudfrontlogs": "cloudfrontlogs_sqs_queue_name",
+    }
+
+    types: Annotated[
+        tuple[Literal["flowlogs", "cloudfrontlogs"], ...], Field(min_length=1), BeforeValidator(one_or_many)
+    ] = Field(description="Which logs", examples=[["flowlogs"]])
+    vpcflowlogs_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue, for flowlogs", examples=["flow-logs"]
+    )
+    cloudfrontlogs_sqs_queue_name: str | None = Field(
+        None,
+        min_length=1,
+        description="Name or URL of the queue, for cloudfrontlogs",
+        examples=["cloudfront"],
+    )
+    auto_event_type: bool = Field(default=False, description=_AUTO, examples=[True])
+    format: Literal["raw", "json"] = Field(
+        "raw", description="raw: the line as it is; json: its fields by the header's names", examples=["json"]
+    )
+
+
+class CiscoUmbrella(Typed):
+    """`cisco-umbrella`: Cisco Umbrella's logs from S3."""
+
+    QUEUE_KEYS: ClassVar[dict[str, str]] = {"cisco-umbrella": "cisco_umbrella_sqs_queue_name"}
+
+    types: Annotated[tuple[Literal["cisco-umbrella"], ...], BeforeValidator(one_or_many)] = Field(
+        ("cisco-umbrella",), description="One type", examples=[["cisco-umbrella"]]
+    )
+    cisco_umbrella_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue", examples=["umbrella"]
+    )
+    auto_event_type: bool | None = without_effect(example=True, why="the key's folder always tells the table")
+    format: Literal["raw"] = Field(
+        "raw", description="The line as it is; its columns grow with the schema", examples=["raw"]
+    )
+
+
+class Metrics(Polled):
+    """`metrics-all`: CloudWatch metrics."""
+
+    types: Annotated[tuple[Literal["metrics-all"], ...], BeforeValidator(one_or_many)] = Field(
+        ("metrics-all",), description="One type", examples=[["metrics-all"]]
+    )
+    namespaces: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (), description="Only these namespaces; none = all", examples=[["AWS/EC2", "AWS/SQS"]]
+    )
+    metric_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (), description="Only metrics of these names; none = all", examples=[["CPUUtilization"]]
+    )
+    dimensions: dict[str, str] = Field(
+        default_factory=dict,
+        description="Only metrics with these dimensions; an empty value stands for any",
+        examples=[{"AutoScalingGroupName": ""}],
+    )
+    period: int = Field(
+        300,
+        ge=1,
+        description="Length of a point: 1, 5, 10, 30 or whole minutes. Unit: seconds",
+        examples=[60],
+    )
+    delay: int = Field(
+        180,
+        ge=0,
+        description="Points younger than this are not final and not asked for. Unit: seconds",
+        examples=[180],
+    )
+
+    @model_validator(mode="after")
+    def _period_is_possible(self) -> Self:
+        if self.period not in _HIGH_RESOLUTION and self.period % _MINUTE:
+            raise ValueError(f"has period {self.period}: it must be 1, 5, 10, 30 or a multiple of 60 seconds")
+        return self
+
+
+class LogGroup(Model):
+    """One log group of a custom logs service."""
+
+    log_group: str = Field(
+        min_length=1, description="Name or ARN; / = every group", examples=["/aws/lambda/f"]
+    )
+    start_time: Moment | None = Field(
+        None, description="Its own start time, by default the service's", examples=["2026-01-02T03:04:05Z"]
+    )
+
+
+class CloudWatchLogs(Polled):
+    """A service of any name with `types: [logs]`: CloudWatch Logs."""
+
+    types: Annotated[tuple[Literal["logs"], ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
+        description="Marks the service as one of CloudWatch Logs", examples=[["logs"]]
+    )
+    log_group: str | None = Field(
+        None, min_length=1, description="Name or ARN of the group; / = every group", examples=["/"]
+    )
+    log_groups: tuple[LogGroup, ...] = Field(
+        (),
+        description="Several groups, each with a start time of its own",
+        examples=[[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]],
+    )
+
+    @model_validator(mode="after")
+    def _knows_its_groups(self) -> Self:
+        if not self.enabled:
+            return self
+        if bool(self.log_group) == bool(self.log_groups):
+            what = "names its groups twice" if self.log_group else "has no log group"
+            raise ValueError(f"{what}: give log_group (/ = every group) or log_groups")
+        names = [group.log_group for group in self.log_groups]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"has log group {twice[0]} twice: keep one")
+        return self
+
+    @property
+    def groups(self) -> tuple[LogGroup, ...]:
+        """The groups to read, each with its start time; one named / stands for all."""
+        if self.log_group:
+            return (LogGroup.model_construct(log_group=self.log_group, start_time=self.start_time),)
+        return tuple(
+            group.model_copy(update={"start_time": group.start_time or self.start_time})
+            for group in self.log_groups
+        )
+
+
+class GuardDuty(Polled):
+    """`aws-guardduty`: GuardDuty findings."""
+
+    types: Annotated[tuple[Literal["aws-guardduty"], ...], BeforeValidator(one_or_many)] = Field(
+        ("aws-guardduty",), description="One type", examples=[["aws-guardduty"]]
+    )
+
+
+SERVICES: dict[str, type[Service]] = {
+    "service-events-all": ServiceEvents,
+    "sqs-cloudwatch-consumer": SecurityHub,
+    "audit-events-all": AuditEvents,
+    "metrics-all": Metrics,
+    "non-cloudwatch-logs": NonCloudwatchLogs,
+    "cisco-umbrella": CiscoUmbrella,
+    "aws-guardduty": GuardDuty,
+}
+"""Key under `services` → its settings; any other key with `types: [logs]` is `CloudWatchLogs`."""

@@ -1,0 +1,154 @@
+"""Kinds of values in the configuration: times, regions, tags, patterns, request limits."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from flows.patterns import bounded
+
+WITHOUT_EFFECT = "Accepted because Devo's collector has it; no effect here"
+"""Beginning of the description of a key that changes nothing."""
+
+_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
+_PERIOD = re.compile(r"(\d+)\s*([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LEVEL = re.compile(r"[A-Za-z0-9_-]+")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+TAG_PLACEHOLDERS = frozenset({"event_type", "account", "region"})
+_TAG_LEVELS = (2, 6)
+
+
+class Model(BaseModel):
+    """What all settings have in common: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True
+    )
+
+
+def without_effect(example: object, why: str = "") -> Any:
+    """Declare a key of Devo's collector that changes nothing here."""
+    return Field(None, description=f"{WITHOUT_EFFECT}{f': {why}' if why else ''}", examples=[example])
+
+
+def has_effect(model: type[BaseModel], name: str) -> bool:
+    """Tell whether a key of a model changes anything."""
+    return not (model.model_fields[name].description or "").startswith(WITHOUT_EFFECT)
+
+
+def ineffective(model: BaseModel) -> dict[str, str]:
+    """Return the keys of a model that were given and change nothing, with what to know about them."""
+    fields = type(model).model_fields
+    return {
+        name: (fields[name].description or "").removeprefix(WITHOUT_EFFECT).removeprefix(": ")
+        for name in sorted(model.model_fields_set)
+        if not has_effect(type(model), name)
+    }
+
+
+def _moment(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("is no time: write it as text, like 2026-01-02T03:04:05Z")  # noqa: TRY004 - pydantic
+    try:
+        found = datetime.fromisoformat(value.strip())
+    except ValueError as error:
+        raise ValueError("is no ISO 8601 time, like 2026-01-02T03:04:05Z") from error
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+Moment = Annotated[
+    datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+"""An ISO 8601 time; without a zone it is UTC. Becomes a datetime in UTC."""
+
+
+def _region(value: str) -> str:
+    if not _REGION.fullmatch(value):
+        raise ValueError("is no region, like eu-west-1")
+    return value
+
+
+Region = Annotated[str, AfterValidator(_region)]
+
+
+def one_or_many(value: Any) -> Any:
+    """Read a single text as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+def _tag(value: str) -> str:
+    unknown = sorted(set(_PLACEHOLDER.findall(value)) - TAG_PLACEHOLDERS)
+    if unknown:
+        known = ", ".join(f"{{{name}}}" for name in sorted(TAG_PLACEHOLDERS))
+        raise ValueError(f"has an unknown placeholder {{{unknown[0]}}}; known are {known}")
+    levels = _PLACEHOLDER.sub("x", value).split(".")
+    if not _TAG_LEVELS[0] <= len(levels) <= _TAG_LEVELS[1]:
+        raise ValueError(
+            f"has {len(levels)} level{'s'[: len(levels) != 1]}; a Devo tag has 2 to 6, dot-separated"
+        )
+    if not all(_LEVEL.fullmatch(level) for level in levels):
+        raise ValueError("has a level with other than letters, digits, _ and -")
+    return value
+
+
+Tag = Annotated[str, AfterValidator(_tag)]
+"""A Devo tag, perhaps with placeholders."""
+
+
+def _pattern(value: Any) -> re.Pattern[str]:
+    if not isinstance(value, str):
+        raise ValueError("is no regular expression: write it as text")  # noqa: TRY004 - pydantic
+    return bounded(value)
+
+
+Pattern = Annotated[
+    re.Pattern[str], BeforeValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})
+]
+"""A regular expression on an object's key that cannot run away (see `flows/patterns.py`)."""
+
+
+def _event_types(value: Any) -> Any:
+    """Read {type: regex}, [{type: regex}, …] and [{event_type: …, pattern: …}, …] alike."""
+    if not isinstance(value, list):
+        return value
+    pairs: dict[str, Any] = {}
+    for entry in value:
+        if not isinstance(entry, dict):
+            raise ValueError("is a list of something else than `event_type: regex`")  # noqa: TRY004 - pydantic
+        named = entry.keys() == {"event_type", "pattern"}
+        pairs |= {entry["event_type"]: entry["pattern"]} if named else entry
+    return pairs
+
+
+_REGEX_MAP = {"type": "object", "additionalProperties": {"type": "string", "format": "regex"}}
+
+EventTypes = Annotated[
+    dict[str, Pattern],
+    BeforeValidator(_event_types),
+    WithJsonSchema(
+        {"anyOf": [_REGEX_MAP, {"type": "array", "items": {"type": "object"}}]},
+    ),
+]
+"""Event type → regex on the key; the first that fits, in the order of the configuration, is the type."""
+
+
+class RequestLimit(Model):
+    """At most so many requests in each period."""
+
+    UNLIMITED: ClassVar[int] = -1
+
+    period: str = Field(
+        description="Number and unit: s, m, h or d", examples=["1d"], pattern=r"^\d+\s*[smhd]$"
+    )
+    number_of_requests: int = Field(
+        ge=-1, description="Requests in one period; -1 means unlimited", examples=[10_000]
+    )
+
+    @property
+    def seconds(self) -> int:
+        """The period in seconds."""
+        found = _PERIOD.fullmatch(self.period)
+        assert found  # noqa: S101 - the field's pattern is the same
+        return int(found[1]) * _SECONDS[found[2]]
