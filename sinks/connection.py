@@ -130,7 +130,10 @@ class Connection:
             raise lost_error(error, self.where) from error
 
     def await_close(self, timeout: float) -> Strength:
-        """Wait for the receiver's end and say what it proves. The connection is over then, whatever comes."""
+        """Wait for the receiver's end and say what it proves. The connection is over then, whatever comes.
+
+        timeout: seconds without progress.
+        """
         try:
             return self.closing(timeout)
         except OSError as error:
@@ -139,12 +142,17 @@ class Connection:
             self.abandon()
 
     def await_kernel(self, timeout: float) -> Strength:
-        """Wait until the receiver's kernel has everything, and keep the connection."""
-        deadline = time.monotonic() + timeout
-        while self.unsent():
+        """Wait until the receiver's kernel has everything, and keep the connection.
+
+        timeout: seconds without progress.
+        """
+        left, deadline = self.unsent(), time.monotonic() + timeout
+        while unsent := self.unsent():
+            if unsent < left:
+                left, deadline = unsent, time.monotonic() + timeout
             if time.monotonic() > deadline:
                 raise ConnectionLost("the receiver has stopped reading", self.where, "look at its load")
-            self.wait(select.POLLIN, _OUTQ_POLL_SECONDS)
+            self.wait(select.POLLERR, _OUTQ_POLL_SECONDS)
             self._tick()
         self.check_open()
         return Strength.KERNEL
@@ -172,12 +180,22 @@ class Connection:
 
     def closing(self, timeout: float) -> Strength:
         """Wait for the receiver's end of file."""
-        try:
-            self.persist(self.ended, timeout)
-        except TimeoutError:
+        if not self.answered(self.ended, timeout):
             return self.silent()
         self.require_read()
         return Strength.RECEIPT
+
+    def answered(self, step: Callable[[], None], timeout: float) -> bool:
+        """Wait for the receiver's end as long as it still takes in bytes; False when it is silent."""
+        left = self.unsent() + 1
+        while (unsent := self.unsent()) < left:
+            left = unsent
+            try:
+                self.persist(step, timeout)
+            except TimeoutError:
+                continue
+            return True
+        return False
 
     def silent(self) -> Strength:
         """Judge a receiver that answers nothing."""

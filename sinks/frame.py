@@ -4,10 +4,12 @@ A block is framed by one `bytes.replace` over its payload, never line by line.
 """
 
 import re
-from dataclasses import replace
+import zlib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 
-from sinks.settings import FACILITIES, SEVERITIES
+from sinks.settings import FACILITIES, SEVERITIES, Delivery
 from transforms.block import Block, Item, Poison
 
 CONSTANT_DATE = "Jan  1 00:00:00"
@@ -30,13 +32,14 @@ def priority(facility: str, severity: str) -> int:
 @lru_cache(maxsize=1024)
 def clean_host(host: str) -> str:
     """Return `host` without what would end the field early; "-" when nothing is left."""
-    return _NOT_IN_HOST.sub("-", host).strip("-") or "-"
+    return _NOT_IN_HOST.sub("-", host) or "-"
 
 
 @lru_cache(maxsize=16384)
 def clean_tag(tag: str) -> str:
     """Return `tag` without what would end the field early; `unknown.unknown` when nothing is left."""
-    return _NOT_IN_TAG.sub("_", tag).strip("_") or UNKNOWN_TAG
+    cleaned = _NOT_IN_TAG.sub("_", tag)
+    return cleaned if cleaned.strip("_") else UNKNOWN_TAG
 
 
 def header(tag: str, host: str, pri: int, date: str = CONSTANT_DATE) -> bytes:
@@ -105,3 +108,32 @@ def _part(block: Block, payload: bytes, record: int) -> Block:
 def _too_large(block: Block, event: bytes, limit: int, record: int) -> Poison:
     detail = f"an event of {len(event)} bytes, tag {block.tag}, is over max_event_bytes = {limit}"
     return Poison(TOO_LARGE, detail, replace(block.origin, record=record), event)
+
+
+@dataclass(frozen=True, slots=True)
+class Framer:
+    """Frames blocks as one output's settings ask."""
+
+    host: str
+    priority: int
+    iso_date: bool = False
+
+    @classmethod
+    def of(cls, config: Delivery) -> "Framer":
+        """Return the framer of an output."""
+        return cls(config.host, priority(config.facility, config.severity), config.timestamp == "iso8601")
+
+    def __call__(self, block: Block) -> tuple[bytes, memoryview]:
+        """Return the block's framed lines in two buffers."""
+        return pieces(block.payload, header(block.tag, self.host, self.priority, self._date()))
+
+    def _date(self) -> str:
+        if not self.iso_date:
+            return CONSTANT_DATE
+        return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def gzipped(buffers: tuple[bytes, memoryview], level: int) -> bytes:
+    """Return framed lines as one gzip member, the form that Devo takes raw on the same socket."""
+    packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+    return b"".join([*(packer.compress(buffer) for buffer in buffers), packer.flush()])

@@ -117,10 +117,10 @@ class TlsConnection(Connection):
     def closing(self, timeout: float) -> Strength:
         """Wait for close_notify, then for the end of file, and see that no reset comes instead."""
         try:
-            if not self._answer(timeout / 2):
+            if not self.answered(self._step, timeout / 2):
                 # Devo's own senders end the TCP side only, and Devo answers that: the last thing to try.
                 self.end_of_file()
-                if not self._answer(timeout / 2):
+                if not self.answered(self._step, timeout / 2):
                     return self.silent()
         except ssl.SSLEOFError:
             self.require_read()
@@ -128,13 +128,6 @@ class TlsConnection(Connection):
         self.require_read()
         self._read_to_end()
         return Strength.RECEIPT
-
-    def _answer(self, timeout: float) -> bool:
-        try:
-            self.persist(self._step, timeout)
-        except TimeoutError:
-            return False
-        return True
 
     def _step(self) -> None:
         if not self._notified:

@@ -1,8 +1,12 @@
-"""Certificates that all tests of the sinks share."""
+"""What all tests of the sinks share."""
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes.certs import Certs, make_certs
+
+settings.register_profile("calm", deadline=None)  # timing is never asserted
+settings.load_profile("calm")
 
 
 @pytest.fixture(scope="session")

@@ -60,8 +60,7 @@ def test_h20_silence_with_bytes_in_flight_is_no_receipt():
     with TlsSink(None, behaves=never_read) as sink:
         connection = open_to(sink, sending=0.2)
         with pytest.raises(ConnectionLost, match="stopped reading"):
-            for _ in range(100_000):
-                connection.send(TOO_MUCH * 64)
+            flood(connection)
         with pytest.raises(ConnectionLost, match="stopped reading"):
             connection.await_kernel(0.1)
         with pytest.raises(NoReceipt, match="stopped reading"):
@@ -116,9 +115,13 @@ def test_ticks_can_end_a_stalled_send():
         connection = connect(endpoint(sink.port), tick)
         told.set()
         with pytest.raises(DeliveryError, match="enough"):
-            for _ in range(100_000):
-                connection.send(TOO_MUCH * 64)
+            flood(connection)
         connection.abandon()
+
+
+def flood(connection):
+    for _ in range(100_000):
+        connection.send(TOO_MUCH * 64)
 
 
 def wait_readable(connection):

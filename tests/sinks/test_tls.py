@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives import serialization as forms
 
 from sinks.connection import Endpoint, Strength
 from sinks.errors import CertificateRejected, ConnectFailed, ConnectionLost, Interrupted, NoReceipt
@@ -45,6 +46,11 @@ def receipt(connection, timeout=10.0):
         return connection.await_close(timeout)
     finally:
         connection.abandon()
+
+
+def flood(connection):
+    for _ in range(100):
+        connection.send(LINES)
 
 
 def lines_of(sink):
@@ -151,8 +157,7 @@ def test_h20_silence_with_bytes_in_flight_is_no_receipt(certs):
             Endpoint("127.0.0.1", sink.port, 5.0, 0.2), credentials_of(certs), lambda: None
         )
         with pytest.raises(ConnectionLost, match="stopped reading"):
-            for _ in range(100):
-                connection.send(LINES)
+            flood(connection)
         connection.abandon()
 
 
@@ -173,7 +178,7 @@ def test_h20_idle_close_is_noticed_before_writing(certs):
         connection.abandon()
 
 
-def test_h20_expired_server_certificate(certs, tmp_path):
+def test_h20_expired_server_certificate(tmp_path):
     """An expired certificate of the receiver is refused, and the hint says so."""
     expired = make_certs(tmp_path, server_expired=True)
     with TlsSink(expired) as sink, pytest.raises(CertificateRejected, match="their certificate has expired"):
@@ -186,7 +191,7 @@ def test_h20_unknown_authority(certs, tmp_path):
         open_to(sink, certs)
 
 
-def test_h20_wrong_server_name(certs, tmp_path):
+def test_h20_wrong_server_name(tmp_path):
     """A certificate for another name is refused; an explicit option lets it pass."""
     other = make_certs(tmp_path, server_names=("collector.example",))
     with TlsSink(other) as sink:
@@ -237,8 +242,6 @@ def test_unusable_file_is_named(certs, tmp_path, broken):
 
 def test_encrypted_key_does_not_ask(certs, tmp_path):
     """A key with a passphrase is an error with a hint; nobody is asked to type anything."""
-    from cryptography.hazmat.primitives import serialization as forms
-
     key = forms.load_pem_private_key(certs.client_key.read_bytes(), None)
     locked = tmp_path / "locked.key"
     locked.write_bytes(
@@ -250,7 +253,7 @@ def test_encrypted_key_does_not_ask(certs, tmp_path):
         credentials_of(replace(certs, client_key=locked)).context()
 
 
-def test_changed_files_are_read_again(certs, tmp_path):
+def test_changed_files_are_read_again(tmp_path):
     """Renewed certificates are used by the next connection, unchanged ones are not read twice."""
     files = make_certs(tmp_path / "mine")
     credentials = credentials_of(files)

@@ -1,0 +1,258 @@
+"""The resilient link of one output: it holds what has no receipt yet and sends it again after any failure.
+
+    write(block)   goes out at once, and into the resend window
+    begin()        our end of the connection is closed; the next one is opened while the receiver reads on
+    finish()       the receiver's answer: the window is empty again
+
+Each receipt costs the connection, so connections live for one epoch that had events. What Devo's own senders
+do every hour, renewing connections, comes for free.
+"""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+from sinks import telemetry
+from sinks.connection import Buffer, Strength, Tick
+from sinks.errors import Interrupted, NoReceipt
+from sinks.patience import Clock, Patience
+from transforms.block import Block
+
+IDLE_SECONDS = 25.0
+"""A connection unused for so long is not trusted: Devo's balancer drops them after 30 s, without a word."""
+
+ASK_AGAIN_SECONDS = 600.0
+"""How often a receiver that never answered is asked for a close_notify again."""
+
+_ASK_AGAIN_TIMEOUT = 5.0
+
+
+class Wire(Protocol):
+    """What a link needs of a connection; see `connection.Connection`."""
+
+    where: str
+
+    def send(self, *buffers: Buffer) -> None: ...  # noqa: D102 - see Connection
+    def check_open(self) -> None: ...  # noqa: D102
+    def begin_close(self) -> None: ...  # noqa: D102
+    def await_close(self, timeout: float) -> Strength: ...  # noqa: D102
+    def await_kernel(self, timeout: float) -> Strength: ...  # noqa: D102
+    def abandon(self) -> None: ...  # noqa: D102
+
+
+Connect: TypeAlias = Callable[[Tick], Wire]
+Encode: TypeAlias = Callable[[Block, float], tuple[Buffer, ...]]
+"""Block and fullness of the window (0 to 1) → the bytes to send."""
+
+
+class Answers:
+    """What is known of a receiver's habit to answer; shared by all links of an output.
+
+    Who has answered once must answer always. Who never did gets the weaker strength, and is asked again.
+    """
+
+    def __init__(self, output: str, timeout: float, *, fallback: bool = True) -> None:
+        self._output, self._fallback = output, fallback
+        self._timeout = self.kernel_timeout = timeout
+        self._answered = self._told = False
+        self._silent_since: float | None = None
+
+    def expected(self, now: float) -> bool:
+        """Whether it is worth closing the connection for an answer."""
+        return self._silent_since is None or now - self._silent_since >= ASK_AGAIN_SECONDS
+
+    @property
+    def timeout(self) -> float:
+        """How long to wait for an answer, in seconds."""
+        return self._timeout if self._silent_since is None else min(self._timeout, _ASK_AGAIN_TIMEOUT)
+
+    def judge(self, strength: Strength, where: str, now: float) -> Strength:
+        """Accept what a closed connection has proved. Raises NoReceipt."""
+        if strength is Strength.RECEIPT:
+            if self._told:
+                telemetry.receipt_restored(self._output)
+            self._answered, self._told, self._silent_since = True, False, None
+            return strength
+        if self._answered or not self._fallback:
+            raise NoReceipt(
+                "the receiver gave no receipt", where, "everything since the last one is sent again"
+            )
+        if strength is Strength.KERNEL:
+            self._silent_since = now
+        if not self._told:
+            telemetry.receipt_fallback(self._output, where)
+        self._told = True
+        return strength
+
+
+class Link:
+    """One connection at a time to one output, with its resend window of `window_bytes` of payload."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a link, each brought by the builder
+        self,
+        name: str,
+        connect: Connect,
+        encode: Encode,
+        *,
+        window_bytes: int,
+        answers: Answers,
+        patience: Patience,
+        clock: Clock,
+    ) -> None:
+        self.name = name
+        self._connect, self._encode = connect, encode
+        self._answers, self._patience, self._clock = answers, patience, clock
+        self._limit = window_bytes
+        self._window: list[Block] = []
+        self._bytes = self._events = 0
+        self._connection: Wire | None = None
+        self._closing: Wire | None = None
+        self._failure: Interrupted | None = None
+        self._kernel_only = False
+        self._used = self._began = clock.now()
+
+    def write(self, block: Block) -> None:
+        """Send a block. Returns when the kernel has it; raises OutageTooLong."""
+        if self._window and self._bytes + len(block.payload) > self._limit:
+            telemetry.window_full(self.name, self._bytes)
+            self.receipt()
+        fresh = not self._window
+        self._keep(block)
+        try:
+            self._send(self._fresh() if fresh else self._live(), block)
+        except Interrupted as error:
+            self._recover(error)
+        telemetry.block_written(self.name, block.count, len(block.payload))
+
+    def begin(self) -> None:
+        """Ask for the receipt of everything written, without waiting for it."""
+        if not self._window:
+            return
+        self._began = self._clock.now()
+        self._kernel_only = not self._answers.expected(self._began)
+        if self._kernel_only:
+            return
+        try:
+            connection = self._live()
+            connection.begin_close()
+        except Interrupted as error:
+            self._failure = error
+            return
+        self._closing, self._connection = connection, self._open_ahead()
+
+    def receipt(self) -> Strength:
+        """Take the receipt of everything written now."""
+        self.begin()
+        return self.finish()
+
+    def finish(self) -> Strength:
+        """Wait for the receipt that `begin` asked for. Raises OutageTooLong."""
+        strength: Strength | None = None
+        while self._window and strength is None:
+            strength = self._take()
+        if strength is None:
+            return Strength.RECEIPT  # nothing was written
+        telemetry.receipt_taken(self.name, strength, self._events, self._clock.now() - self._began)
+        self._window, self._bytes, self._events = [], 0, 0
+        self._patience.delivered()
+        return strength
+
+    def close(self) -> None:
+        """Drop the connections, without any promise."""
+        self._drop()
+
+    def forget(self) -> int:
+        """Drop the connections and what has no receipt; return how many events that were."""
+        self._drop()
+        events = self._events
+        self._window, self._bytes, self._events = [], 0, 0
+        self._patience.delivered()
+        return events
+
+    def _keep(self, block: Block) -> None:
+        self._window.append(block)
+        self._bytes += len(block.payload)
+        self._events += block.count
+
+    def _send(self, connection: Wire, block: Block) -> None:
+        connection.send(*self._encode(block, min(self._bytes / self._limit, 1.0)))
+        self._used = self._clock.now()
+
+    def _take(self) -> Strength | None:
+        """Return the strength of the receipt, or None when everything was sent again instead."""
+        try:
+            return self._await()
+        except Interrupted as error:
+            self._recover(error)
+            self.begin()
+            return None
+
+    def _await(self) -> Strength:
+        if self._failure is not None:
+            raise self._failure
+        if self._kernel_only:
+            return self._live().await_kernel(self._answers.kernel_timeout)
+        closing, self._closing = self._closing, None
+        if closing is None:
+            raise NoReceipt(
+                "nothing is closing", self.name, "everything since the last receipt is sent again"
+            )
+        strength = closing.await_close(self._answers.timeout)
+        return self._answers.judge(strength, closing.where, self._clock.now())
+
+    def _recover(self, error: Interrupted) -> None:
+        """Open a new connection and send the whole window, as often as it takes."""
+        while True:
+            self._drop()
+            self._patience.failed(error, self._events)
+            try:
+                self._connection = self._open()
+                for block in self._window:
+                    self._send(self._connection, block)
+            except Interrupted as again:
+                error = again
+            else:
+                return
+
+    def _fresh(self) -> Wire:
+        """Return a connection for the first block after a receipt: the one at hand, unless it was idle."""
+        if self._connection is not None:
+            try:
+                if self._clock.now() - self._used < IDLE_SECONDS:
+                    return self._live()
+            except Interrupted:
+                telemetry.peer_closed_idle(self.name, self._connection.where)
+            self._drop()
+        self._connection = self._open()
+        return self._connection
+
+    def _live(self) -> Wire:
+        """Return the connection that the window went over. Raises Interrupted."""
+        if self._connection is None:
+            raise NoReceipt(
+                "no connection is left", self.name, "everything since the last receipt is sent again"
+            )
+        self._connection.check_open()
+        return self._connection
+
+    def _open(self) -> Wire:
+        started = self._clock.now()
+        connection = self._connect(self._patience.tick)
+        self._used = self._clock.now()
+        telemetry.connection_opened(self.name, connection.where, self._used - started)
+        return connection
+
+    def _open_ahead(self) -> Wire | None:
+        """Open the next epoch's connection; failing to must not cost the receipt of this one."""
+        if self._patience.draining:
+            return None
+        try:
+            return self._open()
+        except Interrupted as error:
+            telemetry.next_connection_failed(self.name, error)
+            return None
+
+    def _drop(self) -> None:
+        for connection in (self._connection, self._closing):
+            if connection is not None:
+                connection.abandon()
+        self._connection = self._closing = self._failure = None
