@@ -136,7 +136,7 @@ class LookupEvents:
             )
         if not state:
             return {"v": 1, "from": begin, "done": begin, "seen": {}}
-        return {**state, "done": begin}
+        return {**state, "from": max(state["from"], oldest), "done": begin}
 
     def _between(self, state: State, window: Window, upto: int, seen: Seen) -> State:
         """Return the state within a window: what may be read again is below `upto` or in the next overlap."""
