@@ -57,7 +57,9 @@ def told(
 
     where: file and path of `raw`, e.g. `config.yaml: inputs.aws`. secrets: texts that are never shown.
     """
-    return [_told(dict(one), model, raw, where, secrets) for one in error.errors(include_url=False)]
+    found = [dict(one) for one in error.errors(include_url=False)]
+    found.sort(key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key explains a missing one
+    return [_told(one, model, raw, where, secrets) for one in found]
 
 
 def _told(

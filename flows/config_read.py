@@ -12,6 +12,7 @@ from flows.config_errors import SettingsError, is_secret
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LARGEST = 4 << 20
+_DEEPEST = 20
 
 
 class _Loader(yaml.SafeLoader):
@@ -116,6 +117,10 @@ class References:
 
         Keys without a value are left out, except services: one without settings is one of defaults.
         """
+        if len(path) > _DEEPEST:
+            raise SettingsError(
+                "configuration refers to itself", f"{self._where}: {path[0]}", "remove the YAML alias in it"
+            )
         if isinstance(value, Mapping):
             if value.keys() == {"file"} and isinstance(value["file"], str):
                 return self._from_file(value["file"], path)

@@ -79,7 +79,7 @@ class Globals(Model):
     devo_sender_threshold_for_using_gzip_in_transport_layer: float | None = Field(
         None,
         description="As threshold_for_using_gzip_in_transport_layer of every output; wins over it. "
-        "Below 0 always, 0 to 1 when the queue is so full, above 1 never",
+        "Below 0 always, 0 to 1 when the queue is so full, above 1 never. Unit: part of the queue",
         examples=[1.1],
     )
     devo_sender_compression_level: int | None = Field(

@@ -7,6 +7,7 @@ Service      every one
         └── Typed   whose keys tell the event type
 """
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
@@ -26,6 +27,12 @@ from flows.settings_types import (
     without_effect,
 )
 
+_QUEUE_HOST = re.compile(
+    r"(?:^|\.)(?:(?P<before>[a-z0-9-]+)\.)?(?:queue|sqs(?:-fips)?)(?:\.(?P<after>[a-z0-9-]+))?"
+    r"(?:\.vpce)?\.amazonaws\.com(?:\.cn)?$"
+)
+_FIRST_REGION = "us-east-1"
+"""The oldest form of a queue's URL has no region."""
 _GENERIC_QUEUES = ("queue_url", "sqs_queue_name", "queue_name")
 
 
@@ -196,10 +203,10 @@ class Objects(Queued):
         examples=[68_719_476_736],
     )
     max_inflation_ratio: float = Field(
-        200,
+        500,
         gt=1,
         description="An object that has inflated to 64 MiB and to more than so many times its size is a bomb",
-        examples=[200],
+        examples=[500],
     )
 
     @property
@@ -238,12 +245,5 @@ def limits(service: Any) -> tuple[tuple[float, float], ...]:
 
 def region_of(url: str) -> str:
     """Return the region that a queue's URL tells, "" if it does not (an emulator, a proxy)."""
-    labels = (urlsplit(url).hostname or "").split(".")
-    if labels[-2:] != ["amazonaws", "com"] and labels[-3:] != ["amazonaws", "com", "cn"]:
-        return ""
-    if labels[0] == "queue":
-        return "us-east-1"  # the oldest form has no region
-    at = (
-        labels.index("queue") - 1 if "queue" in labels else labels.index("sqs") + 1 if "sqs" in labels else -1
-    )
-    return labels[at] if at >= 0 and "-" in labels[at] else ""
+    found = _QUEUE_HOST.search(urlsplit(url).hostname or "")
+    return (found["after"] or found["before"] or _FIRST_REGION) if found else ""

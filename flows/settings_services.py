@@ -91,8 +91,11 @@ class AuditEvents(Objects):
         description="false: account and region in tags are those that were asked, not the event's",
         examples=[False],
     )
+    collect_insights: bool = Field(
+        default=False, description="For audits_api, true: read Insight events too", examples=[True]
+    )
     collect_digests: bool = Field(
-        default=False, description="true: send CloudTrail's digest files too", examples=[True]
+        default=False, description="For audits_s3, true: send CloudTrail's digest files too", examples=[True]
     )
 
 
@@ -180,7 +183,9 @@ class LogGroup(Model):
     """One log group of a custom logs service."""
 
     log_group: str = Field(
-        min_length=1, description="Name or ARN; / = every group", examples=["/aws/lambda/f"]
+        min_length=1,
+        description="Name or ARN; / = every group; a name that ends in / or * stands for all that begin so",
+        examples=["/aws/lambda/f"],
     )
     start_time: Moment | None = Field(
         None, description="Its own start time, by default the service's", examples=["2026-01-02T03:04:05Z"]
@@ -194,7 +199,10 @@ class CloudWatchLogs(Polled):
         description="Marks the service as one of CloudWatch Logs", examples=[["logs"]]
     )
     log_group: str | None = Field(
-        None, min_length=1, description="Name or ARN of the group; / = every group", examples=["/"]
+        None,
+        min_length=1,
+        description="Name or ARN of the group; / = every group; one that ends in / or * = all that begin so",
+        examples=["/"],
     )
     log_groups: tuple[LogGroup, ...] = Field(
         (),
@@ -230,6 +238,11 @@ class GuardDuty(Polled):
 
     types: Annotated[tuple[Literal["aws-guardduty"], ...], BeforeValidator(one_or_many)] = Field(
         ("aws-guardduty",), description="One type", examples=[["aws-guardduty"]]
+    )
+    collect_archived: bool = Field(
+        default=True,
+        description="Collect archived findings too; suppression rules archive at birth",
+        examples=[False],
     )
 
 
