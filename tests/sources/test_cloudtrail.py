@@ -350,7 +350,9 @@ def test_h14_two_processes_share_two_requests_a_second(monkeypatch, tmp_path):
     for region in ("us-east-1", "eu-west-1"):
         times = [one.at for one in fake_aws.served("cloudtrail.LookupEvents") if one.region == region]
         assert len(times) > 4, "nothing was throttled and tried again"
-        assert all(third - first > 1 for first, third in zip(times, times[2:], strict=False))
+        assert (len(times) - 1) / (times[-1] - times[0]) <= 2
+        # three within one second would be too many; a tenth is left to a busy machine's scheduling
+        assert all(third - first > 0.9 for first, third in zip(times, times[2:], strict=False))
 
 
 @pytest.mark.usefixtures("served")
