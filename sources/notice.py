@@ -103,7 +103,7 @@ def _text(text: str, depth: int) -> Iterator[_Found]:
 
 
 def _value(value: Any, depth: int) -> Iterator[_Found]:
-    """Read a value by the first rule that fits; a rule that meets a wrong type makes the value unknown."""
+    """Read a value by the first rule that fits."""
     if depth > _DEPTH or not isinstance(value, dict):
         yield _Unknown(f"a JSON {type(value).__name__} is no notice")
         return
@@ -111,10 +111,15 @@ def _value(value: Any, depth: int) -> Iterator[_Found]:
     if rule is None:
         yield _Unknown(f"no known notice has the keys {', '.join(sorted(value)[:8])}"[:200])
         return
+    yield from _tried(rule, value, depth)
+
+
+def _tried(rule: "_Rule", value: Any, depth: int) -> Iterable[_Found]:
+    """Apply a rule; a wrong type or a missing key in its reach makes the value unknown."""
     try:
-        yield from list(rule(value, depth))
+        return list(rule(value, depth))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        yield _Unknown(f"{rule.__name__.strip('_')}: {type(error).__name__} {error}"[:200])
+        return [_Unknown(f"{rule.__name__.strip('_')}: {type(error).__name__} {error}"[:200])]
 
 
 def _envelope(value: dict[str, Any], depth: int) -> Iterable[_Found]:
@@ -127,7 +132,7 @@ def _envelope(value: dict[str, Any], depth: int) -> Iterable[_Found]:
 def _records(value: dict[str, Any], depth: int) -> Iterable[_Found]:
     if not value["Records"]:
         return [_Ignored("no_records")]
-    return chain.from_iterable(_record(record, depth) for record in value["Records"])
+    return chain.from_iterable(_tried(_record, record, depth) for record in value["Records"])
 
 
 def _record(record: dict[str, Any], depth: int) -> Iterable[_Found]:
