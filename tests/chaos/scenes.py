@@ -201,9 +201,9 @@ def reset_connections(stage: Stage, times: int, count: int, launch: Launch, *, s
     samples = objects(count, seed)
     with play(stage, launch, seed) as scene:
         scene.collector.start()
-        with Feeder(scene.site, samples, times * 0.4):
+        with Feeder(scene.site, samples, times * 0.4) as feeder:
             scene.receiver.wait_for(1, 30)
-            while scene.proxy.resets < times:
+            while feeder.feeding and scene.proxy.resets < times:
                 time.sleep(scene.rng.uniform(0.02, 0.5))
                 scene.strike(scene.proxy.reset)
         return scene.finish(f"connections reset ({launch})", scene.proxy.resets, samples)

@@ -18,7 +18,7 @@ import yaml
 from tests.fakes.certs import Certs
 from tests.fakes.corpus import Sample
 from tests.fakes.ministack import REGION, Ministack, Queue
-from tests.fakes.process import HOST, Child, free_port
+from tests.fakes.process import HOST, Child, free_port, wait_until
 from tests.fakes.receivers import Receiver
 
 ROOT = Path(__file__).parents[2]
@@ -211,7 +211,9 @@ class Collector:
             child.kill()
 
     def drain(self, timeout: float = _DRAIN_SECONDS) -> float:
-        """SIGTERM; every process must end with 0. Returns the seconds that it took."""
+        """SIGTERM once it can be heard; every process must end with 0. Returns the seconds that it took."""
+        for child in self.children:
+            wait_until(lambda one=child: one.catches(signal.SIGTERM) or not one.alive, timeout, "a handler")
         began = time.monotonic()
         for child in self.children:
             assert child.alive, f"ended before it was asked to:\n{child.tail()}"

@@ -67,6 +67,15 @@ class Child:
         if self.alive:
             self.process.send_signal(number)
 
+    def catches(self, number: int) -> bool:
+        """Tell whether it has installed a handler for a signal; right after its start it has not."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return False
+        caught = status.partition("SigCgt:")[2].split(maxsplit=1)
+        return bool(caught) and bool(int(caught[0], 16) >> (number - 1) & 1)
+
     def wait(self, timeout: float) -> int:
         """Return the exit code; an AssertionError with the end of the log when it does not end."""
         try:
