@@ -49,7 +49,8 @@ def deliver(
     """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
     devo = DevoSink(tuple(settings.outputs.values()), started, context.drain)
     quarantine = QuarantineSink(settings.globals.quarantine, started.process)
-    sides = op.branch("readable", op.merge("all", *streams), is_block)
+    fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
+    sides = op.branch("readable", fitting, is_block)
     op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), devo)
     op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), quarantine)
 

@@ -1,7 +1,7 @@
 """Captured S3 objects through the same transforms to any sink.
 
-    python -m flows replay ./captures --output devo --config config.yaml
-    python -m bytewax.run "flows.replay:flow('./captures')"
+python -m flows replay ./captures --output devo --config config.yaml
+python -m bytewax.run "flows.replay:flow('./captures')"
 """
 
 import sys
@@ -20,7 +20,7 @@ from bytewax.run import cli_main
 from rich.console import Console
 from rich.progress import Progress
 
-from flows.aws import apply, is_block, spread
+from flows.aws import apply, spread
 from flows.config import Settings, SettingsError, load
 from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
@@ -31,6 +31,7 @@ from sinks.settings import OutputSettings, parse_output
 from sources.captures import CaptureSource, expand, open_stored
 from sources.decode import Limits, head, read
 from transforms.block import Block, Item, Origin, Poison
+from transforms.layout import Layout
 
 _HEAD_BYTES = 64 << 10
 _INTERVAL = timedelta(seconds=10)
@@ -61,9 +62,11 @@ class Tally:
             self.objects += 1
 
 
-def replay(paths: Sequence[str], *, service: str | None, output: str, config: Path | None, quiet: bool) -> int:
+def replay(
+    paths: Sequence[str], *, service: str | None, output: str, config: Path | None, quiet: bool
+) -> int:
     """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered."""
-    settings = load(config) if config or output == "devo" else None
+    settings = load(config, need_inputs=False) if config or output == "devo" else None
     log_to_stderr(debug=bool(settings and settings.globals.debug))
     objects, tally = expand(paths), Tally()
     dataflow = _flow(objects, service, outputs_of(output, settings), settings, tally)
@@ -76,9 +79,11 @@ def replay(paths: Sequence[str], *, service: str | None, output: str, config: Pa
     return 1 if tally.poisons else 0
 
 
-def flow(*paths: str, service: str | None = None, output: str = "stdout", config: str | None = None) -> Dataflow:
+def flow(
+    *paths: str, service: str | None = None, output: str = "stdout", config: str | None = None
+) -> Dataflow:
     """Build the replay for `bytewax.run`, whose own options decide workers and epochs."""
-    settings = load(Path(config)) if config else None
+    settings = load(Path(config), need_inputs=False) if config else None
     log_to_stderr()
     return _flow(expand(paths), service, outputs_of(output, settings), settings, Tally())
 
@@ -92,9 +97,11 @@ def _flow(
 ) -> Dataflow:
     named = _named(service) if service else None
     started = launch()
-    sink = DevoSink(outputs, started.process, drain_on_signals(), workers=started.workers)
+    sink = DevoSink(outputs, started, drain_on_signals())
     dataflow = Dataflow("replay")
-    source = CaptureSource(objects, _opened(named, settings), partitions=started.workers, finished=tally.finished)
+    source = CaptureSource(
+        objects, _opened(named, settings), partitions=started.workers, finished=tally.finished
+    )
     events = op.filter("readable", op.input("captures", dataflow, source), tally.count)
     op.output("devo", op.map("connection", events, spread(sink.keys())), sink)
     return dataflow
@@ -109,19 +116,23 @@ def _named(name: str) -> Service:
 
 def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
-    transforms: dict[str, Callable[[list[Item]], list[Item]]] = {}
+    made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}
 
     def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
         service = named or recognise(path, _head(path))
-        if service is None or service.layout is None:
+        if service is None:
             hint = f"name it with --service, one of {', '.join(sorted(by_name()))}"
-            yield Poison("not_recognised", f"object not recognised: {path}: {hint}", Origin("replay", object=path))
+            yield Poison(
+                "not_recognised", f"object not recognised: {path}: {hint}", Origin("replay", object=path)
+            )
             return
-        if service.name not in transforms:
-            transforms[service.name] = apply(service.transform(replay_unit(service, settings)))
-        for piece in read(stream, service.layout, Limits()):
+        if service.name not in made:
+            unit = replay_unit(service, settings)
+            made[service.name] = unit.layout(), apply(service.transform(unit))
+        layout, transform = made[service.name]
+        for piece in read(stream, layout, Limits()):
             origin = Origin(service.name, object=path, record=piece.records - piece.count)
-            yield from transforms[service.name]([Block(piece.payload, piece.count, origin, header=piece.header)])
+            yield from transform([Block(piece.payload, piece.count, origin, header=piece.header)])
 
     return opened
 
@@ -135,7 +146,9 @@ def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
     """Return the outputs that `--output` names: `stdout`, `devo` (all of the configuration), or a file."""
     if name == "devo":
         return list(settings.outputs.values()) if settings else []
-    raw: dict[str, Any] = {"type": "console"} if name == "stdout" else {"type": "file", "config": {"path": name}}
+    raw: dict[str, Any] = (
+        {"type": "console"} if name == "stdout" else {"type": "file", "config": {"path": name}}
+    )
     return [parse_output("replay", raw)]
 
 
@@ -167,6 +180,3 @@ def _summary(tally: Tally) -> None:
         sys.stderr.write(f"{tag}  {events}\n")
     told = f"{tally.events.total()} events of {tally.objects} objects, {tally.poisons} not readable"
     sys.stderr.write(f"{told}\n")
-
-
-__all__ = ["Tally", "flow", "is_block", "outputs_of", "replay"]

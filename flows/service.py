@@ -13,6 +13,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
 
+from flows.config_errors import SettingsError
 from sources.aws import Account
 from transforms.block import Item, Transform
 from transforms.layout import Layout
@@ -46,10 +47,12 @@ class Context:
 class Unit:
     """One service of one input: what one source step of the dataflow runs.
 
-    options: the service's settings model. environment: the input's, for `@devo_environment`.
+    setting: its key under `services`. options: its settings model. environment: the input's, for
+    `@devo_environment`.
     """
 
     input_id: str
+    setting: str
     account: Account
     service: "Service"
     options: Any
@@ -58,7 +61,13 @@ class Unit:
     @property
     def step_id(self) -> str:
         """Name of the dataflow step: part of the state's identity, so it never changes for an input id."""
-        return f"{self.input_id}-{self.service.name}".replace(".", "_")
+        return f"{self.input_id}-{self.setting}-{self.service.name}".replace(".", "_")
+
+    def layout(self) -> Layout:
+        """Return how the objects of this unit are laid out; only services read from S3 have a layout."""
+        if self.service.layout is None:
+            raise SettingsError("service has no objects", self.service.name, "name one that is read from S3")
+        return self.service.layout(self.options)
 
 
 Source = FixedPartitionedSource[Item, Any]
@@ -72,7 +81,8 @@ class Service:
     setting: key under `services` in the configuration, e.g. `non-cloudwatch-logs`; "" = any (custom logs).
     source: builds the input of a unit. transform: builds its pure transform.
     permissions: least privilege for it.
-    layout, detect: for types read from S3: how objects are cut; whether an object (key, first bytes) is one.
+    layout, detect: for types read from S3: settings → how objects are cut; whether an object (key, first
+        decoded bytes) is one.
     """
 
     name: str
@@ -80,5 +90,5 @@ class Service:
     source: Callable[[Unit, Context], Source]
     transform: Callable[[Unit], Transform]
     permissions: tuple[Permission, ...]
-    layout: Layout | None = None
+    layout: Callable[[Any], Layout] | None = None
     detect: Callable[[str, bytes], bool] | None = None

@@ -1,21 +1,20 @@
 """The catalogue: what can be collected, one value each.
 
-A new type that comes as S3 objects is one more `_s3(...)` here, one transform, and golden files.
+A new type that comes as S3 objects is one more `_objects(...)` here, one transform, and golden files.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from typing import Any
 
+from flows.build import messages, objects
 from flows.config import Settings
-from flows.service import Context, Permission, Service, Source, Unit
+from flows.service import Permission, Service, Unit
+from flows.settings_services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
 from sources.aws import Account
-from sources.decode import Limits, read
-from sources.lease import LeaseOptions, LeaseSource, Queue
-from sources.s3 import Body, ObjectRef, Piece, S3Opener
 from transforms import cloudfront, cloudtrail, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.layout import Layout
+from transforms.tags import TagRule
 
 QUEUE = Permission(
     ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), "{queue}"
@@ -23,40 +22,109 @@ QUEUE = Permission(
 OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
 
 
-def _s3(
+def _rule(unit: Unit, template: str) -> TagRule:
+    return TagRule(unit.options.tag or template, unit.options.tag_suffix)
+
+
+def _cloudtrail(unit: Unit) -> Transform:
+    options = unit.options
+    return cloudtrail.transform(
+        cloudtrail.Options(
+            _rule(unit, cloudtrail.TEMPLATE),
+            options.auto_event_type,
+            frozenset(options.drop_event_names),
+            options.use_region_and_account_id_from_event,
+            unit.environment,
+        )
+    )
+
+
+def _vpcflow(unit: Unit) -> Transform:
+    options = unit.options
+    return vpcflow.transform(
+        vpcflow.Options(
+            _rule(unit, vpcflow.TEMPLATE),
+            options.auto_event_type,
+            options.event_type,
+            options.format == "json",
+            unit.environment,
+        )
+    )
+
+
+def _cloudfront(unit: Unit) -> Transform:
+    options = unit.options
+    return cloudfront.transform(
+        cloudfront.Options(
+            _rule(unit, cloudfront.TEMPLATE),
+            options.auto_event_type,
+            options.event_type,
+            options.format == "json",
+            unit.environment,
+        )
+    )
+
+
+def _umbrella(unit: Unit) -> Transform:
+    return umbrella.transform(umbrella.Options(_rule(unit, umbrella.TEMPLATE), unit.options.event_type))
+
+
+def _objects(
     name: str,
     setting: str,
-    layout: Layout,
+    layout: Callable[[Any], Layout],
     detect: Callable[[str, bytes], bool],
     transform: Callable[[Unit], Transform],
 ) -> Service:
-    """Return a service whose events are in S3 objects that an SQS queue announces."""
-    source = partial(_s3_source, layout)
-    return Service(name, setting, source, transform, (QUEUE, OBJECTS), layout, detect)
+    return Service(name, setting, objects, transform, (QUEUE, OBJECTS), layout, detect)
 
 
-def _s3_source(layout: Layout, unit: Unit, context: Context) -> Source:
-    options = unit.options
-    limits = Limits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
+CATALOGUE: tuple[Service, ...] = (
+    _objects(
+        "audits_s3",
+        "audit-events-all",
+        lambda options: Layout(records="Records", digests=options.collect_digests),
+        cloudtrail.detect,
+        _cloudtrail,
+    ),
+    _objects(
+        "flowlogs",
+        "non-cloudwatch-logs",
+        lambda _options: Layout(is_header=vpcflow.is_header, column=vpcflow.column),
+        vpcflow.detect,
+        _vpcflow,
+    ),
+    _objects(
+        "cloudfrontlogs",
+        "non-cloudwatch-logs",
+        lambda _options: Layout(comment=b"#", separator=b"\t"),
+        cloudfront.detect,
+        _cloudfront,
+    ),
+    _objects(
+        "cisco-umbrella",
+        "cisco-umbrella",
+        lambda _options: Layout(is_header=umbrella.is_header, quoted=True),
+        umbrella.detect,
+        _umbrella,
+    ),
+)
 
-    def pieces(body: Body, _ref: ObjectRef) -> Iterator[Piece]:
-        return read(body, layout, limits)
-
-    opener = S3Opener(unit.service.name, unit.account, pieces, options.key_filter)
-    queues = [Queue(unit.account, region, name) for region, name in options.queues(unit.service.name)]
-    lease = LeaseOptions(
-        visibility_timeout_seconds=options.visibility_timeout_seconds, prefetch_bytes=context.prefetch_bytes
-    )
-    return LeaseSource(unit.service.name, queues, opener, lease, context.drain)
-
-
-CATALOGUE: tuple[Service, ...] = ()
+_REPLAYED: Mapping[str, Callable[[], Any]] = {
+    "audits_s3": lambda: AuditEvents(enabled=False, types=("audits_s3",), auto_event_type=True),
+    "flowlogs": lambda: NonCloudwatchLogs(enabled=False, types=("flowlogs",), auto_event_type=True),
+    "cloudfrontlogs": lambda: NonCloudwatchLogs(
+        enabled=False, types=("cloudfrontlogs",), auto_event_type=True
+    ),
+    "cisco-umbrella": lambda: CiscoUmbrella(enabled=False),
+}
+"""Settings for a replay without a configuration: the tags that name the table."""
 
 
 def units(settings: Settings) -> list[Unit]:
     """Return what to run for a configuration: every enabled service of every enabled input."""
     return [
-        Unit(one.id, account, service, options, one.environment)
+        Unit(one.id, setting, account, service, options, one.environment)
         for name, one in settings.inputs.items()
         if one.enabled
         for account in [Account(name, one.credentials)]
@@ -66,13 +134,28 @@ def units(settings: Settings) -> list[Unit]:
     ]
 
 
-def services_of(setting: str, options: Any) -> list[Service]:
-    """Return the catalogue's services that one `services.<setting>` of the configuration stands for."""
+def services_of(setting: str, options: Any) -> Iterator[Service]:
+    """Yield the catalogue's services that one `services.<setting>` of the configuration stands for."""
     named = [service for service in CATALOGUE if service.setting == setting]
     found = named or [service for service in CATALOGUE if not service.setting]
-    return [service for service in found if service.name in options.types]
+    return (service for service in found if service.name in options.types)
 
 
-def by_name(catalogue: tuple[Service, ...] = CATALOGUE) -> Mapping[str, Service]:
+def by_name() -> dict[str, Service]:
     """Return the catalogue by service name."""
-    return {service.name: service for service in catalogue}
+    return {service.name: service for service in CATALOGUE}
+
+
+def recognise(key: str, head: bytes) -> Service | None:
+    """Return the type of an object by its key and its first decoded bytes."""
+    return next((one for one in CATALOGUE if one.detect and one.detect(key, head)), None)
+
+
+def replay_unit(service: Service, settings: Settings | None) -> Unit:
+    """Return a unit to replay captures with: as configured, else with the tags that name the table."""
+    configured = units(settings) if settings else []
+    found = next((unit for unit in configured if unit.service is service), None)
+    return found or Unit("replay", service.setting, Account("replay"), service, _REPLAYED[service.name]())
+
+
+__all__ = ["CATALOGUE", "by_name", "messages", "recognise", "replay_unit", "services_of", "units"]

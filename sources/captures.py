@@ -13,7 +13,7 @@ import smart_open
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from sources.errors import ObjectBroken, ObjectGone
-from transforms.block import Item, Poison
+from transforms.block import Item, Origin, Poison
 
 Opened = Callable[[str, BinaryIO], Iterator[Item]]
 """(path, stream of its stored bytes) → items."""
@@ -90,7 +90,8 @@ class CaptureSource(FixedPartitionedSource[Item, int]):
                 with open_stored(path, self._client) as stream:
                     yield from self._opened(path, stream)
             except ObjectBroken as error:
-                yield Poison(error.reason, str(error), error.origin(path))
+                detail = f"{error.what}: {path}, {error.where}: {error.hint}"
+                yield Poison(error.reason, detail, Origin("replay", object=path, record=error.record))
             self._finished(path)
 
 

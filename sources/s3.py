@@ -40,15 +40,20 @@ _BUCKETS = 10_000
 class S3Opener:
     """Opens S3 notices of one service.
 
-    account: reads the objects. reader: knows the service's layout. key_filter: a regular expression that keys
-    must match somewhere, others are settled unread ("" = all). rules: see `policy.py`.
+    account: reads the objects. reader: knows the service's layout. wanted: tells of each key whether its
+    object is read; others are settled unread. rules: see `policy.py`.
     """
 
     def __init__(
-        self, service: str, account: Account, reader: Reader, key_filter: str = "", rules: Rules | None = None
+        self,
+        service: str,
+        account: Account,
+        reader: Reader,
+        wanted: Callable[[str], bool] = lambda _key: True,
+        rules: Rules | None = None,
     ) -> None:
         self._service, self._account, self._reader = service, account, reader
-        self._wanted = re.compile(key_filter)
+        self._wanted = wanted
         self._rules = rules or Rules()
         self._regions: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -60,7 +65,7 @@ class S3Opener:
             telemetry.notice_ignored(self._service, reason)
         failed: SourceError | None = None
         for ref in notice.objects:
-            if not self._wanted.search(ref.key):
+            if not self._wanted(ref.key):
                 telemetry.notice_ignored(self._service, "key_filter")
                 continue
             try:

@@ -49,7 +49,7 @@ def functions(module: ast.Module) -> Iterator[ast.FunctionDef]:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_imports_go_one_way(path):
-    """transforms ← sources, sinks ← flows: a module that imports against the arrow makes a knot."""
+    """Transforms ← sources, sinks ← flows: a module that imports against the arrow makes a knot."""
     package = path.relative_to(ROOT).parts[0]
     ours = {module.split(".")[0] for module in imports(tree(path))} & set(PACKAGES)
     assert ours <= MAY_IMPORT[package]
@@ -98,11 +98,9 @@ def test_no_naive_time_no_print_no_hash_routing(path):
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_inflating_happens_in_decode_only(path):
     """An unbounded gunzip turned 70 MB into 7 GB elsewhere (hazard 9)."""
-    if (
-        path.parent == ROOT / "sources"
-        and path.stem in {"decode", "inflate"}
-        or "demo" in path.relative_to(ROOT).parts
-    ):
+    if (path.parent == ROOT / "sources" and path.stem in {"decode", "inflate"}) or "demo" in path.relative_to(
+        ROOT
+    ).parts:
         return
     assert not [
         called

@@ -79,7 +79,7 @@ def embedded_aws(log: Path) -> Iterator[EmbeddedAws]:
         port = probe.getsockname()[1]
     settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_HOST": "127.0.0.1"}
     with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - fixed command line
+        process = subprocess.Popen(
             [sys.executable, "-m", "ministack"],
             env={**os.environ, **settings, "IOT_MTLS_ENABLED": "0"},
             stdout=output,

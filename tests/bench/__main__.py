@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.demo.receiver import make_certificates
-
 from tests.bench.corpus import Corpus, make
 
 TAGS = {
@@ -43,7 +42,9 @@ class Cost:
 
 def cost(command: list[str], env: dict[str, str]) -> Cost:
     began = time.monotonic()
-    process = subprocess.Popen(command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
     _, errors = process.communicate() if process.stderr is None else (None, process.stderr.read())
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -69,16 +70,34 @@ def receiver(folder: Path) -> Iterator[int]:
 def configuration(folder: Path, port: int) -> Path:
     certs = folder / "certs"
     output = {"address": "127.0.0.1", "port": port, "type": "SSL"}
-    output |= {"chain": str(certs / "chain.crt"), "cert": str(certs / "demo.crt"), "key": str(certs / "demo.key")}
+    output |= {
+        "chain": str(certs / "chain.crt"),
+        "cert": str(certs / "demo.crt"),
+        "key": str(certs / "demo.key"),
+    }
     path = folder / "config.json"
-    settings = {"globals": {"name": "bench"}, "outputs": {"devo": {"type": "devo_platform", "config": output}}}
+    settings = {
+        "globals": {"name": "bench"},
+        "outputs": {"devo": {"type": "devo_platform", "config": output}},
+    }
     path.write_text(json.dumps({**settings, "inputs": {}}))
     return path
 
 
 def commands(kind: str, corpus: Corpus, folder: Path, port: int) -> dict[str, list[str]]:
     certs, config = str(folder / "certs"), str(folder / "config.json")
-    ours = ["-m", "flows", "replay", str(corpus.folder), "--service", TAGS[kind], "--output", "devo", "--config", config]
+    ours = [
+        "-m",
+        "flows",
+        "replay",
+        str(corpus.folder),
+        "--service",
+        TAGS[kind],
+        "--output",
+        "devo",
+        "--config",
+        config,
+    ]
     floor = ["-m", "tests.bench.floor", kind, str(corpus.folder), certs, str(port)]
     return {"collector": [sys.executable, *ours, "--quiet"], "floor": [sys.executable, *floor]}
 
@@ -113,7 +132,9 @@ def main() -> None:
         make_certificates(folder / "certs")
         with receiver(folder) as port:
             configuration(folder, port)
-            print(f"{'work':12} {'events':>10} {'collector ev/cpu-s':>19} {'floor ev/cpu-s':>15} {'ratio':>6} {'target':>7} {'peak MiB':>9}")
+            print(
+                f"{'work':12} {'events':>10} {'collector ev/cpu-s':>19} {'floor ev/cpu-s':>15} {'ratio':>6} {'target':>7} {'peak MiB':>9}"
+            )
             for kind in TAGS if args.only is None else [args.only]:
                 files = max(4, FILES[kind] // (5 if args.quick else 1))
                 got = results[kind] = measure(kind, files, 1 if args.quick else 3, folder, port)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
 from flows.demo import samples
 
 LINES_PER_FILE = 50_000
@@ -41,7 +42,12 @@ def vpc_row(rng: random.Random) -> str:
 def vpc_text(rng: random.Random) -> tuple[str, bytes, int, int]:
     rows = [vpc_row(rng) for _ in range(LINES_PER_FILE)]
     body = ("\n".join([samples._VPC_FIELDS, *rows]) + "\n").encode()
-    return "AWSLogs/123456789012/vpcflowlogs/us-east-1/{n}.log.gz", gzip.compress(body, 6), len(rows), len(body)
+    return (
+        "AWSLogs/123456789012/vpcflowlogs/us-east-1/{n}.log.gz",
+        gzip.compress(body, 6),
+        len(rows),
+        len(body),
+    )
 
 
 def vpc_parquet(rng: random.Random) -> tuple[str, bytes, int, int]:
@@ -75,10 +81,18 @@ def cloudtrail(rng: random.Random) -> tuple[str, bytes, int, int]:
             {"accountId": "123456789012", "ARN": f"arn:aws:s3:::bucket-{rng.randrange(50)}"},
             {"accountId": "123456789012", "ARN": f"arn:aws:s3:::bucket-{rng.randrange(50)}/key"},
         ]
-        record["additionalEventData"] = {"SignatureVersion": "SigV4", "CipherSuite": "ECDHE-RSA-AES128-GCM-SHA256"}
+        record["additionalEventData"] = {
+            "SignatureVersion": "SigV4",
+            "CipherSuite": "ECDHE-RSA-AES128-GCM-SHA256",
+        }
         records.append(record)
     body = orjson.dumps({"Records": records})
-    return "AWSLogs/123456789012/CloudTrail/us-east-1/{n}.json.gz", gzip.compress(body, 6), len(records), len(body)
+    return (
+        "AWSLogs/123456789012/CloudTrail/us-east-1/{n}.json.gz",
+        gzip.compress(body, 6),
+        len(records),
+        len(body),
+    )
 
 
 def cloudfront(rng: random.Random) -> tuple[str, bytes, int, int]:

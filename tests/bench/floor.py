@@ -73,7 +73,9 @@ def rows(path: Path) -> Iterator[bytes]:
     for batch in pq.ParquetFile(path).iter_batches(16_384, use_threads=False):
         columns = [pc.fill_null(column.cast(pa.large_string()), "-") for column in batch.columns]
         joined = pc.binary_join_element_wise(*columns, pa.scalar(" ", pa.large_string()))
-        text = pc.binary_join_element_wise(joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string()))
+        text = pc.binary_join_element_wise(
+            joined, pa.scalar("\n", pa.large_string()), pa.scalar("", pa.large_string())
+        )
         text = text if isinstance(text, pa.LargeStringArray) else text.combine_chunks()
         start, end = (text.buffers()[1][i * 8 : i * 8 + 8] for i in (0, len(text)))
         data = text.buffers()[2][int.from_bytes(start, "little") : int.from_bytes(end, "little")].to_pybytes()

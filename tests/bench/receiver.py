@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 
-def serve(context: ssl.SSLContext, raw: socket.socket, total: list[int], lock: threading.Lock, out: Path) -> None:
+def serve(
+    context: ssl.SSLContext, raw: socket.socket, total: list[int], lock: threading.Lock, out: Path
+) -> None:
     buffer = bytearray(1 << 20)
     view, lines = memoryview(buffer), 0
     try:

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 
 import pytest
+
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from transforms.telemetry import say
 

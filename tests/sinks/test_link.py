@@ -413,13 +413,3 @@ def test_close_promises_nothing(time):
     link.close()
     assert receiver.open == []
     assert receiver.read == []
-
-
-def test_forget_counts_what_is_given_up(time):
-    """A link that is given up tells how many events had no receipt."""
-    receiver = Receiver()
-    link = link_to(receiver, time)
-    link.write(block(1, size=3))
-    assert link.forget() == 3
-    assert link.receipt() is Strength.RECEIPT
-    assert receiver.read == []

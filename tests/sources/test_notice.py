@@ -264,8 +264,7 @@ def test_h02_no_capture_is_left_out():
 
 
 KEYS = st.sampled_from(
-    "Records Type Message s3 object bucket name key detail source detail-type s3Bucket s3ObjectKey files path "
-    "eventName Sns body Event messageType size".split()
+    ["Records", "Type", "Message", "s3", "object", "bucket", "name", "key", "detail", "source", "detail-type", "s3Bucket", "s3ObjectKey", "files", "path", "eventName", "Sns", "body", "Event", "messageType", "size"]
 )
 SCALARS = st.one_of(
     st.none(),

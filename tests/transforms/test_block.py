@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from transforms.block import Block, Origin, Poison, coalesce
 
 ORIGIN = Origin("flowlogs")
@@ -13,7 +14,9 @@ def block(tag: str, lines: list[bytes]) -> Block:
 
 items = st.lists(
     st.one_of(
-        st.builds(block, st.sampled_from("ab"), st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3)),
+        st.builds(
+            block, st.sampled_from("ab"), st.lists(st.binary(min_size=1, max_size=9), min_size=1, max_size=3)
+        ),
         st.builds(Poison, st.just("broken"), st.text(max_size=3), st.just(ORIGIN)),
     )
 )

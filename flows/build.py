@@ -1,0 +1,74 @@
+"""From a unit's settings to its source: one builder for each family, nothing service by service."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from flows.service import Context, Source, Unit
+from flows.settings_base import limits
+from sources.cursor import CursorOptions, CursorSource
+from sources.decode import Limits, Piece, read
+from sources.events import EventOpener, Split
+from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
+from sources.limiter import Bucket, Chain, Limiters
+from sources.policy import Rules
+from sources.poll import Poll
+from sources.s3 import Body, ObjectRef, S3Opener
+
+Build = Callable[[Unit, Context], Source]
+PollOf = Callable[[Unit, Limiters, Context], Poll]
+
+
+def objects(unit: Unit, context: Context) -> Source:
+    """Return the source of a service whose events are in S3 objects that its queues announce."""
+    options, layout = unit.options, unit.layout()
+    sizes = Limits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
+
+    def pieces(body: Body, _ref: ObjectRef) -> Iterator[Piece]:
+        return read(body, layout, sizes)
+
+    rules = Rules(options.object_gone, options.unreadable)
+    opener = S3Opener(unit.service.name, unit.account, pieces, options.key_filter, rules)
+    return _leases(unit, context, opener, rules)
+
+
+def messages(split: Split) -> Build:
+    """Return the builder for services whose queue messages are the events; `split` takes them out of a body."""
+
+    def build(unit: Unit, context: Context) -> Source:
+        rules = Rules(unreadable=unit.options.unreadable)
+        return _leases(unit, context, EventOpener(unit.service.name, split, rules), rules)
+
+    return build
+
+
+def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules) -> Source:
+    name = unit.service.name
+    queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
+    options = LeaseOptions(
+        visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
+        prefetch_bytes=context.prefetch_bytes,
+        rules=rules,
+    )
+    return LeaseSource(name, queues, opener, options, context.drain)
+
+
+def polled(poll_of: PollOf) -> Build:
+    """Return the builder for services that ask an API; `poll_of` makes their strategy."""
+
+    def build(unit: Unit, context: Context) -> Source:
+        bounds = limits(unit.options)
+        limiters = Limiters(lambda _account, _region, _api: Chain([Bucket(*bound) for bound in bounds]))
+        options = CursorOptions(
+            fingerprint=fingerprint(unit.options),
+            durable=context.recovery is not None,
+            prefetch_bytes=context.prefetch_bytes,
+        )
+        return CursorSource(poll_of(unit, limiters, context), options, context.drain)
+
+    return build
+
+
+def fingerprint(options: Any) -> str:
+    """Return what positions depend on: another start_time begins anew."""
+    start = options.start_time
+    return "" if start is None else str(start)

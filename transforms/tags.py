@@ -1,0 +1,205 @@
+"""Devo tags: which table an event belongs to, and how its name is put together. Pure.
+
+A tag has 2 to 6 levels, divided by dots; a value that becomes a level can hold none.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from transforms.errors import CollectorError
+
+CLOUDTRAIL_TABLES = frozenset(
+    [
+        "access_analyzer",
+        "acm",
+        "acm_pca",
+        "amazonmq",
+        "apigateway",
+        "appmesh",
+        "appstream",
+        "appsync",
+        "athena",
+        "audit",
+        "autoscaling",
+        "backup",
+        "batch",
+        "billingconsole",
+        "budgets",
+        "ce",
+        "cloudformation",
+        "cloudfront",
+        "cloudhsm",
+        "cloudsearch",
+        "cloudshell",
+        "cloudtrail",
+        "codeartifact",
+        "codebuild",
+        "codecommit",
+        "codedeploy",
+        "codepipeline",
+        "cognito_identify",
+        "cognito_idp",
+        "comprehend",
+        "config",
+        "datapipeline",
+        "dax",
+        "digest_logfile",
+        "digest_meta",
+        "directconnect",
+        "dms",
+        "ds",
+        "dynamodb",
+        "ec2",
+        "ecr",
+        "ecr_public",
+        "ecs",
+        "elasticache",
+        "elasticbeanstalk",
+        "elasticloadbalancing",
+        "elasticmapreduce",
+        "elastictranscoder",
+        "es",
+        "events",
+        "firehose",
+        "fsx",
+        "glacier",
+        "glue",
+        "guardduty",
+        "health",
+        "iam",
+        "identifystore",
+        "insights",
+        "inspector",
+        "kafka",
+        "kinesis",
+        "kinesisanalytics",
+        "kinesisvideo",
+        "kms",
+        "lakeformation",
+        "lambda",
+        "license_manager",
+        "lightsail",
+        "logs",
+        "mediaconnect",
+        "mediaconvert",
+        "mediapackage",
+        "mediastore",
+        "mediatailor",
+        "monitoring",
+        "network_firewall",
+        "opsworks",
+        "opsworks_cm",
+        "optimizer",
+        "organizations",
+        "pi",
+        "pricelist",
+        "ram",
+        "rds",
+        "redshift",
+        "rekognition",
+        "resource_groups",
+        "route53",
+        "route53domains",
+        "route53resolver",
+        "s3",
+        "sagemaker",
+        "savingsplans",
+        "schemas",
+        "secretsmanager",
+        "securityhub",
+        "servicecatalog",
+        "servicecatalog_appregistry",
+        "servicediscovery",
+        "servicesquotas",
+        "ses",
+        "shield",
+        "signin",
+        "sms",
+        "sns",
+        "soo_directory",
+        "sqs",
+        "ssm",
+        "states",
+        "storagegateway",
+        "sts",
+        "support",
+        "swf",
+        "tagging",
+        "translate",
+        "trustedadvisor",
+        "waf",
+        "waf_regional",
+        "wafv2",
+        "wellarchitected",
+        "workspaces",
+        "xray",
+    ]
+)
+"""Tables below `cloud.aws.cloudtrail` that Devo has."""
+
+_IRREGULAR = {
+    "compute_optimizer": "optimizer",
+    "cognito_identity": "cognito_identify",
+    "identitystore": "identifystore",
+    "sso_directory": "soo_directory",
+    "servicequotas": "servicesquotas",
+}
+"""Service names whose table is spelt otherwise in Devo."""
+
+FALLBACK = "events"
+_UNSAFE = re.compile(r"[^\w-]+")
+_LEVEL = re.compile(r"[\w-]+")
+_MOST_LEVELS = 6
+
+
+@lru_cache(maxsize=4096)
+def cloudtrail_table(event_source: str) -> str:
+    """Return the table of an `eventSource`: up to its first dot, `-` as `_`, `events` if Devo has none."""
+    name = event_source.partition(".")[0].replace("-", "_")
+    table = _IRREGULAR.get(name, name)
+    return table if table in CLOUDTRAIL_TABLES else FALLBACK
+
+
+def level(value: str) -> str:
+    """Return a value as one level of a tag: no dots, spaces or control characters; never empty."""
+    return _UNSAFE.sub("_", value).strip("_") or "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class TagRule:
+    """How a service's tags are made.
+
+    template: with {event_type}, {account}, {region}. suffix: none, account_region or region_account: levels
+    put after it.
+    """
+
+    template: str
+    suffix: str = "none"
+
+    @property
+    def by_place(self) -> bool:
+        """Whether account or region of an event matter."""
+        return self.suffix != "none" or "{account}" in self.template or "{region}" in self.template
+
+    def tag(self, event_type: str = FALLBACK, account: str = "", region: str = "") -> str:
+        """Return the tag of an event."""
+        return _tag(self.template, self.suffix, event_type, account, region)
+
+
+@lru_cache(maxsize=8192)
+def _tag(template: str, suffix: str, event_type: str, account: str, region: str) -> str:
+    account, region = level(account), level(region)
+    made = template.format(event_type=level(event_type), account=account, region=region)
+    if suffix != "none":
+        ends = (account, region) if suffix == "account_region" else (region, account)
+        made = ".".join((made, *ends))
+    return made
+
+
+def check(tag: str) -> str:
+    """Return a tag that Devo can take. Raises CollectorError."""
+    levels = tag.split(".")
+    if not 1 < len(levels) <= _MOST_LEVELS or not all(_LEVEL.fullmatch(part) for part in levels):
+        raise CollectorError("not a tag", repr(tag), "use 2 to 6 levels of letters, digits, _ and -")
+    return tag
