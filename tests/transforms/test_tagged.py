@@ -1,0 +1,44 @@
+"""Findings: one tag, the event's own bytes, and the fields that the settings add."""
+
+import json
+
+import pytest
+
+from transforms import guardduty, securityhub
+from transforms.block import Block, Origin
+from transforms.tagged import Stamp, transform
+from transforms.tags import TagRule
+
+PAYLOAD = b'{"Id":"a","Title":"na\xc3\xafve"}\n{"Id":"b"}\n'
+BLOCK = Block(PAYLOAD, 2, Origin("x", "111122223333", "eu-west-1"))
+
+
+@pytest.mark.parametrize(
+    ("service", "tag"),
+    [(guardduty, "cloud.aws.guardduty.findings"), (securityhub, "cloud.aws.securityhub.findings")],
+)
+def test_findings_keep_their_bytes(service, tag):
+    """A finding is sent as it is, under its service's tag."""
+    (out,) = service.transform(TagRule(service.TEMPLATE))(BLOCK)
+    assert (out.tag, out.payload, out.count, out.origin) == (tag, PAYLOAD, 2, BLOCK.origin)
+
+
+@pytest.mark.parametrize(
+    ("stamp", "fields"),
+    [
+        (Stamp("dev"), {"@devo_environment": "dev"}),
+        (Stamp("", lambda: 5), {"@devo_pulling_id": 5}),
+        (Stamp("dev", lambda: 5), {"@devo_environment": "dev", "@devo_pulling_id": 5}),
+    ],
+)
+def test_stamp_adds_to_every_line(stamp, fields):
+    """Environment and pull time are put into each event, only when asked for."""
+    (out,) = transform(TagRule("a.b"), stamp)(BLOCK)
+    lines = [json.loads(line) for line in out.payload.splitlines()]
+    assert lines == [{**fields, **json.loads(line)} for line in PAYLOAD.splitlines()]
+
+
+def test_tag_suffix_tells_the_place():
+    """Account and region of the block end the tag when asked for."""
+    (out,) = transform(TagRule(guardduty.TEMPLATE, "region_account"))(BLOCK)
+    assert out.tag == "cloud.aws.guardduty.findings.eu-west-1.111122223333"

@@ -1,0 +1,76 @@
+"""EventBridge envelopes: whole, one a line; with `auto_event_type` the last level tells their type.
+
+The type is, in this order:
+
+1. what `event_type_processor_mapping` says for the envelope's `detail-type`, then for its `source`: the
+   detail-type is the narrower of the two. Devo documents the key but not its meaning; from a name of
+   EventBridge's to a table is what it can be used for.
+2. `alarm` for state changes of CloudWatch alarms, metric and composite ones alike.
+3. `events`, which is also the type of everything without `auto_event_type`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from transforms.block import Block, Item, Transform
+from transforms.tagged import NO_STAMP, Stamp
+from transforms.tags import FALLBACK, TagRule
+
+TEMPLATE = "cloud.aws.cloudwatch.{event_type}"
+ALARM = "alarm"
+_ALARM_SOURCE, _ALARM_CHANGE = "aws.cloudwatch", "CloudWatch Alarm State Change"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of the transform. mapping: detail-type or source → event type, for `auto_event_type`."""
+
+    tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
+    auto_event_type: bool = False
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    stamp: Stamp = NO_STAMP
+
+
+class _Head(msgspec.Struct):
+    source: str = ""
+    detail_type: str = msgspec.field(default="", name="detail-type")
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+def transform(options: Options) -> Transform:
+    """Return the transform of EventBridge envelopes."""
+
+    def run(block: Block) -> Iterator[Item]:
+        for event_type, lines in _groups(block, options).items():
+            tag = options.tag.tag(event_type, block.origin.account, block.origin.region)
+            payload = options.stamp.put(b"".join(lines))
+            yield replace(block, tag=tag, payload=payload, count=payload.count(b"\n"))
+
+    return run
+
+
+def _groups(block: Block, options: Options) -> dict[str, list[bytes]]:
+    """Return the lines of each event type, in the order in which the types appear."""
+    if not options.auto_event_type:
+        return {FALLBACK: [block.payload]}
+    groups: dict[str, list[bytes]] = {}
+    for line in block.payload[:-1].split(b"\n"):
+        groups.setdefault(event_type_of(line, options.mapping), []).append(line + b"\n")
+    return groups
+
+
+def event_type_of(envelope: bytes, mapping: Mapping[str, str]) -> str:
+    """Return the event type of an envelope; one that cannot be read is an event like any other."""
+    try:
+        head = _HEAD.decode(envelope)
+    except msgspec.MsgspecError:
+        return FALLBACK
+    for name in (head.detail_type, head.source):
+        if name in mapping:
+            return mapping[name]
+    alarm = head.source == _ALARM_SOURCE and head.detail_type == _ALARM_CHANGE
+    return ALARM if alarm else FALLBACK

@@ -1,0 +1,41 @@
+"""Events that are JSON lines already and share one table: a tag, and the fields that the settings add."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from transforms.block import Block, Item, Transform
+from transforms.jsonline import add_fields
+from transforms.tags import FALLBACK, TagRule
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Fields put into each JSON event, as Devo's own collector does.
+
+    environment: `@devo_environment`, "" = none. pulled: gives `@devo_pulling_id`, epoch ms; None = none.
+    """
+
+    environment: str = ""
+    pulled: Callable[[], int] | None = None
+
+    def put(self, payload: bytes) -> bytes:
+        """Return JSON lines with the fields at the beginning of each."""
+        fields: dict[str, object] = {}
+        if self.environment:
+            fields["@devo_environment"] = self.environment
+        if self.pulled:
+            fields["@devo_pulling_id"] = self.pulled()
+        return add_fields(payload, fields)
+
+
+NO_STAMP = Stamp()
+
+
+def transform(tag: TagRule, stamp: Stamp = NO_STAMP) -> Transform:
+    """Return the transform that gives every block the rule's tag for the place it came from."""
+
+    def run(block: Block) -> Iterator[Item]:
+        made = tag.tag(FALLBACK, block.origin.account, block.origin.region)
+        yield replace(block, tag=made, payload=stamp.put(block.payload))
+
+    return run
