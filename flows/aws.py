@@ -10,6 +10,7 @@ in quarantine. Every step between is stateless, which the delivery contract need
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -34,7 +35,7 @@ def flow(config: str | None = None) -> Dataflow:
         collect(dataflow, unit.step_id, unit.service.source(unit, context), unit.service.transform(unit))
         for unit in units(settings)
     ]
-    deliver(dataflow, streams, settings, started, context)
+    deliver(streams, settings, started, context)
     return dataflow
 
 
@@ -43,12 +44,10 @@ def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform)
     return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform))
 
 
-def deliver(
-    dataflow: Dataflow, streams: list[Stream[Item]], settings: Settings, started: Launch, context: Context
-) -> None:
+def deliver(streams: list[Stream[Item]], settings: Settings, started: Launch, context: Context) -> None:
     """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
     devo = DevoSink(tuple(settings.outputs.values()), started, context.drain)
-    quarantine = QuarantineSink(settings.globals.quarantine, started.process)
+    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process)
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
     op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), devo)
@@ -70,7 +69,7 @@ def is_block(item: Item) -> bool:
     return isinstance(item, Block)
 
 
-def spread(keys: list[str]) -> Callable[[Item], tuple[str, Item]]:
+def spread(keys: list[str]) -> Callable[[Any], tuple[str, Any]]:
     """Deal items over the sink partitions of this process, so that none crosses to another one."""
     numbers = count()
     return lambda item: (keys[next(numbers) % len(keys)], item)

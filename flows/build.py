@@ -32,7 +32,7 @@ def objects(unit: Unit, context: Context) -> Source:
 
 
 def messages(split: Split) -> Build:
-    """Return the builder for services whose queue messages are the events; `split` takes them out of a body."""
+    """Return the builder for services whose messages are the events; `split` takes them out of a body."""
 
     def build(unit: Unit, context: Context) -> Source:
         rules = Rules(unreadable=unit.options.unreadable)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
@@ -31,7 +31,9 @@ from sinks.settings import OutputSettings, parse_output
 from sources.captures import CaptureSource, expand, open_stored
 from sources.decode import Limits, head, read
 from transforms.block import Block, Item, Origin, Poison
-from transforms.layout import Layout
+
+if TYPE_CHECKING:
+    from transforms.layout import Layout
 
 _HEAD_BYTES = 64 << 10
 _INTERVAL = timedelta(seconds=10)

@@ -110,13 +110,20 @@ CATALOGUE: tuple[Service, ...] = (
     ),
 )
 
+
+def _lines(kind: str) -> NonCloudwatchLogs:
+    return NonCloudwatchLogs.model_validate({"enabled": False, "types": [kind], "auto_event_type": True})
+
+
 _REPLAYED: Mapping[str, Callable[[], Any]] = {
-    "audits_s3": lambda: AuditEvents(enabled=False, types=("audits_s3",), auto_event_type=True),
+    "audits_s3": lambda: AuditEvents.model_validate(
+        {"enabled": False, "types": ["audits_s3"], "auto_event_type": True}
+    ),
     "flowlogs": lambda: NonCloudwatchLogs(enabled=False, types=("flowlogs",), auto_event_type=True),
     "cloudfrontlogs": lambda: NonCloudwatchLogs(
         enabled=False, types=("cloudfrontlogs",), auto_event_type=True
     ),
-    "cisco-umbrella": lambda: CiscoUmbrella(enabled=False),
+    "cisco-umbrella": lambda: CiscoUmbrella.model_validate({"enabled": False}),
 }
 """Settings for a replay without a configuration: the tags that name the table."""
 

@@ -36,10 +36,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Whole events of one origin.
+    r"""Whole events of one origin.
 
     payload: the events, each ending in one newline and holding no other.
-    count: number of events, always `payload.count(b"\\n")`.
+    count: number of events, always `payload.count(b"\n")`.
     tag: Devo tag, "" until a transform has set it.
     header: the column line of the object that the events are rows of, without newline ("" = unknown).
     """

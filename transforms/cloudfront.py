@@ -9,26 +9,17 @@ from dataclasses import dataclass, field, replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
-from transforms.jsonline import add_fields
+from transforms.jsonline import with_fields
 from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.cloudfront.{event_type}"
 UNKNOWN, WEB, RTMP = "unknown", "web_1", "rmtp_1"
 """`rmtp_1` is Devo's spelling."""
 
-NUMBERS = frozenset(
-    [
-        "sc-bytes",
-        "sc-status",
-        "cs-bytes",
-        "time-taken",
-        "c-port",
-        "time-to-first-byte",
-        "sc-content-len",
-        "sc-range-start",
-        "sc-range-end",
-    ]
-)
+_NUMBERS = """
+    sc-bytes sc-status cs-bytes time-taken c-port time-to-first-byte sc-content-len sc-range-start sc-range-end
+"""
+NUMBERS = frozenset(_NUMBERS.split())
 _TELLING = frozenset(
     (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x-event", b"cs-uri-stem")
 )
@@ -55,7 +46,7 @@ def transform(options: Options) -> Transform:
         )
         tagged = replace(block, tag=options.tag.tag(kind, block.origin.account, block.origin.region))
         if block.payload.startswith(b"{"):
-            yield replace(tagged, payload=add_fields(tagged.payload, fields))
+            yield with_fields(tagged, fields)
         elif not options.json:
             yield tagged
         elif not block.header:

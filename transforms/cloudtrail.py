@@ -47,12 +47,9 @@ def transform(options: Options) -> Transform:
     head = msgspec.json.Decoder(_Head).decode
     fields = {"@devo_environment": options.environment} if options.environment else {}
     placed = options.tag.by_place and options.place_of_event
-    if options.auto_event_type and not options.drop_event_names and not placed:
-        split = _by_source
-    elif options.auto_event_type or options.drop_event_names or placed:
-        split = _by_head
-    else:
-        split = _whole
+    looks = options.auto_event_type or bool(options.drop_event_names) or placed
+    simple = options.auto_event_type and not options.drop_event_names and not placed
+    split: _Splitter = _by_source if simple else _by_head if looks else _whole
 
     def run(block: Block) -> Iterator[Item]:
         for tag, lines, count in split(block, options, head):
@@ -63,6 +60,7 @@ def transform(options: Options) -> Transform:
 
 _Split = Iterator[tuple[str, bytes, int]]
 _Decode = Callable[[bytes], _Head]
+_Splitter = Callable[[Block, Options, _Decode], _Split]
 
 
 def _whole(block: Block, options: Options, _head: _Decode) -> _Split:

@@ -43,8 +43,8 @@ def to_json(
         lines = [_objects(batch, names, numbers) for batch in table.to_batches()]
         yield Block(b"".join(lines), table.num_rows, block.origin, block.tag, block.header)
     for columns, text in bad:
-        detail = f"row with {columns} columns instead of {len(names)}: {block.origin.object or block.origin.container}"
-        yield Poison("row_width", f"{detail}: see its bytes", block.origin, text.encode())
+        detail = f"row of {columns} columns, not {len(names)}: {block.origin.object}: see its bytes"
+        yield Poison("row_width", detail, block.origin, text.encode())
 
 
 def _objects(batch: pa.RecordBatch, names: Sequence[str], numbers: frozenset[str]) -> bytes:

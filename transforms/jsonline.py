@@ -1,11 +1,11 @@
 """Additions to events that are one JSON object per line, made on the bytes."""
 
-import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import orjson
 
-_EMPTY = re.compile(rb"^\{(.*),\}$", re.MULTILINE)
+from transforms.block import Block, Item
 
 
 def add_fields(payload: bytes, fields: Mapping[str, object]) -> bytes:
@@ -18,3 +18,8 @@ def add_fields(payload: bytes, fields: Mapping[str, object]) -> bytes:
     added = orjson.dumps(dict(fields))[:-1] + b","
     out = added + payload[1:].replace(b"\n{", b"\n" + added)
     return out if b",}" not in out else out.replace(added + b"}", added[:-1] + b"}")
+
+
+def with_fields(item: Item, fields: Mapping[str, object]) -> Item:
+    """Return a block with fields put into each of its objects; poison as it is."""
+    return replace(item, payload=add_fields(item.payload, fields)) if isinstance(item, Block) else item

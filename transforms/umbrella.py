@@ -11,8 +11,8 @@ from transforms.block import Block, Item, Transform
 from transforms.tags import TagRule
 
 TEMPLATE = "sig.cisco.umbrella.{event_type}"
-UNKNOWN = "unknown.unknown"
-"""A folder that Devo has no table for: the tag ends so, as for any tag that Devo does not know."""
+UNKNOWN = "unknown"
+"""A folder that Devo has no table for."""
 
 _FOLDERS = re.compile(
     r"(?:^|[/_-])(dns|ip|proxy|firewall|cdfw|audit|dlp|intrusion|ips)(?:_?logs?)(?:[/_.-]|$)", re.IGNORECASE
@@ -21,6 +21,7 @@ _SPELT = {"cdfw": "firewall", "ips": "intrusion"}
 _PLAIN = re.compile(r"(?:^|/)(dns|ip|proxy|firewall|audit|dlp|intrusion)(?:[/.]|$)", re.IGNORECASE)
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d|\d{10}")
 _FIRST = re.compile(rb'\s*"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d')
+_FEWEST_COMMAS = 2
 _WORDS = re.compile(rb'"?[A-Za-z][A-Za-z _-]*"?\s*,')
 
 
@@ -66,4 +67,4 @@ def detect(key: str, head: bytes) -> bool:
     row = lines[1] if len(lines) > 1 and is_header(lines[0]) else lines[0]
     return (
         bool(_FIRST.match(row)) and row.count(b",") > 2 and (bool(folder(key)) or "umbrella" in key.lower())
-    )  # noqa: PLR2004
+    )

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
-from transforms.jsonline import add_fields
 from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.vpc.{event_type}"
@@ -14,26 +13,11 @@ UNKNOWN, FLOW = "unknown", "flow"
 DEFAULT_FIELDS = b"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
 """Fields of version 2: what an object without a header holds."""
 
-NUMBERS = frozenset(
-    [
-        "version",
-        "srcport",
-        "dstport",
-        "protocol",
-        "packets",
-        "bytes",
-        "start",
-        "end",
-        "tcp-flags",
-        "traffic-path",
-        "tgw-src-port",
-        "encryption-status",
-        "packets-lost-no-route",
-        "packets-lost-blackhole",
-        "packets-lost-mtu-exceeded",
-        "packets-lost-ttl-expired",
-    ]
-)
+_NUMBERS = """
+    version srcport dstport protocol packets bytes start end tcp-flags traffic-path encryption-status
+    packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired
+"""
+NUMBERS = frozenset(_NUMBERS.split())
 _NAME = re.compile(rb"[a-z][a-z0-9-]*")
 _TELLING = frozenset(DEFAULT_FIELDS.split()) | {
     b"vpc-id",

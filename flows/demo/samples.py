@@ -71,12 +71,16 @@ def _record(rng: random.Random, source: str, name: str) -> dict[str, Any]:
 def _cloudtrail(rng: random.Random, number: int) -> Sample:
     calls = [rng.choice(_CALLS) for _ in range(rng.randrange(20, 60))]
     body = orjson.dumps({"Records": [_record(rng, source, name) for source, name, _ in calls]})
-    key = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/{_DAY}/{ACCOUNT}_CloudTrail_{REGION}_20260102T03{number:02}Z_demo.json.gz"
+    name = f"{ACCOUNT}_CloudTrail_{REGION}_20260102T03{number:02}Z_demo.json.gz"
+    key = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/{_DAY}/{name}"
     events = Counter(f"cloud.aws.cloudtrail.{table}" for _, _, table in calls)
     return Sample("audits_s3", key, gzip.compress(body), events)
 
 
-_VPC_FIELDS = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+_VPC_FIELDS = (
+    "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
+    "log-status"
+)
 
 
 def _address(rng: random.Random) -> str:
@@ -104,10 +108,15 @@ def _flow(rng: random.Random) -> list[str]:
     ]
 
 
+def _flow_log_key(flow_log: int, number: int, ending: str) -> str:
+    name = f"{ACCOUNT}_vpcflowlogs_{REGION}_fl-{flow_log}_20260102T03{number:02}Z_demo.{ending}"
+    return f"AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{_DAY}/{name}"
+
+
 def _vpc_text(rng: random.Random, number: int) -> Sample:
     rows = [_flow(rng) for _ in range(rng.randrange(200, 400))]
     body = "\n".join([_VPC_FIELDS, *(" ".join(row) for row in rows)]) + "\n"
-    key = f"AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{_DAY}/{ACCOUNT}_vpcflowlogs_{REGION}_fl-1_20260102T03{number:02}Z_demo.log.gz"
+    key = _flow_log_key(1, number, "log.gz")
     return Sample("flowlogs", key, gzip.compress(body.encode()), Counter({"cloud.aws.vpc.flow": len(rows)}))
 
 
@@ -116,17 +125,17 @@ def _vpc_parquet(rng: random.Random, number: int) -> Sample:
     names = [name.replace("-", "_") for name in _VPC_FIELDS.split()]
     columns = {name: [None if row[i] == "-" else row[i] for row in rows] for i, name in enumerate(names)}
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)  # type: ignore[no-untyped-call]
-    key = f"AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{_DAY}/{ACCOUNT}_vpcflowlogs_{REGION}_fl-2_20260102T03{number:02}Z_demo.log.parquet"
+    pq.write_table(pa.table(columns), buffer)
+    key = _flow_log_key(2, number, "log.parquet")
     return Sample("flowlogs", key, buffer.getvalue(), Counter({"cloud.aws.vpc.flow": len(rows)}))
 
 
 _CLOUDFRONT_FIELDS = (
-    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) cs(User-Agent) "
-    "cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol cs-bytes time-taken "
-    "x-forwarded-for ssl-protocol ssl-cipher x-edge-response-result-type cs-protocol-version fle-status "
-    "fle-encrypted-fields c-port time-to-first-byte x-edge-detailed-result-type sc-content-type sc-content-len "
-    "sc-range-start sc-range-end"
+    "date time x-edge-location sc-bytes c-ip cs-method cs(Host) cs-uri-stem sc-status cs(Referer) "
+    "cs(User-Agent) cs-uri-query cs(Cookie) x-edge-result-type x-edge-request-id x-host-header cs-protocol "
+    "cs-bytes time-taken x-forwarded-for ssl-protocol ssl-cipher x-edge-response-result-type "
+    "cs-protocol-version fle-status fle-encrypted-fields c-port time-to-first-byte "
+    "x-edge-detailed-result-type sc-content-type sc-content-len sc-range-start sc-range-end"
 )
 
 
@@ -160,11 +169,16 @@ def _cloudfront(rng: random.Random, number: int) -> Sample:
     return Sample("cloudfrontlogs", key, gzip.compress(body.encode()), events)
 
 
-_UMBRELLA = (
-    ("dns", '"2026-01-02 03:04:05","Laptop {n}","Laptop {n},Site","10.0.0.{n}","{ip}","Allowed","1 (A)","NOERROR","example.org.","News, Media"'),
-    ("ip", '"2026-01-02 03:04:05","Laptop {n}","10.0.0.{n}","5{n}","{ip}","443","Botnet","Roaming Computers"'),
-    ("proxy", '"2026-01-02 03:04:05","Laptop {n}","10.0.0.{n}","{ip}","198.51.100.9","text/html","ALLOWED","http://example.org/?q=1","","Mozilla/5.0","200","{n}","1234","",""'),
-)  # fmt: skip
+_DNS = (
+    '"2026-01-02 03:04:05","Laptop {n}","Laptop {n},Site","10.0.0.{n}","{ip}","Allowed","1 (A)",'
+    '"NOERROR","example.org.","News, Media"'
+)
+_IP = '"2026-01-02 03:04:05","Laptop {n}","10.0.0.{n}","5{n}","{ip}","443","Botnet","Roaming Computers"'
+_PROXY = (
+    '"2026-01-02 03:04:05","Laptop {n}","10.0.0.{n}","{ip}","198.51.100.9","text/html","ALLOWED",'
+    '"http://example.org/?q=1","","Mozilla/5.0","200","{n}","1234","",""'
+)
+_UMBRELLA = (("dns", _DNS), ("ip", _IP), ("proxy", _PROXY))
 
 
 def _umbrella(rng: random.Random, number: int) -> Sample:
