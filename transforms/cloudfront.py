@@ -17,7 +17,8 @@ UNKNOWN, WEB, RTMP = "unknown", "web_1", "rmtp_1"
 """`rmtp_1` is Devo's spelling."""
 
 _NUMBERS = """
-    sc-bytes sc-status cs-bytes time-taken c-port time-to-first-byte sc-content-len sc-range-start sc-range-end
+    sc-bytes sc-status cs-bytes time-taken c-port time-to-first-byte
+    sc-content-len sc-range-start sc-range-end
 """
 NUMBERS = frozenset(_NUMBERS.split())
 _TELLING = frozenset(
@@ -54,11 +55,7 @@ def transform(options: Options) -> Transform:
             yield Poison("header_unknown", detail, block.origin, block.payload)
         else:
             for item in to_json(tagged, block.header.decode().replace(" ", "\t").split("\t"), NUMBERS, "\t"):
-                yield (
-                    item
-                    if isinstance(item, Poison)
-                    else replace(item, payload=add_fields(item.payload, fields))
-                )
+                yield with_fields(item, fields)
 
     return run
 

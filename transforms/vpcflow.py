@@ -10,8 +10,10 @@ from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.vpc.{event_type}"
 UNKNOWN, FLOW = "unknown", "flow"
-DEFAULT_FIELDS = b"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
-"""Fields of version 2: what an object without a header holds."""
+DEFAULT_FIELDS = (
+    b"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
+    b"log-status"
+)"""Fields of version 2: what an object without a header holds."""
 
 _NUMBERS = """
     version srcport dstport protocol packets bytes start end tcp-flags traffic-path encryption-status
@@ -51,9 +53,7 @@ def transform(options: Options) -> Transform:
             yield tagged
             return
         for item in _as_json(tagged):
-            yield (
-                item if isinstance(item, Poison) else replace(item, payload=add_fields(item.payload, fields))
-            )
+            yield with_fields(item, fields)
 
     return run
 
