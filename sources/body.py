@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 from urllib3.exceptions import HTTPError
 
 from sources.errors import ObjectBroken, ObjectChanged, SourceError, Transient, translate
@@ -45,7 +45,11 @@ class Body:
         while True:
             try:
                 data: bytes = self._stream.read(n)
+            except FlexibleChecksumError as error:
+                raise ObjectBroken(f"the checksum differs ({error})", self._where, "read again") from error
             except _LOST as error:
+                if self.offset >= self.size:
+                    return b""
                 self._resume(error)
                 continue
             if data:
@@ -72,8 +76,6 @@ class Body:
     def _resume(self, error: Exception) -> None:
         """Open the rest; raises when that fails too often, or when there is no such rest any more."""
         self.close()
-        if self.offset >= self.size:
-            raise ObjectBroken(f"the checksum differs ({error})", self._where, "read again") from error
         while True:
             self._failures += 1
             if self._failures >= ATTEMPTS:

@@ -135,7 +135,7 @@ UNKNOWN = {
     "other json": '{"a": 1}',
     "records that are none": '{"Records": 3}',
     "record of another kind": '{"Records": [{"kinesis": {}}]}',
-    "record without key": '{"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}}}]}',
+    "record without key": '{"Records": [{"eventName": "ObjectCreated:", "s3": {"bucket": {"name": "b"}}}]}',
     "empty key": json.dumps(s3(record(""))),
     "key of another type": json.dumps(s3(record(3))),
     "key that is not utf-8": json.dumps(s3(record("%FF"))),
@@ -263,9 +263,9 @@ def test_h02_no_capture_is_left_out():
     assert {str(path.relative_to(CAPTURES)) for path in CAPTURES.rglob("*.json")} == set(CAPTURED)
 
 
-KEYS = st.sampled_from(
-    ["Records", "Type", "Message", "s3", "object", "bucket", "name", "key", "detail", "source", "detail-type", "s3Bucket", "s3ObjectKey", "files", "path", "eventName", "Sns", "body", "Event", "messageType", "size"]
-)
+WORDS = """Records Type Message s3 object bucket name key detail source detail-type s3Bucket s3ObjectKey files
+path eventName Sns body Event messageType size"""
+KEYS = st.sampled_from(WORDS.split())
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
