@@ -65,6 +65,5 @@ def detect(key: str, head: bytes) -> bool:
     """Tell whether an object is an Umbrella log: CSV whose first row begins with a date, in such a folder."""
     lines = head.split(b"\n", 2)
     row = lines[1] if len(lines) > 1 and is_header(lines[0]) else lines[0]
-    return (
-        bool(_FIRST.match(row)) and row.count(b",") > 2 and (bool(folder(key)) or "umbrella" in key.lower())
-    )
+    placed = bool(folder(key)) or "umbrella" in key.lower()
+    return placed and bool(_FIRST.match(row)) and row.count(b",") > _FEWEST_COMMAS

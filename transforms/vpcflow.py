@@ -11,9 +11,10 @@ from transforms.tags import TagRule
 TEMPLATE = "cloud.aws.vpc.{event_type}"
 UNKNOWN, FLOW = "unknown", "flow"
 DEFAULT_FIELDS = (
-    b"version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
-    b"log-status"
-)"""Fields of version 2: what an object without a header holds."""
+    b"version account-id interface-id srcaddr dstaddr srcport dstport "
+    b"protocol packets bytes start end action log-status"
+)
+"""Fields of version 2: what an object without a header holds."""
 
 _NUMBERS = """
     version srcport dstport protocol packets bytes start end tcp-flags traffic-path encryption-status
