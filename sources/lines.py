@@ -39,12 +39,12 @@ def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Pie
 
 def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
     """Yield texts that end in a newline."""
-    held: list[bytes] = []
+    held: list[bytes | memoryview] = []
     size = 0
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1
         if end:
-            yield b"".join([*held, chunk[:end]])
+            yield b"".join([*held, memoryview(chunk)[:end]])
             held, size = [], 0
         held.append(chunk[end:])
         size += len(chunk) - end

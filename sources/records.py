@@ -176,8 +176,9 @@ def _window(data: bytes, border: bytes) -> tuple[Raws, int]:
     end = data.rfind(border, 0, CHUNK_BYTES) if border else -1
     if end < 0:
         return [], 0
+    start = len(data) - len(data.lstrip(b", \t\r\n"))
     try:
-        return _ARRAY.decode(b"[" + data[: end + 1].lstrip(b", \t\r\n") + b"]"), end + 1
+        return _ARRAY.decode(b"".join([b"[", memoryview(data)[start : end + 1], b"]"])), end + 1
     except _NO_JSON:
         return [], 0
 
