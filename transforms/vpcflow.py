@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
+from transforms.jsonline import with_fields
 from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.vpc.{event_type}"
