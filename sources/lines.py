@@ -103,19 +103,29 @@ def _uncommented(texts: Iterator[bytes], comment: bytes) -> Iterator[tuple[bytes
 def _records(texts: Iterator[bytes]) -> Iterator[bytes]:
     """Make each CSV record one line: a newline within quotes becomes a space.
 
-    When every line has an even number of quotes, every line is a record: taking out all but quotes and
-    newlines, then pairs of quotes, leaves no quote.
+    When every line has an even number of quotes, every line is a record.
     """
     held = b""
     for text in texts:
         whole = held + text
-        quotes = whole.translate(None, _NEITHER_QUOTE_NOR_NEWLINE).replace(b'""', b"")
         held = b""
-        if b'"' in quotes:
+        if not _all_closed(whole):
             whole, held = _joined(whole.split(b"\n")[:-1])
         yield whole
     if held:
         yield _joined(held.split(b"\n")[:-1], last=True)[0]
+
+
+def _all_closed(text: bytes) -> bool:
+    """Tell whether every line has an even number of quotes, looking at quotes and newlines only.
+
+    As a rule all lines have as many as the first; else no quote may be left when pairs are taken out.
+    """
+    marks = text.translate(None, _NEITHER_QUOTE_NOR_NEWLINE)
+    first = marks[: marks.find(b"\n") + 1]
+    if len(first) % 2 and marks == first * (len(marks) // len(first)):
+        return True
+    return b'"' not in marks.replace(b'""', b"")
 
 
 def _joined(physical: list[bytes], *, last: bool = False) -> tuple[bytes, bytes]:

@@ -1,6 +1,7 @@
 """Parquet objects as the lines that the text form of the same log would have.
 
-Rows become lines in Arrow's kernels, a batch at a time: no Python object per row or value.
+Rows become lines in Arrow's kernels, a batch at a time: no Python object per row or value (except where a
+value holds what a line cannot).
 """
 
 import tempfile
@@ -11,9 +12,10 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 from sources.piece import CHUNK_BYTES, Budget, Piece, broken
-from sources.text import count_lines, repaired
+from sources.text import repaired
 from transforms.layout import Layout
 
 pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
@@ -21,8 +23,7 @@ pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows th
 MAGIC = b"PAR1"
 _IN_MEMORY = 32 << 20
 _ROWS = 8192
-_TEXT = pa.large_string()
-_BREAKS = "\\s+"
+_BATCH_BYTES = 8 << 20
 
 
 def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[Piece]:
@@ -56,8 +57,16 @@ def _spooled(chunks: Iterator[bytes]) -> IO[bytes]:
 
 
 def _opened(file: IO[bytes], budget: Budget) -> Any:
-    """Open the file; what it claims to hold uncompressed is checked before anything is inflated."""
-    opened = pq.ParquetFile(file, buffer_size=CHUNK_BYTES, pre_buffer=False)
+    """Open the file; what it claims to hold uncompressed is checked before anything is inflated.
+
+    Text columns stay dictionaries until rows are made: a value that stands in many rows is held once.
+    """
+    schema = pq.read_schema(file)
+    file.seek(0)
+    texts = [
+        field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
+    ]
+    opened = pq.ParquetFile(file, buffer_size=CHUNK_BYTES, pre_buffer=False, read_dictionary=texts)
     metadata = opened.metadata
     claimed = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     Budget(budget.limits, budget.stored).spend(claimed)
@@ -67,52 +76,79 @@ def _opened(file: IO[bytes], budget: Budget) -> Any:
 def _rows(file: Any, layout: Layout, budget: Budget) -> Iterator[Piece]:
     names = [layout.column(name) for name in file.schema_arrow.names]
     header = layout.separator.join(name.encode() for name in names)
+    separator = layout.separator.decode()
     records = 0
     for batch in file.iter_batches(batch_size=_ROWS, use_threads=False):
-        if batch.num_rows:
-            records += batch.num_rows
-            payload = lines_of(batch, layout.separator.decode())
+        for part in _divided(batch):
+            records += part.num_rows
+            payload = lines_of(part, separator)
             budget.spend(len(payload))
-            yield Piece(payload, batch.num_rows, records, header)
+            yield Piece(payload, part.num_rows, records, header)
+
+
+def _divided(batch: Any) -> Iterator[Any]:
+    """Yield slices of a batch whose text is about 8 MiB at most: one long value may stand in every row."""
+    size = sum(map(_most_bytes, batch.columns))
+    step = max(1, batch.num_rows * _BATCH_BYTES // max(size, _BATCH_BYTES))
+    for start in range(0, batch.num_rows, step):
+        yield batch.slice(start, step)
+
+
+def _most_bytes(column: Any) -> int:
+    """Return the most that a column may take as text."""
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    return len(column) * int(longest)
 
 
 def lines_of(batch: Any, separator: str) -> bytes:
     """Return the rows of a record batch as newline-terminated lines of joined columns."""
-    values = [_texts(column) for column in batch.columns]
-    payload = _joined(values, separator)
-    if count_lines(payload) != batch.num_rows:
-        payload = _joined([pc.replace_substring_regex(value, _BREAKS, " ") for value in values], separator)
-    return repaired(payload)
+    columns_ = [_filled(column) for column in batch.columns]
+    try:
+        return repaired(_written(columns_, separator))
+    except pa.ArrowException:  # a quote, separator or newline within a value, or a type that CSV has not
+        return repaired(_joined([_one_line(column) for column in columns_], separator))
 
 
-def _joined(values: list[Any], separator: str) -> bytes:
-    text = pa.scalar("", _TEXT)
-    rows_ = pc.binary_join_element_wise(*values, pa.scalar(separator, _TEXT))
-    return _bytes(pc.binary_join_element_wise(rows_, text, pa.scalar("\n", _TEXT)))
-
-
-def _bytes(array: Any) -> bytes:
-    """Return the text of all rows of a large_string array without nulls: its value buffer as it is."""
-    offsets = memoryview(array.buffers()[1]).cast("q")
-    start, end = offsets[array.offset], offsets[array.offset + len(array)]
-    data = array.buffers()[2]
-    return data[start:end].to_pybytes() if data is not None else b""
-
-
-def _texts(column: Any) -> Any:
-    """Return a column as large_string with `-` for null and ""."""
-    values = pc.fill_null(_cast(column), "-")
-    return pc.if_else(pc.equal(values, ""), "-", values)
-
-
-def _cast(column: Any) -> Any:
+def _filled(column: Any) -> Any:
+    """Return a column with `-` for null and "", as text where it is not a plain number."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if not column.null_count and pa.types.is_integer(column.type):
+        return column
+    if not pa.types.is_string(column.type):
+        column = _as_text(column)
+    if column.null_count:
+        column = pc.fill_null(column, "-")
+    has_empty = pc.min(pc.binary_length(column)).as_py() == 0
+    return pc.if_else(pc.equal(column, ""), "-", column) if has_empty else column
+
+
+def _as_text(column: Any) -> Any:
     kind = column.type
     if pa.types.is_nested(kind):
         values = column.to_pylist()
-        return pa.array([None if one is None else msgspec.json.encode(one).decode() for one in values], _TEXT)
+        return pa.array([None if one is None else msgspec.json.encode(one).decode() for one in values])
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
-        column = column.cast(pa.large_binary())
-        return pc.cast(column, options=pc.CastOptions(_TEXT, allow_invalid_utf8=True))
-    return column.cast(_TEXT)
+        column = column.cast(pa.binary())
+        return pc.cast(column, options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
+    return column.cast(pa.string())
+
+
+def _written(columns_: list[Any], separator: str) -> bytes:
+    """Return rows by way of Arrow's CSV writer, which refuses what would need quotes."""
+    batch = pa.RecordBatch.from_arrays(columns_, list(map(str, range(len(columns_)))))
+    options = csv.WriteOptions(include_header=False, delimiter=separator, quoting_style="none")
+    out = pa.BufferOutputStream()
+    csv.write_csv(batch, out, options)
+    return bytes(out.getvalue().to_pybytes())
+
+
+def _one_line(column: Any) -> Any:
+    return pc.replace_substring_regex(column.cast(pa.string()), r"[\r\n]+", " ")
+
+
+def _joined(columns_: list[Any], separator: str) -> bytes:
+    joined = pc.binary_join_element_wise(*columns_, separator).cast(pa.binary())
+    return b"".join([row + b"\n" for row in joined.to_pylist()])
