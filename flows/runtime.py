@@ -116,6 +116,8 @@ def log_to_stderr(*, debug: bool = False, as_json: bool | None = None) -> None:
     as_json = os.environ.get("COLLECTOR_LOG") == "json" if as_json is None else as_json
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines() if as_json else _TextLines())
+    for library in ("botocore", "urllib3"):  # without a handler their tracebacks go to stderr
+        logging.getLogger(library).addHandler(logging.NullHandler())
     logger = logging.getLogger("collector")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if debug else logging.INFO)

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from flows.patterns import matches
 from flows.settings_types import (
+    MOST_LEVELS,
     EventTypes,
     Model,
     Moment,
@@ -61,6 +62,13 @@ class Service(Model):
         description="Put the time of the pull into JSON events as @devo_pulling_id. Unit: epoch ms",
         examples=[True],
     )
+
+    @model_validator(mode="after")
+    def _tag_has_room(self) -> Self:
+        added = 0 if self.tag_suffix == "none" else 2
+        if self.tag and len(self.tag.split(".")) + added > MOST_LEVELS:
+            raise ValueError("has a tag and a tag_suffix of more than 6 levels together: shorten the tag")
+        return self
 
     def _known_regions(self) -> tuple[str, ...]:
         if not self.regions:

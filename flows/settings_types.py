@@ -17,7 +17,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LEVEL = re.compile(r"[A-Za-z0-9_-]+")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 TAG_PLACEHOLDERS = frozenset({"event_type", "account", "region"})
-_TAG_LEVELS = (2, 6)
+MOST_LEVELS = 6
+"""Of a Devo tag."""
 
 
 class Model(BaseModel):
@@ -84,7 +85,7 @@ def _tag(value: str) -> str:
         known = ", ".join(f"{{{name}}}" for name in sorted(TAG_PLACEHOLDERS))
         raise ValueError(f"has an unknown placeholder {{{unknown[0]}}}; known are {known}")
     levels = _PLACEHOLDER.sub("x", value).split(".")
-    if not _TAG_LEVELS[0] <= len(levels) <= _TAG_LEVELS[1]:
+    if not 1 < len(levels) <= MOST_LEVELS:
         raise ValueError(
             f"has {len(levels)} level{'s'[: len(levels) != 1]}; a Devo tag has 2 to 6, dot-separated"
         )

@@ -209,6 +209,12 @@ def test_impossible_tags(tag, reason):
     assert reason in why_not(GuardDuty, **HERE, tag=tag)
 
 
+def test_a_tag_with_a_suffix_has_room():
+    """A suffix adds two levels, which a long tag has no room for."""
+    assert GuardDuty(**HERE, tag="a.b.c.d", tag_suffix="account_region").tag_suffix == "account_region"
+    assert "more than 6 levels" in why_not(GuardDuty, **HERE, tag="a.b.c.d.e", tag_suffix="account_region")
+
+
 # keys of objects
 
 

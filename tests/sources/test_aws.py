@@ -261,7 +261,7 @@ def skewed(monkeypatch):
     real = module._assume
 
     def assume(sts, hop, seconds, name):
-        metadata = real(sts, hop, seconds if len(assumed) < 2 else 60, name)
+        metadata = real(sts, hop, max(seconds, 60) if len(assumed) > 1 else seconds, name)
         assumed.append(hop.role)
         return metadata | {"expiry_time": "2099-01-01T00:00:00+00:00"}
 
