@@ -105,7 +105,7 @@ class Feed:
         self._inboxes: dict[str, Inbox] = {}
         self._states: dict[str, State] = {}
         self._targets: dict[str, Target] = {}
-        self._listings = 0
+        self._listing: tuple[int, frozenset[str]] = (0, frozenset())
         self._timetable: list[tuple[float, int, str]] = []
         self._planned: set[str] = set()
         self._tickets = 0
@@ -136,7 +136,7 @@ class Feed:
 
     def listing(self) -> tuple[int, frozenset[str]]:
         """Return the number of complete listings so far, and the keys of the last one."""
-        return self._listings, frozenset(self._targets)
+        return self._listing
 
     def forget(self, key: str) -> None:
         """Drop the position of a target that has gone."""
@@ -191,7 +191,8 @@ class Feed:
         with self._changed:
             before = set(self._targets)
             self._targets = {**self._targets, **found} if errors else found
-            self._listings += not errors
+            if not errors:
+                self._listing = (self._listing[0] + 1, frozenset(found))
             self._plan_new()
             after = set(self._targets)
         if before != after:

@@ -88,7 +88,7 @@ steps = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(arrivals, steps, st.integers(1, 120))
 def test_h14_late_arrivals_newest_first_with_crashes(arriving, polled, span):
     """h14: late events, pages, repeats at window borders, crashes between pages: each event exactly once."""

@@ -105,7 +105,7 @@ stock = st.dictionaries(ids, st.integers(0, 6).map(lambda n: START + n), max_siz
 happenings = st.lists(st.tuples(st.integers(0, 2), st.sets(ids, max_size=4)), max_size=25)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=100)
 @given(
     stock, happenings, st.lists(st.one_of(st.none(), st.integers(1, 3)), max_size=6), st.sampled_from([0, 9])
 )
