@@ -72,6 +72,7 @@ class Feed:
         self.service, self.options, self.drain = service, options, drain
         self.progress = Progress(options.window)
         self.stopped = False
+        self._started = False
         self._opener = opener
         self._changed = threading.Condition()
         self._inboxes: dict[str, Inbox] = {}
@@ -88,17 +89,28 @@ class Feed:
     # called by lanes
 
     def join(self, lane: str, state: Mapping[str, Any]) -> Inbox:
-        """Begin to serve a lane, from the state of its last snapshot; the first one starts the threads."""
+        """Serve a lane too, from the state of its last snapshot."""
         self.progress.load(lane, state)
         inbox = Inbox(self.options.prefetch_bytes)
         with self._changed:
-            first = not self._inboxes
             self._inboxes[lane] = inbox
             for one in self._inboxes.values():
                 one.limit = self.options.prefetch_bytes // len(self._inboxes)
-        if first:
-            self._start()
         return inbox
+
+    def start(self) -> None:
+        """Start the threads, once. Not before every lane's state is here: an object may come to any lane."""
+        with self._changed:
+            if self._started:
+                return
+            self._started = True
+        for receiver in self._receivers:
+            receiver.start()
+        for keeper in self._keepers:
+            for number, job in enumerate(keeper.jobs()):
+                self.spawn(f"{keeper.queue.queue.short}-keep-{number}", job)
+        for number in range(self.options.fetchers):
+            self.spawn(f"fetch-{number}", self._fetch_all)
 
     def leave(self, lane: str) -> None:
         """Stop serving a lane. The last one ends the threads; leases left come again by themselves."""
@@ -196,15 +208,6 @@ class Feed:
 
     # the fetchers
 
-    def _start(self) -> None:
-        for receiver in self._receivers:
-            receiver.start()
-        for keeper in self._keepers:
-            for number, job in enumerate(keeper.jobs()):
-                self.spawn(f"{keeper.queue.queue.short}-keep-{number}", job)
-        for number in range(self.options.fetchers):
-            self.spawn(f"fetch-{number}", self._fetch_all)
-
     def _fetch_all(self) -> None:
         while (begun := self._begin()) is not None:
             self._fetch(*begun)
@@ -217,8 +220,8 @@ class Feed:
             if self._halted:
                 return None
             lease = self._ready.popleft()
-            lane, inbox = min(self._inboxes.items(), key=lambda one: (one[1].bytes, one[1].leases))
-            lease.lane = lane
+            inbox = min(self._inboxes.values(), key=lambda one: (one.bytes, one.leases, one.dealt))
+            inbox.dealt += 1  # among idle lanes they take turns: their workers share the work
             self._fetching[lease] = inbox
             if len(self._ready) == 2 * self.options.fetchers - 1:
                 self._changed.notify_all()  # receivers wait for room

@@ -21,6 +21,7 @@ class Inbox:
         self.limit = limit
         self.bytes = 0
         self.leases = 0
+        self.dealt = 0
         self._waiting: deque[tuple[Lease, Cut | None]] = deque()
         self._changed = threading.Condition()
 

@@ -39,7 +39,6 @@ class Lease:
     keeper: "Keeper"
     received: float
     expires: float
-    lane: str = ""
     lost: bool = False
     leaving: bool = False
     begun: bool = False

@@ -59,7 +59,7 @@ class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
         return list(lanes.keys())
 
     def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Lane":
-        """Build a lane; the first one of a process starts the service's threads."""
+        """Build a lane; its first `next_batch` starts the service's threads."""
         state: Mapping[str, Any] = resume_state or {}
         if state and state.get("v") != VERSION:
             telemetry.state_unknown(self._service, f"{step_id} {for_part}", state.get("v"))
@@ -88,6 +88,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
         While draining, empty until all that was emitted is settled; then the end.
         """
+        self._feed.start()  # bytewax has built all lanes of the process when it calls the first one
         self._feed.check()
         if delivered := self._ledger.confirm():
             self._feed.settle(delivered)

@@ -180,8 +180,11 @@ class Rig:
         self.source = LeaseSource("test", [self.sqs.queue], self.opener, options, self.drain)
         self.lanes: dict[str, object] = {}
 
-    def lane(self, name: str = "lane-0", state: dict | None = None):
+    def lane(self, name: str = "lane-0", state: dict | None = None, *, start: bool = True):
+        """Build a lane. start: let the threads begin, as the first next_batch does."""
         self.lanes[name] = self.source.build_part("step", name, state)
+        if start:
+            self.feed.start()
         return self.lanes[name]
 
     @property
