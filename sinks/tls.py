@@ -13,9 +13,12 @@ from typing import TypeAlias
 
 from sinks import telemetry
 from sinks.connection import READ_BYTES, Connection, Endpoint, Strength, Tick, open_socket
-from sinks.errors import CertificateRejected, NoReceipt, close_error, connect_error
+from sinks.errors import CertificateRejected, close_error, connect_error
 
 _Signature: TypeAlias = tuple[tuple[int, int, int], ...]
+
+_END_OF_FILE = "UNEXPECTED_EOF_WHILE_READING"
+"""Reason of a true end of file; Python raises SSLEOFError for a reset as well, but without a reason."""
 
 _END_OF_FILE_SECONDS = 1.0
 """How long after the close_notify a reset would show; the receiver normally closes in the same moment."""
@@ -94,10 +97,12 @@ class TlsConnection(Connection):
 
     def __init__(self, sock: ssl.SSLSocket, endpoint: Endpoint, tick: Tick) -> None:
         super().__init__(sock, endpoint, tick)
-        self._notified = False
+        self._notified = self._answered = False
 
     def ended(self) -> None:
         """Return when the receiver's close_notify is in; SSLEOFError: it ended without one."""
+        if self._answered:
+            return
         try:
             if self._sock.recv(READ_BYTES):
                 raise BlockingIOError
@@ -122,7 +127,9 @@ class TlsConnection(Connection):
                 self.end_of_file()
                 if not self.answered(self._step, timeout / 2):
                     return self.silent()
-        except ssl.SSLEOFError:
+        except ssl.SSLEOFError as error:
+            if error.reason != _END_OF_FILE:
+                raise
             self.require_read()
             return Strength.CLOSED
         self.require_read()
@@ -135,14 +142,16 @@ class TlsConnection(Connection):
         self.ended()
 
     def _notify(self) -> None:
+        """Send our close_notify. Python looks for theirs in the same call: a fast answer is in already.
+
+        Theirs from before ours is told apart by looking right before; what comes between is reset or unread.
+        """
         try:
             self._sock.unwrap()
-        except SSLWantReadError:  # ours is out, theirs is not in: as it should be
+        except SSLWantReadError:  # ours is out, theirs is not in
             self._notified = True
             return
-        raise NoReceipt(
-            "the receiver closed before we did", self.where, "everything since the last receipt is sent again"
-        )
+        self._notified = self._answered = True
 
     def _read_to_end(self) -> None:
         """See the connection end in order; a reset would mean data unread, and raises."""
