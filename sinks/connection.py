@@ -11,6 +11,9 @@ We end our side; a receiver can answer that only after it has read everything be
 - It must not have ended its side before us: what looks like an answer would be none. So we look before we
   end ours, and when its end comes in, its kernel must have acknowledged ours (`unsent() == 0`).
 - It must not reset the connection: a kernel does that when a process closes with data unread.
+
+What no sender can see: a receiver that reads everything and throws it away, e.g. one that has decided to
+close, says so, and empties its socket to be polite, in the very moment in which we end our side.
 """
 
 import array
@@ -79,6 +82,7 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
     except OSError as error:
         raise connect_error(error, str(endpoint)) from error
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else close_notify waits for a delayed ack
     sock.settimeout(0)
     return sock
 

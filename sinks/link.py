@@ -160,14 +160,6 @@ class Link:
         """Drop the connections, without any promise."""
         self._drop()
 
-    def forget(self) -> int:
-        """Drop the connections and what has no receipt; return how many events that were."""
-        self._drop()
-        events = self._events
-        self._window, self._bytes, self._events = [], 0, 0
-        self._patience.delivered()
-        return events
-
     def _keep(self, block: Block) -> None:
         self._window.append(block)
         self._bytes += len(block.payload)
