@@ -97,7 +97,7 @@ CATALOGUE: tuple[Service, ...] = (
     _objects(
         "cloudfrontlogs",
         "non-cloudwatch-logs",
-        lambda _options: Layout(comment=b"#", separator=b"\t"),
+        lambda _options: Layout(comment=b"#", separator=b"\t", column=cloudfront.column),
         cloudfront.detect,
         _cloudfront,
     ),

@@ -1,7 +1,7 @@
 """CloudFront logs: the raw tab-separated line, or its fields as JSON by the names in `#Fields`.
 
-Standard logs (v1) are lines with `#Version` and `#Fields`; v2 delivers the same as text, as one JSON object a
-line, or as Parquet, whose rows come out as the tab-separated line.
+Standard logs are lines below `#Version` and `#Fields`. Version 2 of their delivery writes the same, or one
+JSON object a line (sent as it is), or Parquet (whose rows come out as the tab-separated line).
 """
 
 from collections.abc import Callable, Iterator
@@ -17,13 +17,17 @@ UNKNOWN, WEB, RTMP = "unknown", "web_1", "rmtp_1"
 """`rmtp_1` is Devo's spelling."""
 
 _NUMBERS = """
-    sc-bytes sc-status cs-bytes time-taken c-port time-to-first-byte
-    sc-content-len sc-range-start sc-range-end
+    sc-bytes sc-status cs-bytes time-taken c-port time-to-first-byte sc-content-len
+    sc-range-start sc-range-end
 """
 NUMBERS = frozenset(_NUMBERS.split())
-_TELLING = frozenset(
-    (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x-event", b"cs-uri-stem")
-)
+_HEADERS = {
+    "cs_host": "cs(Host)",
+    "cs_referer": "cs(Referer)",
+    "cs_user_agent": "cs(User-Agent)",
+    "cs_cookie": "cs(Cookie)",
+}
+_TELLING = (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x_edge_request_id", b"x-event")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,31 +46,47 @@ def transform(options: Options) -> Transform:
     fields = {"@devo_environment": options.environment} if options.environment else {}
 
     def run(block: Block) -> Iterator[Item]:
-        kind = options.event_type(block.origin.object) or (
-            _kind(block) if options.auto_event_type else UNKNOWN
-        )
-        tagged = replace(block, tag=options.tag.tag(kind, block.origin.account, block.origin.region))
+        kind = options.event_type(block.origin.object) or _kind(block, auto=options.auto_event_type)
+        tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
         if block.payload.startswith(b"{"):
             yield with_fields(tagged, fields)
-        elif not options.json:
-            yield tagged
-        elif not block.header:
-            detail = f"CloudFront log without #Fields: {block.origin.object}: use format: raw"
-            yield Poison("header_unknown", detail, block.origin, block.payload)
-        else:
-            for item in to_json(tagged, block.header.decode().replace(" ", "\t").split("\t"), NUMBERS, "\t"):
+        elif options.json:
+            for item in _as_json(tagged):
                 yield with_fields(item, fields)
+        else:
+            yield tagged
 
     return run
 
 
-def _kind(block: Block) -> str:
-    return RTMP if b"x-event" in block.header else WEB
+def _kind(block: Block, *, auto: bool) -> str:
+    """Return the event type; only logs of RTMP distributions have the field x-event."""
+    if not auto:
+        return UNKNOWN
+    return RTMP if b"x-event" in block.header.split() else WEB
+
+
+def _as_json(block: Block) -> Iterator[Item]:
+    if not block.header:
+        detail = f"CloudFront log without #Fields: {block.origin.object}: use format: raw"
+        yield Poison("header_unknown", detail, block.origin, block.payload)
+        return
+    yield from to_json(block, block.header.decode().split(), NUMBERS, "\t")
+
+
+def column(name: str) -> str:
+    """Spell a Parquet column as `#Fields` does: `cs_uri_stem` → `cs-uri-stem`, `cs_host` → `cs(Host)`."""
+    return _HEADERS.get(name, name.replace("_", "-"))
 
 
 def detect(_key: str, head: bytes) -> bool:
-    """Tell whether an object is a CloudFront log, by its `#Fields`, JSON keys or Parquet columns."""
-    start = head.partition(b"\n")[0] if head.startswith((b"{", b"PAR1")) else head
-    return head.startswith((b"#Version", b"#Fields", b"{", b"PAR1")) and any(
-        name in start for name in _TELLING
-    )
+    """Tell whether an object is a CloudFront log, by its `#Fields`, JSON keys or Parquet columns.
+
+    head: first decoded bytes, as from `sources.decode.head`.
+    """
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    if head.startswith((b"{", b"PAR1 ")):
+        first = head.partition(b"\n")[0]
+        return any(name in first for name in _TELLING)
+    fields = head.partition(b"#Fields:")[2].partition(b"\n")[0]
+    return head.startswith(b"#") and any(name in fields for name in _TELLING)

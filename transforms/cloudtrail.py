@@ -4,16 +4,17 @@ Nothing is parsed unless the settings need it: without `auto_event_type`, filter
 block passes as it came.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from transforms.block import Block, Item, Transform
-from transforms.jsonline import add_fields
-from transforms.tags import TagRule, cloudtrail_table
+from transforms.jsonline import with_fields
+from transforms.tags import FALLBACK, TagRule, cloudtrail_table, place
 
 TEMPLATE = "cloud.aws.cloudtrail.{event_type}"
+INSIGHTS, DIGEST = "insights", "digest_meta"
 _INSIGHT = "AwsCloudTrailInsight"
 
 
@@ -31,97 +32,101 @@ class Options:
     environment: str = ""
 
 
-class _Head(msgspec.Struct):
-    """What a tag and the filters need of a record."""
+class Head(msgspec.Struct, gc=False):
+    """What tag and filters need of a record; all else is skipped, not decoded."""
 
     event_source: str | None = msgspec.field(default="", name="eventSource")
     event_name: str | None = msgspec.field(default="", name="eventName")
     event_type: str | None = msgspec.field(default="", name="eventType")
-    aws_region: str | None = msgspec.field(default="", name="awsRegion")
+    region: str | None = msgspec.field(default="", name="awsRegion")
     account: str | None = msgspec.field(default="", name="recipientAccountId")
     digest_start: str | None = msgspec.field(default="", name="digestStartTime")
 
 
+_HEAD = msgspec.json.Decoder(Head)
+
+
 def transform(options: Options) -> Transform:
-    """Return the transform of CloudTrail records."""
-    head = msgspec.json.Decoder(_Head).decode
+    """Return the transform of CloudTrail records. Within a tag, events keep their order."""
     fields = {"@devo_environment": options.environment} if options.environment else {}
-    placed = options.tag.by_place and options.place_of_event
-    looks = options.auto_event_type or bool(options.drop_event_names) or placed
-    simple = options.auto_event_type and not options.drop_event_names and not placed
-    split: _Splitter = _by_source if simple else _by_head if looks else _whole
+    place_needed = options.tag.by_place and options.place_of_event
+    parses = options.auto_event_type or options.drop_event_names or place_needed
 
     def run(block: Block) -> Iterator[Item]:
-        for tag, lines, count in split(block, options, head):
-            yield replace(block, payload=add_fields(lines, fields), count=count, tag=tag)
+        for made in _grouped(block, options) if parses else _whole(block, options):
+            yield with_fields(made, fields)
 
     return run
 
 
-_Split = Iterator[tuple[str, bytes, int]]
-_Decode = Callable[[bytes], _Head]
-_Splitter = Callable[[Block, Options, _Decode], _Split]
+def _whole(block: Block, options: Options) -> Iterator[Block]:
+    origin = block.origin
+    yield replace(block, tag=options.tag.tag(FALLBACK, origin.account, origin.region))
 
 
-def _whole(block: Block, options: Options, _head: _Decode) -> _Split:
-    yield options.tag.tag("events", block.origin.account, block.origin.region), block.payload, block.count
-
-
-def _by_source(block: Block, options: Options, head: _Decode) -> _Split:
-    """Group by eventSource, found without parsing where it is certain."""
-    groups: dict[bytes, list[bytes]] = {}
-    for line in block.payload[:-1].split(b"\n"):
-        groups.setdefault(_source(line, head), []).append(line)
-    tables: dict[str, list[bytes]] = {}
-    for source, lines in groups.items():
-        tables.setdefault(cloudtrail_table(source.decode("utf-8", "replace")), []).extend(lines)
-    for table, lines in tables.items():
-        tag = options.tag.tag(table, block.origin.account, block.origin.region)
-        yield tag, b"\n".join(lines) + b"\n", len(lines)
-
-
-_KEY = b'"eventSource":"'
-
-
-def _source(line: bytes, head: _Decode) -> bytes:
-    """Return a record's eventSource, or what stands for its kind.
-
-    A record that spells the key once, and is no Insight, spells it at its top level: a quote inside a JSON
-    string is escaped, so these bytes are a key, and AWS writes that key into every API record.
-    """
-    _before, found, rest = line.partition(_KEY)
-    if found and _KEY not in rest and b"insightDetails" not in line:
-        return rest.partition(b'"')[0]
-    return _kind(_read(line, head)).encode()
-
-
-def _read(line: bytes, head: _Decode) -> _Head:
-    """Parse what a tag needs; a record that spells it in another type keeps the fallback's tag."""
-    try:
-        return head(line)
-    except msgspec.MsgspecError:
-        return _Head()
-
-
-def _kind(record: _Head) -> str:
-    if record.event_type == _INSIGHT:
-        return "insights"
-    return "digest_meta" if record.digest_start else record.event_source or ""
-
-
-def _by_head(block: Block, options: Options, head: _Decode) -> _Split:
+def _grouped(block: Block, options: Options) -> Iterator[Block]:
+    lines = block.payload.split(b"\n")
+    lines.pop()
+    tags = _tags(heads_of(block.payload, lines), block, options)
     groups: dict[str, list[bytes]] = {}
-    for line in block.payload[:-1].split(b"\n"):
-        record = _read(line, head)
-        if record.event_name in options.drop_event_names:
+    for tag, line in zip(tags, lines, strict=True):
+        if tag in groups:
+            groups[tag].append(line)
+        elif tag:
+            groups[tag] = [line]
+    for tag, members in groups.items():
+        members.append(b"")
+        yield replace(block, payload=b"\n".join(members), count=len(members) - 1, tag=tag)
+
+
+def heads_of(payload: bytes, lines: Sequence[bytes]) -> Sequence[Head]:
+    """Return the head of each line, an empty one for lines that spell a field in an unexpected type.
+
+    A search for the bytes `"eventSource":"` would be about as fast, but the key may also stand below
+    another one (`additionalEventData`, `insightDetails`); a parser knows.
+    """
+    try:
+        heads = _HEAD.decode_lines(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [_head(line) for line in lines]
+    return heads if len(heads) == len(lines) else [_head(line) for line in lines]
+
+
+def _head(line: bytes) -> Head:
+    try:
+        return _HEAD.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Head()
+
+
+def _tags(heads: Iterable[Head], block: Block, options: Options) -> Iterator[str]:
+    """Yield the tag of each record, "" for one that is dropped."""
+    dropped, of_event = options.drop_event_names, options.tag.by_place and options.place_of_event
+    asked = (block.origin.account, block.origin.region)
+    told = place(block.origin.object, *asked) if of_event else asked
+    known: dict[tuple[str, str, str], str] = {}
+    for head in heads:
+        if dropped and head.event_name in dropped:
+            yield ""
             continue
-        table = cloudtrail_table(_kind(record)) if options.auto_event_type else "events"
-        own = options.place_of_event
-        account = (own and record.account) or block.origin.account
-        region = (own and record.aws_region) or block.origin.region
-        groups.setdefault(options.tag.tag(table, account, region), []).append(line)
-    for tag, lines in groups.items():
-        yield tag, b"\n".join(lines) + b"\n", len(lines)
+        account, region = (head.account or told[0], head.region or told[1]) if of_event else told
+        key = (head.event_source or _kind(head), account, region)
+        tag = known.get(key)
+        if tag is None:
+            table = _table(head) if options.auto_event_type else FALLBACK
+            tag = known[key] = options.tag.tag(table, account, region)
+        yield tag
+
+
+def _table(head: Head) -> str:
+    """Return the table of a record; Insights and digests have no eventSource of their own."""
+    return cloudtrail_table(head.event_source) if head.event_source else _kind(head)
+
+
+def _kind(head: Head) -> str:
+    if head.event_type == _INSIGHT:
+        return INSIGHTS
+    return DIGEST if head.digest_start else FALLBACK
 
 
 def detect(key: str, head: bytes) -> bool:
@@ -129,5 +134,8 @@ def detect(key: str, head: bytes) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
     if not start.startswith(b"{"):
         return False
-    record = b'"eventSource"' in head and b'"eventName"' in head
-    return record or (b'"Records"' in head and "CloudTrail" in key)
+    if b'"detail-type"' in head or b'"logEvents"' in head:
+        return False
+    record = b'"eventSource"' in head and b'"eventName"' in head and b'"eventVersion"' in head
+    records = b'"Records"' in head
+    return (record and (records or b'"userIdentity"' in head)) or (records and "CloudTrail" in key)

@@ -1,81 +1,121 @@
-"""Rows of text as JSON objects, column by column: Arrow does the work, no Python per row."""
+r"""Rows of text as JSON objects, column by column: Arrow does the work, no Python per row.
 
-import re
+A block of "2 000123456789 - 22\n…" and its column names become {"version":2,"account-id":"000123456789",
+"srcaddr":null,"srcport":22}: names as in the header, `-` is null, only fields known as numbers are written
+as numbers (and only when they look like one), all else keeps its characters, leading zeros included.
+"""
+
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
+import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 from pyarrow import csv
 
-from transforms.block import Block, Poison
+from transforms.block import Block, Item, Poison
 
-_LARGE = pa.large_string()
-_ESCAPES = (("\\", "\\\\"), ('"', '\\"'))
-_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f]")
-NULL = "-"
+pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
+
+_NULL = "-"
+_NOT_IN_JSON = bytes({*range(0x20), *b'"\\'} - {*b"\n"})
+_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
+_LARGEST_BATCH = 4096
 
 
-def to_json(
-    block: Block, names: Sequence[str], numbers: frozenset[str], separator: str
-) -> Iterator[Block | Poison]:
-    """Yield the block's rows as one JSON object per line, and each row of another width as a poison.
+def to_json(block: Block, names: Sequence[str], numbers: frozenset[str], separator: str) -> Iterator[Item]:
+    """Yield the block's rows as one JSON object per line; rows of another width together as one poison.
 
-    names: of the columns, in order. numbers: those whose values are written without quotes. `-` is null.
+    names: of the columns, in order. numbers: the names whose values are written without quotes.
     """
-    bad: list[tuple[int, str]] = []
+    bad: list[str] = []
+    table = _parsed(block.payload, len(names), separator, bad)
+    escapes = _escapes(block.payload, separator)
+    lines = [_objects(batch.columns, names, numbers, escapes) for batch in table.to_batches(_LARGEST_BATCH)]
+    if lines:
+        yield replace(block, payload=b"".join(lines), count=table.num_rows)
+    if bad:
+        where = f"{block.origin.object} from record {block.origin.record}"
+        detail = (
+            f"rows of another number of columns than {len(names)}: {where}: see the rows, or use format: raw"
+        )
+        yield Poison("row_width", detail, block.origin, "".join(f"{row}\n" for row in bad).encode())
 
-    def on_bad(row: csv.InvalidRow) -> str:
-        bad.append((row.actual_columns, row.text))
+
+def _parsed(payload: bytes, width: int, separator: str, bad: list[str]) -> Any:
+    """Return the rows as a table of strings; rows of another width are put into `bad`."""
+
+    def skip(row: Any) -> str:
+        bad.append(row.text)
         return "skip"
 
-    payload = _CONTROL.sub(b" ", block.payload) if _CONTROL.search(block.payload) else block.payload
-    table = csv.read_csv(
+    names = [str(number) for number in range(width)]
+    return csv.read_csv(
         pa.py_buffer(payload),
-        read_options=csv.ReadOptions(use_threads=False, column_names=[str(i) for i in range(len(names))]),
-        parse_options=csv.ParseOptions(
-            delimiter=separator, quote_char=False, double_quote=False, invalid_row_handler=on_bad
-        ),
-        convert_options=csv.ConvertOptions(
-            column_types={str(i): pa.string() for i in range(len(names))}, strings_can_be_null=False
-        ),
+        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(payload) + 1),
+        csv.ParseOptions(delimiter=separator, quote_char=False, invalid_row_handler=skip),
+        csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
-    if table.num_rows:
-        lines = [_objects(batch, names, numbers) for batch in table.to_batches()]
-        yield Block(b"".join(lines), table.num_rows, block.origin, block.tag, block.header)
-    for columns, text in bad:
-        detail = f"row of {columns} columns, not {len(names)}: {block.origin.object}: see its bytes"
-        yield Poison("row_width", detail, block.origin, text.encode())
 
 
-def _objects(batch: pa.RecordBatch, names: Sequence[str], numbers: frozenset[str]) -> bytes:
-    parts: list[pa.Array | pa.Scalar] = []
-    for position, (name, column) in enumerate(zip(names, batch.columns, strict=True)):
-        parts.append(_text(("{" if position == 0 else ",") + f'"{name}":'))
-        parts.append(_value(column, bare=name in numbers))
-    joined = pc.binary_join_element_wise(*parts, _text("}\n"), _text(""))
-    return _bytes(joined)
+def _escapes(payload: bytes, separator: str) -> list[tuple[str, str]]:
+    r"""Return what JSON writes otherwise of what is in the payload, the backslash first."""
+    looked_for = _NOT_IN_JSON.replace(separator.encode(), b"")
+    if len(payload.translate(None, looked_for)) == len(payload):
+        return []
+    found = sorted(set(payload.decode()) & set(looked_for.decode()), key="\\".__ne__)
+    return [(char, orjson.dumps(char)[1:-1].decode()) for char in found]
 
 
-def _value(column: pa.Array, *, bare: bool) -> pa.Array:
-    missing = pc.equal(column, NULL)
-    if bare:
-        plain = pc.match_substring_regex(column, r"^(0|-?[1-9][0-9]*)(\.[0-9]+)?$|^0\.[0-9]+$|^-$")
-        if pc.all(plain).as_py():
-            return pc.if_else(missing, "null", column).cast(_LARGE)
-    for raw, escaped in _ESCAPES:
-        if pc.any(pc.match_substring(column, raw)).as_py():
-            column = pc.replace_substring(column, raw, escaped)
-    quoted = pc.binary_join_element_wise(_text('"'), column.cast(_LARGE), _text('"'), _text(""))
-    return pc.if_else(missing, _text("null"), quoted)
+def _objects(
+    columns: Sequence[Any], names: Sequence[str], numbers: frozenset[str], escapes: list[tuple[str, str]]
+) -> bytes:
+    """Return the rows as lines. What stands between two columns is joined once, quotes included."""
+    parts: list[Any] = []
+    between = "{"
+    for name, column in zip(names, columns, strict=True):
+        value, quote = _value(column, name in numbers, escapes)
+        parts += [f"{between}{orjson.dumps(name).decode()}:{quote}", value]
+        between = quote + ","
+    rows = pc.binary_join_element_wise(*parts, between[:-1] + "}", "")
+    return b"".join([_value_buffer(pc.binary_join(_as_one_list(rows), "\n")), b"\n"])
 
 
-def _text(value: str) -> pa.Scalar:
-    return pa.scalar(value, _LARGE)
+def _as_one_list(rows: Any) -> Any:
+    return pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
 
 
-def _bytes(strings: pa.Array) -> bytes:
-    """Return the values of a large_string array one after another: its value buffer, as it lies."""
-    _, offsets, data = strings.buffers()
-    ends = pa.Array.from_buffers(pa.int64(), len(strings) + 1, [None, offsets], offset=strings.offset)
-    start, end = ends[0].as_py(), ends[len(strings)].as_py()
-    return bytes(memoryview(data)[start:end])
+def _value_buffer(joined: Any) -> bytes:
+    return bytes(joined[0].as_buffer().to_pybytes())
+
+
+def _value(column: Any, number: bool, escapes: list[tuple[str, str]]) -> tuple[Any, str]:  # noqa: FBT001 - told by name
+    """Return a column as JSON, and the quote to be put around every value ("" when that differs)."""
+    missing = pc.equal(column, _NULL)
+    any_missing = missing.true_count > 0
+    if number:
+        bare = pc.or_(missing, _is_number(column))
+        if bare.true_count == len(column):
+            return (pc.if_else(missing, "null", column) if any_missing else column), ""
+        quoted = _quoted(column, escapes)
+        return pc.if_else(missing, "null", pc.if_else(bare, column, quoted)), ""
+    if any_missing:
+        return pc.if_else(missing, "null", _quoted(column, escapes)), ""
+    return _escaped(column, escapes), '"'
+
+
+def _is_number(column: Any) -> Any:
+    """Tell which values are JSON numbers; digits without a leading zero, the usual case, are told fast."""
+    plain = pc.and_not(pc.ascii_is_decimal(column), pc.starts_with(column, "0"))
+    return plain if plain.true_count == len(column) else pc.match_substring_regex(column, _NUMBER)
+
+
+def _quoted(column: Any, escapes: list[tuple[str, str]]) -> Any:
+    return pc.binary_join_element_wise('"', _escaped(column, escapes), '"', "")
+
+
+def _escaped(column: Any, escapes: list[tuple[str, str]]) -> Any:
+    for raw, written in escapes:
+        column = pc.replace_substring(column, raw, written)
+    return column

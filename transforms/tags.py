@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from transforms.block import Origin
 from transforms.errors import CollectorError
 
 _TABLES = """
@@ -38,9 +39,14 @@ _IRREGULAR = {
 """Service names whose table is spelt otherwise in Devo."""
 
 FALLBACK = "events"
-_UNSAFE = re.compile(r"[^\w-]+")
-_LEVEL = re.compile(r"[\w-]+")
+_UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
+_LEVEL = re.compile(r"[\w-]+", re.ASCII)
 _MOST_LEVELS = 6
+
+_PLACE = re.compile(
+    r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:aws-region=)?([a-z]{2}(?:-[a-z]+)+-\d+)/"
+)
+"""Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 
 
 @lru_cache(maxsize=4096)
@@ -54,6 +60,13 @@ def cloudtrail_table(event_source: str) -> str:
 def level(value: str) -> str:
     """Return a value as one level of a tag: no dots, spaces or control characters; never empty."""
     return _UNSAFE.sub("_", value).strip("_") or "unknown"
+
+
+@lru_cache(maxsize=4096)
+def place(key: str, account: str, region: str) -> tuple[str, str]:
+    """Return account and region that an object's key tells, those given where it tells none."""
+    found = _PLACE.search(key)
+    return (found[1], found[2]) if found else (account, region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,12 @@ class TagRule:
     def tag(self, event_type: str = FALLBACK, account: str = "", region: str = "") -> str:
         """Return the tag of an event."""
         return _tag(self.template, self.suffix, event_type, account, region)
+
+    def tag_of_object(self, event_type: str, origin: Origin) -> str:
+        """Return the tag of events of an object whose key may tell account and region."""
+        if not self.by_place:
+            return self.tag(event_type)
+        return self.tag(event_type, *place(origin.object, origin.account, origin.region))
 
 
 @lru_cache(maxsize=8192)

@@ -6,23 +6,23 @@ Columns grow with the schema version, so nothing here counts on them.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from transforms.block import Block, Item, Transform
 from transforms.tags import TagRule
 
 TEMPLATE = "sig.cisco.umbrella.{event_type}"
 UNKNOWN = "unknown"
-"""A folder that Devo has no table for."""
+"""A folder that Devo has no table for: as with VPC and CloudFront logs, the tag keeps what is certain."""
 
-_FOLDERS = re.compile(
-    r"(?:^|[/_-])(dns|ip|proxy|firewall|cdfw|audit|dlp|intrusion|ips)(?:_?logs?)(?:[/_.-]|$)", re.IGNORECASE
-)
+_KINDS = "dns|ip|proxy|firewall|cdfw|audit|dlp|intrusion|ips"
+_FOLDER = re.compile(rf"({_KINDS})(?:[_-]?logs?)?", re.IGNORECASE)
+_FILE = re.compile(rf"(?:.*[_.-])?({_KINDS})[_-]?logs?(?:[_.-].*)?|({_KINDS})(?:[_.-].*)?", re.IGNORECASE)
 _SPELT = {"cdfw": "firewall", "ips": "intrusion"}
-_PLAIN = re.compile(r"(?:^|/)(dns|ip|proxy|firewall|audit|dlp|intrusion)(?:[/.]|$)", re.IGNORECASE)
-_DATE = re.compile(rb"\d{4}-\d\d-\d\d|\d{10}")
-_FIRST = re.compile(rb'\s*"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d')
-_FEWEST_COMMAS = 2
-_WORDS = re.compile(rb'"?[A-Za-z][A-Za-z _-]*"?\s*,')
+
+_DATE = re.compile(rb"\d{4}-\d\d-\d\d")
+_ROW = re.compile(rb'\s*(?:"[^"\n]{0,64}", ?)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d')
+_FEWEST_COMMAS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +37,37 @@ def transform(options: Options) -> Transform:
     """Return the transform of Umbrella lines."""
 
     def run(block: Block) -> Iterator[Item]:
-        kind = options.event_type(block.origin.object) or folder(block.origin.object)
-        if kind:
-            tag = options.tag.tag(kind, block.origin.account, block.origin.region)
-        else:
-            tag = options.tag.tag("{}", block.origin.account, block.origin.region).replace(
-                "unknown", UNKNOWN, 1
-            )
-        yield replace(block, tag=tag)
+        key = block.origin.object
+        kind = options.event_type(key) or folder(key) or UNKNOWN
+        yield replace(block, tag=options.tag.tag_of_object(kind, block.origin))
 
     return run
 
 
+@lru_cache(maxsize=4096)
 def folder(key: str) -> str:
-    """Return the table that a key's folder (or, without one, its file name) tells, "" for none."""
-    found = _FOLDERS.search(key) or _PLAIN.search(key)
-    name = found[1].lower() if found else ""
+    """Return the table that a key tells: by its innermost telling folder, else its file name; "" for none."""
+    *folders, file = key.split("/")
+    found = [match for match in map(_FOLDER.fullmatch, folders) if match]
+    match = found[-1] if found else _FILE.fullmatch(file)
+    name = (match[1] or match[match.lastindex or 1]).lower() if match else ""
     return _SPELT.get(name, name)
 
 
 def is_header(line: bytes) -> bool:
-    """Tell a row of column names: words from the start on, and no date in it."""
-    return bool(_WORDS.match(line)) and not _DATE.search(line)
+    """Tell a row of column names: each begins with a letter, and there is no date, as every event has one."""
+    names = [name.strip(b' "') for name in line.split(b",")]
+    return (
+        len(names) > _FEWEST_COMMAS and all(name[:1].isalpha() for name in names) and not _DATE.search(line)
+    )
 
 
 def detect(key: str, head: bytes) -> bool:
-    """Tell whether an object is an Umbrella log: CSV whose first row begins with a date, in such a folder."""
-    lines = head.split(b"\n", 2)
-    row = lines[1] if len(lines) > 1 and is_header(lines[0]) else lines[0]
-    placed = bool(folder(key)) or "umbrella" in key.lower()
-    return placed and bool(_FIRST.match(row)) and row.count(b",") > _FEWEST_COMMAS
+    """Tell whether an object is an Umbrella log: CSV with a date in the first columns, in a telling place.
+
+    head: first decoded bytes, as from `sources.decode.head`.
+    """
+    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)
+    row = lines[1] if len(lines) > 1 and is_header(lines[0].rstrip(b"\r")) else lines[0]
+    dated = bool(_ROW.match(row)) and row.count(b",") >= _FEWEST_COMMAS
+    return dated and (bool(folder(key)) or "umbrella" in key.lower())

@@ -11,25 +11,25 @@ from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.vpc.{event_type}"
 UNKNOWN, FLOW = "unknown", "flow"
-DEFAULT_FIELDS = (
-    b"version account-id interface-id srcaddr dstaddr srcport dstport "
-    b"protocol packets bytes start end action log-status"
-)
+
+_DEFAULT_FIELDS = """
+    version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action
+    log-status
+"""
+DEFAULT_FIELDS = " ".join(_DEFAULT_FIELDS.split()).encode()
 """Fields of version 2: what an object without a header holds."""
 
 _NUMBERS = """
-    version srcport dstport protocol packets bytes start end tcp-flags traffic-path encryption-status
+    version srcport dstport protocol packets bytes start end tcp-flags traffic-path
     packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired
 """
 NUMBERS = frozenset(_NUMBERS.split())
+"""Fields that are numbers in AWS's documentation; account ids are not, they have leading zeros."""
+
 _NAME = re.compile(rb"[a-z][a-z0-9-]*")
-_TELLING = frozenset(DEFAULT_FIELDS.split()) | {
-    b"vpc-id",
-    b"subnet-id",
-    b"flow-direction",
-    b"resource-type",
-    b"tgw-id",
-}
+_OTHER_FIELDS = b"vpc-id subnet-id instance-id flow-direction resource-type tgw-id pkt-srcaddr pkt-dstaddr"
+_KNOWN = frozenset((DEFAULT_FIELDS + b" " + _OTHER_FIELDS).split())
+_ROW = re.compile(rb"(?:[2-9]|10) (?:\d{11,12}|TransitGateway) (?:eni-|tgw-|\d{12} tgw-)\S+ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,34 +50,30 @@ def transform(options: Options) -> Transform:
 
     def run(block: Block) -> Iterator[Item]:
         kind = options.event_type(block.origin.object) or fallback
-        tagged = replace(block, tag=options.tag.tag(kind, block.origin.account, block.origin.region))
-        if not options.json:
+        tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
+        if options.json:
+            for item in _as_json(tagged):
+                yield with_fields(item, fields)
+        else:
             yield tagged
-            return
-        for item in _as_json(tagged):
-            yield with_fields(item, fields)
 
     return run
 
 
 def _as_json(block: Block) -> Iterator[Item]:
-    header = block.header
-    if not header:
-        columns = block.payload.partition(b"\n")[0].count(b" ") + 1
-        if columns != DEFAULT_FIELDS.count(b" ") + 1:
-            detail = (
-                f"flow log without header and with {columns} columns: {block.origin.object}: use format: raw"
-            )
-            yield Poison("header_unknown", detail, block.origin, block.payload)
-            return
-        header = DEFAULT_FIELDS
-    yield from to_json(block, header.decode().split(" "), NUMBERS, " ")
+    header = block.header or DEFAULT_FIELDS
+    columns = block.payload.partition(b"\n")[0].count(b" ") + 1
+    if not block.header and columns != header.count(b" ") + 1:
+        detail = f"flow log of {columns} columns without header: {block.origin.object}: use format: raw"
+        yield Poison("header_unknown", detail, block.origin, block.payload)
+    else:
+        yield from to_json(block, header.decode().split(), NUMBERS, " ")
 
 
 def is_header(line: bytes) -> bool:
-    """Tell a line of field names from a line of values, which has numbers, dashes or capitals."""
+    """Tell a line of field names from a row: a row has digits, dashes or capitals where no name has any."""
     names = line.split()
-    return len(names) > 1 and all(map(_NAME.fullmatch, names)) and bool(_TELLING & set(names))
+    return all(map(_NAME.fullmatch, names)) and not _KNOWN.isdisjoint(names)
 
 
 def column(name: str) -> str:
@@ -86,11 +82,11 @@ def column(name: str) -> str:
 
 
 def detect(key: str, head: bytes) -> bool:
-    """Tell whether an object is a flow log: by header, by Parquet columns, or by lines of version 2 to 10."""
-    if head.startswith(b"PAR1"):
-        return is_header(head[4:].replace(b"_", b"-").strip())
-    first = head.partition(b"\n")[0].rstrip(b"\r")
-    return is_header(first) or bool(_LINE.match(first)) or ("vpcflowlogs" in key and first.count(b" ") > 1)
+    """Tell whether an object is a flow log: by its header, its Parquet columns, or a row of the default form.
 
-
-_LINE = re.compile(rb"([2-9]|10) (\d{12}|\S+) (eni-|tgw-|\S*TransitGateway)\S* ")
+    head: first decoded bytes, as from `sources.decode.head`.
+    """
+    first = head.partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf").rstrip(b"\r")
+    if head.startswith(b"PAR1 "):
+        return is_header(first.removeprefix(b"PAR1 ").replace(b"_", b"-"))
+    return is_header(first) or bool(_ROW.match(first)) or ("vpcflowlogs" in key and first.count(b" ") > 1)
