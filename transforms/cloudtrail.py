@@ -129,13 +129,17 @@ def _kind(head: Head) -> str:
     return DIGEST if head.digest_start else FALLBACK
 
 
+_RECORD_KEYS = (b'"eventSource"', b'"eventName"', b'"eventID"')
+_OTHERS_KEYS = (b'"detail-type"', b'"s3SchemaVersion"', b'"logEvents"')
+
+
 def detect(key: str, head: bytes) -> bool:
-    """Tell whether an object is a CloudTrail one, by its content, or by its name when that is short."""
+    """Tell whether an object is a CloudTrail one: records, a digest, or no record under a name of its kind.
+
+    head: first decoded bytes, as from `sources.decode.head`.
+    """
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
-    if not start.startswith(b"{"):
+    if not start.startswith(b"{") or any(name in head for name in _OTHERS_KEYS):
         return False
-    if b'"detail-type"' in head or b'"logEvents"' in head:
-        return False
-    record = b'"eventSource"' in head and b'"eventName"' in head and b'"eventVersion"' in head
-    records = b'"Records"' in head
-    return (record and (records or b'"userIdentity"' in head)) or (records and "CloudTrail" in key)
+    named = b'"Records"' in head and "CloudTrail" in key
+    return named or b'"digestS3Bucket"' in head or all(name in head for name in _RECORD_KEYS)
