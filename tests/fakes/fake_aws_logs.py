@@ -9,6 +9,7 @@ import random
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from tests.fakes.fake_aws_core import (
@@ -30,6 +31,7 @@ from tests.fakes.fake_aws_core import (
 _MOST = 10_000
 _PAGE_BYTES = 1 << 20
 _END = 1 << 62
+_NUMBERS = count(1)
 _BAD = "InvalidParameterException"
 
 
@@ -62,12 +64,10 @@ class _Group:
     events: list[LogEvent] = field(default_factory=list)
     kind: str = "STANDARD"
     created: int | None = None
-    ingested: int = 0
 
     def add(self, stream: str, timestamp: int, message: str, late: float) -> LogEvent:
         now = CLOCK.now() + late
-        self.ingested += 1
-        event = LogEvent(timestamp, int(now * 1000), self.ingested, stream, message, now)
+        event = LogEvent(timestamp, int(now * 1000), next(_NUMBERS), stream, message, now)
         insort(self.events, event)
         return event
 
@@ -187,7 +187,7 @@ def _cut(
     page: list[LogEvent] = []
     size = 0
     for event in found:
-        size += len(event.message.encode()) + 26
+        size += len(event.message.encode(errors="surrogatepass")) + 26
         if len(page) == most or (page and size > _PAGE_BYTES):
             return _shuffled(operation, page), page[-1].place, True
         page.append(event)
