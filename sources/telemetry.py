@@ -66,6 +66,11 @@ def poll_recovered(service: str, target: str) -> None:
     say(logging.INFO, "poll_recovered", service=service, target=target)
 
 
+def target_unreadable(service: str, target: str, reason: str) -> None:
+    """Warn that something listed cannot be read by its API and is left out."""
+    say(logging.WARNING, "target_unreadable", service=service, target=target, reason=reason)
+
+
 def start_clamped(service: str, target: str, asked: str, used: str, reason: str) -> None:
     """Warn that a position lies before what the API still knows."""
     say(
