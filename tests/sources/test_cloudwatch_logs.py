@@ -4,7 +4,7 @@ import json
 import random
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
@@ -26,29 +26,39 @@ pytestmark = pytest.mark.usefixtures("proxy")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FakeAws]:
-    with FakeAws() as running:
+def served() -> Iterator[FaultProxy]:
+    """Return the proxy before the fake; the collector's clients, retrying without rest, go through it."""
+    with FakeAws() as aws, FaultProxy(aws.url) as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in fake_aws.environment(running.url).items():
+            patch.setenv(name, value)
+        patch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
         yield running
+
+
+@pytest.fixture(scope="module")
+def account(served) -> Account:
+    """Return the account of the environment; its clients are made once."""
+    return Account("main")
 
 
 @pytest.fixture
-def proxy(server, monkeypatch) -> Iterator[FaultProxy]:
-    """Return the proxy through which the collector's clients go; the fake's clock stands at NOW."""
+def proxy(served) -> FaultProxy:
+    """Return the proxy without rules, before an empty AWS whose clock stands at NOW."""
     fake_aws.reset()
     CLOCK.freeze(NOW)
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
-    with FaultProxy(server.url) as running:
-        for name, value in fake_aws.environment(running.url).items():
-            monkeypatch.setenv(name, value)
-        yield running
+    served.clear()
+    return served
 
 
-def poll(*groups: GroupRule, regions=(REGION,), **options) -> CloudWatchLogs:
-    """Return a poll on the fake's clock."""
-    chosen = LogsOptions(regions, groups or (GroupRule("/"),), **options)
-    return CloudWatchLogs(
-        Account("main"), chosen, UNLIMITED, threading.Event(), lambda: int(CLOCK.now() * 1000)
-    )
+@pytest.fixture
+def poll(account) -> Callable[..., CloudWatchLogs]:
+    """Return a maker of polls on the fake's clock, from rules and options."""
+
+    def make(*groups: GroupRule, regions=(REGION,), **options) -> CloudWatchLogs:
+        chosen = LogsOptions(regions, groups or (GroupRule("/"),), **options)
+        return CloudWatchLogs(account, chosen, UNLIMITED, threading.Event(), lambda: int(CLOCK.now() * 1000))
+
+    return make
 
 
 class Collector:
@@ -93,7 +103,7 @@ def put(group="/g", stream="s", times=(MS,), region=REGION, **more) -> list[str]
     return fake_aws.put_log_events(group, stream, events, region=region)
 
 
-def test_an_event_is_the_documented_json():
+def test_an_event_is_the_documented_json(poll):
     """Keys in their order, compact, one line whatever the message holds; account and region of the group."""
     put(times=[MS - 90_000], late_s=-80)
     put(times=[MS - 80_000], message="a\nb\u2028\ud83d")
@@ -113,7 +123,7 @@ def test_an_event_is_the_documented_json():
     assert second["message"] == "a\nb\u2028\ud83d"
 
 
-def test_only_what_is_settled_is_read():
+def test_only_what_is_settled_is_read(poll):
     """An event younger than the settle delay waits for the next window."""
     put(times=[MS - 61_000, MS - 60_000, MS - 1_000])
     collector = Collector(poll(GroupRule("/g", MS - 100_000)))
@@ -124,7 +134,7 @@ def test_only_what_is_settled_is_read():
     assert [event["timestamp"] for event in collector.events] == [MS - 61_000, MS - 60_000, MS - 1_000]
 
 
-def test_h15_a_burst_in_one_millisecond_at_a_windows_end_is_whole():
+def test_h15_a_burst_in_one_millisecond_at_a_windows_end_is_whole(poll):
     """Events of one millisecond, written before and after it was read, come once each: no +1 ms."""
     edge = MS - 61_000
     ids = put(times=[edge] * 5)
@@ -137,7 +147,7 @@ def test_h15_a_burst_in_one_millisecond_at_a_windows_end_is_whole():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 10_000])
-def test_h15_pages_of_every_size_empty_and_out_of_order_lose_nothing(size):
+def test_h15_pages_of_every_size_empty_and_out_of_order_lose_nothing(poll, size):
     """Page borders in the middle of a millisecond, empty pages with a token, shuffled pages."""
     ids = [
         one for n in range(3) for one in put(stream=f"s{n}", times=[MS - 90_000 + k // 4 for k in range(8)])
@@ -151,7 +161,7 @@ def test_h15_pages_of_every_size_empty_and_out_of_order_lose_nothing(size):
 
 
 @pytest.mark.parametrize("cut", range(6))
-def test_h15_resuming_after_any_page_neither_loses_nor_repeats(cut):
+def test_h15_resuming_after_any_page_neither_loses_nor_repeats(poll, cut):
     """From the state of any page on, the rest comes and nothing twice."""
     ids = put(times=[MS - 90_000 + k // 3 for k in range(12)])
     PLAN.page_size["FilterLogEvents"] = 3
@@ -175,7 +185,7 @@ def test_h15_resuming_after_any_page_neither_loses_nor_repeats(cut):
     assert Counter(emitted) + second.ids == Counter(ids + late)
 
 
-def test_h15_late_events_up_to_settle_and_overlap_are_found():
+def test_h15_late_events_up_to_settle_and_overlap_are_found(poll):
     """Whatever becomes visible within settle + overlap of its time is collected; repeats are dropped."""
     rng = random.Random(7)
     lateness = {one: rng.choice([0, 0, 5, 59, 61, 200, 355]) for one in range(60)}
@@ -189,7 +199,7 @@ def test_h15_late_events_up_to_settle_and_overlap_are_found():
     assert collector.ids == Counter(ids)
 
 
-def test_h15_streams_without_last_event_timestamp_and_new_ones_are_read():
+def test_h15_streams_without_last_event_timestamp_and_new_ones_are_read(poll):
     """A stream born after a window closed is read, and no stream is chosen by lastEventTimestamp."""
     ids = put(times=[MS - 70_000])
     collector = Collector(poll(GroupRule("/g", MS - 100_000)))
@@ -201,7 +211,7 @@ def test_h15_streams_without_last_event_timestamp_and_new_ones_are_read():
     assert "logs.DescribeLogStreams" not in fake_aws.served_counts()
 
 
-def test_h15_groups_come_and_go_while_it_runs():
+def test_h15_groups_come_and_go_while_it_runs(poll):
     """A group made later is read from its birth; one that is gone is skipped; the others go on."""
     ids = put("/a", times=[MS + 1_000])
     collector = Collector(poll(GroupRule("/")))
@@ -227,7 +237,7 @@ def delete(group: str) -> None:
     logs_backends["123456789012"][REGION].delete_log_group(group)
 
 
-def test_h15_a_group_deleted_between_two_pages_is_skipped_once(proxy):
+def test_h15_a_group_deleted_between_two_pages_is_skipped_once(poll, proxy):
     """ResourceNotFound in mid-window ends the poll quietly; of a group that stays listed it is told."""
     put(times=[MS - 90_000 + k for k in range(6)])
     PLAN.page_size["FilterLogEvents"] = 3
@@ -252,7 +262,7 @@ def test_h15_a_group_deleted_between_two_pages_is_skipped_once(proxy):
         (["/aws/lambda/", "/", "plain"], ["/aws/lambda/a", "/aws/lambda/b", "/aws/rds", "plain"]),
     ],
 )
-def test_groups_are_chosen_by_name_prefix_and_arn(rules, expected):
+def test_groups_are_chosen_by_name_prefix_and_arn(poll, rules, expected):
     """One name, a list, a prefix, everything; each group once."""
     for name in ("/aws/lambda/a", "/aws/lambda/b", "/aws/rds", "plain"):
         fake_aws.put_log_group(name)
@@ -261,7 +271,7 @@ def test_groups_are_chosen_by_name_prefix_and_arn(rules, expected):
     assert all(target.account == "123456789012" for target in found)
 
 
-def test_listing_pages_and_says_what_is_missing():
+def test_listing_pages_and_says_what_is_missing(poll):
     """More groups than one page are all found; an exact name that does not exist is an error."""
     for n in range(120):
         fake_aws.put_log_group(f"/many/{n:03d}")
@@ -272,7 +282,7 @@ def test_listing_pages_and_says_what_is_missing():
     ]
 
 
-def test_the_most_telling_rule_gives_the_start():
+def test_the_most_telling_rule_gives_the_start(poll):
     """A group's own entry beats a prefix, a longer prefix a shorter one."""
     for group in ("/a/own", "/a/other", "/rest"):
         put(group, times=[MS - 400_000, MS - 300_000, MS - 200_000])
@@ -286,7 +296,7 @@ def test_the_most_telling_rule_gives_the_start():
     }
 
 
-def test_without_start_an_old_group_begins_now_and_a_young_one_with_its_birth():
+def test_without_start_an_old_group_begins_now_and_a_young_one_with_its_birth(poll):
     """A restart after a group was born loses none of it; years of an old group are not asked for."""
     fake_aws.put_log_group("/old", created=MS - 90 * 86_400_000)
     fake_aws.put_log_group("/young", created=MS - 3_600_000)
@@ -299,7 +309,7 @@ def test_without_start_an_old_group_begins_now_and_a_young_one_with_its_birth():
     assert Counter(event["logGroup"] for event in collector.events) == {"/old": 1, "/young": 2}
 
 
-def test_groups_of_other_classes_are_left_out_and_told(caplog):
+def test_groups_of_other_classes_are_left_out_and_told(poll, caplog):
     """Infrequent Access cannot be read by time: one warning, the others go on."""
     fake_aws.put_log_group("/rare", kind="INFREQUENT_ACCESS")
     fake_aws.put_log_group("/usual")
@@ -311,7 +321,7 @@ def test_groups_of_other_classes_are_left_out_and_told(caplog):
     ]
 
 
-def test_a_region_that_fails_does_not_hide_the_others(proxy):
+def test_a_region_that_fails_does_not_hide_the_others(poll, proxy):
     """A denied listing is an error in the list, not its end."""
     fake_aws.put_log_group("/g", region="eu-west-1")
     proxy.add("error", op="logs.DescribeLogGroups", code="AccessDeniedException", status=400, times=1)
@@ -320,7 +330,7 @@ def test_a_region_that_fails_does_not_hide_the_others(proxy):
     assert [target.key for target in found[1:]] == ["eu-west-1//g"]
 
 
-def test_history_is_read_in_few_windows_and_nothing_twice():
+def test_history_is_read_in_few_windows_and_nothing_twice(poll):
     """A start long ago: windows grow over empty time, and settled time is not read again."""
     ids = put(times=[MS - n * 3_600_000 for n in range(1, 24 * 60)])
     fake_aws.put_log_group("/g", created=MS - 61 * 86_400_000)
@@ -330,7 +340,7 @@ def test_history_is_read_in_few_windows_and_nothing_twice():
     assert fake_aws.served_counts()["logs.FilterLogEvents"] < 35
 
 
-def test_h19_a_reply_without_its_list_is_no_empty_page(proxy):
+def test_h19_a_reply_without_its_list_is_no_empty_page(poll, proxy):
     """Half a JSON text, a proxy's page: the same window again, not the next one."""
     ids = put(times=[MS - 90_000 + k for k in range(6)])
     PLAN.page_size["FilterLogEvents"] = 2
@@ -342,7 +352,7 @@ def test_h19_a_reply_without_its_list_is_no_empty_page(proxy):
     assert {str(error).split(":")[0] for error in collector.errors} == {"reply without events"}
 
 
-def test_h19_a_listing_without_its_list_is_an_error(proxy):
+def test_h19_a_listing_without_its_list_is_an_error(poll, proxy):
     """A hollow DescribeLogGroups does not make all groups vanish."""
     fake_aws.put_log_group("/g")
     proxy.add("junk", op="logs.DescribeLogGroups", times=1)
@@ -381,7 +391,7 @@ def test_prefixes_that_others_contain_are_not_listed_twice():
 
 
 @pytest.mark.parametrize("scale", [2_500, pytest.param(100_000, marks=pytest.mark.slow)])
-def test_h15_h19_a_whole_service_loses_and_repeats_nothing(proxy, scale, capsys):
+def test_h15_h19_a_whole_service_loses_and_repeats_nothing(poll, proxy, scale, capsys):
     """Streams and groups that come and go, 5 % late, bursts, all page sizes, faults: each event once."""
     world = World(scale, random.Random(scale))
     for do, share in (("error", 0.02), ("reset", 0.01), ("lost", 0.01), ("short", 0.01), ("junk", 0.01)):
