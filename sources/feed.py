@@ -41,14 +41,16 @@ class LeaseOptions:
     """What a service may choose.
 
     visibility_timeout_seconds: a lease's length; it is extended at half time, so this is also how late a
-        message comes again after a crash. wait_seconds: long poll. receivers: per queue, at most.
+        message comes again after a crash. wait_seconds: long poll; short, because a process
+        that ends waits for it: a reply to nobody hides its messages for a lease's length. receivers: per
+        queue, at most.
     fetchers: objects read at once. prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one
         call of a lane emits. drain_seconds: how long begun objects may go on after SIGTERM.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
     """
 
     visibility_timeout_seconds: int = 120
-    wait_seconds: int = 20
+    wait_seconds: int = 3
     receivers: int = 4
     fetchers: int = 16
     prefetch_bytes: int = 48 << 20
@@ -155,8 +157,9 @@ class Feed:
         return not self._fetching
 
     def settled(self) -> bool:
-        """Tell that nothing handed over is still to be deleted or given back."""
-        return all(keeper.idle for keeper in self._keepers)
+        """Tell that nothing is still to be deleted or given back, nor can a long poll bring more."""
+        asking = any(receiver.asking for receiver in self._receivers)
+        return not asking and all(keeper.idle for keeper in self._keepers)
 
     # called by receivers
 

@@ -4,7 +4,7 @@ Parallel unit: one message, dealt to one of eight fixed lanes; all lanes of a pr
 Guarantee: at least once. A message is deleted after the epoch that emitted its last event is receipted; a
 crash leaves it in its queue, visible again after its lease. Resume: a half-emitted object goes on behind the
 records that the last snapshot knows. Cost: per message a tenth of a receive and of a delete at full queues,
-per object one GET; an idle queue costs three receives a minute.
+per object one GET; an idle queue costs twenty receives a minute.
 
     feed.py threads  ── cuts ──▶  inbox of a lane  ──▶  next_batch  ──▶  snapshot  ──▶  next_batch
                                                         emitted          sealed         settled

@@ -71,6 +71,11 @@ class Receiver:
         """Start the first receiver."""
         self._ensure(1)
 
+    @property
+    def asking(self) -> bool:
+        """Tell that a long poll is under way: what it brings would be leased to nobody if we left now."""
+        return bool(self._running)
+
     def _ensure(self, number: int) -> None:
         with self._lock:
             if number in self._running:
