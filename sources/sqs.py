@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from sources.aws import required
 from sources.errors import Missing, SourceError, Transient, kind_of, translate
 
 LOT = 10
@@ -104,13 +105,14 @@ class SqsQueue:
         try:
             client = queue.account.client("sqs", queue.region)
             if not self._url:
-                self._url = client.get_queue_url(QueueName=queue.name)["QueueUrl"]
+                found = client.get_queue_url(QueueName=queue.name)
+                self._url = required(found, "QueueUrl", queue.where)
             reply: dict[str, Any] = getattr(client, operation)(QueueUrl=self._url, **parameters)
         except Exception as error:
-            found = translate(error, queue.where, action)
-            if isinstance(found, Missing) and "://" not in queue.name:
+            ours = translate(error, queue.where, action)
+            if isinstance(ours, Missing) and "://" not in queue.name:
                 self._url = ""  # deleted, perhaps made anew elsewhere
-            raise found from error
+            raise ours from error
         return reply
 
     def _outcomes(self, reply: dict[str, Any], count: int) -> list[SourceError | None]:

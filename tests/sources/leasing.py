@@ -242,3 +242,49 @@ def run_out(lane, timeout: float = 10.0, every: int = 5) -> list[str]:
 def transient(_where: str = "test") -> SourceError:
     """Return what a fault raises."""
     return SourceError("failed on plan", _where, "nothing")
+
+
+class Run:
+    """All lanes of a source, driven in one thread with an epoch every few rounds; keeps what came."""
+
+    def __init__(self, source: LeaseSource, states: dict | None = None) -> None:
+        self.source = source
+        self.items: list = []
+        self.states: dict = dict(states or {})
+        self.lanes = {
+            key: source.build_part("step", key, self.states.get(key)) for key in source.list_parts()
+        }
+        self._rounds = 0
+
+    @property
+    def lines(self) -> list[str]:
+        """Return the events that came, in order."""
+        blocks = [item for item in self.items if isinstance(item, Block)]
+        return [line for block in blocks for line in block.payload.decode().splitlines()]
+
+    def round(self) -> None:
+        """Call every lane once; every fifth round ends the epoch."""
+        self._rounds += 1
+        for key, lane in list(self.lanes.items()):
+            try:
+                self.items += lane.next_batch()
+            except StopIteration:
+                self.states[key] = lane.snapshot()
+                lane.close()
+                del self.lanes[key]
+        if self._rounds % 5 == 0:
+            self.states |= {key: lane.snapshot() for key, lane in self.lanes.items()}
+
+    def until(self, true: Callable, what: str, timeout: float = 20.0) -> None:
+        """Drive the lanes until something is true."""
+
+        def driven() -> bool:
+            self.round()
+            return true()
+
+        wait_until(driven, timeout, what, every=0.01)
+
+    def close(self) -> None:
+        for lane in self.lanes.values():
+            lane.close()
+        self.lanes.clear()
