@@ -7,6 +7,7 @@ Per service:  source → transform → good events | poison.  All good events me
 in quarantine. Every step between is stateless, which the delivery contract needs (see `sources`).
 """
 
+import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
-from flows.config import Settings, load
-from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr
-from flows.service import Context, Source
+from flows.config import Settings, SettingsError, load
+from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.service import PREFETCH_BYTES, Context, Source
 from flows.services import units
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
@@ -26,10 +27,12 @@ from transforms.block import Block, Item, Poison, Transform, coalesce
 
 def flow(config: str | None = None) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
-    settings = load(Path(config) if config else None)
+    settings = settings_of(config)
     log_to_stderr(debug=settings.globals.debug)
+    for warning in settings.warnings:
+        settings_warning(warning)
     started, drain = launch(), drain_on_signals()
-    context = Context(drain, started.recovery)
+    context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
     dataflow = Dataflow("aws")
     streams = [
         collect(dataflow, unit.step_id, unit.service.source(unit, context), unit.service.transform(unit))
@@ -37,6 +40,15 @@ def flow(config: str | None = None) -> Dataflow:
     ]
     deliver(streams, settings, started, context)
     return dataflow
+
+
+def settings_of(config: str | None) -> Settings:
+    """Load the configuration; what is wrong with it ends `bytewax.run` with its lines, not with a traceback."""
+    try:
+        return load(Path(config) if config else None)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
 
 
 def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform) -> Stream[Item]:

@@ -1,10 +1,12 @@
 """From a unit's settings to its source: one builder for each family, nothing service by service."""
 
 from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 from flows.service import Context, Source, Unit
 from flows.settings_base import limits
+from sources.cloudtrail import shared_limiters
 from sources.cursor import CursorOptions, CursorSource
 from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split
@@ -14,8 +16,10 @@ from sources.policy import Rules
 from sources.poll import Poll
 from sources.s3 import Body, ObjectRef, S3Opener
 
+_POLL_THREADS, _MOST_POLL_THREADS = 8, 16
+
 Build = Callable[[Unit, Context], Source]
-PollOf = Callable[[Unit, Limiters, Context], Poll]
+PollOf = Callable[[Unit, Limiters, Event], Poll]
 
 
 def objects(unit: Unit, context: Context) -> Source:
@@ -52,20 +56,34 @@ def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules) -> Sourc
     return LeaseSource(name, queues, opener, options, context.drain)
 
 
-def polled(poll_of: PollOf) -> Build:
-    """Return the builder for services that ask an API; `poll_of` makes their strategy."""
+def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
+    """Return the builder for services that ask an API.
+
+    poll_of: makes their strategy. paced: how fast they may ask.
+    """
 
     def build(unit: Unit, context: Context) -> Source:
-        bounds = limits(unit.options)
-        limiters = Limiters(lambda _account, _region, _api: Chain([Bucket(*bound) for bound in bounds]))
         options = CursorOptions(
             fingerprint=fingerprint(unit.options),
             durable=context.recovery is not None,
+            threads=max(_POLL_THREADS, min(len(unit.options.regions), _MOST_POLL_THREADS)),
             prefetch_bytes=context.prefetch_bytes,
         )
-        return CursorSource(poll_of(unit, limiters, context), options, context.drain)
+        return CursorSource(poll_of(unit, paced(unit), context.drain), options, context.drain)
 
     return build
+
+
+def as_configured(unit: Unit) -> Limiters:
+    """Return what the configuration allows, for each account, region and API."""
+    bounds = limits(unit.options)
+    return Limiters(lambda _account, _region, _api: Chain([Bucket(*bound) for bound in bounds]))
+
+
+def as_lookup_events(unit: Unit) -> Limiters:
+    """Return the same, and never more than LookupEvents takes from all processes of this machine."""
+    shared, configured = shared_limiters(), as_configured(unit)
+    return Limiters(lambda *place: Chain([shared.of(*place), configured.of(*place)]))
 
 
 def fingerprint(options: Any) -> str:

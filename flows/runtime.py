@@ -18,6 +18,7 @@ from types import FrameType
 import orjson
 
 from sinks.devo import Process
+from transforms.telemetry import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +123,8 @@ def log_to_stderr(*, debug: bool = False, as_json: bool | None = None) -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
     logger.propagate = False
+
+
+def settings_warning(line: str) -> None:
+    """Log one line about a configuration that is right but says something without effect, or risky."""
+    say(logging.WARNING, "settings_warning", text=line)

@@ -18,6 +18,8 @@ from sources.aws import Account
 from transforms.block import Item, Transform
 from transforms.layout import Layout
 
+PREFETCH_BYTES = 48 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Permission:
@@ -40,7 +42,7 @@ class Context:
 
     drain: Event
     recovery: Path | None = None
-    prefetch_bytes: int = 48 << 20
+    prefetch_bytes: int = PREFETCH_BYTES
 
 
 @dataclass(frozen=True, slots=True)

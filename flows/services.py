@@ -6,15 +6,15 @@ A new type that comes as S3 objects is one more `_objects(...)` here, one transf
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flows.build import messages, objects
+from flows import build, polls, tagging
 from flows.config import Settings
 from flows.service import Permission, Service, Unit
 from flows.settings_services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
+from sources import events
 from sources.aws import Account
-from transforms import cloudfront, cloudtrail, umbrella, vpcflow
+from transforms import cloudfront, cloudtrail, guardduty, securityhub, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.layout import Layout
-from transforms.tags import TagRule
 
 QUEUE = Permission(
     ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), "{queue}"
@@ -22,51 +22,8 @@ QUEUE = Permission(
 OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
 
 
-def _rule(unit: Unit, template: str) -> TagRule:
-    return TagRule(unit.options.tag or template, unit.options.tag_suffix)
-
-
-def _cloudtrail(unit: Unit) -> Transform:
-    options = unit.options
-    return cloudtrail.transform(
-        cloudtrail.Options(
-            _rule(unit, cloudtrail.TEMPLATE),
-            options.auto_event_type,
-            frozenset(options.drop_event_names),
-            options.use_region_and_account_id_from_event,
-            unit.environment,
-        )
-    )
-
-
-def _vpcflow(unit: Unit) -> Transform:
-    options = unit.options
-    return vpcflow.transform(
-        vpcflow.Options(
-            _rule(unit, vpcflow.TEMPLATE),
-            options.auto_event_type,
-            options.event_type,
-            options.format == "json",
-            unit.environment,
-        )
-    )
-
-
-def _cloudfront(unit: Unit) -> Transform:
-    options = unit.options
-    return cloudfront.transform(
-        cloudfront.Options(
-            _rule(unit, cloudfront.TEMPLATE),
-            options.auto_event_type,
-            options.event_type,
-            options.format == "json",
-            unit.environment,
-        )
-    )
-
-
-def _umbrella(unit: Unit) -> Transform:
-    return umbrella.transform(umbrella.Options(_rule(unit, umbrella.TEMPLATE), unit.options.event_type))
+def _api(*actions: str) -> Permission:
+    return Permission(actions, "*")
 
 
 def _objects(
@@ -76,7 +33,7 @@ def _objects(
     detect: Callable[[str, bytes], bool],
     transform: Callable[[Unit], Transform],
 ) -> Service:
-    return Service(name, setting, objects, transform, (QUEUE, OBJECTS), layout, detect)
+    return Service(name, setting, build.objects, transform, (QUEUE, OBJECTS), layout, detect)
 
 
 CATALOGUE: tuple[Service, ...] = (
@@ -85,28 +42,70 @@ CATALOGUE: tuple[Service, ...] = (
         "audit-events-all",
         lambda options: Layout(records="Records", digests=options.collect_digests),
         cloudtrail.detect,
-        _cloudtrail,
+        tagging.records,
     ),
     _objects(
         "flowlogs",
         "non-cloudwatch-logs",
         lambda _options: Layout(is_header=vpcflow.is_header, column=vpcflow.column),
         vpcflow.detect,
-        _vpcflow,
+        tagging.flow_logs,
     ),
     _objects(
         "cloudfrontlogs",
         "non-cloudwatch-logs",
         lambda _options: Layout(comment=b"#", separator=b"\t", column=cloudfront.column),
         cloudfront.detect,
-        _cloudfront,
+        tagging.web_logs,
     ),
     _objects(
         "cisco-umbrella",
         "cisco-umbrella",
         lambda _options: Layout(is_header=umbrella.is_header, quoted=True),
         umbrella.detect,
-        _umbrella,
+        tagging.umbrella_rows,
+    ),
+    Service(
+        "service-events-all",
+        "service-events-all",
+        build.messages(events.eventbridge),
+        tagging.envelopes,
+        (QUEUE,),
+    ),
+    Service(
+        "sqs-cloudwatch-consumer",
+        "sqs-cloudwatch-consumer",
+        build.messages(events.securityhub),
+        tagging.one_table(securityhub.TEMPLATE),
+        (QUEUE,),
+    ),
+    Service(
+        "audits_api",
+        "audit-events-all",
+        build.polled(polls.lookup_events, build.as_lookup_events),
+        tagging.records,
+        (_api("cloudtrail:LookupEvents"),),
+    ),
+    Service(
+        "metrics-all",
+        "metrics-all",
+        build.polled(polls.metric_data, build.as_configured),
+        tagging.one_table("cloud.aws.cloudwatch.metrics"),
+        (_api("cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics"),),
+    ),
+    Service(
+        "logs",
+        "",
+        build.polled(polls.log_events, build.as_configured),
+        tagging.one_table("cloud.aws.cloudwatch.logs"),
+        (_api("logs:DescribeLogGroups", "logs:FilterLogEvents"),),
+    ),
+    Service(
+        "aws-guardduty",
+        "aws-guardduty",
+        build.polled(polls.findings, build.as_configured),
+        tagging.one_table(guardduty.TEMPLATE),
+        (_api("guardduty:ListDetectors", "guardduty:ListFindings", "guardduty:GetFindings"),),
     ),
 )
 
@@ -163,6 +162,3 @@ def replay_unit(service: Service, settings: Settings | None) -> Unit:
     configured = units(settings) if settings else []
     found = next((unit for unit in configured if unit.service is service), None)
     return found or Unit("replay", service.setting, Account("replay"), service, _REPLAYED[service.name]())
-
-
-__all__ = ["CATALOGUE", "by_name", "messages", "recognise", "replay_unit", "services_of", "units"]

@@ -136,7 +136,7 @@ class Queued(Service):
     )
     visibility_timeout_seconds: int = Field(
         120,
-        ge=10,
+        ge=2,
         le=43_200,
         description="A message comes again when no sign of life was given for so long; one is given at half "
         "time. Unit: seconds",

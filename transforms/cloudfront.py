@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
-from transforms.jsonline import with_fields
+from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.cloudfront.{event_type}"
@@ -38,21 +38,20 @@ class Options:
     auto_event_type: bool = False
     event_type: Callable[[str], str] = lambda _key: ""
     json: bool = False
-    environment: str = ""
+    stamp: Stamp = NO_STAMP
 
 
 def transform(options: Options) -> Transform:
     """Return the transform of CloudFront log lines."""
-    fields = {"@devo_environment": options.environment} if options.environment else {}
 
     def run(block: Block) -> Iterator[Item]:
         kind = options.event_type(block.origin.object) or _kind(block, auto=options.auto_event_type)
         tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
         if block.payload.startswith(b"{"):
-            yield with_fields(tagged, fields)
+            yield options.stamp.on(tagged)
         elif options.json:
             for item in _as_json(tagged):
-                yield with_fields(item, fields)
+                yield options.stamp.on(item)
         else:
             yield tagged
 

@@ -22,14 +22,14 @@ _INSIGHT = "AwsCloudTrailInsight"
 class Options:
     """Settings of the transform.
 
-    place_of_event: account and region in tags are the event's own. environment: "" adds nothing.
+    place_of_event: account and region in tags are the event's own.
     """
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
     auto_event_type: bool = False
     drop_event_names: frozenset[str] = frozenset()
     place_of_event: bool = True
-    environment: str = ""
+    stamp: Stamp = NO_STAMP
 
 
 class Head(msgspec.Struct, gc=False):
@@ -48,7 +48,6 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def transform(options: Options) -> Transform:
     """Return the transform of CloudTrail records. Within a tag, events keep their order."""
-    fields = {"@devo_environment": options.environment} if options.environment else {}
     place_needed = options.tag.by_place and options.place_of_event
     parses = options.auto_event_type or options.drop_event_names or place_needed
 

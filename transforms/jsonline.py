@@ -1,11 +1,8 @@
 """Additions to events that are one JSON object per line, made on the bytes."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import orjson
-
-from transforms.block import Block, Item
 
 
 def add_fields(payload: bytes, fields: Mapping[str, object]) -> bytes:
@@ -24,10 +21,3 @@ def add_fields(payload: bytes, fields: Mapping[str, object]) -> bytes:
         return line
 
     return b"\n".join(map(put, payload.split(b"\n")))
-
-
-def with_fields(item: Item, fields: Mapping[str, object]) -> Item:
-    """Return a block with fields put into each of its objects; poison as it is."""
-    if isinstance(item, Block) and fields:
-        return replace(item, payload=add_fields(item.payload, fields))
-    return item

@@ -27,6 +27,10 @@ class Stamp:
             fields["@devo_pulling_id"] = self.pulled()
         return add_fields(payload, fields)
 
+    def on(self, item: Item) -> Item:
+        """Return a block of JSON lines with the fields put in; poison as it is."""
+        return replace(item, payload=self.put(item.payload)) if isinstance(item, Block) else item
+
 
 NO_STAMP = Stamp()
 

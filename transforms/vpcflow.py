@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
-from transforms.jsonline import with_fields
+from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import TagRule
 
 TEMPLATE = "cloud.aws.vpc.{event_type}"
@@ -40,20 +40,19 @@ class Options:
     auto_event_type: bool = False
     event_type: Callable[[str], str] = lambda _key: ""
     json: bool = False
-    environment: str = ""
+    stamp: Stamp = NO_STAMP
 
 
 def transform(options: Options) -> Transform:
     """Return the transform of VPC flow log lines."""
     fallback = FLOW if options.auto_event_type else UNKNOWN
-    fields = {"@devo_environment": options.environment} if options.environment else {}
 
     def run(block: Block) -> Iterator[Item]:
         kind = options.event_type(block.origin.object) or fallback
         tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
         if options.json:
             for item in _as_json(tagged):
-                yield with_fields(item, fields)
+                yield options.stamp.on(item)
         else:
             yield tagged
 
