@@ -71,6 +71,18 @@ def target_unreadable(service: str, target: str, reason: str) -> None:
     say(logging.WARNING, "target_unreadable", service=service, target=target, reason=reason)
 
 
+def metric_data_denied(service: str, target: str, error: SourceError) -> None:
+    """Warn that metrics are read one by one."""
+    say(
+        logging.WARNING,
+        "metric_data_denied",
+        service=service,
+        target=target,
+        error=error,
+        what="one GetMetricStatistics call per metric instead of one GetMetricData per hundred",
+    )
+
+
 def start_clamped(service: str, target: str, asked: str, used: str, reason: str) -> None:
     """Warn that a position lies before what the API still knows."""
     say(
