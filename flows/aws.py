@@ -43,7 +43,7 @@ def flow(config: str | None = None) -> Dataflow:
 
 
 def settings_of(config: str | None) -> Settings:
-    """Load the configuration; what is wrong with it ends `bytewax.run` with its lines, not with a traceback."""
+    """Load the configuration; what is wrong with it ends `bytewax.run` without a traceback."""
     try:
         return load(Path(config) if config else None)
     except SettingsError as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from transforms.block import Block, Item, Transform
-from transforms.jsonline import with_fields
+from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import FALLBACK, TagRule, cloudtrail_table, place
 
 TEMPLATE = "cloud.aws.cloudtrail.{event_type}"
@@ -53,7 +53,7 @@ def transform(options: Options) -> Transform:
 
     def run(block: Block) -> Iterator[Item]:
         for made in _grouped(block, options) if parses else _whole(block, options):
-            yield with_fields(made, fields)
+            yield options.stamp.on(made)
 
     return run
 

@@ -28,6 +28,7 @@ TAGS = {
     "umbrella": "cisco-umbrella",
 }
 TARGETS = {"vpc": 0.60, "vpc-parquet": 0.60, "cloudtrail": 0.60, "cloudfront": 0.60, "umbrella": 0.60}
+HEAD = "work             events  collector ev/cpu-s  floor ev/cpu-s  ratio  target  peak MiB"
 FILES = {"vpc": 100, "vpc-parquet": 40, "cloudtrail": 60, "cloudfront": 100, "umbrella": 100}
 
 
@@ -132,9 +133,7 @@ def main() -> None:
         make_certificates(folder / "certs")
         with receiver(folder) as port:
             configuration(folder, port)
-            print(
-                f"{'work':12} {'events':>10} {'collector ev/cpu-s':>19} {'floor ev/cpu-s':>15} {'ratio':>6} {'target':>7} {'peak MiB':>9}"
-            )
+            print(HEAD)
             for kind in TAGS if args.only is None else [args.only]:
                 files = max(4, FILES[kind] // (5 if args.quick else 1))
                 got = results[kind] = measure(kind, files, 1 if args.quick else 3, folder, port)

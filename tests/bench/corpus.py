@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,7 +34,8 @@ def _ip(rng: random.Random) -> str:
 def vpc_row(rng: random.Random) -> str:
     start = 1767322800 + rng.randrange(600)
     return (
-        f"2 123456789012 eni-0a1b2c3d4e5f{rng.randrange(4096):05x} {_ip(rng)} {_ip(rng)} {rng.randrange(1024, 65536)} "
+        f"2 123456789012 eni-0a1b2c3d4e5f{rng.randrange(4096):05x} "
+        f"{_ip(rng)} {_ip(rng)} {rng.randrange(1024, 65536)} "
         f"{rng.choice((443, 443, 80, 22, 53))} {rng.choice((6, 6, 17))} {rng.randrange(1, 60)} "
         f"{rng.randrange(40, 90_000)} {start} {start + 60} {rng.choice(('ACCEPT', 'ACCEPT', 'REJECT'))} OK"
     )
@@ -69,8 +71,6 @@ def vpc_parquet(rng: random.Random) -> tuple[str, bytes, int, int]:
 
 
 def cloudtrail(rng: random.Random) -> tuple[str, bytes, int, int]:
-    import orjson
-
     records = []
     for _ in range(RECORDS_PER_FILE):
         source, name, _table = rng.choice(samples._CALLS)

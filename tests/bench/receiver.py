@@ -1,6 +1,6 @@
 """A TLS receiver that costs little: reads large blocks, counts newlines, answers close_notify.
 
-python -m tests.bench.receiver CERTS PORT_FILE COUNT_FILE: runs until killed; COUNT_FILE holds the lines so far.
+python -m tests.bench.receiver CERTS PORT_FILE COUNT_FILE: runs until killed; COUNT_FILE tells the lines.
 """
 
 import socket
