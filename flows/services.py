@@ -12,7 +12,16 @@ from flows.service import Permission, Service, Unit
 from flows.settings_services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
 from sources import events
 from sources.aws import Account
-from transforms import cloudfront, cloudtrail, guardduty, securityhub, umbrella, vpcflow
+from transforms import (
+    cloudfront,
+    cloudtrail,
+    cloudwatch_logs,
+    cloudwatch_metrics,
+    guardduty,
+    securityhub,
+    umbrella,
+    vpcflow,
+)
 from transforms.block import Transform
 from transforms.layout import Layout
 
@@ -90,14 +99,14 @@ CATALOGUE: tuple[Service, ...] = (
         "metrics-all",
         "metrics-all",
         build.polled(polls.metric_data, build.as_configured),
-        tagging.one_table("cloud.aws.cloudwatch.metrics"),
+        tagging.one_table(cloudwatch_metrics.TEMPLATE),
         (_api("cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics"),),
     ),
     Service(
         "logs",
         "",
         build.polled(polls.log_events, build.as_configured),
-        tagging.one_table("cloud.aws.cloudwatch.logs"),
+        tagging.one_table(cloudwatch_logs.TEMPLATE),
         (_api("logs:DescribeLogGroups", "logs:FilterLogEvents"),),
     ),
     Service(
