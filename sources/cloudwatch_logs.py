@@ -45,6 +45,9 @@ _EVENTS_PER_WINDOW = 50_000
 
 _READABLE = "STANDARD"
 
+RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
+"""Requests a second that AWS allows one account in one region, for whoever makes the limiters."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupRule:
@@ -128,13 +131,25 @@ class CloudWatchLogs:
 
     def targets(self) -> Iterable[Target | SourceError]:
         """Return every group that a rule covers; a region that fails does not hide the others."""
-        for region in self._options.regions:
+        regions = dict.fromkeys(
+            (*self._options.regions, *(r.region for r in self._options.groups if r.region))
+        )
+        found: set[str] = set()
+        failed = False
+        for region in regions:
             try:
-                yield from self._groups(region)
+                for target in self._groups(region):
+                    found.add(target.detail)
+                    yield target
             except SourceError as error:
+                failed = True
                 yield error
+        for rule in () if failed else self._options.groups:
+            if rule.prefix is None and rule.group not in found:
+                where = f"{rule.region or ', '.join(regions)}, {self._api.account.where}"
+                yield Missing(f"no log group {rule.group}", where, "create it, or correct its name")
 
-    def _groups(self, region: str) -> Iterator[Target | SourceError]:
+    def _groups(self, region: str) -> Iterator[Target]:
         rules = [rule for rule in self._options.groups if rule.region in {"", region}]
         found: dict[str, Any] = {}
         for prefix in _widest(rule.prefix for rule in rules):
@@ -142,12 +157,8 @@ class CloudWatchLogs:
         for rule in rules:
             if rule.prefix is None and rule.group not in found:
                 # names are sorted: the group itself comes before all that only begin with its name
-                first = list(islice(self._described(region, rule.group), 1))
-                if not first or first[0]["logGroupName"] != rule.group:
-                    where = f"{region}, {self._api.account.where}"
-                    yield Missing(f"no log group {rule.group}", where, "create it, or correct its name")
-                    continue
-                found[rule.group] = first[0]
+                first = islice(self._described(region, rule.group), 1)
+                found.update((rule.group, one) for one in first if one["logGroupName"] == rule.group)
         for name, group in found.items():
             target = Target(f"{region}/{name}", group["arn"].split(":")[4], region, name)
             if self._readable(target, group):

@@ -61,6 +61,9 @@ _RECENT = 3 * _HOUR
 _LISTED_LATE = 15 * _MINUTE
 """How long a new metric may be missing in ListMetrics."""
 
+RATES = {"GetMetricData": 50.0, "ListMetrics": 25.0, "GetMetricStatistics": 400.0}
+"""Requests a second that AWS allows one account in one region, for whoever makes the limiters."""
+
 _LONGEST_PERIODS = 720
 """New periods per window; with as many read once more it is what GetMetricStatistics gives at once."""
 

@@ -258,7 +258,6 @@ def test_h15_a_group_deleted_between_two_pages_is_skipped_once(poll, proxy):
         (["/aws/*"], ["/aws/lambda/a", "/aws/lambda/b", "/aws/rds"]),
         (["/aws/rds", "plain"], ["/aws/rds", "plain"]),
         (["arn:aws:logs:us-east-1:123456789012:log-group:/aws/rds:*"], ["/aws/rds"]),
-        (["arn:aws:logs:eu-west-1:123456789012:log-group:/aws/rds"], []),
         (["/aws/lambda/", "/", "plain"], ["/aws/lambda/a", "/aws/lambda/b", "/aws/rds", "plain"]),
     ],
 )
@@ -280,6 +279,15 @@ def test_listing_pages_and_says_what_is_missing(poll):
     assert [str(one) for one in found if isinstance(one, Missing)] == [
         "no log group /many/0: us-east-1, input main: create it, or correct its name"
     ]
+
+
+def test_a_group_need_not_be_in_every_region(poll):
+    """A name is missing when no region has it; an ARN names its own region."""
+    fake_aws.put_log_group("/here", region="eu-west-1")
+    fake_aws.put_log_group("/there", region="eu-north-1")
+    arn = "arn:aws:logs:eu-north-1:123456789012:log-group:/there"
+    found = list(poll(GroupRule("/here"), GroupRule(arn), regions=(REGION, "eu-west-1")).targets())
+    assert [one.key for one in found] == ["eu-west-1//here", "eu-north-1//there"]
 
 
 def test_the_most_telling_rule_gives_the_start(poll):
