@@ -1,0 +1,56 @@
+"""Named events of the sinks: one call, one log line and one metric."""
+
+import pytest
+from prometheus_client import REGISTRY
+
+from sinks import telemetry
+from sinks.errors import ConnectionLost
+
+LOST = ConnectionLost("lost", "there", "wait")
+EVENTS = [
+    (telemetry.block_written, ("o", 2, 10), "collector_events_sent_total", {"output": "o"}, 2),
+    (
+        telemetry.receipt_taken,
+        ("o", "receipt", 5, 0.1),
+        "collector_events_delivered_total",
+        {"output": "o", "strength": "receipt"},
+        5,
+    ),
+    (telemetry.receipt_fallback, ("o", "there"), "collector_receipt_fallbacks_total", {"output": "o"}, 1),
+    (
+        telemetry.delivery_retried,
+        ("o", LOST, 0.2, 3),
+        "collector_delivery_retries_total",
+        {"output": "o", "error": "ConnectionLost"},
+        1,
+    ),
+    (telemetry.window_full, ("o", 10), "collector_windows_full_total", {"output": "o"}, 1),
+    (telemetry.connection_opened, ("o", "there", 0.1), "collector_connections_total", {"output": "o"}, 1),
+    (telemetry.peer_closed_idle, ("o", "there"), "collector_idle_closes_total", {"output": "o"}, 1),
+    (telemetry.credentials_loaded, ("my.crt",), "collector_credentials_loaded_total", {}, 1),
+    (telemetry.best_effort_missed, ("o", 4, LOST), "collector_events_missed_total", {"output": "o"}, 4),
+    (
+        telemetry.poison_kept,
+        ("object_broken", "flowlogs", "not gzip"),
+        "collector_poison_total",
+        {"reason": "object_broken", "service": "flowlogs"},
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(("event", "values", "metric", "labels", "step"), EVENTS)
+def test_each_event_moves_its_metric(event, values, metric, labels, step, caplog):
+    """An event counts under bounded labels, and all but the busiest are in the log by name."""
+    before = REGISTRY.get_sample_value(metric, labels) or 0
+    with caplog.at_level("DEBUG", "collector"):
+        event(*values)
+    assert REGISTRY.get_sample_value(metric, labels) == before + step
+    assert event is telemetry.block_written or event.__name__ in caplog.text
+
+
+def test_blocked_outputs_are_seen_in_a_gauge():
+    """A gauge tells which outputs take nothing at the moment."""
+    for blocked in (True, False):
+        telemetry.output_blocked("o", blocked=blocked)
+        assert REGISTRY.get_sample_value("collector_output_blocked", {"output": "o"}) == blocked
