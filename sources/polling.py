@@ -19,6 +19,8 @@ from sources.lanes import lane_of
 from sources.poll import Page, Poll, State, Target
 from transforms.block import Block
 
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+
 _LISTING = ""
 """The timetable's key of the listing of targets; no target has it."""
 
@@ -223,7 +225,7 @@ class Feed:
 
     def _failed(self, key: str, error: SourceError) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        pause = pause_after(error, failures, self._pace.backoff_seconds, random.random())  # noqa: S311 - jitter
+        pause = pause_after(error, failures, self._pace.backoff_seconds, _JITTER.random())
         if not self._stopped():
             telemetry.poll_failed(self.name, key or "targets", error, pause, failures)
         return pause

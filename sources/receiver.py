@@ -18,6 +18,8 @@ from sources.errors import SourceError, Transient
 from sources.keeper import Keeper, Lease
 from sources.sqs import LOT, Message
 
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+
 _LONGEST_SECONDS = 300.0
 
 
@@ -136,13 +138,13 @@ class Receiver:
         self._level = 1
         self._failures += 1
         first = 1.0 if isinstance(error, Transient) else 5.0
-        pause = pause_after(self._failures, random.random(), first)  # noqa: S311 - jitter
+        pause = pause_after(self._failures, _JITTER.random(), first)
         telemetry.receive_failed(self._service, error, pause, self._failures)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:
         self._level = 1
         self._rests += 1
-        pause = pause_after(self._rests, random.random())  # noqa: S311 - jitter
+        pause = pause_after(self._rests, _JITTER.random())
         telemetry.source_backing_off(self._service, self._queue.queue.where, pause)
         return self._gate.pause(pause)

@@ -80,7 +80,7 @@ def test_h14_no_window_holds_more_than_rate_and_burst(pauses, rate, burst):
 @BOTH
 def test_drain_ends_the_wait(kind, tmp_path):
     """A thread that waits for its turn goes when the process drains, without having it."""
-    limiter = bucket(kind, Clock(), tmp_path, rate=0.001)
+    limiter = bucket(kind, Clock(), tmp_path, rate=0.01)
     drain = threading.Event()
     assert limiter.wait(drain)
     with ThreadPoolExecutor() as pool:
