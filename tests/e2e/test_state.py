@@ -43,7 +43,11 @@ def started(collector: Collector, launch: Launch):
         collector.kill()
 
 
-@pytest.mark.parametrize("sizes", [(2, 1, 3), (1, 2, 1)], ids=str)
+@pytest.mark.parametrize(
+    "sizes",
+    [(2, 1, 3), pytest.param((1, 2, 1), marks=pytest.mark.full)],
+    ids=lambda sizes: "-".join(map(str, sizes)),
+)
 def test_h22_a_state_resumes_in_any_number_of_processes(stage, rsyslog, sizes):
     """Objects of each life arrive once, whatever number of processes wrote the state before."""
     site = stage.site()
@@ -59,6 +63,7 @@ def test_h22_a_state_resumes_in_any_number_of_processes(stage, rsyslog, sizes):
     check(rsyslog, sent)
 
 
+@pytest.mark.full
 def test_h22_a_killed_cluster_resumes_in_one_process(stage, rsyslog):
     """What two killed processes held comes back and is delivered by one: nothing is lost."""
     site = stage.site(visibility=_VISIBILITY_SECONDS)
