@@ -15,6 +15,7 @@ from sources.piece import CHUNK_BYTES, Budget, broken
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
 
+_GZIP_STEP = 1 << 18
 _ZSTD_STEP = 1 << 10  # four stored bytes may become 128 KiB, and zstandard has no bound on one call's output
 _ZSTD_WINDOW = 1 << 27
 _CUT_SHORT = "the upload or download was cut short; look at the object in its bucket"
@@ -34,7 +35,7 @@ def inflater(head: bytes) -> Inflate | None:
 
 def gunzip(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
     """Inflate gzip members one after the other; zeros after the last are padding, other bytes an error."""
-    return _regrouped(_gunzip(chunks), budget)
+    return _regrouped(_gunzip(_sliced(chunks)), budget)
 
 
 def unzstd(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
@@ -62,6 +63,13 @@ def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
         yield b"".join(held)
     if failure:
         raise failure
+
+
+def _sliced(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Cut chunks smaller: what follows a member is copied, and a chunk may hold thousands of members."""
+    for chunk in chunks:
+        for start in range(0, len(chunk), _GZIP_STEP):
+            yield chunk[start : start + _GZIP_STEP]
 
 
 def _gunzip(chunks: Iterator[bytes]) -> Iterator[bytes]:

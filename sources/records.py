@@ -19,33 +19,38 @@ from sources.text import count_lines, repaired, without_nul
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
-_BETWEEN = b" \t\r\n\xef\xbb\xbf\xbd"  # white space, byte order marks, and what became of padding with NULs
+_BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
+"""White space, byte order marks, and what becomes of padding with NULs."""
 _NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError)
 _SINGLE = ("eventVersion", "eventName")
 _DIGEST = ("digestStartTime", "digestS3Bucket", "logFiles")
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
-_FIRST_KEY = re.compile(rb'\{\s*("[^"\\]*")')
+_FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]*")')
+_LEAD: Any = re.compile(rb"[\s,]*+")
 
 Raws = Sequence[bytes | msgspec.Raw]
 
 
 class _Tape:
-    """The part of a document that is in memory: `data`, from the reading position on."""
+    """The part of an object that is in memory: `data`, read up to `at`."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self.data, self.ended = chunks, b"", False
+        self._chunks, self.data, self.at, self.ended = chunks, b"", 0, False
         self.failure: ObjectBroken | None = None
 
     def fill(self, size: int) -> None:
-        """Read on until `data` holds `size` bytes or the object ends."""
-        parts, held = [self.data], len(self.data)
+        """Read on until `size` bytes are ahead or the object ends."""
+        held = len(self.data) - self.at
+        if held >= size or self.ended:
+            return
+        parts = [self.data[self.at :]]
         while held < size and not self.ended:
             chunk = self._next()
             self.ended = not chunk
             parts.append(without_nul(chunk))
             held += len(parts[-1])
-        self.data = b"".join(parts) if len(parts) > 1 else self.data
+        self.data, self.at = b"".join(parts), 0
 
     def _next(self) -> bytes:
         """Return the next chunk; damage ends the object, but what came before it is used first."""
@@ -54,10 +59,6 @@ class _Tape:
         except ObjectBroken as error:
             self.failure = error
             return b""
-
-    def drop(self, size: int) -> None:
-        """Move the reading position."""
-        self.data = self.data[size:]
 
     def cut_short(self, what: str) -> ObjectBroken:
         """Return why the object ends before `what`."""
@@ -73,9 +74,11 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[P
     tape, done = _Tape(chunks), 0
     while True:
         tape.fill(_SMALL)
-        tape.data = tape.data.lstrip(_BETWEEN)
-        if not tape.data and tape.ended:
-            break
+        tape.at = _BETWEEN.match(tape.data, tape.at).end()
+        if tape.at == len(tape.data):
+            if tape.ended:
+                break
+            continue
         for raws in _document(tape, layout, longest):
             for payload, count in _payloads(raws):
                 done += count
@@ -85,23 +88,22 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[P
 
 
 def _document(tape: _Tape, layout: Layout, longest: int) -> Iterator[Raws]:
-    if tape.ended and (whole := _whole(tape.data, layout)) is not None:
-        tape.data = b""
+    if tape.ended and (whole := _whole(memoryview(tape.data)[tape.at :], layout)) is not None:
+        tape.at = len(tape.data)
         yield whole
         return
+    first = tape.data[tape.at : tape.at + 1]
     start, end = _enter(tape, layout.records.encode(), longest)
     if start < 0:
-        document = tape.data[:end]
-        tape.drop(end)
-        events = _whole(document, layout)
+        events = _whole(memoryview(tape.data)[tape.at : end], layout)
+        tape.at = end
         if events is None:
             raise broken("json_broken", "the document is not valid JSON")
         yield events
         return
-    opened = tape.data[:1]
-    tape.drop(start)
+    tape.at = start
     yield from _array(tape, longest)
-    if opened == b"{":
+    if first == b"{":
         _leave(tape, longest)
 
 
@@ -109,9 +111,9 @@ def _enter(tape: _Tape, key: bytes, longest: int) -> tuple[int, int]:
     """Return where the array's first element is, or -1 and where the document without one ends."""
     size = _SMALL
     while True:
-        if tape.data[:1] not in (b"{", b"["):
+        if tape.data[tape.at] not in b"{[":
             raise broken("not_json", "the object is neither JSON nor compressed JSON")
-        start, end = scan.find_array(tape.data, key)
+        start, end = scan.find_array(tape.data, key, tape.at)
         if start >= 0 or end >= 0:
             return start, end
         if tape.ended:
@@ -123,12 +125,14 @@ def _enter(tape: _Tape, key: bytes, longest: int) -> tuple[int, int]:
 def _leave(tape: _Tape, longest: int) -> None:
     """Move past the rest of the document after its array."""
     size = _SMALL
-    while (end := scan.end_of(tape.data, 0, depth=1)) < 0:
+    while (end := scan.end_of(tape.data, tape.at, depth=1)) < 0:
+        if end == scan.TOO_DEEP:
+            raise broken("json_broken", "what stands after the records is nested too deeply")
         if tape.ended:
             raise tape.cut_short("the JSON document")
         size = _grown(size, longest, "what stands after the records is too large")
         tape.fill(size)
-    tape.drop(end)
+    tape.at = end
 
 
 def _grown(size: int, longest: int, what: str) -> int:
@@ -142,18 +146,17 @@ def _array(tape: _Tape, longest: int) -> Iterator[Raws]:
     border, size = b"", _SMALL
     while True:
         tape.fill(size)
-        border = border or _border(tape.data)
-        raws, taken = _window(tape.data, border)
+        border = border or _border(tape)
+        raws, end = _window(tape, border)
         if raws:
             yield raws
-            tape.drop(taken)
-            size = CHUNK_BYTES
+            tape.at, size = end, CHUNK_BYTES
             continue
-        found = scan.elements(tape.data)
+        found = scan.elements(tape.data, tape.at)
+        tape.at = found.end
         if found.raws:
             yield found.raws
             size = CHUNK_BYTES
-        tape.drop(found.end)
         if found.state == scan.CLOSED:
             return
         if found.state == scan.BROKEN:
@@ -164,36 +167,36 @@ def _array(tape: _Tape, longest: int) -> Iterator[Raws]:
             size = _grown(size, longest, "a record is too large")
 
 
-def _border(data: bytes) -> bytes:
+def _border(tape: _Tape) -> bytes:
     """Return what stands between two records, as seen at the first of them: `},{"eventVersion"`."""
-    key = _FIRST_KEY.match(data.lstrip())
-    between = key and re.search(rb"\}\s*,\s*\{\s*" + re.escape(key[1]), data)
+    key = _FIRST_KEY.match(tape.data, tape.at)
+    between = key and re.compile(rb"\}\s*,\s*\{\s*" + re.escape(key[1])).search(tape.data, key.end())
     return between[0] if between else b""
 
 
-def _window(data: bytes, border: bytes) -> tuple[Raws, int]:
-    """Return the records up to the last border within about 1 MiB, and how many bytes they take."""
-    end = data.rfind(border, 0, CHUNK_BYTES) if border else -1
-    if end < 0:
+def _window(tape: _Tape, border: bytes) -> tuple[Raws, int]:
+    """Return the records up to the last border within about 1 MiB, and where they end."""
+    end = tape.data.rfind(border, tape.at, tape.at + CHUNK_BYTES) + 1 if border else 0
+    if not end:
         return [], 0
-    start = len(data) - len(data.lstrip(b", \t\r\n"))
+    start = _LEAD.match(tape.data, tape.at).end()
     try:
-        return _ARRAY.decode(b"".join([b"[", memoryview(data)[start : end + 1], b"]"])), end + 1
+        return _ARRAY.decode(b"".join([b"[", memoryview(tape.data)[start:end], b"]"])), end
     except _NO_JSON:
         return [], 0
 
 
-def _whole(document: bytes, layout: Layout) -> Raws | None:
+def _whole(document: memoryview, layout: Layout) -> Raws | None:
     """Return the events of a complete document, or None when it cannot be parsed at once."""
     try:
-        if document.startswith(b"["):
+        if bytes(document[:1]) == b"[":
             return _ARRAY.decode(document)
         found = _document_type(layout.records).decode(document)
     except _NO_JSON:
         return None
     if found.records is not msgspec.UNSET:
         return found.records or []
-    return _without_array(msgspec.json.decode(document, type=dict[str, msgspec.Raw]), document, layout)
+    return _without_array(msgspec.json.decode(document, type=dict[str, msgspec.Raw]), bytes(document), layout)
 
 
 def _without_array(keys: dict[str, Any], document: bytes, layout: Layout) -> Raws:

@@ -10,9 +10,17 @@ from typing import Final
 
 import msgspec
 
+from sources.piece import broken
+
 OPEN: Final = "open"
 CLOSED: Final = "closed"
 BROKEN: Final = "broken"
+
+SHORT: Final = -1
+TOO_DEEP: Final = -2
+MAX_DEPTH: Final = 1000
+"""The parser's own limit is about the same."""
+_DEEP = f"nested more than {MAX_DEPTH} deep"
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
@@ -37,33 +45,40 @@ class Found:
 
 
 def end_of(data: bytes, start: int, depth: int = 0) -> int:
-    """Return the position after the bracket that brings the depth back to 0; -1 when data ends before."""
+    """Return the position after the bracket that brings the depth back to 0.
+
+    -1 (`SHORT`) when data ends before; `TOO_DEEP` when more than `MAX_DEPTH` are open.
+    """
     for token in _TOKEN.finditer(data, start):
         mark = token[0]
         if mark in b"{[":
             depth += 1
+            if depth > MAX_DEPTH:
+                return TOO_DEEP
         elif mark in b"}]":
             depth -= 1
             if not depth:
                 return token.end()
         elif mark == b'"':
-            return -1
-    return -1
+            return SHORT
+    return SHORT
 
 
-def find_array(data: bytes, key: bytes) -> tuple[int, int]:
-    """Find the array under a top-level key, or the array that the document is.
+def find_array(data: bytes, key: bytes, start: int = 0) -> tuple[int, int]:
+    """Find the array under a top-level key of the document at `start`, or the array that the document is.
 
     Return (position after its opening bracket, -1), or (-1, end of the document without it), or (-1, -1)
-    when data ends before either.
+    when data ends before either. Raises ObjectBroken for a document nested too deeply.
     """
-    if data.startswith(b"["):
-        return 1, -1
+    if data.startswith(b"[", start):
+        return start + 1, -1
     depth, quoted = 0, b'"' + key + b'"'
-    for token in _TOKEN.finditer(data):
+    for token in _TOKEN.finditer(data, start):
         mark = token[0]
         if mark in b"{[":
             depth += 1
+            if depth > MAX_DEPTH:
+                raise broken("json_broken", _DEEP)
         elif mark in b"}]":
             depth -= 1
             if not depth:
@@ -75,9 +90,9 @@ def find_array(data: bytes, key: bytes) -> tuple[int, int]:
     return -1, -1
 
 
-def elements(data: bytes) -> Found:
-    """Return the complete and valid elements at the beginning of data, which stands inside an array."""
-    found = Found()
+def elements(data: bytes, start: int = 0) -> Found:
+    """Return the complete and valid elements from `start` on, which is inside an array."""
+    found = Found(end=start)
     while True:
         space = _SPACE.match(data, found.end)
         found.end = space.end() if space else found.end
@@ -85,6 +100,8 @@ def elements(data: bytes) -> Found:
             found.end, found.state = found.end + 1, CLOSED
             return found
         end = _end_of_element(data, found.end)
+        if end == TOO_DEEP:
+            found.state, found.detail = BROKEN, _DEEP
         if end < 0:
             return found
         raw = data[found.end : end]
