@@ -183,14 +183,25 @@ class FaultProxy:
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stopping.wait()
+        for listening in server.sockets:  # a server that is closed cannot take what it has just accepted
+            self._loop.remove_reader(listening.fileno())
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.sleep(0)  # asyncio complains of a task that is cancelled before it began
+            for task in others:
+                if "_connection()" in repr(task):  # not one of asyncio's own, which accept
+                    task.cancel()
+            await asyncio.gather(*others, return_exceptions=True)
+            await asyncio.sleep(0)  # what was just accepted gets its task now
         server.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while await self._exchange(reader, writer):
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
-            pass  # the client went away, or the proxy stops
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass  # the client went away
+        except asyncio.CancelledError:
+            writer.transport.abort()  # the proxy stops: nothing waits for a client that does not read
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
