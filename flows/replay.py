@@ -109,8 +109,12 @@ def _flow(
     return dataflow
 
 
+def _replayable() -> dict[str, Service]:
+    return {name: service for name, service in by_name().items() if service.layout is not None}
+
+
 def _named(name: str) -> Service:
-    services = {key: service for key, service in by_name().items() if service.layout is not None}
+    services = _replayable()
     if name not in services:
         raise SettingsError("unknown service", name, f"one of {', '.join(sorted(services))}")
     return services[name]
@@ -123,7 +127,7 @@ def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, 
     def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
         service = named or recognise(path, _head(path))
         if service is None:
-            hint = f"name it with --service, one of {', '.join(sorted(by_name()))}"
+            hint = f"name it with --service, one of {', '.join(sorted(_replayable()))}"
             yield Poison(
                 "not_recognised", f"object not recognised: {path}: {hint}", Origin("replay", object=path)
             )

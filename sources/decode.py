@@ -58,18 +58,18 @@ def head(body: Readable, size: int) -> bytes:
 
     Of Parquet: its magic and the names of its columns, one space between.
     """
+    held = b""
     try:
         start, chunks = _plain(body, Budget(Limits()))
         if start.startswith(parquet.MAGIC):
             return b" ".join([parquet.MAGIC, *(name.encode() for name in parquet.columns(chunks))])
-        held = b""
         for chunk in chunks:
             held += chunk[:size]
             if len(held) >= size:
                 break
-        return held[:size]
     except ObjectBroken:
-        return b""
+        pass  # what came before the damage is enough to tell a type
+    return held[:size]
 
 
 def _pieces(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:

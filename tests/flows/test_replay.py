@@ -48,6 +48,7 @@ def test_to_a_file_with_bytewax_itself(tmp_path):
         ("vpcflowlogs/a.log.gz", gzip.compress(b"version srcaddr dstaddr\n" + b"2 a b\n" * 99)[:-9], b"gzip"),
         ("picture.png", b"\x89PNG\r\n\x1a\n\x00\x00", b"object not recognised"),
     ],
+    ids=["torn JSON", "torn gzip", "a picture"],
 )
 def test_broken_input_is_told_in_one_line(tmp_path, name, body, told):
     """`what: where: hint` on stderr, exit code 1, no traceback; the good events before it come out."""
