@@ -4,6 +4,7 @@ Nothing is parsed unless the settings need it: without `auto_event_type`, filter
 block passes as it came.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -92,10 +93,14 @@ def heads_of(payload: bytes, lines: Sequence[bytes]) -> Sequence[Head]:
 
 
 def _head(line: bytes) -> Head:
+    """Read one line, with a parser that allows half surrogate pairs and control characters if need be."""
     try:
         return _HEAD.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return Head()
+        try:
+            return msgspec.convert(json.loads(line, strict=False), Head)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return Head()
 
 
 def _tags(heads: Iterable[Head], block: Block, options: Options) -> Iterator[str]:

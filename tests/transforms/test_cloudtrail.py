@@ -1,0 +1,195 @@
+"""CloudTrail records keep their bytes and get the tag of their service."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.block import Block, Origin
+from transforms.cloudtrail import TEMPLATE, Options, detect, transform
+from transforms.tagged import Stamp
+from transforms.tags import TagRule
+
+KEY = "s3://b/AWSLogs/o-1/000123456789/CloudTrail/eu-west-3/2026/01/02/x.json.gz"
+ORIGIN = Origin("audits_s3", "999999999999", "us-west-2", object=KEY)
+AUTO = Options(auto_event_type=True)
+CT = "cloud.aws.cloudtrail."
+
+
+def record(source=None, **more) -> bytes:
+    named = {} if source is None else {"eventSource": source}
+    return json.dumps({"eventVersion": "1.10", **named, **more}, ensure_ascii=False).encode()
+
+
+EC2 = record(
+    "ec2.amazonaws.com", eventName="Describe", awsRegion="us-east-1", recipientAccountId="111111111111"
+)
+IAM = record(
+    "iam.amazonaws.com", eventName="CreateUser", awsRegion="us-east-1", recipientAccountId="222222222222"
+)
+DECOY = {"eventSource": "ec2.amazonaws.com"}
+ODD = record("quicksight.amazonaws.com", eventName="DescribeUser")
+
+
+def block(*lines: bytes, origin: Origin = ORIGIN) -> Block:
+    return Block(b"".join(line + b"\n" for line in lines), len(lines), origin)
+
+
+def sent(options: Options, given: Block) -> dict[str, list[bytes]]:
+    """Return the lines of each tag; counts are checked."""
+    out: dict[str, list[bytes]] = {}
+    for made in transform(options)(given):
+        lines = made.payload.split(b"\n")[:-1]
+        assert made.count == len(lines) > 0
+        out.setdefault(made.tag, []).extend(lines)
+    return out
+
+
+def test_without_options_a_block_passes_as_it_came():
+    """Nothing is parsed, not even what is no JSON."""
+    given = block(EC2, b"nonsense", IAM)
+    (made,) = transform(Options())(given)
+    assert (made.payload, made.count, made.tag) == (given.payload, 3, CT + "events")
+    assert made.payload is given.payload
+
+
+def test_auto_event_type_groups_by_service():
+    """Each service has its table; within it the order stays, and every byte."""
+    assert sent(AUTO, block(EC2, IAM, ODD, EC2, IAM)) == {
+        CT + "ec2": [EC2, EC2],
+        CT + "iam": [IAM, IAM],
+        CT + "events": [ODD],
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "table"),
+    [
+        (record(additionalEventData=DECOY), "events"),
+        (record(additionalEventData=DECOY, eventSource="s3.amazonaws.com"), "s3"),
+        (record("s3.amazonaws.com", requestParameters='"eventSource":"ec2.amazonaws.com"'), "s3"),
+        (record(eventType="AwsCloudTrailInsight", insightDetails=DECOY), "insights"),
+        (record(None, digestStartTime="2026-01-01T00:00:00Z", logFiles=[]), "digest_meta"),
+        (record(None), "events"),
+        (b'{"eventSource":null}', "events"),
+        (b'{"eventSource":7}', "events"),
+        (b'{"eventSource":"\\u0065c2.amazonaws.com"}', "ec2"),
+        (b'{"a":"half \\ud83d","eventSource":"ec2.amazonaws.com"}', "ec2"),
+        (b'{"a":"tab\t","eventSource":"ec2.amazonaws.com"}', "ec2"),
+        (b'{"eventSource":"ec2.amazonaws.com"', "events"),
+        (b"[1]", "events"),
+        (b'"eventSource":"ec2.amazonaws.com"', "events"),
+        (b'{"eventSource":"ec2.x"} {"eventSource":"s3.x"}', "events"),
+        (b'{"a":' * 100_000, "events"),
+    ],
+    ids=[
+        "below another key", "twice", "within a string", "insight", "digest", "none", "null", "number",
+        "escaped", "half a surrogate pair", "tab", "cut", "array", "no object", "two on a line", "deep",
+    ],
+)  # fmt: skip
+def test_h10_the_table_of_a_record(line, table):
+    """Only a record's own top-level eventSource counts; what cannot be read is an event all the same."""
+    assert sent(AUTO, block(IAM, line)) == (
+        {CT + "iam": [IAM], CT + table: [line]} if table != "iam" else {CT + "iam": [IAM, line]}
+    )
+
+
+def test_dropped_event_names():
+    """Events of unwanted names are not sent; a block of nothing else becomes nothing."""
+    options = Options(drop_event_names=frozenset({"Describe", "DescribeUser"}))
+    assert sent(options, block(EC2, IAM, ODD)) == {CT + "events": [IAM]}
+    assert sent(options, block(EC2, ODD)) == {}
+
+
+@pytest.mark.parametrize(
+    ("of_event", "tags"),
+    [
+        (True, {"ec2.111111111111.us-east-1", "iam.222222222222.us-east-1", "events.000123456789.eu-west-3"}),
+        (
+            False,
+            {"ec2.999999999999.us-west-2", "iam.999999999999.us-west-2", "events.999999999999.us-west-2"},
+        ),
+    ],
+    ids=["of the event", "of who asked"],
+)
+def test_place_in_the_tag(of_event, tags):
+    """Account and region are the event's, else the key's; or, by configuration, those that were asked."""
+    options = Options(TagRule(TEMPLATE, "account_region"), auto_event_type=True, place_of_event=of_event)
+    assert set(sent(options, block(EC2, IAM, ODD))) == {CT + tag for tag in tags}
+
+
+def test_place_without_auto_event_type():
+    """The suffix alone divides a block by account and region."""
+    options = Options(TagRule(TEMPLATE, "region_account"))
+    assert sent(options, block(EC2, IAM)) == {
+        CT + "events.us-east-1.111111111111": [EC2],
+        CT + "events.us-east-1.222222222222": [IAM],
+    }
+
+
+def test_environment_is_the_first_field():
+    """`@devo_environment` is put before a record's own fields, which stay as they are."""
+    found = sent(Options(auto_event_type=True, stamp=Stamp("pro")), block(EC2, IAM, b"{}"))
+    assert found[CT + "ec2"] == [b'{"@devo_environment":"pro",' + EC2[1:]]
+    assert found[CT + "events"] == [b'{"@devo_environment":"pro"}']
+
+
+_lines = st.lists(
+    st.one_of(
+        st.builds(
+            record,
+            st.none() | st.sampled_from(["ec2.amazonaws.com", "iam.amazonaws.com", "x.y", "", "é\u2028"]),
+            eventName=st.sampled_from(["A", "B"]),
+            other=st.dictionaries(st.sampled_from(["eventSource", "b"]), st.text(max_size=5), max_size=2),
+        ),
+        st.binary(min_size=1, max_size=8).filter(lambda b: b"\n" not in b),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@given(_lines, st.booleans(), st.sets(st.sampled_from(["A", "B"])))
+def test_no_event_is_lost_or_changed(lines, auto, dropped):
+    """For all lines: each comes out once, unless its name is dropped, in order within its tag."""
+    found = sent(Options(auto_event_type=auto, drop_event_names=frozenset(dropped)), block(*lines))
+
+    def name(line):
+        try:
+            read = json.loads(line)
+        except ValueError:
+            return ""
+        return read.get("eventName", "") if isinstance(read, dict) else ""
+
+    kept = [line for line in lines if name(line) not in dropped]
+    assert sorted(line for group in found.values() for line in group) == sorted(kept)
+    for group in found.values():
+        positions = iter(kept)
+        assert all(line in positions for line in group)
+
+
+@pytest.mark.parametrize(
+    ("key", "head", "expected"),
+    [
+        (
+            "x.json",
+            b'{"Records":[{"eventVersion":"1","eventSource":"s3.x","eventName":"y","eventID":"z"}]}',
+            True,
+        ),
+        ("1_CloudTrail_us-east-1_x.json.gz", b'{"Records":[]}', True),
+        ("x.json", b'{"Records":[]}', False),
+        ("x_CloudTrail-Digest_y", b'{"awsAccountId":"1","digestS3Bucket":"b"}', True),
+        (
+            "x",
+            b'{"Records":[{"eventSource":"aws:s3","eventName":"Put","s3":{"s3SchemaVersion":"1.0"}}]}',
+            False,
+        ),
+        ("x", b'{"detail-type":"x","detail":{"eventSource":"s","eventName":"n","eventID":"i"}}', False),
+        ("x_CloudTrail_", b"2 000123456789 eni-1", False),
+        ("x_CloudTrail_", b"", False),
+    ],
+)
+def test_cloudtrail_objects_are_recognised(key, head, expected):
+    """Records, digests and empty objects of the right name are CloudTrail; notifications are not."""
+    assert detect(key, head) is expected

@@ -1,0 +1,129 @@
+"""Tags name a table of Devo's: from AWS's names, from the configuration's template, from the place."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transforms.block import Origin
+from transforms.errors import CollectorError
+from transforms.tags import CLOUDTRAIL_TABLES, TagRule, check, cloudtrail_table, level, place
+
+KEY = "s3://b/AWSLogs/000123456789/vpcflowlogs/eu-west-3/2026/01/02/x.log.gz"
+
+
+@pytest.mark.parametrize(
+    ("source", "table"),
+    [
+        ("ec2.amazonaws.com", "ec2"),
+        ("acm-pca.amazonaws.com", "acm_pca"),
+        ("access-analyzer.amazonaws.com", "access_analyzer"),
+        ("compute-optimizer.amazonaws.com", "optimizer"),
+        ("cognito-identity.amazonaws.com", "cognito_identify"),
+        ("cognito-idp.amazonaws.com", "cognito_idp"),
+        ("identitystore.amazonaws.com", "identifystore"),
+        ("sso-directory.amazonaws.com", "soo_directory"),
+        ("servicequotas.amazonaws.com", "servicesquotas"),
+        ("servicecatalog-appregistry.amazonaws.com", "servicecatalog_appregistry"),
+        ("waf-regional.amazonaws.com", "waf_regional"),
+        ("quicksight.amazonaws.com", "events"),
+        ("sso.amazonaws.com", "events"),
+        ("EC2.amazonaws.com", "events"),
+        ("ec2", "ec2"),
+        ("", "events"),
+        (".", "events"),
+        ("e c2.x\ny", "events"),
+    ],
+)
+def test_event_source_names_a_table(source, table):
+    """Up to the first dot, hyphens as underscores, Devo's own spellings; what Devo has not is `events`."""
+    assert cloudtrail_table(source) == table
+
+
+def test_the_list_of_tables_is_the_contract_s():
+    """123 tables, each a level that a tag can hold."""
+    assert len(CLOUDTRAIL_TABLES) == 123
+    assert {"events", "insights", "digest_meta", "xray", "iam", "s3"} <= CLOUDTRAIL_TABLES
+    assert all(level(table) == table for table in CLOUDTRAIL_TABLES)
+
+
+@given(st.text(max_size=40))
+def test_any_source_makes_a_known_table(source):
+    """Nothing that a record may hold makes a tag that Devo does not know."""
+    assert cloudtrail_table(source) in CLOUDTRAIL_TABLES
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a.b", "a_b"),
+        ("a b\n", "a_b"),
+        ("", "unknown"),
+        ("..", "unknown"),
+        ("é", "unknown"),
+        ("us-east-1", "us-east-1"),
+    ],
+)
+def test_a_value_becomes_one_level(value, expected):
+    """Dots, spaces, controls and letters beyond ASCII cannot stand in a level."""
+    assert level(value) == expected
+
+
+@given(
+    st.text(max_size=20),
+    st.text(max_size=20),
+    st.text(max_size=20),
+    st.sampled_from(["none", "account_region"]),
+)
+def test_any_values_make_a_valid_tag(event_type, account, region, suffix):
+    """Whatever the values are, a tag has the levels that its rule says, and passes the check."""
+    tag = TagRule("cloud.aws.vpc.{event_type}", suffix).tag(event_type, account, region)
+    assert check(tag).count(".") == (3 if suffix == "none" else 5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "tag"),
+    [
+        (TagRule("a.b.{event_type}"), "a.b.flow"),
+        (TagRule("a.b"), "a.b"),
+        (TagRule("a.{account}.{region}.{event_type}"), "a.000123456789.eu-west-3.flow"),
+        (TagRule("a.b", "account_region"), "a.b.000123456789.eu-west-3"),
+        (TagRule("a.{event_type}", "region_account"), "a.flow.eu-west-3.000123456789"),
+    ],
+)
+def test_a_rule_makes_tags_from_template_and_suffix(rule, tag):
+    """Template and suffix of the configuration decide; account and region come from an object's key."""
+    assert rule.tag_of_object("flow", Origin("flowlogs", "999999999999", "us-east-1", object=KEY)) == tag
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (KEY, ("000123456789", "eu-west-3")),
+        ("AWSLogs/000123456789/CloudTrail/us-gov-west-1/2026/x", ("000123456789", "us-gov-west-1")),
+        ("p/AWSLogs/o-ab12cd/000123456789/CloudTrail/ap-southeast-2/x", ("000123456789", "ap-southeast-2")),
+        (
+            "AWSLogs/aws-account-id=000123456789/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026/x",
+            ("000123456789", "us-east-1"),
+        ),
+        ("cdn/E2EXAMPLE.2026-01-02-03.x.gz", ("asked", "there")),
+        ("AWSLogs/123/CloudTrail/us-east-1/x", ("asked", "there")),
+        ("", ("asked", "there")),
+    ],
+)
+def test_h11_a_key_tells_account_and_region(key, expected):
+    """AWS's own deliveries say in the key whose log it is, Hive-compatible ones too."""
+    assert place(key, "asked", "there") == expected
+
+
+@pytest.mark.parametrize("tag", ["a.b", "a.b.c.d.e.f", "sig.cisco.umbrella.dns", "cloud.aws.vpc.flow-1_x"])
+def test_valid_tags_pass(tag):
+    """Two to six levels of letters, digits, underscores and hyphens."""
+    assert check(tag) == tag
+
+
+@pytest.mark.parametrize("tag", ["a", "", "a.b.c.d.e.f.g", "a..b", "a.b c", ".a.b", "a.b.", "a.b\n", "a.é"])
+def test_invalid_tags_are_refused(tag):
+    """What Devo cannot take is an error with a hint."""
+    with pytest.raises(CollectorError, match="levels") as caught:
+        check(tag)
+    assert caught.value.hint
