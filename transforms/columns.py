@@ -30,7 +30,12 @@ def to_json(block: Block, names: Sequence[str], numbers: frozenset[str], separat
     names: of the columns, in order. numbers: the names whose values are written without quotes.
     """
     bad: list[str] = []
-    table = _parsed(block.payload, len(names), separator, bad)
+    try:
+        table = _parsed(block.payload, len(names), separator, bad)
+    except pa.ArrowInvalid as error:
+        detail = f"rows not readable: {block.origin.object}: {str(error).splitlines()[0]}"
+        yield Poison("rows_unreadable", detail, block.origin, block.payload)
+        return
     escapes = _escapes(block.payload, separator)
     lines = [_objects(batch.columns, names, numbers, escapes) for batch in table.to_batches(_LARGEST_BATCH)]
     if lines:
@@ -51,6 +56,8 @@ def _parsed(payload: bytes, width: int, separator: str, bad: list[str]) -> Any:
         return "skip"
 
     names = [str(number) for number in range(width)]
+    if b"\r" in payload:  # it would end a row
+        payload = payload.replace(b"\r", b" ")
     return csv.read_csv(
         pa.py_buffer(payload),
         csv.ReadOptions(use_threads=False, column_names=names, block_size=len(payload) + 1),
