@@ -1,7 +1,7 @@
 """A TLS connection with our certificate that ends with a receipt: the receiver's close_notify.
 
-RFC 5425: who gets a close_notify must answer with its own. OpenSSL treats a bare end-of-file as that answer
-by default (OP_IGNORE_UNEXPECTED_EOF, set by Python); here the two are told apart.
+RFC 5425: who gets a close_notify must answer with its own. OpenSSL can be told to take a bare end-of-file for
+that answer (OP_IGNORE_UNEXPECTED_EOF, which some builds of Python set); here the two are told apart.
 """
 
 import socket

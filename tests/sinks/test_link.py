@@ -304,6 +304,19 @@ def test_outage_counts_from_the_last_receipt(time):
     assert time.at == 1060
 
 
+def test_receipt_ends_an_outage(time):
+    """After a receipt the next outage counts from its own start, and its pauses begin small again."""
+    receiver = Receiver(*[("connect", REFUSED)] * 5)
+    link = link_to(receiver, time, outage=60.0)
+    link.write(block(1))
+    link.receipt()
+    time.at += 100
+    time.pauses.clear()
+    receiver.script = [("connect", REFUSED)] * 4
+    link.write(block(2))
+    assert time.pauses == [0.2, 0.4, 0.8, 1.6]
+
+
 def test_drain_shortens_the_limit(time):
     """Told to end during an outage, the link gives up after the grace."""
     receiver = Receiver(*[("connect", REFUSED)] * 1000)

@@ -325,3 +325,16 @@ def test_end_that_crossed_ours_is_no_receipt(certs, manner):
         connection.unsent = lambda: 7
         with pytest.raises(NoReceipt, match="before it had everything"):
             receipt(connection)
+
+
+def test_no_end_of_file_passes_for_close_notify(certs, monkeypatch):
+    """A Python that lets OpenSSL take a bare end of file for a close_notify is overruled."""
+    make = ssl.create_default_context
+
+    def lax(**options):
+        context = make(**options)
+        context.options |= ssl.OP_IGNORE_UNEXPECTED_EOF
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", lax)
+    assert not credentials_of(certs).context().options & ssl.OP_IGNORE_UNEXPECTED_EOF
