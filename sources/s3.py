@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sources import telemetry
 from sources.body import Body, told_region
 from sources.decode import Piece, skip
 from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
+from sources.getter import Getter
 from sources.notice import ObjectRef, parse
 from sources.opener import Cut, Resume
 from sources.policy import Action, Rules, Verdict, decide
@@ -56,6 +57,7 @@ class S3Opener:
         self._wanted = wanted
         self._rules = rules or Rules()
         self._regions: dict[str, str] = {}
+        self._getters: dict[Any, Getter] = {}
         self._lock = threading.Lock()
 
     def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
@@ -162,7 +164,7 @@ class S3Opener:
         region = self._regions.get(ref.bucket) or ref.region or message.region
         where = f"{printable(ref.uri)} ({self._account.where})"
         try:
-            return Body(self._account.client("s3", region), ref, where)
+            return Body(self._getter(region), ref, where)
         except SourceError as error:
             told = told_region(error)
             if not told or told == region:
@@ -170,7 +172,14 @@ class S3Opener:
             with self._lock:
                 if len(self._regions) < _BUCKETS:
                     self._regions[ref.bucket] = told
-            return Body(self._account.client("s3", told), ref, where)
+            return Body(self._getter(told), ref, where)
+
+    def _getter(self, region: str) -> Getter:
+        client = self._account.client("s3", region)
+        with self._lock:
+            if client not in self._getters:
+                self._getters[client] = Getter(client)
+            return self._getters[client]
 
     def _again(self, ref: ObjectRef, message: Message, etag: str) -> Body:
         body = self._get(ref, message)
