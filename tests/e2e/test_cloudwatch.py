@@ -80,7 +80,7 @@ def counted(receiver) -> tuple[Counter, Counter]:
     [
         pytest.param(6_000, 150, 0, id="no kill"),
         pytest.param(6_000, 150, 3, id="3 kills"),
-        pytest.param(100_000, 300, 10, id="10 kills", marks=pytest.mark.full),
+        pytest.param(100_000, 300, 10, id="10 kills", marks=[pytest.mark.full, pytest.mark.timeout(900)]),
     ],
 )
 def test_h15_h16_h22_logs_and_metrics_arrive_through_kills_and_faults(

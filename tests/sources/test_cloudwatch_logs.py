@@ -398,7 +398,9 @@ def test_prefixes_that_others_contain_are_not_listed_twice():
     assert _widest(["/a", ""]) == [""]
 
 
-@pytest.mark.parametrize("scale", [2_500, pytest.param(100_000, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    "scale", [2_500, pytest.param(100_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
+)
 def test_h15_h19_a_whole_service_loses_and_repeats_nothing(poll, proxy, scale, capsys):
     """Streams and groups that come and go, 5 % late, bursts, all page sizes, faults: each event once."""
     world = World(scale, random.Random(scale))

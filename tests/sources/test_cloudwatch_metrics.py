@@ -321,7 +321,10 @@ def test_another_period_goes_on_without_a_hole(poll):
     assert brief(later.round()) == [("Calls", "14:10", 5)]
 
 
-@pytest.mark.parametrize(("metrics", "periods"), [(240, 4), pytest.param(3000, 12, marks=pytest.mark.full)])
+@pytest.mark.parametrize(
+    ("metrics", "periods"),
+    [(240, 4), pytest.param(3000, 12, marks=[pytest.mark.full, pytest.mark.timeout(900)])],
+)
 def test_h16_a_whole_service_in_the_fewest_calls(poll, metrics, periods, capsys):
     """Two regions, late and revised points: every point once, revised ones once more, calls within 5 %."""
     rng, regions = random.Random(metrics), (REGION, "eu-west-1")
