@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit e2e chaos big bench bench-quick format clean
+.PHONY: help run test check unit e2e slow chaos big bench bench-quick format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,13 @@ unit: $(VENV)/.test
 e2e: $(VENV)/.test ## The delivery acceptance in every combination: receivers, tags, workers, processes
 	.ci/receivers
 	$(BIN)/python -m pytest -m full $(ARGS)
+
+e2e: $(VENV)/.test ## Four hundred objects to both receivers in every combination (the long form)
+	.ci/receivers
+	$(BIN)/python -m pytest -m full tests/e2e
+
+slow: $(VENV)/.test ## The long forms of the API services' tests
+	$(BIN)/python -m pytest -m slow
 
 chaos: $(VENV)/.test ## Kill, reset and restart everything while events flow; print what was lost (the long form)
 	.ci/receivers
