@@ -29,7 +29,7 @@ class Lease:
 
     received: bounds the lease to SQS's twelve hours. expires: when it becomes visible again if not extended.
     lost: it is somebody else's; nothing more of it is emitted, and it is never deleted.
-    leaving: it is being given back, so it is not extended any more.
+    leaving: it is being deleted or given back, so it is not extended any more.
     begun: something of it waits in, or went through, an inbox. ended: nothing more will be put there.
     back: None = delete it once its epoch is receipted, else give it back, visible after that many seconds.
     objects: ids that it asked for. failures: of deleting it or giving it back.
@@ -130,18 +130,22 @@ class Keeper:
         for lease, left, failure in zip(lot, seconds, outcomes, strict=True):
             if failure is None:
                 lease.expires = asked + left
-            elif not isinstance(failure, Transient):
-                self._lose([lease], str(failure))
+        refused = [failure for failure in outcomes if failure and not isinstance(failure, Transient)]
+        if refused:
+            self._lose(
+                [lease for lease, one in zip(lot, outcomes, strict=True) if one in refused], str(refused[0])
+            )
         telemetry.lease_extended(self._service, outcomes.count(None))
 
     def _lose(self, leases: Sequence[Lease], why: str) -> None:
-        for lease in leases:
-            with self._changed:
-                mine = lease in self._held
-                self._held.pop(lease, None)
-                lease.lost = lease.lost or mine
-            if mine:
-                telemetry.lease_lost(self._service, self.queue.queue.short, lease.message.id, why)
+        """Forget leases that are over, but for those whose end is under way: that will tell."""
+        with self._changed:
+            lost = [lease for lease in leases if lease in self._held and not lease.leaving]
+            for lease in lost:
+                del self._held[lease]
+                lease.lost = True
+        if lost:
+            telemetry.leases_lost(self._service, self.queue.queue.short, len(lost), why)
 
     # the end of leases
 
@@ -160,12 +164,14 @@ class Keeper:
                     self._changed.wait(_LINGER_SECONDS)
                 while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
                     lot.append(self._leaving.popleft())
+                    lot[-1].leaving = True
         return lot
 
     def _finish(self, lot: list[Lease]) -> None:
         """Delete a lot or give it back; what fails in passing comes again to the end of the line."""
         live = [lease for lease in lot if not lease.lost]
         again: list[Lease] = []
+        given_up: list[SourceError] = []
         done = 0
         for lease, error in zip(live, self._outcomes(live), strict=True):
             if error is None:
@@ -174,13 +180,17 @@ class Keeper:
             elif self._worth_another(lease, error):
                 again.append(lease)
             else:
-                telemetry.settle_failed(self._service, self.queue.queue.short, lease.message.id, error)
+                given_up.append(error)
+        if given_up:
+            telemetry.settle_failed(self._service, self.queue.queue.short, len(given_up), given_up[0])
         telemetry.leases_ended(self._service, done, deleted=lot[0].back is None)
         if again:
             self._pause(min(0.2 * 2.0 ** max(lease.failures for lease in again), 10))
         with self._changed:
             self._open -= len(lot) - len(again)
             self._leaving.extend(again)
+            for lease in again:
+                lease.leaving = lease.back is not None  # a deletion that waits is kept alive meanwhile
             for lease in lot:
                 if lease not in again:
                     self._held.pop(lease, None)

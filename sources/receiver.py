@@ -120,7 +120,7 @@ class Receiver:
         try:
             self._queue.change([message.receipt for message in messages], [0] * len(messages))
         except SourceError as error:
-            telemetry.settle_failed(self._service, self._queue.queue.short, messages[0].id, error)
+            telemetry.settle_failed(self._service, self._queue.queue.short, len(messages), error)
 
     def _succeeded(self, received: int, *, adapt: bool) -> None:
         if self._failures:

@@ -121,12 +121,12 @@ def leases_ended(service: str, count: int, *, deleted: bool) -> None:
         )
 
 
-def lease_lost(service: str, queue: str, message: str, why: str) -> None:
-    """Warn that a message is somebody else's before it was settled: its events may come twice."""
+def leases_lost(service: str, queue: str, count: int, why: str) -> None:
+    """Warn that messages are somebody else's before they were settled: their events may come twice."""
     counter("leases_lost", "Leases that ended before their message was settled", "service").labels(
         service
-    ).inc()
-    say(logging.WARNING, "lease_lost", service=service, queue=queue, message=message, why=why)
+    ).inc(count)
+    say(logging.WARNING, "leases_lost", service=service, queue=queue, count=count, why=why)
 
 
 def extend_failed(service: str, queue: str, error: SourceError) -> None:
@@ -134,12 +134,12 @@ def extend_failed(service: str, queue: str, error: SourceError) -> None:
     say(logging.WARNING, "extend_failed", service=service, queue=queue, error=error)
 
 
-def settle_failed(service: str, queue: str, message: str, error: SourceError) -> None:
-    """Warn that a message could not be deleted or given back: it comes again and is recognised as done."""
+def settle_failed(service: str, queue: str, count: int, error: SourceError) -> None:
+    """Warn that messages could not be deleted or given back: they come again and are recognised if done."""
     counter("settle_failures", "Messages that could not be deleted or given back", "service").labels(
         service
-    ).inc()
-    say(logging.WARNING, "settle_failed", service=service, queue=queue, message=message, error=error)
+    ).inc(count)
+    say(logging.WARNING, "settle_failed", service=service, queue=queue, count=count, error=error)
 
 
 def receive_failed(service: str, error: SourceError, pause: float, failures: int) -> None:

@@ -137,6 +137,26 @@ def test_given_back_lease_is_not_extended_meanwhile(bench):
     assert bench.sqs.calls.count("change_message_visibility_batch") == 0
 
 
+def test_heartbeat_that_crosses_a_deletion_loses_nothing(bench, caplog):
+    """An extension refused because the message is being deleted just then is no lost lease."""
+    (lease,) = bench.leases(1)
+
+    def crossing(**_):
+        lease.expires = 0.0
+        bench.sqs.faults.clear()
+        bench.sqs.messages.clear()  # deleted at SQS, its reply still under way
+        bench.keeper.extend_due(time.monotonic())
+        bench.keeper._extend([lease], [30])  # one that was under way before
+        return {"Successful": [{"Id": "0"}]}
+
+    bench.sqs.faults["delete_message_batch"] = crossing
+    bench.run()
+    bench.settle([lease])
+    assert not lease.lost
+    assert "leases_lost" not in caplog.text
+    assert bench.settled == [lease]
+
+
 def test_h19_failed_deletions_are_tried_again(bench):
     """Of a lot that failed in part, and of a whole lot refused by throttling, all is deleted in the end."""
     faults = [
