@@ -17,8 +17,8 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows.config import Settings, SettingsError, load
-from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
-from flows.service import PREFETCH_BYTES, Context, Source
+from flows.runtime import drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.service import PREFETCH_BYTES, Context, Source, Unit
 from flows.services import units
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
@@ -34,11 +34,13 @@ def flow(config: str | None = None) -> Dataflow:
     started, drain = launch(), drain_on_signals()
     context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
     dataflow = Dataflow("aws")
+    running = units(settings)
     streams = [
         collect(dataflow, unit.step_id, unit.service.source(unit, context), unit.service.transform(unit))
-        for unit in units(settings)
+        for unit in running
     ]
-    deliver(streams, settings, started, context)
+    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
+    deliver(streams, DevoSink(tuple(settings.outputs.values()), started, drain), quarantine)
     return dataflow
 
 
@@ -56,10 +58,13 @@ def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform)
     return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform))
 
 
-def deliver(streams: list[Stream[Item]], settings: Settings, started: Launch, context: Context) -> None:
+def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
+    """Return what makes the S3 client of a quarantine prefix: the first input's identity writes there."""
+    return (lambda: running[0].account.client("s3", "")) if running else None
+
+
+def deliver(streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink) -> None:
     """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
-    devo = DevoSink(tuple(settings.outputs.values()), started, context.drain)
-    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process)
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
     op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), devo)

@@ -27,6 +27,7 @@ from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.service import Service
 from flows.services import by_name, recognise, replay_unit
 from sinks.devo import DevoSink
+from sinks.errors import ReaderGone
 from sinks.settings import OutputSettings, parse_output
 from sources.captures import CaptureSource, expand, open_stored
 from sources.decode import Limits, head, read
@@ -76,7 +77,10 @@ def replay(
         with _progress(len(objects), tally, quiet=quiet):
             cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
     except Exception as error:
-        raise root_cause(error) from error
+        cause = root_cause(error)
+        if isinstance(cause, ReaderGone):
+            return 0  # `| head` has seen enough
+        raise cause from error
     _summary(tally)
     return 1 if tally.poisons else 0
 
@@ -104,7 +108,8 @@ def _flow(
     source = CaptureSource(
         objects, _opened(named, settings), partitions=started.workers, finished=tally.finished
     )
-    events = op.filter("readable", op.input("captures", dataflow, source), tally.count)
+    fitting = op.flat_map("fit", op.input("captures", dataflow, source), sink.fit)
+    events = op.filter("readable", fitting, tally.count)
     op.output("devo", op.map("connection", events, spread(sink.keys())), sink)
     return dataflow
 
