@@ -11,13 +11,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from flows.demo.embedded import KEYS, REGION, EmbeddedAws, embedded_aws
 from flows.demo.receiver import Certificates, Receiver, make_certificates
-from flows.demo.samples import Sample, objects
+from flows.demo.samples import Event, Sample, events, objects
 from flows.demo.show import show, summary
 
 QUEUES = {
@@ -26,33 +27,50 @@ QUEUES = {
     "cloudfrontlogs": "demo-cloudfront",
     "cisco-umbrella": "demo-umbrella",
 }
+EVENTS, FINDINGS = "demo-events.fifo", "demo-findings.fifo"
+EVENT_QUEUES = (EVENTS, FINDINGS)
 _POLL_SECONDS = 0.25
 _DRAIN_SECONDS = 40.0
 
 
 def demo(per_type: int, timeout: float) -> int:
     """Run the demo; 0 when everything put in has arrived and every queue is empty."""
-    samples = list(objects(per_type))
-    expected = sum((sample.events for sample in samples), Counter[str]())
+    samples, sent = list(objects(per_type)), list(events(per_type))
+    expected = sum((one.events for one in samples), Counter[str]())
+    expected += sum((one.events for one in sent), Counter[str]())
     with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name:
         folder = Path(name)
         with embedded_aws(folder / "aws.log") as aws:
-            return _run(folder, aws, samples, expected, timeout)
+            return _run(folder, aws, Input(samples, sent), expected, timeout)
 
 
-def _run(
-    folder: Path, aws: EmbeddedAws, samples: list[Sample], expected: Counter[str], timeout: float
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What is put into the embedded AWS."""
+
+    samples: list[Sample]
+    sent: list[Event]
+
+    def put(self, aws: EmbeddedAws) -> None:
+        """Put objects into S3 and events into their queues."""
+        for sample in self.samples:
+            aws.client("s3").put_object(Bucket=QUEUES[sample.service], Key=sample.key, Body=sample.body)
+        for one in self.sent:
+            aws.send(FINDINGS if one.source == "aws.securityhub" else EVENTS, one.envelope())
+
+
+def _run(folder: Path, aws: EmbeddedAws, put: Input, expected: Counter[str], timeout: float) -> int:
     certificates = make_certificates(folder / "certs")
     receiver = Receiver(certificates)
     for queue in QUEUES.values():
         aws.announced_bucket(queue, queue)
+    for queue in EVENT_QUEUES:
+        aws.event_queue(queue)
     settings = folder / "config.yaml"
     settings.write_text(yaml.safe_dump(configuration(receiver.port, certificates), sort_keys=False))
     collector = _start(settings, aws, folder / "collector.log")
     try:
-        for sample in samples:
-            aws.client("s3").put_object(Bucket=QUEUES[sample.service], Key=sample.key, Body=sample.body)
+        put.put(aws)
         complete = _watch(receiver, aws, expected, collector, timeout)
     finally:
         code = _stop(collector)
@@ -100,6 +118,11 @@ def configuration(port: int, certificates: Certificates) -> dict[str, object]:
                         "vpcflowlogs_sqs_queue_name": QUEUES["flowlogs"],
                         "cloudfrontlogs_sqs_queue_name": QUEUES["cloudfrontlogs"],
                     },
+                    "service-events-all": {**common, "cloudwatch_sqs_queue_name": EVENTS},
+                    "sqs-cloudwatch-consumer": {
+                        "regions": [REGION],
+                        "cloudwatch_sqs_queue_name": FINDINGS,
+                    },
                     "cisco-umbrella": {
                         "regions": [REGION],
                         "cisco_umbrella_sqs_queue_name": QUEUES["cisco-umbrella"],
@@ -131,7 +154,7 @@ def _watch(
     with show(expected) as update:
         while time.monotonic() < deadline and collector.poll() is None:
             arrived = receiver.counts()
-            waiting = sum(aws.waiting(queue) for queue in QUEUES.values())
+            waiting = sum(aws.waiting(queue) for queue in (*QUEUES.values(), *EVENT_QUEUES))
             update(arrived, waiting)
             if arrived.total() >= expected.total() and not waiting:
                 return True

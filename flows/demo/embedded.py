@@ -63,6 +63,17 @@ class EmbeddedAws:
         announce = {"QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]}
         s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=announce)
 
+    def event_queue(self, queue: str) -> None:
+        """Make a FIFO queue for EventBridge's events."""
+        attributes = {"FifoQueue": "true", "ContentBasedDeduplication": "true"}
+        self.client("sqs").create_queue(QueueName=queue, Attributes=attributes)
+
+    def send(self, queue: str, body: str) -> None:
+        """Send one message, as an EventBridge rule would: nobody may put events of `aws.*` on a bus."""
+        sqs = self.client("sqs")
+        url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody=body, MessageGroupId="demo")
+
     def waiting(self, queue: str) -> int:
         """Return how many messages a queue holds, in flight or not."""
         sqs = self.client("sqs")

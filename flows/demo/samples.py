@@ -3,6 +3,7 @@
 import gzip
 import io
 import random
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -187,3 +188,37 @@ def _umbrella(rng: random.Random, number: int) -> Sample:
     key = f"1234567_abcdef/{kind}logs/2026-01-02/2026-01-02-03-{number:02}-demo.csv.gz"
     events = Counter({f"sig.cisco.umbrella.{kind}": len(lines)})
     return Sample("cisco-umbrella", key, gzip.compress(("\n".join(lines) + "\n").encode()), events)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One EventBridge event, and the Devo tags of what it becomes."""
+
+    source: str
+    detail_type: str
+    detail: dict[str, Any]
+    events: Counter[str]
+
+    def envelope(self) -> str:
+        """Return the event as EventBridge wraps it."""
+        told = {"version": "0", "id": f"{zlib.crc32(orjson.dumps(self.detail)):08x}", "source": self.source}
+        place = {"account": ACCOUNT, "time": "2026-01-02T03:04:05Z", "region": REGION, "resources": []}
+        return orjson.dumps(
+            {**told, "detail-type": self.detail_type, **place, "detail": self.detail}
+        ).decode()
+
+
+def events(count: int = 5) -> Iterator[Event]:
+    """Yield `count` each of service events, alarms, and Security Hub findings (two a message)."""
+    for number in range(count):
+        started = {"instance-id": f"i-{number:017x}", "state": "running"}
+        tag = "cloud.aws.cloudwatch.events"
+        yield Event("aws.ec2", "EC2 Instance State-change Notification", started, Counter({tag: 1}))
+        alarm = {"alarmName": f"cpu-{number}", "state": {"value": "ALARM"}}
+        tag = "cloud.aws.cloudwatch.alarm"
+        yield Event("aws.cloudwatch", "CloudWatch Alarm State Change", alarm, Counter({tag: 1}))
+        found = [{"Id": f"finding-{number}-{half}", "Severity": {"Label": "HIGH"}} for half in "ab"]
+        tag = "cloud.aws.securityhub.findings"
+        yield Event(
+            "aws.securityhub", "Security Hub Findings - Imported", {"findings": found}, Counter({tag: 2})
+        )
