@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("scenes", nargs="*", choices=[*SCENES, []], help="which ones (all)")
     chosen = parser.parse_args().scenes or list(SCENES)
-    console, numbers, outcomes = Console(), count(1), []
+    console, numbers, outcomes = Console(width=None if sys.stdout.isatty() else 150), count(1), []
     with Ministack() as aws, tempfile.TemporaryDirectory(prefix="chaos-") as name:
         certs = make_certs(Path(name) / "certs")
         for scene in chosen:
@@ -44,8 +44,11 @@ def main() -> int:
 
 
 def table(outcomes: list[Outcome]) -> Table:
-    """Return the result as a table. repeated ≤ at risk is what the guarantee allows."""
-    made = Table("scene", "times", "sent", "received", "lost", "repeated", "at risk", "torn", "drain s", "")
+    """Return the result as a table. at risk: what the guarantee allows to come twice."""
+    made = Table()
+    made.add_column("scene", no_wrap=True)
+    for name in ("times", "sent", "received", "lost", "repeated", "at risk", "torn", "drain s", ""):
+        made.add_column(name, justify="right", no_wrap=True)
     for one in outcomes:
         seen = one.verdict
         numbers = (one.times, seen.sent, seen.received, seen.lost, seen.repeated, one.allowed, seen.torn)

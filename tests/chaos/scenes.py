@@ -26,20 +26,22 @@ from tests.fakes.collector import (
     verdict,
 )
 from tests.fakes.corpus import Sample, corpus, expected
+from tests.fakes.process import wait_until
 from tests.fakes.receivers import Receiver, running
 
 _SETTLE_SECONDS = 90.0
 _VISIBILITY_SECONDS = 6
 _SAMPLE_SECONDS = 0.05
-_EPOCHS_AT_RISK = 2  # the running one, and the closed one whose messages are being deleted
+_LIFE_SECONDS = 2.5  # from a start to the next kill, roughly
 _SLACK_SECONDS = 0.5  # receipt and deletion take their time
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A scene's result. times: how often its misfortune struck. allowed: the most repeats that may follow.
+    """A scene's result.
 
-    seconds: how long it took to drain, in the scene that is about that.
+    times: how often its misfortune struck. allowed: the most repeats that may follow, all in all: each time
+    what one snapshot interval emitted. seconds: how long it took to drain, in the scene that is about that.
     """
 
     scene: str
@@ -120,8 +122,8 @@ class Play:
     allowed: int = field(default=0)
 
     def strike(self, misfortune: Callable[[], object]) -> None:
-        """Let it happen, and note how many events no receipt covered at that moment."""
-        window = _EPOCHS_AT_RISK * self.collector.launch.interval + _SLACK_SECONDS
+        """Let it happen, and note how many lines one snapshot interval had brought by that moment."""
+        window = self.collector.launch.interval + _SLACK_SECONDS
         misfortune()
         self.allowed += self.meter.within(window)
 
@@ -159,22 +161,17 @@ def objects(count: int, seed: int) -> list[Sample]:
     return samples
 
 
-def killed_collector(
-    stage: Stage,
-    times: int,
-    count: int,
-    launch: Launch,
-    *,
-    pace: tuple[float, float] = (1.0, 4.0),
-    seed: int = 1,
-) -> Outcome:
-    """SIGKILL the collector at random moments, `pace` seconds after each start."""
+def killed_collector(stage: Stage, times: int, count: int, launch: Launch, *, seed: int = 1) -> Outcome:
+    """SIGKILL the collector at random moments: two of three while events flow, the others at any time."""
     samples = objects(count, seed)
     with play(stage, launch, seed) as scene:
-        with Feeder(scene.site, samples, times * sum(pace) / 2):
-            for _ in range(times):
+        with Feeder(scene.site, samples, times * _LIFE_SECONDS):
+            for number in range(times):
+                before = scene.receiver.size()
                 scene.collector.start()
-                time.sleep(scene.rng.uniform(*pace))
+                if number % 3 < 2:
+                    wait_until(lambda seen=before: scene.receiver.size() > seen, 30, "events flow")
+                time.sleep(scene.rng.uniform(0.0, 1.5))
                 assert scene.collector.alive, scene.collector.tail()
                 scene.strike(scene.collector.kill)
             scene.collector.start()

@@ -9,7 +9,7 @@ _DRAIN_SECONDS = 5.0
 
 def test_h22_kill_9_loses_nothing(stage):
     """SIGKILL of the collector at random moments: 0 lost, repeats only of what had no receipt."""
-    outcome = killed_collector(stage, 3, 100, ONE, pace=(1.2, 2.5))
+    outcome = killed_collector(stage, 3, 100, ONE)
     assert outcome.good, outcome
 
 
