@@ -34,10 +34,6 @@ unit: $(VENV)/.test
 	.ci/receivers
 	$(BIN)/python -m pytest $(ARGS)
 
-e2e: $(VENV)/.test ## The delivery acceptance in every combination: receivers, tags, workers, processes
-	.ci/receivers
-	$(BIN)/python -m pytest -m full $(ARGS)
-
 e2e: $(VENV)/.test ## Four hundred objects to both receivers in every combination (the long form)
 	.ci/receivers
 	$(BIN)/python -m pytest -m full tests/e2e

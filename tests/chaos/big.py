@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -137,24 +138,26 @@ def settled(collector: Collector, site: Site) -> bool:
     return site.waiting() == 0
 
 
+PLAN: dict[str, tuple[str, Callable[[], Repeated], int]] = {
+    "cloudtrail": ("audits_s3", lambda: cloudtrail(2 * GIB), 2 * GIB),
+    "vpc": ("flowlogs", lambda: vpc(5 * GIB), 5 * GIB),
+    "bomb": ("flowlogs", bomb, 5 * GIB),
+}
+
+
 def main() -> int:
-    """Weigh the long forms; 0 when all arrived within the memory limit."""
+    """Weigh the long forms, or those named; 0 when all arrived within the memory limit."""
     numbers, good = count(1), True
-    plan = (
-        ("cloudtrail 2 GB", "audits_s3", cloudtrail(2 * GIB), 2 * GIB),
-        ("vpc 5 GB", "flowlogs", vpc(5 * GIB), 5 * GIB),
-        ("bomb 5 MB to 5 GB", "flowlogs", bomb(), 5 * GIB),
-    )
     with Ministack() as aws, tempfile.TemporaryDirectory(prefix="big-") as folder:
         certs = make_certs(Path(folder) / "certs")
-        for name, kind, thing, size in plan:
-            stage = Stage(
-                aws, lambda text: f"{text}-{next(numbers)}", certs, Path(folder) / str(next(numbers))
-            )
-            one = weigh(stage, name.replace(" ", "-"), kind, thing, size, 900)
+        for name in sys.argv[1:] or PLAN:
+            kind, make, size = PLAN[name]
+            stage = Stage(aws, lambda text: f"{text}-{next(numbers)}", certs, Path(folder) / name)
+            one = weigh(stage, name, kind, make(), size, 900)
             good = good and one.good
             told = f"{one.arrived:,} of {one.due:,} events, peak {one.peak_bytes / MIB:.0f} MiB"
-            sys.stdout.write(f"{name}: {told}, {one.seconds:.0f} s: {'ok' if one.good else 'FAILED'}\n")
+            verdict = "ok" if one.good else "FAILED"
+            sys.stdout.write(f"{name} {size / GIB:.0f} GiB: {told}, {one.seconds:.0f} s: {verdict}\n")
             sys.stdout.flush()
     return 0 if good else 1
 
