@@ -6,20 +6,17 @@ from typing import Any
 
 from flows.service import Context, Source, Unit
 from flows.settings_base import limits
-from sources import cloudwatch_logs, cloudwatch_metrics
 from sources.cloudtrail import shared_limiters
 from sources.cursor import CursorOptions, CursorSource
 from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split
 from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
-from sources.limiter import Bucket, Chain, Limiter, Limiters
+from sources.limiter import Bucket, Chain, Limiters
 from sources.policy import Rules
 from sources.poll import Poll
 from sources.s3 import Body, ObjectRef, S3Opener
 
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
-
-RATES = {**cloudwatch_logs.RATES, **cloudwatch_metrics.RATES}
 
 Build = Callable[[Unit, Context], Source]
 PollOf = Callable[[Unit, Limiters, Event], Poll]
@@ -78,14 +75,9 @@ def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
 
 
 def as_configured(unit: Unit) -> Limiters:
-    """Return what the configuration allows for each account, region and API, within what AWS allows."""
+    """Return what the configuration allows, for each account, region and API."""
     bounds = limits(unit.options)
-
-    def make(_account: str, _region: str, api: str) -> Limiter:
-        allowed = [Bucket(RATES[api], RATES[api])] if api in RATES else []
-        return Chain([*allowed, *(Bucket(*bound) for bound in bounds)])
-
-    return Limiters(make)
+    return Limiters(lambda _account, _region, _api: Chain([Bucket(*bound) for bound in bounds]))
 
 
 def as_lookup_events(unit: Unit) -> Limiters:
