@@ -25,6 +25,8 @@ from transforms.errors import CollectorError
 RECOVERY_PARTITIONS = 8
 """Fixed when a recovery directory is made; enough for eight processes to write side by side."""
 
+_SUPERVISOR = "COLLECTOR_SUPERVISOR"
+_WATCH_SECONDS = 0.5
 _RESTART_SECONDS = (1.0, 60.0)
 
 
@@ -61,6 +63,7 @@ def collect(settings: Settings, workers: int, interval: float, recovery: Path | 
     """Run the dataflow in this process until it has drained."""
     from flows.aws import flow  # noqa: PLC0415 - the supervisor of a cluster does not need it
 
+    end_with_supervisor()
     here = launch()
     addresses = os.environ.get("BYTEWAX_ADDRESSES", "").split(";") if here.process.count > 1 else None
     try:
@@ -113,9 +116,10 @@ def cluster(count: int, drain: threading.Event) -> list[int]:
     """Run one life of the cluster and return its exit codes."""
     addresses = ";".join(f"127.0.0.1:{port}" for port in free_ports(count))
     command = [sys.executable, "-m", "flows", *sys.argv[1:]]
+    shared = {**os.environ, "BYTEWAX_ADDRESSES": addresses, _SUPERVISOR: str(os.getpid())}
     children = [
         subprocess.Popen(  # noqa: S603 - our own command line again
-            command, env={**os.environ, "BYTEWAX_PROCESS_ID": str(index), "BYTEWAX_ADDRESSES": addresses}
+            command, env={**shared, "BYTEWAX_PROCESS_ID": str(index)}
         )
         for index in range(count)
     ]
@@ -125,6 +129,23 @@ def cluster(count: int, drain: threading.Event) -> list[int]:
         if child.poll() is None:
             child.send_signal(signal.SIGTERM if drain.is_set() else signal.SIGKILL)
     return [child.wait() for child in children]
+
+
+def end_with_supervisor() -> None:
+    """End this member of a cluster at once when its supervisor is gone: the next one starts it anew.
+
+    Left behind, it would write to the same state as its successor. Nothing is lost by a hard end.
+    """
+    supervisor = os.environ.get(_SUPERVISOR)
+    if supervisor is None:
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(supervisor):
+            time.sleep(_WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
 
 
 def free_ports(count: int) -> list[int]:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ import orjson
 
 from sinks.devo import Process
 from transforms.telemetry import say
+
+_SAME_MOMENT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +71,20 @@ def _pod_index(env: Mapping[str, str]) -> str:
 def drain_on_signals() -> threading.Event:
     """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
 
-    A second signal ends the process at once, as an impatient operator expects; nothing is lost by it.
+    A later signal ends the process at once, as an impatient operator expects; nothing is lost by it. One of
+    the same moment does not: terminals and systemd signal the whole group, and so does our supervisor.
     """
     drain = threading.Event()
+    asked_at = 0.0
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
-        if drain.is_set():
+        nonlocal asked_at
+        if not drain.is_set():
+            asked_at = time.monotonic()
+            drain.set()
+        elif time.monotonic() - asked_at > _SAME_MOMENT_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        drain.set()
 
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_signal)
