@@ -10,9 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.fakes import fake_aws
+from flows.demo.fake_aws import server as fake_aws
+from flows.demo.fake_aws.server import PLAN, FakeAws
 from tests.fakes.collector import Collector, Launch, configuration, output
-from tests.fakes.fake_aws import PLAN, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

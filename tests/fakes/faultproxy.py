@@ -41,7 +41,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from tests.fakes.fake_aws_wire import Reply, error_reply, operation, throttled
+from flows.demo.fake_aws.wire import Reply, error_reply, operation, throttled
 
 Fault = Literal[
     "error",

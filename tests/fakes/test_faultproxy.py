@@ -12,7 +12,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
-from tests.fakes.fake_aws_wire import operation
+from flows.demo.fake_aws.wire import operation
 from tests.fakes.faultproxy import FaultProxy, Rule
 
 EVENTS = b'{"Events": [{"EventId": "1"}, {"EventId": "2"}]}'

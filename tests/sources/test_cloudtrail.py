@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.demo.fake_aws import server as fake_aws
 from sources.aws import Account
 from sources.cloudtrail import LookupEvents, LookupOptions, compact
 from sources.cursor import CursorOptions, CursorSource, Target
 from sources.errors import SourceError, Transient
 from sources.limiter import Bucket, Limiters
 from sources.window import now_ms, to_datetime, to_ms
-from tests.fakes import fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 from transforms.block import Poison

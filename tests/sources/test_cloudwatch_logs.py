@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from flows.demo.fake_aws import server as fake_aws
+from flows.demo.fake_aws.server import CLOCK, PLAN, FakeAws
 from sources.aws import Account
 from sources.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions, _widest
 from sources.errors import Denied, Missing, SourceError, Transient
 from sources.limiter import Bucket, Limiters
 from sources.poll import Target
-from tests.fakes import fake_aws
-from tests.fakes.fake_aws import CLOCK, PLAN, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 
 NOW = 1_790_000_100

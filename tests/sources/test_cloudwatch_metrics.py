@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from flows.demo.fake_aws import server as fake_aws
+from flows.demo.fake_aws.server import CLOCK, PLAN, FakeAws
 from sources.aws import Account
 from sources.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
 from sources.errors import SourceError, Transient
 from sources.limiter import Bucket, Limiters
-from tests.fakes import fake_aws
-from tests.fakes.fake_aws import CLOCK, PLAN, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 
 PERIOD = 300

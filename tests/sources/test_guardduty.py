@@ -11,13 +11,13 @@ from botocore.session import Session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flows.demo.fake_aws import server as fake_aws
 from sources import guardduty
 from sources.aws import Account
 from sources.cursor import CursorOptions, CursorSource, Target
 from sources.errors import SourceError, Transient
 from sources.guardduty import GuardDuty, GuardDutyOptions, readable
 from sources.limiter import Bucket, Limiters
-from tests.fakes import fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.fakes.fake_aws_core import CLOCK, LOCK, Refusal, error_class, replace_method
-from tests.fakes.fake_aws_wire import Reply, caller, error_reply
+from flows.demo.fake_aws.core import CLOCK, LOCK, Refusal, error_class, replace_method
+from flows.demo.fake_aws.wire import Reply, caller, error_reply
 
 _CHAINED_SECONDS = 3600
 _SHORTEST, _LONGEST = 900, 43_200

@@ -4,7 +4,7 @@
         put_log_events("/group", "stream", [{"timestamp": 1_700_000_000_000, "message": "hello"}])
         boto3.client("logs", endpoint_url=aws.url, …).filter_log_events(logGroupName="/group")
 
-    python -m tests.fakes.fake_aws --port 5566    # a process of its own: for load, and for tests that kill
+    python -m flows.demo.fake_aws.server --port 5566    # a process of its own: for load and tests that kill
     control(url, "put_log_events", group="/group", stream="stream", events=[…])
 
 State belongs to the process, not to a server. Every control function works in both ways; over HTTP its
@@ -24,21 +24,14 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 
-from tests.fakes import (
-    fake_aws_cloudtrail,
-    fake_aws_core,
-    fake_aws_guardduty,
-    fake_aws_logs,
-    fake_aws_metrics,
-    fake_aws_sts,
-)
-from tests.fakes.fake_aws_cloudtrail import put_cloudtrail_events
-from tests.fakes.fake_aws_core import ACCOUNT, CLOCK, LOCK, PLAN, REGION
-from tests.fakes.fake_aws_guardduty import put_findings
-from tests.fakes.fake_aws_logs import put_log_events, put_log_group
-from tests.fakes.fake_aws_metrics import put_metric_samples
-from tests.fakes.fake_aws_sts import expire_sessions
-from tests.fakes.fake_aws_wire import Reply, caller, error_reply, operation, throttled
+from flows.demo.fake_aws import cloudtrail, core, guardduty, logs, metrics, sts
+from flows.demo.fake_aws.cloudtrail import put_cloudtrail_events
+from flows.demo.fake_aws.core import ACCOUNT, CLOCK, LOCK, PLAN, REGION
+from flows.demo.fake_aws.guardduty import put_findings
+from flows.demo.fake_aws.logs import put_log_events, put_log_group
+from flows.demo.fake_aws.metrics import put_metric_samples
+from flows.demo.fake_aws.sts import expire_sessions
+from flows.demo.fake_aws.wire import Reply, caller, error_reply, operation, throttled
 
 __all__ = [
     "ACCOUNT",
@@ -134,7 +127,7 @@ def reset() -> None:
 
 
 def _forget() -> None:
-    fake_aws_core.reset()
+    core.reset()
     _SERVED.clear()
     _RATES.clear()
     _BUCKETS.clear()
@@ -171,11 +164,11 @@ def control(url: str, function: str, /, **arguments: Any) -> Any:
 @cache
 def extend() -> None:
     """Install all extensions in moto, once per process."""
-    fake_aws_cloudtrail.extend()
-    fake_aws_guardduty.extend()
-    fake_aws_logs.extend()
-    fake_aws_metrics.extend()
-    fake_aws_sts.extend()
+    cloudtrail.extend()
+    guardduty.extend()
+    logs.extend()
+    metrics.extend()
+    sts.extend()
 
 
 class _Front:
@@ -209,7 +202,8 @@ def _admit(environ: Environ) -> Reply | None:
     if "HTTP_X_AMZ_TARGET" in environ:
         headers["x-amz-target"] = environ["HTTP_X_AMZ_TARGET"]
     who = caller(headers["authorization"])
-    assert who
+    if who is None:
+        return None
     target = f"{environ.get('PATH_INFO', '/')}?{environ.get('QUERY_STRING', '')}"
     op = operation(environ["REQUEST_METHOD"], target, headers, _peek(environ))
     _SERVED.append(Served(CLOCK.now(), op, who.key, who.region))
@@ -217,7 +211,7 @@ def _admit(environ: Environ) -> Reply | None:
         fast = op in _RATES and not _take(op, who.key, who.region)
     if fast:
         return error_reply(who.service, *throttled(who.service))
-    return fake_aws_sts.check(headers)
+    return sts.check(headers)
 
 
 def _take(op: str, key: str, region: str) -> bool:
@@ -289,6 +283,10 @@ class FakeAws:
         self._thread.start()
         return self
 
+    def serve_forever(self) -> None:
+        """Serve in the calling thread, until the process ends."""
+        self._server.serve_forever()
+
     def stop(self) -> None:
         """Stop serving; the state stays."""
         self._server.shutdown()
@@ -319,7 +317,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--port", type=int, default=5566)
-    FakeAws(parser.parse_args().port)._server.serve_forever()
+    FakeAws(parser.parse_args().port).serve_forever()
 
 
 if __name__ == "__main__":

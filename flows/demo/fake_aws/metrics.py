@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-from tests.fakes.fake_aws_core import (
+from flows.demo.fake_aws.core import (
     ACCOUNT,
     CLOCK,
     LOCK,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from tests.fakes.fake_aws_core import (
+from flows.demo.fake_aws.core import (
     ACCOUNT,
     CLOCK,
     LOCK,
