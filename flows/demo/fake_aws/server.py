@@ -14,7 +14,6 @@ README.md says where this is not AWS.
 
 import argparse
 import json
-import logging
 import threading
 import time
 import urllib.request
@@ -272,8 +271,8 @@ class FakeAws:
         from moto.moto_server.werkzeug_app import MotoRequestHandler  # noqa: PLC0415 - moto is slow to import
         from werkzeug.serving import make_server  # noqa: PLC0415
 
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        handler = type("Handler", (MotoRequestHandler,), {"protocol_version": "HTTP/1.1"})
+        quiet = {"protocol_version": "HTTP/1.1", "log_request": lambda *_, **__: None}
+        handler = type("Handler", (MotoRequestHandler,), quiet)
         self._server = make_server("127.0.0.1", port, make_app(), threaded=True, request_handler=handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
