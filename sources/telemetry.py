@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sources.errors import SourceError, Transient
 from transforms.block import Block, Item
-from transforms.telemetry import counter, say
+from transforms.telemetry import add, say
 
 # cursors
 
@@ -14,7 +14,7 @@ def items_emitted(service: str, items: Sequence[Item]) -> None:
     """Count what the API family handed to the dataflow."""
     if items:
         events = sum(item.count for item in items if isinstance(item, Block))
-        counter("source_events", "Events handed to the dataflow", "service").labels(service).inc(events)
+        add("source_events", "Events handed to the dataflow", events, service=service)
 
 
 def cursors_not_durable(service: str) -> None:
@@ -48,7 +48,7 @@ def targets_changed(service: str, new: int, gone: int, total: int) -> None:
 def poll_failed(service: str, target: str, error: SourceError, pause: float, failures: int) -> None:
     """Tell a failed poll: a warning the first time it is more than a hiccup, then quietly."""
     kind = type(error).__name__
-    counter("poll_failures", "Polls that failed, by kind", "service", "kind").labels(service, kind).inc()
+    add("poll_failures", "Polls that failed, by kind", service=service, kind=kind)
     loud = failures == (5 if isinstance(error, Transient) else 1)
     say(
         logging.WARNING if loud else logging.DEBUG,
@@ -101,31 +101,25 @@ def start_clamped(service: str, target: str, asked: str, used: str, reason: str)
 
 def lease_received(service: str, count: int) -> None:
     """Count messages received."""
-    counter("leases_received", "Messages received", "service").labels(service).inc(count)
+    add("leases_received", "Messages received", count, service=service)
 
 
 def lease_extended(service: str, count: int) -> None:
     """Count leases kept alive at half their time."""
-    counter("leases_extended", "Leases extended at half time", "service").labels(service).inc(count)
+    add("leases_extended", "Leases extended at half time", count, service=service)
 
 
 def leases_ended(service: str, count: int, *, deleted: bool) -> None:
     """Count messages deleted after their receipt, or given back to their queue."""
     if deleted:
-        counter("leases_settled", "Messages deleted, all their events receipted", "service").labels(
-            service
-        ).inc(count)
+        add("leases_settled", "Messages deleted, all their events receipted", count, service=service)
     else:
-        counter("leases_given_back", "Messages given back to their queue", "service").labels(service).inc(
-            count
-        )
+        add("leases_given_back", "Messages given back to their queue", count, service=service)
 
 
 def leases_lost(service: str, queue: str, count: int, why: str) -> None:
     """Warn that messages are somebody else's before they were settled: their events may come twice."""
-    counter("leases_lost", "Leases that ended before their message was settled", "service").labels(
-        service
-    ).inc(count)
+    add("leases_lost", "Leases that ended before their message was settled", count, service=service)
     say(logging.WARNING, "leases_lost", service=service, queue=queue, count=count, why=why)
 
 
@@ -136,18 +130,14 @@ def extend_failed(service: str, queue: str, error: SourceError) -> None:
 
 def settle_failed(service: str, queue: str, count: int, error: SourceError) -> None:
     """Warn that messages could not be deleted or given back: they come again and are recognised if done."""
-    counter("settle_failures", "Messages that could not be deleted or given back", "service").labels(
-        service
-    ).inc(count)
+    add("settle_failures", "Messages that could not be deleted or given back", count, service=service)
     say(logging.WARNING, "settle_failed", service=service, queue=queue, count=count, error=error)
 
 
 def receive_failed(service: str, error: SourceError, pause: float, failures: int) -> None:
     """Tell that a queue cannot be read: a warning when that begins, then quietly."""
     kind = type(error).__name__
-    counter("receive_failures", "Receives that failed, by kind", "service", "kind").labels(
-        service, kind
-    ).inc()
+    add("receive_failures", "Receives that failed, by kind", service=service, kind=kind)
     loud = failures == (3 if isinstance(error, Transient) else 1)
     say(
         logging.WARNING if loud else logging.DEBUG,
@@ -178,9 +168,7 @@ def source_backing_off(service: str, where: str, pause: float) -> None:
 
 def fetch_failed(service: str, reason: str, error: Exception, delay: int, receives: int) -> None:
     """Tell that a message goes back because what it stands for could not be had."""
-    counter("fetch_failures", "Messages that could not be opened, by reason", "service", "reason").labels(
-        service, reason
-    ).inc()
+    add("fetch_failures", "Messages that could not be opened, by reason", service=service, reason=reason)
     level = logging.ERROR if reason == "defect" else logging.WARNING
     say(
         logging.DEBUG if reason == "object_busy" else level,
@@ -195,9 +183,7 @@ def fetch_failed(service: str, reason: str, error: Exception, delay: int, receiv
 
 def notice_ignored(service: str, reason: str) -> None:
     """Count what a notice tells and holds no data: test events, deletions, keys that a filter leaves out."""
-    counter("notices_ignored", "Notices settled without data, by reason", "service", "reason").labels(
-        service, reason
-    ).inc()
+    add("notices_ignored", "Notices settled without data, by reason", service=service, reason=reason)
     say(logging.DEBUG, "notice_ignored", service=service, reason=reason)
 
 
@@ -208,15 +194,13 @@ def notice_unknown(service: str, where: str, why: str) -> None:
 
 def object_repeated(service: str) -> None:
     """Count notices of objects that were collected before."""
-    counter("objects_repeated", "Notices of objects that were collected before", "service").labels(
-        service
-    ).inc()
+    add("objects_repeated", "Notices of objects that were collected before", service=service)
 
 
 def object_collected(service: str, uri: str, events: int, size: int, seconds: float) -> None:
     """Count an object whose events all wait for the dataflow or went through it."""
-    counter("objects_collected", "Objects read to their end", "service").labels(service).inc()
-    counter("object_bytes", "Stored bytes of the objects read", "service").labels(service).inc(size)
+    add("objects_collected", "Objects read to their end", service=service)
+    add("object_bytes", "Stored bytes of the objects read", size, service=service)
     say(
         logging.DEBUG,
         "object_collected",
@@ -230,7 +214,7 @@ def object_collected(service: str, uri: str, events: int, size: int, seconds: fl
 
 def object_missing(service: str, error: SourceError) -> None:
     """Warn that an object was gone before it could be read; its message is settled."""
-    counter("objects_missing", "Objects gone before they were read", "service").labels(service).inc()
+    add("objects_missing", "Objects gone before they were read", service=service)
     say(logging.WARNING, "object_missing", service=service, error=error)
 
 

@@ -25,6 +25,11 @@ def gauge(name: str, help_text: str, *labels: str) -> Gauge:
     return Gauge(f"collector_{name}", help_text, labels)
 
 
+def add(name: str, help_text: str, amount: float = 1, /, **labels: str) -> None:
+    """Add to the counter `collector_<name>_total` with these labels, in this order."""
+    counter(name, help_text, *labels).labels(*labels.values()).inc(amount)
+
+
 def say(level: int, event: str, /, **fields: Any) -> None:
     """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`."""
     if LOG.isEnabledFor(level):
