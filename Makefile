@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check unit e2e slow chaos big bench bench-quick image format clean
+.PHONY: help run test check wheel unit release e2e slow chaos big bench bench-quick image format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -30,9 +30,25 @@ check: $(VENV)/.test ## Lint, types and house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(VENV)/.test
+wheel: $(VENV)/.test ## Build wheel and sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist . >/dev/null
+
+# The suite runs in a copy without the packages, so that what is tested is the wheel.
+unit: wheel
 	.ci/receivers
-	$(BIN)/python -m pytest $(ARGS)
+	$(PIP) --no-deps --force-reinstall dist/*.whl
+	mkdir dist/suite
+	cp -R tests deploy pyproject.toml constraints.txt *.md dist/suite
+	ln -s ../../shared dist/shared
+	cd dist/suite && $(abspath $(BIN))/python -m pytest $(ARGS)
+
+release: wheel ## Try the wheel in an empty environment, and write what it is made of (SBOM) beside it
+	$(PYTHON) -m venv dist/empty
+	dist/empty/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	$(PIP) '.[release]' && $(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file dist/sbom.cdx.json dist/empty
+	dist/empty/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo dist/*.whl)[demo]"
+	cd dist && empty/bin/python -m flows demo
 
 e2e: $(VENV)/.test ## Four hundred objects to both receivers in every combination (the long form)
 	.ci/receivers
