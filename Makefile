@@ -49,6 +49,7 @@ release: wheel ## Try the wheel in an empty environment, and write what it is ma
 	$(PIP) '.[release]' && $(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file dist/sbom.cdx.json dist/empty
 	dist/empty/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo dist/*.whl)[demo]"
 	cd dist && empty/bin/python -m flows demo
+	rm -rf dist/empty
 
 e2e: $(VENV)/.test ## Four hundred objects to both receivers in every combination (the long form)
 	.ci/receivers
