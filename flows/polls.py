@@ -1,8 +1,9 @@
-"""From a unit's settings to its poll strategy: one function for each API."""
+"""From a unit's settings to its poll strategy: one value for each API, which says what its options are."""
 
-from datetime import datetime
+from collections.abc import Callable
 from typing import Any
 
+from flows.build import PollOf
 from flows.service import Unit
 from sources.cloudtrail import LookupEvents, LookupOptions
 from sources.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
@@ -10,58 +11,63 @@ from sources.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
 from sources.guardduty import GuardDuty, GuardDutyOptions
 from sources.limiter import Limiters
 from sources.poll import Poll
+from sources.window import to_ms
+
+Read = Callable[[Unit], Any]
 
 
-def lookup_events(unit: Unit, limiters: Limiters, drain: Any) -> Poll:
-    """CloudTrail's LookupEvents."""
-    options = unit.options
-    chosen = LookupOptions(
-        options.regions,
-        _ms(options.start_time),
-        options.collect_insights,
-        options.request_period_in_seconds,
-        service=unit.service.name,
-    )
-    return LookupEvents(unit.account, chosen, limiters, drain)
+def _set(name: str) -> Read:
+    return lambda unit: getattr(unit.options, name)
 
 
-def log_events(unit: Unit, limiters: Limiters, drain: Any) -> Poll:
-    """CloudWatch Logs."""
-    options = unit.options
-    rules = tuple(GroupRule(group.log_group, _ms(group.start_time)) for group in options.groups)
-    chosen = LogsOptions(options.regions, rules, options.request_period_in_seconds, service=unit.service.name)
-    return CloudWatchLogs(unit.account, chosen, limiters, drain)
+def _ms(service: Any) -> int | None:
+    return None if service.start_time is None else to_ms(service.start_time)
 
 
-def metric_data(unit: Unit, limiters: Limiters, drain: Any) -> Poll:
-    """CloudWatch metrics."""
-    options = unit.options
-    chosen = MetricsOptions(
-        options.regions,
-        _ms(options.start_time),
-        options.namespaces,
-        options.metric_names,
-        options.dimensions,
-        options.period,
-        options.delay,
-        options.request_period_in_seconds,
-        service=unit.service.name,
-    )
-    return CloudWatchMetrics(unit.account, chosen, limiters, drain)
+def _start(unit: Unit) -> int | None:
+    return _ms(unit.options)
 
 
-def findings(unit: Unit, limiters: Limiters, drain: Any) -> Poll:
-    """GuardDuty's findings."""
-    options = unit.options
-    chosen = GuardDutyOptions(
-        options.regions,
-        _ms(options.start_time),
-        options.collect_archived,
-        options.request_period_in_seconds,
-        service=unit.service.name,
-    )
-    return GuardDuty(unit.account, chosen, limiters, drain)
+def _groups(unit: Unit) -> tuple[GroupRule, ...]:
+    return tuple(GroupRule(group.log_group, _ms(group)) for group in unit.options.groups)
 
 
-def _ms(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)
+def _of(poll: Callable[..., Poll], options: Callable[..., Any], *same: str, **others: Read) -> PollOf:
+    """Return what makes a strategy. same: options that are called as their settings; others: the rest."""
+    read: dict[str, Read] = {
+        "regions": _set("regions"),
+        "period_seconds": _set("request_period_in_seconds"),
+        "service": lambda unit: unit.service.name,
+        **{name: _set(name) for name in same},
+        **others,
+    }
+
+    def build(unit: Unit, limiters: Limiters, drain: Any) -> Poll:
+        chosen = options(**{name: one(unit) for name, one in read.items()})
+        return poll(unit.account, chosen, limiters, drain)
+
+    return build
+
+
+lookup_events = _of(
+    LookupEvents,
+    LookupOptions,
+    "settle_seconds",
+    "overlap_seconds",
+    start=_start,
+    insights=_set("collect_insights"),
+)
+log_events = _of(CloudWatchLogs, LogsOptions, "settle_seconds", "overlap_seconds", groups=_groups)
+metric_data = _of(
+    CloudWatchMetrics,
+    MetricsOptions,
+    "namespaces",
+    "dimensions",
+    "period",
+    start=_start,
+    names=_set("metric_names"),
+    delay_seconds=_set("delay"),
+)
+findings = _of(
+    GuardDuty, GuardDutyOptions, "overlap_seconds", start=_start, archived=_set("collect_archived")
+)

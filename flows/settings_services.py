@@ -15,6 +15,19 @@ EVERY_GROUP = "/"
 _AUTO = "true: the tag's last level tells the event's type"
 
 
+def _settle(default: int, of: str = "") -> Any:
+    told = f"{of}events younger than this are not asked for, AWS may not show all of them yet. Unit: seconds"
+    return Field(default, ge=0, description=told[0].upper() + told[1:], examples=[default])
+
+
+def _overlap(default: int, of: str = "", what: str = "events") -> Any:
+    told = (
+        f"{of}how far each request reaches back into the one before, for {what} that AWS shows late; "
+        "repeats are dropped, except for one time after it was raised. Unit: seconds"
+    )
+    return Field(default, ge=0, description=told[0].upper() + told[1:], examples=[default])
+
+
 class ServiceEvents(Queued):
     """`service-events-all`: events of AWS services, sent by EventBridge to a queue."""
 
@@ -91,6 +104,8 @@ class AuditEvents(Objects):
         description="false: account and region in tags are those that were asked, not the event's",
         examples=[False],
     )
+    settle_seconds: int = _settle(60, "For audits_api: ")
+    overlap_seconds: int = _overlap(900, "For audits_api: ")
     collect_insights: bool = Field(
         default=False, description="For audits_api, true: read Insight events too", examples=[True]
     )
@@ -209,6 +224,8 @@ class CloudWatchLogs(Polled):
         description="Several groups, each with a start time of its own",
         examples=[[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]],
     )
+    settle_seconds: int = _settle(60)
+    overlap_seconds: int = _overlap(300)
 
     @model_validator(mode="after")
     def _knows_its_groups(self) -> Self:
@@ -244,6 +261,7 @@ class GuardDuty(Polled):
         description="Collect archived findings too; suppression rules archive at birth",
         examples=[False],
     )
+    overlap_seconds: int = _overlap(300, what="updates")
 
 
 SERVICES: dict[str, type[Service]] = {

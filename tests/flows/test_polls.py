@@ -1,0 +1,98 @@
+"""Each API's strategy gets what the configuration says, and AWS's own delays when it says nothing."""
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from flows import polls
+from flows.build import as_configured, fingerprint
+from flows.service import Unit
+from flows.services import by_name
+from flows.settings_services import SERVICES, CloudWatchLogs
+from sources.aws import Account
+from sources.cloudtrail import LookupOptions
+from sources.cloudwatch_logs import GroupRule, LogsOptions
+from sources.cloudwatch_metrics import MetricsOptions
+from sources.guardduty import GuardDutyOptions
+
+STRATEGIES = {
+    "audits_api": polls.lookup_events,
+    "logs": polls.log_events,
+    "metrics-all": polls.metric_data,
+    "aws-guardduty": polls.findings,
+}
+START, START_MS = "2026-01-02T03:04:05.006Z", 1_767_323_045_006
+OWN = {"logs": {"log_group": "/"}}
+REGIONS = ("eu-west-1",)
+DEFAULTS: dict[str, Any] = {
+    "audits_api": LookupOptions(REGIONS, service="audits_api"),
+    "logs": LogsOptions(REGIONS, (GroupRule("/"),), service="logs"),
+    "metrics-all": MetricsOptions(REGIONS, service="metrics-all"),
+    "aws-guardduty": GuardDutyOptions(REGIONS, service="aws-guardduty"),
+}
+CHOSEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "audits_api": (
+        {"settle_seconds": 1, "overlap_seconds": 2, "collect_insights": True},
+        {"start": START_MS, "settle_seconds": 1, "overlap_seconds": 2, "insights": True},
+    ),
+    "logs": (
+        {"settle_seconds": 1, "overlap_seconds": 2},
+        {"settle_seconds": 1, "overlap_seconds": 2, "groups": (GroupRule("/", START_MS),)},
+    ),
+    "metrics-all": (
+        {"namespaces": "AWS/EC2", "metric_names": "A", "dimensions": {"b": ""}, "period": 60, "delay": 0},
+        {"start": START_MS, "namespaces": ("AWS/EC2",), "names": ("A",), "dimensions": {"b": ""},
+         "period": 60, "delay_seconds": 0},
+    ),
+    "aws-guardduty": (
+        {"overlap_seconds": 2, "collect_archived": False},
+        {"start": START_MS, "overlap_seconds": 2, "archived": False},
+    ),
+}  # fmt: skip
+"""Service → keys of the configuration, and the options that they become."""
+
+each = pytest.mark.parametrize("name", STRATEGIES)
+
+
+def unit_of(name, **more):
+    own = {"regions": REGIONS, "types": [name], **OWN.get(name, {}), **more}
+    service = by_name()[name]
+    options = SERVICES.get(service.setting, CloudWatchLogs).model_validate(own)
+    return Unit("1", service.setting, Account("in"), service, options)
+
+
+def options_of(unit):
+    """Return the options that a unit's strategy is made with."""
+    return STRATEGIES[unit.service.name](unit, as_configured(unit), threading.Event())._options
+
+
+@each
+def test_what_is_not_said_is_as_aws_needs_it(name):
+    """A service without settings of its own has the delays and periods that its source is made for."""
+    assert options_of(unit_of(name)) == DEFAULTS[name]
+
+
+@each
+def test_what_is_said_reaches_the_source(name):
+    """Every key of an API service changes the option that it stands for, and no other one."""
+    given, becomes = CHOSEN[name]
+    unit = unit_of(name, start_time=START, request_period_in_seconds=0.5, **given)
+    assert options_of(unit) == replace(DEFAULTS[name], period_seconds=0.5, **becomes)
+
+
+@each
+def test_positions_survive_other_delays(name):
+    """The state's fingerprint is that of start_time alone: another settle or overlap begins nothing anew."""
+    plain = fingerprint(unit_of(name, start_time=START).options)
+    assert fingerprint(unit_of(name, start_time=START, **CHOSEN[name][0]).options) == plain
+    assert fingerprint(unit_of(name).options) != plain
+
+
+@pytest.mark.parametrize("key", ["settle_seconds", "overlap_seconds"])
+def test_no_negative_delays(key):
+    """A window can reach back, not ahead."""
+    with pytest.raises(ValidationError, match=key):
+        unit_of("logs", **{key: -1})
