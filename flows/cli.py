@@ -5,6 +5,7 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ FAILED, USAGE = 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     args = parser().parse_args(argv)
+    if args.debug:
+        os.environ["COLLECTOR_DEBUG"] = "1"  # the processes of a cluster inherit it
     try:
         return int(args.command(args) or 0)
     except CollectorError as error:

@@ -93,7 +93,11 @@ def drain_on_signals() -> threading.Event:
 
 
 class _JsonLines(logging.Formatter):
-    """One JSON object per record: time, level, event, its fields."""
+    """One JSON object per record: time, level, event, in a cluster the process, its fields."""
+
+    def __init__(self, here: Process) -> None:
+        super().__init__()
+        self.process = {"process": here.index} if here.count > 1 else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
@@ -102,6 +106,7 @@ class _JsonLines(logging.Formatter):
             "time": _stamp(record.created),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
+            **self.process,
         }
         if fields:
             line["event"] = record.__dict__.get("event", line["event"])
@@ -109,11 +114,15 @@ class _JsonLines(logging.Formatter):
 
 
 class _TextLines(logging.Formatter):
-    """`2026-01-02T03:04:05Z INFO event key=value`, for people."""
+    """`2026-01-02T03:04:05Z INFO event key=value`, for people; in a cluster `[1]` names the process."""
+
+    def __init__(self, here: Process) -> None:
+        super().__init__()
+        self.process = f"[{here.index}] " if here.count > 1 else ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of text."""
-        return f"{_stamp(record.created)} {record.levelname:7} {record.getMessage()}"
+        return f"{_stamp(record.created)} {record.levelname:7} {self.process}{record.getMessage()}"
 
 
 def _stamp(seconds: float) -> str:
@@ -121,10 +130,15 @@ def _stamp(seconds: float) -> str:
 
 
 def log_to_stderr(*, debug: bool = False, as_json: bool | None = None) -> None:
-    """Send the collector's named events to stderr, as text or (`COLLECTOR_LOG=json`) as JSON lines."""
+    """Send the collector's named events to stderr, as text or (`COLLECTOR_LOG=json`) as JSON lines.
+
+    debug: debug events too, as `COLLECTOR_DEBUG=1` asks for (the commands' `--debug`).
+    """
+    debug = debug or os.environ.get("COLLECTOR_DEBUG") == "1"
+    here = launch().process
     as_json = os.environ.get("COLLECTOR_LOG") == "json" if as_json is None else as_json
     handler = logging.StreamHandler()
-    handler.setFormatter(_JsonLines() if as_json else _TextLines())
+    handler.setFormatter(_JsonLines(here) if as_json else _TextLines(here))
     for library in ("botocore", "urllib3"):  # without a handler their tracebacks go to stderr
         logging.getLogger(library).addHandler(logging.NullHandler())
     logger = logging.getLogger("collector")

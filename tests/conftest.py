@@ -1,5 +1,6 @@
 """Fixtures that start real parts: an embedded AWS, receivers, and names of one's own within them."""
 
+import sys
 from collections.abc import Callable, Iterator
 from itertools import count
 
@@ -52,6 +53,17 @@ def rsyslog(tmp_path, certs: Certs) -> Iterator[Receiver]:
 def syslog_ng(tmp_path, certs: Certs) -> Iterator[Receiver]:
     """Return syslog-ng with mutual TLS."""
     yield from running("syslog-ng", tmp_path / "syslog-ng", certs)
+
+
+@pytest.fixture
+def figures(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
+    """Return a function that shows lines of figures on the terminal while the tests run."""
+
+    def show(text: str) -> None:
+        with capsys.disabled():
+            sys.stdout.write(f"\n{text}\n")
+
+    return show
 
 
 @pytest.fixture

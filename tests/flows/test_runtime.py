@@ -82,3 +82,21 @@ def test_named_events_are_json_on_request(capsys, quiet_again):
     say(logging.WARNING, "object_missing", key='a "b"')
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"], line["key"]) == ("object_missing", "warning", 'a "b"')
+
+
+@pytest.mark.parametrize(("as_json", "shown"), [(False, "INFO    [2] drained\n"), (True, '"process":2')])
+def test_a_member_of_a_cluster_says_which_it_is(capsys, quiet_again, monkeypatch, as_json, shown):
+    """Lines of several processes in one log tell whose they are."""
+    monkeypatch.setenv("BYTEWAX_ADDRESSES", "a:1;b:1;c:1")
+    monkeypatch.setenv("BYTEWAX_PROCESS_ID", "2")
+    log_to_stderr(as_json=as_json)
+    say(logging.INFO, "drained")
+    assert shown in capsys.readouterr().err
+
+
+def test_debug_events_are_shown_on_request(capsys, quiet_again, monkeypatch):
+    """`--debug` reaches every process of a cluster by its environment."""
+    monkeypatch.setenv("COLLECTOR_DEBUG", "1")
+    log_to_stderr()
+    say(logging.DEBUG, "object_collected")
+    assert "DEBUG   object_collected" in capsys.readouterr().err
