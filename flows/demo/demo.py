@@ -1,4 +1,4 @@
-"""`python -m flows demo`: sample objects go into an embedded S3 and come out at an embedded Devo.
+"""`python -m flows demo`: samples of every service go into an embedded AWS and come out at an embedded Devo.
 
 The collector runs as it would in production: a process of its own, `python -m flows run`, with mutual TLS,
 real queues and notifications, and a recovery directory.
@@ -10,153 +10,120 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import yaml
 
-from flows.demo.embedded import KEYS, REGION, EmbeddedAws, embedded_aws
-from flows.demo.receiver import Certificates, Receiver, make_certificates
-from flows.demo.samples import Event, Sample, events, objects
-from flows.demo.show import show, summary
+from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, QUEUES, configuration
+from flows.demo.embedded import EmbeddedAws, embedded_aws, isolated
+from flows.demo.receiver import Receiver, make_certificates
+from flows.demo.sample_apis import put_history
+from flows.demo.sample_events import Message, messages
+from flows.demo.samples import Sample, objects
+from flows.demo.show import say, show, summary
+from flows.demo.tally import Expected, Tally
 
-QUEUES = {
-    "audits_s3": "demo-cloudtrail",
-    "flowlogs": "demo-vpcflow",
-    "cloudfrontlogs": "demo-cloudfront",
-    "cisco-umbrella": "demo-umbrella",
-}
-EVENTS, FINDINGS = "demo-events.fifo", "demo-findings.fifo"
-EVENT_QUEUES = (EVENTS, FINDINGS)
 _POLL_SECONDS = 0.25
 _DRAIN_SECONDS = 40.0
+_LOG_LINES = 30
 
 
 def demo(per_type: int, timeout: float) -> int:
-    """Run the demo; 0 when everything put in has arrived and every queue is empty."""
-    samples, sent = list(objects(per_type)), list(events(per_type))
-    expected = sum((one.events for one in samples), Counter[str]())
-    expected += sum((one.events for one in sent), Counter[str]())
-    with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name:
-        folder = Path(name)
-        with embedded_aws(folder / "aws.log") as aws:
-            return _run(folder, aws, Input(samples, sent), expected, timeout)
+    """Run the demo; 0 when everything put in has arrived, nothing else, and every queue is empty."""
+    isolate()
+    say("Starting an embedded AWS and an embedded Devo.")
+    with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, embedded_aws(Path(name)) as aws:
+        return _run(
+            Path(name), aws, Input(list(objects(per_type)), list(messages(per_type))), per_type, timeout
+        )
+
+
+def isolate() -> None:
+    """Make this process and its children deaf to the user's AWS settings, and end them with SIGTERM too."""
+    clean = isolated(os.environ)
+    os.environ.clear()
+    os.environ.update(clean)
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is put into the embedded AWS."""
+    """What is put into buckets and queues while the collector runs."""
 
-    samples: list[Sample]
-    sent: list[Event]
+    samples: Sequence[Sample]
+    sent: Sequence[Message]
+
+    @property
+    def events(self) -> list[Expected]:
+        """What shall arrive of it."""
+        lots = [one.events for one in self.samples] + [one.events for one in self.sent]
+        return [event for lot in lots for event in lot]
 
     def put(self, aws: EmbeddedAws) -> None:
         """Put objects into S3 and events into their queues."""
         for sample in self.samples:
-            aws.client("s3").put_object(Bucket=QUEUES[sample.service], Key=sample.key, Body=sample.body)
+            aws.client("s3").put_object(
+                Bucket=OBJECT_QUEUES[sample.service], Key=sample.key, Body=sample.body
+            )
         for one in self.sent:
-            aws.send(FINDINGS if one.source == "aws.securityhub" else EVENTS, one.envelope())
+            aws.send(EVENT_QUEUES[one.service], one.body)
 
 
-def _run(folder: Path, aws: EmbeddedAws, put: Input, expected: Counter[str], timeout: float) -> int:
-    certificates = make_certificates(folder / "certs")
-    receiver = Receiver(certificates)
-    for queue in QUEUES.values():
+def _run(folder: Path, aws: EmbeddedAws, put: Input, per_type: int, timeout: float) -> int:
+    for queue in OBJECT_QUEUES.values():
         aws.announced_bucket(queue, queue)
-    for queue in EVENT_QUEUES:
+    for queue in EVENT_QUEUES.values():
         aws.event_queue(queue)
+    now = time.time()
+    tally = Tally([*put.events, *put_history(aws.control, aws.detector(), per_type, now)])
+    certificates = make_certificates(folder / "certs")
+    receiver = Receiver(certificates, tally.arrive)
     settings = folder / "config.yaml"
-    settings.write_text(yaml.safe_dump(configuration(receiver.port, certificates), sort_keys=False))
+    settings.write_text(yaml.safe_dump(configuration(receiver.port, certificates, now), sort_keys=False))
     collector = _start(settings, aws, folder / "collector.log")
     try:
         put.put(aws)
-        complete = _watch(receiver, aws, expected, collector, timeout)
+        delivered = _watch(tally, aws, collector, timeout)
     finally:
         code = _stop(collector)
     receiver.close()
-    arrived = receiver.counts()
-    summary(expected, arrived)
-    if complete and code == 0 and arrived == expected:
+    sys.stdout.write(summary(tally.found()))
+    sys.stdout.flush()
+    if delivered and tally.pure and code == 0:
+        say("All that was put in has arrived, byte for byte, and every queue is empty.")
         return 0
-    sys.stderr.write((folder / "collector.log").read_text()[-4000:])
-    sys.stderr.write(f"demo incomplete: collector exit code {code}: its last log lines are above\n")
+    say("The collector's last log lines:")
+    say("\n".join((folder / "collector.log").read_text(errors="replace").splitlines()[-_LOG_LINES:]))
+    say(f"demo incomplete: collector exit code {code}: see the table and the log lines above")
     return 1
 
 
-def configuration(port: int, certificates: Certificates) -> dict[str, object]:
-    """Return the demo's configuration, in Devo's own shape."""
-    common = {"regions": [REGION], "auto_event_type": True}
-    output = {
-        "address": "127.0.0.1",
-        "port": port,
-        "type": "SSL",
-        "chain": str(certificates.chain),
-        "cert": str(certificates.cert),
-        "key": str(certificates.key),
-    }
-    return {
-        "globals": {
-            "name": "demo",
-            "persistence": {"type": "filesystem", "config": {"directory_name": "state"}},
-        },
-        "outputs": {"devo": {"type": "devo_platform", "config": output}},
-        "inputs": {
-            "aws": {
-                "id": "10001",
-                "enabled": True,
-                "credentials": dict(KEYS),
-                "services": {
-                    "audit-events-all": {
-                        **common,
-                        "types": ["audits_s3"],
-                        "audit_sqs_queue_name": QUEUES["audits_s3"],
-                    },
-                    "non-cloudwatch-logs": {
-                        **common,
-                        "types": ["flowlogs", "cloudfrontlogs"],
-                        "vpcflowlogs_sqs_queue_name": QUEUES["flowlogs"],
-                        "cloudfrontlogs_sqs_queue_name": QUEUES["cloudfrontlogs"],
-                    },
-                    "service-events-all": {**common, "cloudwatch_sqs_queue_name": EVENTS},
-                    "sqs-cloudwatch-consumer": {
-                        "regions": [REGION],
-                        "cloudwatch_sqs_queue_name": FINDINGS,
-                    },
-                    "cisco-umbrella": {
-                        "regions": [REGION],
-                        "cisco_umbrella_sqs_queue_name": QUEUES["cisco-umbrella"],
-                    },
-                },
-            }
-        },
-    }
-
-
 def _start(settings: Path, aws: EmbeddedAws, log: Path) -> "subprocess.Popen[bytes]":
+    say("Starting the collector: python -m flows run")
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - fixed command line
             [sys.executable, "-m", "flows", "run", "--config", str(settings), "--interval", "1"],
-            env={**os.environ, "AWS_ENDPOINT_URL": aws.url},
+            env={**os.environ, **aws.environment()},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
 
 
-def _watch(
-    receiver: Receiver,
-    aws: EmbeddedAws,
-    expected: Counter[str],
-    collector: "subprocess.Popen[bytes]",
-    timeout: float,
-) -> bool:
+def _watch(tally: Tally, aws: EmbeddedAws, collector: "subprocess.Popen[bytes]", timeout: float) -> bool:
+    """Show what arrives until all has and every queue is empty; False when that does not come."""
     deadline = time.monotonic() + timeout
-    with show(expected) as update:
+    with show() as update:
         while time.monotonic() < deadline and collector.poll() is None:
-            arrived = receiver.counts()
-            waiting = sum(aws.waiting(queue) for queue in (*QUEUES.values(), *EVENT_QUEUES))
-            update(arrived, waiting)
-            if arrived.total() >= expected.total() and not waiting:
+            complete, waiting = tally.complete, sum(map(aws.waiting, QUEUES.values()))
+            update(tally.progress(), waiting)
+            if complete and not waiting:
                 return True
             time.sleep(_POLL_SECONDS)
     return False

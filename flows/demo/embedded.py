@@ -1,4 +1,8 @@
-"""An embedded AWS for the demo: ministack as a process of its own, bound to loopback."""
+"""An embedded AWS for the demo: two processes of their own, bound to loopback.
+
+ministack has queues and objects; `fake_aws` has the APIs that ministack lacks or serves unlike AWS. boto3 is
+led to each by its own settings, an endpoint per service, as it could be in production.
+"""
 
 import os
 import signal
@@ -6,8 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +19,51 @@ import boto3
 import orjson
 from botocore.config import Config
 
+from flows.demo.fake_aws.wire import control
+from flows.demo.samples import ACCOUNT, REGION
+from flows.run import free_ports
 from transforms.errors import CollectorError
 
-_START_SECONDS = 20.0
-REGION = "us-east-1"
-KEYS = {"access_key": "demo", "access_secret": "demo"}
+_START_SECONDS = 60.0
+KEYS = {"access_key": ACCOUNT, "access_secret": "demo"}
+"""Both processes take a key of twelve digits for the account's own."""
+
+_APIS = {
+    "cloudtrail": "AWS_ENDPOINT_URL_CLOUDTRAIL",
+    "cloudwatch": "AWS_ENDPOINT_URL_CLOUDWATCH",
+    "guardduty": "AWS_ENDPOINT_URL_GUARDDUTY",
+    "logs": "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
+}
+"""Services that `fake_aws` serves, and botocore's variable for the endpoint of each."""
+
+_OURS = ("AWS_", "BYTEWAX_", "COLLECTOR_")
+
+
+def isolated(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment that leads nowhere but to this machine: no profile, endpoint or proxy."""
+    kept = {name: value for name, value in environ.items() if not name.startswith(_OURS)}
+    proxies = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
+    files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
+    return {**kept, **proxies, **files, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 class EmbeddedAws:
-    """A running ministack at `url`, with the few calls that the demo's set-up needs."""
+    """A running ministack at `url` and `fake_aws` at `apis`, with the few calls that the demo needs."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, apis: str) -> None:
+        self.url, self.apis = url, apis
         self._clients: dict[str, Any] = {}
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that point a process's AWS clients here."""
+        return {"AWS_ENDPOINT_URL": self.url, **dict.fromkeys(_APIS.values(), self.apis)}
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the embedded AWS (the demo's own; the collector makes its own)."""
         if service not in self._clients:
             self._clients[service] = boto3.client(
                 service,
-                endpoint_url=self.url,
+                endpoint_url=self.apis if service in _APIS else self.url,
                 region_name=REGION,
                 aws_access_key_id=KEYS["access_key"],
                 aws_secret_access_key=KEYS["access_secret"],
@@ -82,26 +111,50 @@ class EmbeddedAws:
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
+    def control(self, function: str, **arguments: Any) -> Any:
+        """Call a control function of `fake_aws`."""
+        return control(self.apis, function, **arguments)
+
+    def detector(self) -> str:
+        """Make a GuardDuty detector and return its id."""
+        return str(self.client("guardduty").create_detector(Enable=True)["DetectorId"])
+
 
 @contextmanager
-def embedded_aws(log: Path) -> Iterator[EmbeddedAws]:
-    """Start ministack on a free loopback port, its output in `log`; it ends with the block."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    settings = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_HOST": "127.0.0.1"}
+def embedded_aws(folder: Path) -> Iterator[EmbeddedAws]:
+    """Start both processes, their logs in `folder`; they end with the block."""
+    ports = free_ports(2)
+    bound = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(ports[0]), "MINISTACK_HOST": "127.0.0.1"}
+    commands = (["ministack"], ["flows.demo.fake_aws.server", "--port", str(ports[1])])
+    logs = [folder / "ministack.log", folder / "fake_aws.log"]
+    with ExitStack() as stack:
+        started = [
+            stack.enter_context(_process(command, log, {**os.environ, **bound, "IOT_MTLS_ENABLED": "0"}))
+            for command, log in zip(commands, logs, strict=True)
+        ]
+        for port, process, log in zip(ports, started, logs, strict=True):
+            _await_port(port, process, log)
+        yield EmbeddedAws(*(f"http://127.0.0.1:{port}" for port in ports))
+
+
+@contextmanager
+def _process(
+    command: list[str], log: Path, environment: Mapping[str, str]
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a Python module until the block ends."""
     with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "ministack"],
-            env={**os.environ, **settings, "IOT_MTLS_ENABLED": "0"},
+        process = subprocess.Popen(  # noqa: S603 - fixed command lines
+            [sys.executable, "-m", *command],
+            env=dict(environment),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        _await_port(port, process, log)
-        yield EmbeddedAws(f"http://127.0.0.1:{port}")
+        yield process
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -1,4 +1,4 @@
-"""A small Devo: a TLS receiver with client certificates that counts lines by tag.
+"""A small Devo: a TLS receiver with client certificates that hands on what arrives.
 
 It answers close_notify, as Devo's receivers do (contract 5): that answer is the delivery receipt.
 """
@@ -6,7 +6,7 @@ It answers close_notify, as Devo's receivers do (contract 5): that answer is the
 import socket
 import ssl
 import threading
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,24 +41,18 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 class Receiver:
-    """Listens on a free loopback port; `counts()` tells what has arrived so far."""
+    """Listens on a free loopback port and calls `arrive(tag, message)` for each event, in several threads."""
 
-    def __init__(self, certificates: Certificates) -> None:
+    def __init__(self, certificates: Certificates, arrive: Callable[[str, bytes], None]) -> None:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._context.load_cert_chain(certificates.server)
         self._context.load_verify_locations(certificates.chain)
         self._context.verify_mode = ssl.CERT_REQUIRED
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._arrive = arrive
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, name="demo-receiver", daemon=True).start()
-
-    def counts(self) -> Counter[str]:
-        """Return events by tag."""
-        with self._lock:
-            return Counter(self._counts)
 
     def close(self) -> None:
         """Stop listening; open connections end with the process."""
@@ -84,6 +78,11 @@ class Receiver:
         rest = b""
         while data := connection.recv(_READ_BYTES):
             *lines, rest = (rest + data).split(b"\n")
-            arrived = Counter(line.split(b": ", 1)[0].rpartition(b" ")[2].decode() for line in lines)
-            with self._lock:
-                self._counts.update(arrived)
+            for line in lines:
+                self._arrive(*parse(line))
+
+
+def parse(line: bytes) -> tuple[str, bytes]:
+    """Return tag and message of a line: `<14>Jan  1 00:00:00 HOST TAG: MESSAGE`."""
+    head, _, message = line.partition(b": ")
+    return head.rpartition(b" ")[2].decode(errors="replace"), message

@@ -1,11 +1,9 @@
-"""Sample objects of every S3 type, made here: keys, bytes and how many events of which tag they hold."""
+"""Sample objects of every S3 type, made here: keys, bytes and the events that they hold."""
 
 import gzip
 import io
 import random
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,18 +11,28 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.demo.tally import Expected
+
 ACCOUNT, REGION = "123456789012", "us-east-1"
+HISTORY_SECONDS = 600
+"""How far back the oldest sample of an API lies."""
+
 _DAY = "2026/01/02"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One S3 object. service: type name in the catalogue. events: Devo tag → number of events."""
+    """One S3 object. service: type name in the catalogue. events: what shall arrive of it."""
 
     service: str
     key: str
     body: bytes
-    events: Counter[str]
+    events: tuple[Expected, ...]
+
+
+def spread(count: int, now: float) -> Iterator[float]:
+    """Yield `count` times (epoch seconds), oldest first, evenly over the history; the last one is `now`."""
+    return (now - HISTORY_SECONDS * (count - 1 - number) / count for number in range(count))
 
 
 def objects(per_type: int = 5, *, seed: int = 7) -> Iterator[Sample]:
@@ -71,17 +79,25 @@ def _record(rng: random.Random, source: str, name: str) -> dict[str, Any]:
 
 def _cloudtrail(rng: random.Random, number: int) -> Sample:
     calls = [rng.choice(_CALLS) for _ in range(rng.randrange(20, 60))]
-    body = orjson.dumps({"Records": [_record(rng, source, name) for source, name, _ in calls]})
+    records = [_record(rng, source, name) for source, name, _ in calls]
     name = f"{ACCOUNT}_CloudTrail_{REGION}_20260102T03{number:02}Z_demo.json.gz"
     key = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/{_DAY}/{name}"
-    events = Counter(f"cloud.aws.cloudtrail.{table}" for _, _, table in calls)
-    return Sample("audits_s3", key, gzip.compress(body), events)
+    events = (
+        Expected("audits_s3", f"cloud.aws.cloudtrail.{table}", orjson.dumps(record))
+        for (_, _, table), record in zip(calls, records, strict=True)
+    )
+    return Sample("audits_s3", key, gzip.compress(orjson.dumps({"Records": records})), tuple(events))
+
+
+def _lines(service: str, tag: str, lines: Iterable[str]) -> tuple[Expected, ...]:
+    return tuple(Expected(service, tag, line.encode()) for line in lines)
 
 
 _VPC_FIELDS = (
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
     "log-status"
 )
+_VPC_TAG = "cloud.aws.vpc.flow"
 
 
 def _address(rng: random.Random) -> str:
@@ -115,10 +131,10 @@ def _flow_log_key(flow_log: int, number: int, ending: str) -> str:
 
 
 def _vpc_text(rng: random.Random, number: int) -> Sample:
-    rows = [_flow(rng) for _ in range(rng.randrange(200, 400))]
-    body = "\n".join([_VPC_FIELDS, *(" ".join(row) for row in rows)]) + "\n"
+    lines = [" ".join(_flow(rng)) for _ in range(rng.randrange(200, 400))]
+    body = "\n".join([_VPC_FIELDS, *lines]) + "\n"
     key = _flow_log_key(1, number, "log.gz")
-    return Sample("flowlogs", key, gzip.compress(body.encode()), Counter({"cloud.aws.vpc.flow": len(rows)}))
+    return Sample("flowlogs", key, gzip.compress(body.encode()), _lines("flowlogs", _VPC_TAG, lines))
 
 
 def _vpc_parquet(rng: random.Random, number: int) -> Sample:
@@ -128,7 +144,7 @@ def _vpc_parquet(rng: random.Random, number: int) -> Sample:
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns), buffer)
     key = _flow_log_key(2, number, "log.parquet")
-    return Sample("flowlogs", key, buffer.getvalue(), Counter({"cloud.aws.vpc.flow": len(rows)}))
+    return Sample("flowlogs", key, buffer.getvalue(), _lines("flowlogs", _VPC_TAG, map(" ".join, rows)))
 
 
 _CLOUDFRONT_FIELDS = (
@@ -166,7 +182,7 @@ def _cloudfront(rng: random.Random, number: int) -> Sample:
     lines = [_request(rng) for _ in range(rng.randrange(50, 150))]
     body = "\n".join(["#Version: 1.0", f"#Fields: {_CLOUDFRONT_FIELDS}", *lines]) + "\n"
     key = f"cdn/E2EXAMPLE.2026-01-02-{number:02}.demo.gz"
-    events = Counter({"cloud.aws.cloudfront.web_1": len(lines)})
+    events = _lines("cloudfrontlogs", "cloud.aws.cloudfront.web_1", lines)
     return Sample("cloudfrontlogs", key, gzip.compress(body.encode()), events)
 
 
@@ -186,39 +202,5 @@ def _umbrella(rng: random.Random, number: int) -> Sample:
     kind, line = _UMBRELLA[number % len(_UMBRELLA)]
     lines = [line.format(n=rng.randrange(1, 250), ip=_address(rng)) for _ in range(rng.randrange(50, 150))]
     key = f"1234567_abcdef/{kind}logs/2026-01-02/2026-01-02-03-{number:02}-demo.csv.gz"
-    events = Counter({f"sig.cisco.umbrella.{kind}": len(lines)})
+    events = _lines("cisco-umbrella", f"sig.cisco.umbrella.{kind}", lines)
     return Sample("cisco-umbrella", key, gzip.compress(("\n".join(lines) + "\n").encode()), events)
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One EventBridge event, and the Devo tags of what it becomes."""
-
-    source: str
-    detail_type: str
-    detail: dict[str, Any]
-    events: Counter[str]
-
-    def envelope(self) -> str:
-        """Return the event as EventBridge wraps it."""
-        told = {"version": "0", "id": f"{zlib.crc32(orjson.dumps(self.detail)):08x}", "source": self.source}
-        place = {"account": ACCOUNT, "time": "2026-01-02T03:04:05Z", "region": REGION, "resources": []}
-        return orjson.dumps(
-            {**told, "detail-type": self.detail_type, **place, "detail": self.detail}
-        ).decode()
-
-
-def events(count: int = 5) -> Iterator[Event]:
-    """Yield `count` each of service events, alarms, and Security Hub findings (two a message)."""
-    for number in range(count):
-        started = {"instance-id": f"i-{number:017x}", "state": "running"}
-        tag = "cloud.aws.cloudwatch.events"
-        yield Event("aws.ec2", "EC2 Instance State-change Notification", started, Counter({tag: 1}))
-        alarm = {"alarmName": f"cpu-{number}", "state": {"value": "ALARM"}}
-        tag = "cloud.aws.cloudwatch.alarm"
-        yield Event("aws.cloudwatch", "CloudWatch Alarm State Change", alarm, Counter({tag: 1}))
-        found = [{"Id": f"finding-{number}-{half}", "Severity": {"Label": "HIGH"}} for half in "ab"]
-        tag = "cloud.aws.securityhub.findings"
-        yield Event(
-            "aws.securityhub", "Security Hub Findings - Imported", {"findings": found}, Counter({tag: 2})
-        )

@@ -1,58 +1,96 @@
 """What the demo shows: a live table on a terminal, plain lines elsewhere, and a summary at the end."""
 
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-Update = Callable[[Counter[str], int], None]
+from flows.demo.tally import Found, Progress
+
+Update = Callable[[Sequence[Progress], int], None]
+"""Takes how far each service has come, and how many messages wait in queues."""
+
+
+def say(line: str) -> None:
+    """Tell the reader what happens now."""
+    sys.stderr.write(f"{line}\n")
 
 
 @contextmanager
-def show(expected: Counter[str]) -> Iterator[Update]:
-    """Yield a function that shows what has arrived and how many messages still wait in queues."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield _plain(expected)
+def show(console: Console | None = None) -> Iterator[Update]:
+    """Yield a function that shows what has arrived."""
+    console = console or Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield _plain(console)
         return
     with Live(console=console, refresh_per_second=8) as live:
-        yield lambda arrived, waiting: live.update(_table(expected, arrived, waiting))
+        yield lambda progress, waiting: live.update(_table(progress, waiting))
 
 
-def _plain(expected: Counter[str]) -> Update:
-    told = -1
+def _plain(console: Console) -> Update:
+    told = ""
 
-    def update(arrived: Counter[str], waiting: int) -> None:
+    def update(progress: Sequence[Progress], waiting: int) -> None:
         nonlocal told
-        if arrived.total() != told:
-            told = arrived.total()
-            sys.stderr.write(f"{told} of {expected.total()} events arrived, {waiting} messages waiting\n")
+        put_in, arrived = (sum(getattr(one, name) for one in progress) for name in ("put_in", "arrived"))
+        done = sum(one.arrived == one.put_in for one in progress)
+        line = (
+            f"{arrived} of {put_in} events arrived, {done} of {len(progress)} services complete, "
+            f"{waiting} messages waiting"
+        )
+        if line != told:
+            told = line
+            console.file.write(f"{line}\n")
 
     return update
 
 
-def _table(expected: Counter[str], arrived: Counter[str], waiting: int) -> Table:
+def _table(progress: Sequence[Progress], waiting: int) -> Table:
+    """Return one row per service: few enough for any terminal."""
     table = Table(
-        "tag",
-        "sent in",
-        "arrived",
+        "service",
         title="AWS → devo-aws-collector → Devo",
         caption=f"{waiting} messages waiting in queues",
     )
-    for tag in sorted(expected | arrived):
-        done = arrived[tag] >= expected[tag]
-        table.add_row(tag, str(expected[tag]), str(arrived[tag]), style="green" if done else "")
+    table.add_column("put in", justify="right")
+    table.add_column("arrived", justify="right")
+    for one in progress:
+        done = one.arrived == one.put_in
+        table.add_row(one.service, str(one.put_in), str(one.arrived), style="green" if done else "")
     return table
 
 
-def summary(expected: Counter[str], arrived: Counter[str]) -> None:
-    """Write `tag  events` for all that arrived to stdout, and what differs from what was put in."""
-    width = max(len(tag) for tag in expected | arrived)
-    for tag in sorted(expected | arrived):
-        difference = "" if arrived[tag] == expected[tag] else f"  ({expected[tag]} were put in)"
-        sys.stdout.write(f"{tag:{width}}  {arrived[tag]:8}{difference}\n")
-    sys.stdout.write(f"{'total':{width}}  {arrived.total():8}\n")
+def summary(found: Sequence[Found]) -> str:
+    """Return `tag  events  content  collected by`, a line for each tag, and their sum."""
+    services = {service for one in found for service in one.services}
+    head = ("tag", "events", "content", "collected by")
+    rows = [(one.tag, str(one.arrived), _content([one]), _collectors(one.services)) for one in found]
+    total = (
+        "total",
+        str(sum(one.arrived for one in found)),
+        _content(found),
+        f"{len(services)} service{'s'[: len(services) != 1]}",
+    )
+    return _aligned([head, *rows, total])
+
+
+def _content(found: Sequence[Found]) -> str:
+    """Tell how what arrived compares with what was put in."""
+    counts = {name: sum(getattr(one, name) for one in found) for name in ("missing", "repeated", "unknown")}
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "identical"
+
+
+def _collectors(services: Mapping[str, int]) -> str:
+    """Name who collected a tag, with shares when there are several."""
+    if len(services) == 1:
+        return next(iter(services))
+    return ", ".join(f"{service} {count}" for service, count in services.items())
+
+
+def _aligned(rows: Sequence[tuple[str, str, str, str]]) -> str:
+    tag, events, content = (max(len(row[at]) for row in rows) for at in range(3))
+    lines = (f"{a:{tag}}  {b:>{events}}  {c:{content}}  {d}".rstrip() for a, b, c, d in rows)
+    return "".join(f"{line}\n" for line in lines)

@@ -65,9 +65,12 @@ class _Group:
     kind: str = "STANDARD"
     created: int | None = None
 
-    def add(self, stream: str, timestamp: int, message: str, late: float) -> LogEvent:
+    def add(
+        self, stream: str, timestamp: int, message: str, late: float, ingestion: int | None = None
+    ) -> LogEvent:
         now = CLOCK.now() + late
-        event = LogEvent(timestamp, int(now * 1000), next(_NUMBERS), stream, message, now)
+        told = int(now * 1000) if ingestion is None else ingestion
+        event = LogEvent(timestamp, told, next(_NUMBERS), stream, message, now)
         insort(self.events, event)
         return event
 
@@ -105,6 +108,7 @@ def put_log_events(
     """Add events to a stream, in any order; group and stream are made when missing. Returns event ids.
 
     timestamp: epoch milliseconds. message. late_s: how long after now the event is ingested and shown.
+    ingestionTime: epoch milliseconds to show instead.
     """
     with LOCK:
         backend = _backend(account, region)
@@ -112,7 +116,11 @@ def put_log_events(
             put_log_group(group, account, region)
         backend.ensure_log_stream(group, stream)
         kept = attached(backend.groups[group], _Group)
-        return [kept.add(stream, one["timestamp"], one["message"], one.get("late_s", 0)).id for one in events]
+        made = [
+            kept.add(stream, one["timestamp"], one["message"], one.get("late_s", 0), one.get("ingestionTime"))
+            for one in events
+        ]
+    return [event.id for event in made]
 
 
 def filter_log_events(request: Request) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import argparse
 import json
 import threading
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ from flows.demo.fake_aws.guardduty import put_findings
 from flows.demo.fake_aws.logs import put_log_events, put_log_group
 from flows.demo.fake_aws.metrics import put_metric_samples
 from flows.demo.fake_aws.sts import expire_sessions
-from flows.demo.fake_aws.wire import Reply, caller, error_reply, operation, throttled
+from flows.demo.fake_aws.wire import CONTROL, Reply, caller, control, error_reply, operation, throttled
 
 __all__ = [
     "ACCOUNT",
@@ -51,7 +50,6 @@ __all__ = [
     "served",
 ]
 
-_CONTROL = "/moto-api/ext/"
 _RESET = "/moto-api/reset"
 _BODY_LIMIT = 64 << 20
 _ACCOUNT_DIGITS = 12
@@ -152,14 +150,6 @@ CONTROLS: dict[str, Callable[..., Any]] = {
 }
 
 
-def control(url: str, function: str, /, **arguments: Any) -> Any:
-    """Call a control function of a fake in another process; returns its result."""
-    body = json.dumps(arguments).encode()
-    request = urllib.request.Request(f"{url}{_CONTROL}{function}", body, method="POST")  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310 - loopback
-        return json.loads(reply.read())
-
-
 @cache
 def extend() -> None:
     """Install all extensions in moto, once per process."""
@@ -178,7 +168,7 @@ class _Front:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
-        if path.startswith(_CONTROL):
+        if path.startswith(CONTROL):
             return _send(_controlled(path, _body(environ)), start_response)
         if path == _RESET:
             _forget()
@@ -224,7 +214,7 @@ def _take(op: str, key: str, region: str) -> bool:
 
 
 def _controlled(path: str, body: bytes) -> Reply:
-    function = CONTROLS.get(path.removeprefix(_CONTROL))
+    function = CONTROLS.get(path.removeprefix(CONTROL))
     if function is None:
         return Reply(404, (), b"")
     result = function(**json.loads(body or b"{}"))

@@ -1,11 +1,16 @@
-"""How AWS requests and errors look on the wire: which operation is meant, and how its service says no."""
+"""The fake on the wire: which operation a request means, how services say no, how the fake is controlled."""
 
 import json
 import re
+import urllib.request
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+CONTROL = "/moto-api/ext/"
+"""Where control functions are called, by name."""
 
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 _SIGNING_NAMES = {"monitoring": "cloudwatch", "eventbridge": "events"}
@@ -104,3 +109,11 @@ def error_reply(service: str, status: int, code: str, message: str) -> Reply:
         ("x-amzn-ErrorType", code),
     )
     return Reply(status, kinds, json.dumps({"__type": code, "message": message}).encode())
+
+
+def control(url: str, function: str, /, **arguments: Any) -> Any:
+    """Call a control function of a fake in another process; returns its result."""
+    body = json.dumps(arguments).encode()
+    request = urllib.request.Request(f"{url}{CONTROL}{function}", body, method="POST")  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310 - loopback
+        return json.loads(reply.read())
