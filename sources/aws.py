@@ -9,6 +9,8 @@ the middle of a page), a hook on every client renews it and lets the call try on
     … + base_assume_role                      key → base role, of the same account
     base_assume_role + target_assume_role     machine's identity → base role → target role (external id)
 
+A hop that is refused is not asked again for some seconds: everything that waits for it gets the same answer.
+
 Endpoint, FIPS, proxy and CA bundle come from botocore's own environment and files (AWS_ENDPOINT_URL …).
 """
 
@@ -32,7 +34,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 
 from sources.credentials import Credentials, Hop
-from sources.errors import BadCredentials, Denied, SourceError, Transient, translate
+from sources.errors import IDENTITY, BadCredentials, Denied, SourceError, Transient, translate
 
 __all__ = ["Account", "Credentials", "Identity", "required"]
 
@@ -43,7 +45,7 @@ _SHORTEST_SECONDS = 900
 """Shortest session that AWS itself allows; less is for emulators in tests."""
 
 _CALM_SECONDS = 5.0
-"""Many calls learn at once that a session has ended: it is renewed once in this time."""
+"""Many calls learn at once that a session has ended, or cannot begin: STS is asked once in this time."""
 
 _ENDED = frozenset(
     {
@@ -60,6 +62,11 @@ _ENDED = frozenset(
 )
 """What AWS says of a session that is over."""
 
+Clock = Callable[[], datetime]
+"""Tells the present moment, aware: what sessions are renewed by."""
+
+_MACHINE: Clock = partial(datetime.now, UTC)
+
 _HOME = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
@@ -74,16 +81,22 @@ class Identity:
 class Account:
     """One input's identity in AWS, and its clients.
 
-    name: the input's, for messages. session_seconds: how long an assumed role's session lasts.
+    name: the input's, for messages. session_seconds: how long an assumed role's session lasts. clock: by
+    which sessions are renewed before they end.
     Thread-safe. Making one asks AWS nothing.
     """
 
     def __init__(
-        self, name: str, credentials: Credentials | None = None, *, session_seconds: int = CHAINED_SECONDS
+        self,
+        name: str,
+        credentials: Credentials | None = None,
+        *,
+        session_seconds: int = CHAINED_SECONDS,
+        clock: Clock = _MACHINE,
     ) -> None:
         self.name = name
         self._credentials = credentials or Credentials()
-        self._seconds = session_seconds
+        self._sessions = _Sessions(session_seconds, clock)
         self._clients: dict[tuple[str, str], Any] = {}
         self._links: list[_Link] = []
         self._lock = threading.RLock()  # botocore makes sessions and clients in one thread at a time only
@@ -141,18 +154,29 @@ class Account:
     def _make(self, service: str, region: str) -> Any:
         try:
             if not self._links:
-                self._links = _chain(self.name, self._credentials, self._seconds)
+                self._links = _chain(self.name, self._credentials, self._sessions)
             link = self._links[-1]
             return link.client(service, region or link.home)
         except BotoCoreError as error:
             raise translate(error, f"{self.where}, {service} in {region or 'the default region'}") from error
 
 
-class _Link:
-    """One identity of the chain: a botocore session, and the renewal of its credentials."""
+@dataclass(frozen=True, slots=True)
+class _Sessions:
+    """Of assumed roles: how long they last, and the clock that tells when they end."""
 
-    def __init__(self, session: Session, home: str) -> None:
-        self.session, self.home = session, home
+    seconds: int
+    clock: Clock
+
+
+class _Link:
+    """One identity of the chain: a botocore session, and the renewal of its credentials.
+
+    where: what to repair when AWS refuses this identity itself, for messages.
+    """
+
+    def __init__(self, session: Session, home: str, where: str) -> None:
+        self.session, self.home, self.where = session, home, where
         self._renewed = -_CALM_SECONDS
         self._lock = threading.Lock()
 
@@ -184,8 +208,13 @@ class _Link:
         return True
 
     def _on_reply(self, response: Any, request_dict: dict[str, Any], **_: Any) -> Any:
-        """Let botocore sign and send a request once more, at once, when AWS calls its session over."""
+        """Let botocore sign and send a request once more, at once, when AWS calls its session over.
+
+        Any error gets a note of whose identity it was refused to (see `errors.identity_of`).
+        """
         code = response[1].get("Error", {}).get("Code", "") if response else ""
+        if code:
+            response[1].setdefault("ResponseMetadata", {})[IDENTITY] = self.where
         context = request_dict["context"]
         if code not in _ENDED or context.get("collector_renewed") or not self.renew():
             return None
@@ -193,7 +222,7 @@ class _Link:
         return 0.0
 
 
-def _chain(name: str, credentials: Credentials, seconds: int) -> list[_Link]:
+def _chain(name: str, credentials: Credentials, sessions: _Sessions) -> list[_Link]:
     """Build the chain of identities; the last one is who we work as."""
     session = Session()
     if credentials.access_key and credentials.access_secret:
@@ -201,16 +230,20 @@ def _chain(name: str, credentials: Credentials, seconds: int) -> list[_Link]:
         session.set_credentials(credentials.access_key, credentials.access_secret.get_secret_value(), token)
     hops = credentials.hops
     home = _home(hops[-1].partition if hops else "aws", session.get_config_variable("region") or "")
-    links = [_Link(session, home)]
+    links = [_Link(session, home, f"input {name}, credentials")]
     for hop in hops:
         # Sessions shorter than AWS allows exist in emulators only; botocore would refuse to ask for them.
-        more = {} if seconds >= _SHORTEST_SECONDS else {"parameter_validation": False}
-        sts = links[-1].client("sts", home, **more)
-        provider: Any = _Assumed(partial(_assume, sts, hop, seconds, name), seconds)
+        more = {} if sessions.seconds >= _SHORTEST_SECONDS else {"parameter_validation": False}
+        sts, where = links[-1].client("sts", home, **more), _where(name, hop)
+        provider: Any = _Assumed(partial(_assume, sts, hop, sessions, name), sessions)
         assumed = Session()
         assumed.register_component("credential_provider", CredentialResolver([provider]))
-        links.append(_Link(assumed, home))
+        links.append(_Link(assumed, home, where))
     return links
+
+
+def _where(name: str, hop: Hop) -> str:
+    return f"input {name}, credentials.{hop.setting} {hop.role}"
 
 
 def _home(partition: str, configured: str) -> str:
@@ -226,30 +259,44 @@ class _Assumed:
 
     METHOD = CANONICAL_NAME = "collector-assume-role"
 
-    def __init__(self, refresh: Callable[[], dict[str, str]], seconds: int) -> None:
-        self._refresh, self._seconds = refresh, seconds
+    def __init__(self, refresh: Callable[[], dict[str, str]], sessions: _Sessions) -> None:
+        self._refresh, self._sessions = refresh, sessions
+        self._refusal: SourceError | None = None
+        self._until = 0.0
 
     def load(self) -> Any:
         """Return credentials that are fetched on first use and renewed well before they end."""
-        credentials: Any = DeferredRefreshableCredentials(self._refresh, self.METHOD)
-        credentials._advisory_refresh_timeout = min(900, self._seconds // 4)  # noqa: SLF001 - no parameter
-        credentials._mandatory_refresh_timeout = min(600, self._seconds // 6)  # noqa: SLF001 - no parameter
+        seconds, clock = self._sessions.seconds, self._sessions.clock
+        credentials: Any = DeferredRefreshableCredentials(self._once, self.METHOD, clock)
+        credentials._advisory_refresh_timeout = min(900, seconds // 4)  # noqa: SLF001 - no parameter
+        credentials._mandatory_refresh_timeout = min(600, seconds // 6)  # noqa: SLF001 - no parameter
         return credentials
 
+    def _once(self) -> dict[str, str]:
+        """Assume the role; what failed just now fails again without asking. One thread at a time."""
+        if self._refusal is not None and time.monotonic() < self._until:
+            raise self._refusal.again()
+        try:
+            found, self._refusal = self._refresh(), None
+        except SourceError as error:
+            self._refusal, self._until = error.again(), time.monotonic() + _CALM_SECONDS
+            raise
+        return found
 
-def _assume(sts: Any, hop: Hop, seconds: int, name: str) -> dict[str, str]:
+
+def _assume(sts: Any, hop: Hop, sessions: _Sessions, name: str) -> dict[str, str]:
     """Assume a role; returns credentials in botocore's form. Raises SourceError naming hop and principal."""
-    where = f"input {name}, credentials.{hop.setting} {hop.role}"
+    where = _where(name, hop)
     session = re.sub(r"[^\w+=,.@-]", "-", f"devo-aws-collector-{name}", flags=re.ASCII)[:64]
     external = {"ExternalId": hop.external_id} if hop.external_id else {}
     try:
         reply = sts.assume_role(
-            RoleArn=hop.role, RoleSessionName=session, DurationSeconds=seconds, **external
+            RoleArn=hop.role, RoleSessionName=session, DurationSeconds=sessions.seconds, **external
         )
     except (ClientError, BotoCoreError) as error:
         raise _refused(error, hop, where) from error
     found = required(reply, "Credentials", where)
-    if found["Expiration"] <= datetime.now(UTC):
+    if found["Expiration"] <= sessions.clock():
         raise BadCredentials("a new session is over already", where, "set this machine's clock, it is ahead")
     return {
         "access_key": found["AccessKeyId"],
@@ -263,7 +310,7 @@ def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
     """Tell what a refused hop needs: AWS says the same for a missing role, a wrong id and a lacking right."""
     known = translate(error, where, "sts:AssumeRole")
     if not isinstance(known, Denied) or isinstance(known, BadCredentials):
-        return known
+        return type(known)(known.what, where, known.hint, cause=where)
     found = re.search(r"(arn:\S+) is not authorized", known.what)
     principal = found[1] if found else "the identity before it"
     given = "this assume_role_external_id" if hop.external_id else "no external id"
@@ -272,6 +319,7 @@ def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
         where,
         f"see that it exists, that {principal} may sts:AssumeRole it, "
         f"and that its trust policy allows this principal with {given}",
+        cause=where,
     )
 
 

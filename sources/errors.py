@@ -19,6 +19,7 @@ SourceError                 anything below; raised itself only for requests that
 
 import re
 import ssl
+from typing import Any, Self
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -28,7 +29,19 @@ from transforms.errors import CollectorError
 
 
 class SourceError(CollectorError):
-    """An AWS call or what it returned cannot be used."""
+    """An AWS call or what it returned cannot be used.
+
+    cause: what it shares with the failures of other targets (an identity, a permission), "" = nothing:
+    what has one cause is told once.
+    """
+
+    def __init__(self, what: str, where: str, hint: str, *, cause: str = "") -> None:
+        super().__init__(what, where, hint)
+        self.cause = cause
+
+    def again(self) -> Self:
+        """Return the same error to be raised anew: a raised one keeps its traceback."""
+        return type(self)(self.what, self.where, self.hint, cause=self.cause)
 
 
 class Transient(SourceError):
@@ -133,6 +146,9 @@ _BY_STATUS: dict[int, type[SourceError]] = {
     429: Throttled,
 }
 
+IDENTITY = "CollectorIdentity"
+"""In a refusal's ResponseMetadata: what `aws.Account` notes of whose identity was refused."""
+
 _SERVER_ERROR = 500
 _LONGEST = 500
 _NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
@@ -209,15 +225,21 @@ def kind_of(code: str, status: int = 0, message: str = "") -> type[SourceError]:
 
 
 def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
-    told = error.response.get("Error", {})
+    told: dict[str, Any] = error.response.get("Error", {})
     code, message = str(told.get("Code", "")), str(told.get("Message", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    kind = kind_of(code, status, message)
+    about: dict[str, Any] = error.response.get("ResponseMetadata", {})
+    kind = kind_of(code, about.get("HTTPStatusCode", 0), message)
     refused = _REFUSAL.search(message)
     if error.operation_name in _OBJECT_READS and (code in _NOT_FOUND or _is_hidden(refused)):
         kind = ObjectGone
     what = _line(f"{error.operation_name} failed with {code}{f' ({message})' if message else ''}")
-    return kind(what, where, _denied_hint(refused, where, action) if kind is Denied else _HINTS[kind])
+    identity = about.get(IDENTITY, "")
+    if issubclass(kind, BadCredentials | ExpiredCredentials):
+        return kind(what, identity or where, _HINTS[kind], cause=identity)
+    if kind is not Denied:
+        return kind(what, where, _HINTS[kind])
+    cause = f"{_allowed(refused, action)} for {(refused and refused['principal']) or identity or where}"
+    return Denied(what, where, _denied_hint(refused, where, action), cause=cause)
 
 
 def _is_hidden(refused: re.Match[str] | None) -> bool:
@@ -226,11 +248,15 @@ def _is_hidden(refused: re.Match[str] | None) -> bool:
 
 
 def _denied_hint(refused: re.Match[str] | None, where: str, action: str) -> str:
-    allowed = (refused and refused["action"]) or action or "the call"
+    allowed = _allowed(refused, action)
     principal = (refused and refused["principal"]) or "the collector's identity"
     resource = (refused and refused["resource"]) or where
     also = ", and kms:Decrypt if its key is in KMS" if allowed == "s3:GetObject" else ""
     return f"allow {allowed} for {principal} on {resource}{also}"
+
+
+def _allowed(refused: re.Match[str] | None, action: str) -> str:
+    return (refused and refused["action"]) or action or "the call"
 
 
 def _lost_hint(error: Exception) -> str:

@@ -139,12 +139,12 @@ class Receiver:
         self._failures += 1
         first = 1.0 if isinstance(error, Transient) else 5.0
         pause = pause_after(self._failures, _JITTER.random(), first)
-        telemetry.receive_failed(self._service, error, pause, self._failures)
+        telemetry.receive_failed(self._service, self._queue.queue.where, error, pause, self._failures)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:
         self._level = 1
         self._rests += 1
         pause = pause_after(self._rests, _JITTER.random())
-        telemetry.source_backing_off(self._service, self._queue.queue.where, pause)
+        telemetry.source_backing_off(self._service, self._queue.queue.where, pause, self._rests)
         return self._gate.pause(pause)

@@ -1,11 +1,30 @@
-"""Named events of the sources: each writes its log line and moves its metric together."""
+"""Named events of the sources: each writes its log line and moves its metric together.
+
+What stops many targets for one cause is told once, by the first of them (see `causes.py`).
+"""
 
 import logging
 from collections.abc import Sequence
 
+from sources.causes import Causes, Who
 from sources.errors import SourceError, Transient
 from transforms.block import Block, Item
 from transforms.telemetry import add, say
+
+CAUSES = Causes()
+
+
+def _loud(error: Exception, who: Who, *, otherwise: bool) -> int:
+    """Return the level to tell a failure at: a warning for the first with its cause, or as it is without."""
+    cause = error.cause if isinstance(error, SourceError) else ""
+    loud = CAUSES.first(cause, who) if cause else otherwise
+    return logging.WARNING if loud else logging.DEBUG
+
+
+def _over(who: Who) -> int:
+    """Return the level to tell a recovery at: quiet where the failure was."""
+    return logging.INFO if CAUSES.over(who) else logging.DEBUG
+
 
 # cursors
 
@@ -51,7 +70,7 @@ def poll_failed(service: str, target: str, error: SourceError, pause: float, fai
     add("poll_failures", "Polls that failed, by kind", service=service, kind=kind)
     loud = failures == (5 if isinstance(error, Transient) else 1)
     say(
-        logging.WARNING if loud else logging.DEBUG,
+        _loud(error, (service, target), otherwise=loud),
         "poll_failed",
         service=service,
         target=target,
@@ -63,7 +82,7 @@ def poll_failed(service: str, target: str, error: SourceError, pause: float, fai
 
 def poll_recovered(service: str, target: str) -> None:
     """Tell that a target that failed works again."""
-    say(logging.INFO, "poll_recovered", service=service, target=target)
+    say(_over((service, target)), "poll_recovered", service=service, target=target)
 
 
 def target_unreadable(service: str, target: str, reason: str) -> None:
@@ -107,10 +126,14 @@ def lease_received(service: str, count: int) -> None:
 def lease_extended(service: str, count: int) -> None:
     """Count leases kept alive at half their time."""
     add("leases_extended", "Leases extended at half time", count, service=service)
+    if count:
+        _over((service, "extend"))
 
 
 def leases_ended(service: str, count: int, *, deleted: bool) -> None:
     """Count messages deleted after their receipt, or given back to their queue."""
+    if count:
+        _over((service, "settle"))
     if deleted:
         add("leases_settled", "Messages deleted, all their events receipted", count, service=service)
     else:
@@ -125,22 +148,24 @@ def leases_lost(service: str, queue: str, count: int, why: str) -> None:
 
 def extend_failed(service: str, queue: str, error: SourceError) -> None:
     """Warn that leases could not be extended just now; the next pulse tries again."""
-    say(logging.WARNING, "extend_failed", service=service, queue=queue, error=error)
+    level = _loud(error, (service, "extend"), otherwise=True)
+    say(level, "extend_failed", service=service, queue=queue, error=error)
 
 
 def settle_failed(service: str, queue: str, count: int, error: SourceError) -> None:
     """Warn that messages could not be deleted or given back: they come again and are recognised if done."""
     add("settle_failures", "Messages that could not be deleted or given back", count, service=service)
-    say(logging.WARNING, "settle_failed", service=service, queue=queue, count=count, error=error)
+    level = _loud(error, (service, "settle"), otherwise=True)
+    say(level, "settle_failed", service=service, queue=queue, count=count, error=error)
 
 
-def receive_failed(service: str, error: SourceError, pause: float, failures: int) -> None:
+def receive_failed(service: str, where: str, error: SourceError, pause: float, failures: int) -> None:
     """Tell that a queue cannot be read: a warning when that begins, then quietly."""
     kind = type(error).__name__
     add("receive_failures", "Receives that failed, by kind", service=service, kind=kind)
     loud = failures == (3 if isinstance(error, Transient) else 1)
     say(
-        logging.WARNING if loud else logging.DEBUG,
+        _loud(error, (service, where), otherwise=loud),
         "receive_failed",
         service=service,
         error=error,
@@ -151,13 +176,13 @@ def receive_failed(service: str, error: SourceError, pause: float, failures: int
 
 def source_recovered(service: str, where: str) -> None:
     """Tell that a queue that failed can be read again."""
-    say(logging.INFO, "source_recovered", service=service, where=where)
+    say(_over((service, where)), "source_recovered", service=service, where=where)
 
 
-def source_backing_off(service: str, where: str, pause: float) -> None:
-    """Tell that receiving rests because nothing received lately could be opened."""
+def source_backing_off(service: str, where: str, pause: float, rests: int) -> None:
+    """Tell that receiving rests because nothing received lately could be opened: when that begins."""
     say(
-        logging.WARNING,
+        logging.WARNING if rests == 1 else logging.DEBUG,
         "source_backing_off",
         service=service,
         where=where,
@@ -169,9 +194,9 @@ def source_backing_off(service: str, where: str, pause: float) -> None:
 def fetch_failed(service: str, reason: str, error: Exception, delay: int, receives: int) -> None:
     """Tell that a message goes back because what it stands for could not be had."""
     add("fetch_failures", "Messages that could not be opened, by reason", service=service, reason=reason)
-    level = logging.ERROR if reason == "defect" else logging.WARNING
+    level = _loud(error, (service, "fetch"), otherwise=reason != "object_busy")
     say(
-        logging.DEBUG if reason == "object_busy" else level,
+        logging.ERROR if reason == "defect" else level,
         "fetch_failed",
         service=service,
         reason=reason,
@@ -200,6 +225,7 @@ def object_repeated(service: str) -> None:
 def object_collected(service: str, uri: str, events: int, size: int, seconds: float) -> None:
     """Count an object whose events all wait for the dataflow or went through it."""
     add("objects_collected", "Objects read to their end", service=service)
+    _over((service, "fetch"))
     add("object_bytes", "Stored bytes of the objects read", size, service=service)
     say(
         logging.DEBUG,

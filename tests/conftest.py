@@ -7,6 +7,8 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, settings
 
+from sources import telemetry
+from sources.causes import Causes
 from tests.fakes.certs import Certs, make_certs
 from tests.fakes.collector import Stage
 from tests.fakes.ministack import Ministack
@@ -16,6 +18,12 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("here")  # time is never asserted: a busy machine is no failure
 
 _numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test hear what is told once."""
+    monkeypatch.setattr(telemetry, "CAUSES", Causes())
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -193,6 +194,46 @@ def test_wrong_external_id_is_the_second_hop(machine, external, word):
     assert "wrong" not in str(error)
 
 
+def test_a_refused_hop_is_not_asked_again_at_once(machine, monkeypatch):
+    """Sixty targets that wait for a hop which is refused ask STS once, and all get its one cause."""
+    asked = []
+    real = module._assume
+
+    def assume(*given):
+        asked.append(given)
+        return real(*given)
+
+    monkeypatch.setattr(module, "_assume", assume)
+    found = account(**HOPS | {"assume_role_external_id": "wrong"})
+
+    def fails(_):
+        with pytest.raises(BadCredentials) as caught:
+            ask(found)
+        return caught.value.cause
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(fails, range(60))) == {f"input prod, credentials.target_assume_role {TARGET}"}
+    assert [hop.setting for _, hop, *_ in asked] == ["target_assume_role", "base_assume_role"]
+
+
+def test_a_refused_hop_is_asked_again_later(monkeypatch):
+    """Once the trust policy is mended a later call succeeds, without a restart."""
+    monkeypatch.setattr(module, "_CALM_SECONDS", 0.0)
+    session = {"access_key": "A", "secret_key": "S", "token": "T", "expiry_time": "2099-01-01T00:00:00Z"}
+    answers = iter([BadCredentials("refused", "the hop", "mend it"), session])
+
+    def refresh():
+        found = next(answers)
+        if isinstance(found, SourceError):
+            raise found
+        return found
+
+    credentials = module._Assumed(refresh, SESSIONS).load()
+    with pytest.raises(BadCredentials):
+        credentials.get_frozen_credentials()
+    assert credentials.get_frozen_credentials().access_key == "A"
+
+
 def test_wrong_secret_behind_a_role(keys):
     """When the key itself is wrong, the hop is named but not blamed."""
     error = refusal(access_key=keys["access_key"], access_secret="wrong", base_assume_role=BASE)
@@ -260,8 +301,9 @@ def skewed(monkeypatch):
     assumed = []
     real = module._assume
 
-    def assume(sts, hop, seconds, name):
-        metadata = real(sts, hop, max(seconds, 60) if len(assumed) > 1 else seconds, name)
+    def assume(sts, hop, sessions, name):
+        longer = replace(sessions, seconds=max(sessions.seconds, 60))
+        metadata = real(sts, hop, longer if len(assumed) > 1 else sessions, name)
         assumed.append(hop.role)
         return metadata | {"expiry_time": "2099-01-01T00:00:00+00:00"}
 
@@ -318,19 +360,20 @@ class Sts:
 
 
 HOP = Credentials(**HOPS).hops[-1]
+SESSIONS = module._Sessions(3600, lambda: datetime.now(UTC))
 
 
 def test_h18_a_session_that_is_over_when_it_begins():
     """A clock far ahead makes every new session look ended: the message says so."""
     ended = {"Expiration": datetime.now(UTC) - timedelta(hours=1)}
     with pytest.raises(BadCredentials, match="set this machine's clock"):
-        module._assume(Sts(Credentials=ended), HOP, 3600, "prod")
+        module._assume(Sts(Credentials=ended), HOP, SESSIONS, "prod")
 
 
 def test_h19_sts_answers_with_nothing():
     """A hollow reply of STS is transient, not a session without keys."""
     with pytest.raises(Transient):
-        module._assume(Sts(), HOP, 3600, "prod")
+        module._assume(Sts(), HOP, SESSIONS, "prod")
 
 
 # clients

@@ -77,6 +77,47 @@ def test_codes(code, status, kind):
     assert type(translate(reply(code, status=status), "here")) is kind
 
 
+def noted(code, message=""):
+    error = reply(code, "FilterLogEvents", message=message)
+    error.response["ResponseMetadata"][errors.IDENTITY] = "input a, credentials"
+    return error
+
+
+@pytest.mark.parametrize("code", ["InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredTokenException"])
+def test_a_refused_identity_is_one_cause_for_all(code):
+    """Wherever a call is refused for its identity, what to repair and the cause are that identity."""
+    found = [translate(noted(code), f"group {n}", "logs:FilterLogEvents") for n in range(2)]
+    assert {(error.where, error.cause) for error in found} == {("input a, credentials",) * 2}
+
+
+def test_a_lacking_permission_is_one_cause_for_all_resources():
+    """The cause is action and principal; each error names its own resource all the same."""
+    text = "arn:aws:iam::1:user/b is not authorized to perform: logs:FilterLogEvents on resource: arn:aws:logs:{}"
+    found = [translate(noted("AccessDeniedException", text.format(n)), f"group {n}") for n in range(2)]
+    assert {error.cause for error in found} == {"logs:FilterLogEvents for arn:aws:iam::1:user/b"}
+    assert [error.hint[-14:] for error in found] == ["arn:aws:logs:0", "arn:aws:logs:1"]
+
+
+def test_a_bare_refusal_is_one_cause_for_its_identity():
+    """Where AWS does not say who was refused what, the identity and the action asked for do."""
+    found = translate(noted("AccessDenied"), "s3://b/k", "s3:GetObject")
+    assert found.cause == "s3:GetObject for input a, credentials"
+
+
+def test_what_is_no_refusal_has_no_common_cause():
+    """Throttling, resets and missing things are each target's own."""
+    for code in ("ThrottlingException", "InternalError", "ResourceNotFoundException", "ValidationException"):
+        assert not translate(noted(code), "here").cause
+
+
+def test_an_error_can_be_raised_again():
+    """The same words and cause, without the traceback of the first time."""
+    error = BadCredentials("a", "b", "c", cause="d")
+    again = error.again()
+    assert (type(again), str(again), again.cause) == (BadCredentials, "a: b: c", "d")
+    assert again is not error
+
+
 def test_h04_expired_receipt_of_a_fifo_queue():
     """A FIFO queue says InvalidParameterValue of an expired receipt, and of other things."""
     message = "Value AQ for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
