@@ -2,6 +2,7 @@
 
     stored bytes → gunzip | unzstd (as its first bytes say, twice at most) → rows of Parquet
                                                                            → records of a JSON array
+                                                                           → JSON values in a row
                                                                            → lines
 
 Steps are generators; each holds about 1 MiB. The same object always makes the same pieces, however short the
@@ -17,6 +18,7 @@ from sources.inflate import inflater
 from sources.lines import lines
 from sources.piece import CHUNK_BYTES, Budget, Limits, Piece, Readable, broken
 from sources.records import records
+from sources.values import values
 from transforms.layout import Layout
 
 __all__ = ["Layout", "Limits", "Piece", "Readable", "head", "read", "skip"]
@@ -73,12 +75,16 @@ def head(body: Readable, size: int) -> bytes:
 
 
 def _pieces(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:
+    if layout.refused:
+        raise broken("object_unknown", layout.refused, "have other objects announced to another queue")
     budget = Budget(limits)
     start, chunks = _plain(body, budget)
     if start.startswith(parquet.MAGIC):
         return parquet.rows(chunks, layout, budget)
     if start.startswith(_UTF_16):
         raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
+    if layout.values:
+        return values(chunks, layout, limits.record_bytes)
     if layout.records:
         return records(chunks, layout, limits.record_bytes)
     return lines(chunks, layout, limits.record_bytes)

@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 
 from sources import scan
-from sources.errors import ObjectBroken
 from sources.piece import CHUNK_BYTES, Piece, broken
-from sources.text import count_lines, repaired, without_nul
+from sources.tape import Tape
+from sources.text import count_lines, repaired
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
-_BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
+BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
 """White space, byte order marks, and what becomes of padding with NULs."""
 _NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError)
 _SINGLE = ("eventVersion", "eventName")
@@ -32,62 +32,29 @@ _LEAD: Any = re.compile(rb"[\s,]*+")
 Raws = Sequence[bytes | msgspec.Raw]
 
 
-class _Tape:
-    """The part of an object that is in memory: `data`, read up to `at`."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self.data, self.at, self.ended = chunks, b"", 0, False
-        self.failure: ObjectBroken | None = None
-
-    def fill(self, size: int) -> None:
-        """Read on until `size` bytes are ahead or the object ends."""
-        held = len(self.data) - self.at
-        if held >= size or self.ended:
-            return
-        parts = [self.data[self.at :]]
-        while held < size and not self.ended:
-            chunk = self._next()
-            self.ended = not chunk
-            parts.append(without_nul(chunk))
-            held += len(parts[-1])
-        self.data, self.at = b"".join(parts), 0
-
-    def _next(self) -> bytes:
-        """Return the next chunk; damage ends the object, but what came before it is used first."""
-        try:
-            return next(self._chunks, b"")
-        except ObjectBroken as error:
-            self.failure = error
-            return b""
-
-    def cut_short(self, what: str) -> ObjectBroken:
-        """Return why the object ends before `what`."""
-        return self.failure or broken("json_truncated", f"{what} has no end")
-
-
 def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Piece]:
     """Yield the records of an object's documents (one, as a rule), compact, one per line.
 
     longest: bytes of the largest record, and of what stands before the array. Raises ObjectBroken after the
     records before the damage.
     """
-    tape, done = _Tape(chunks), 0
+    tape, done = Tape(chunks), 0
     while True:
         tape.fill(_SMALL)
-        tape.at = _BETWEEN.match(tape.data, tape.at).end()
+        tape.at = BETWEEN.match(tape.data, tape.at).end()
         if tape.at == len(tape.data):
             if tape.ended:
                 break
             continue
         for raws in _document(tape, layout, longest):
-            for payload, count in _payloads(raws):
+            for payload, count in payloads(raws):
                 done += count
                 yield Piece(payload, count, done)
     if tape.failure:
         raise tape.failure
 
 
-def _document(tape: _Tape, layout: Layout, longest: int) -> Iterator[Raws]:
+def _document(tape: Tape, layout: Layout, longest: int) -> Iterator[Raws]:
     if tape.ended and (whole := _whole(memoryview(tape.data)[tape.at :], layout)) is not None:
         tape.at = len(tape.data)
         yield whole
@@ -107,7 +74,7 @@ def _document(tape: _Tape, layout: Layout, longest: int) -> Iterator[Raws]:
         _leave(tape, longest)
 
 
-def _enter(tape: _Tape, key: bytes, longest: int) -> tuple[int, int]:
+def _enter(tape: Tape, key: bytes, longest: int) -> tuple[int, int]:
     """Return where the array's first element is, or -1 and where the document without one ends."""
     size = _SMALL
     while True:
@@ -122,7 +89,7 @@ def _enter(tape: _Tape, key: bytes, longest: int) -> tuple[int, int]:
         tape.fill(size)
 
 
-def _leave(tape: _Tape, longest: int) -> None:
+def _leave(tape: Tape, longest: int) -> None:
     """Move past the rest of the document after its array."""
     size = _SMALL
     while (end := scan.end_of(tape.data, tape.at, depth=1)) < 0:
@@ -141,7 +108,7 @@ def _grown(size: int, longest: int, what: str) -> int:
     return 2 * size
 
 
-def _array(tape: _Tape, longest: int) -> Iterator[Raws]:
+def _array(tape: Tape, longest: int) -> Iterator[Raws]:
     """Yield the elements of the array that the tape stands in; leave it after the closing bracket."""
     border, size = b"", _SMALL
     while True:
@@ -167,14 +134,14 @@ def _array(tape: _Tape, longest: int) -> Iterator[Raws]:
             size = _grown(size, longest, "a record is too large")
 
 
-def _border(tape: _Tape) -> bytes:
+def _border(tape: Tape) -> bytes:
     """Return what stands between two records, as seen at the first of them: `},{"eventVersion"`."""
     key = _FIRST_KEY.match(tape.data, tape.at)
     between = key and re.compile(rb"\}\s*,\s*\{\s*" + re.escape(key[1])).search(tape.data, key.end())
     return between[0] if between else b""
 
 
-def _window(tape: _Tape, border: bytes) -> tuple[Raws, int]:
+def _window(tape: Tape, border: bytes) -> tuple[Raws, int]:
     """Return the records up to the last border within about 1 MiB, and where they end."""
     end = tape.data.rfind(border, tape.at, tape.at + CHUNK_BYTES) + 1 if border else 0
     if not end:
@@ -217,7 +184,7 @@ def _document_type(key: str) -> "msgspec.json.Decoder[Any]":
     return msgspec.json.Decoder(msgspec.defstruct("Document", [field], rename={"records": key}))
 
 
-def _payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
+def payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
     """Yield lines of about 1 MiB each, and how many; records that span lines are made compact."""
     step, held = 0, 0
     start = 0

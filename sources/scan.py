@@ -24,7 +24,7 @@ _DEEP = f"nested more than {MAX_DEPTH} deep"
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
-_SPACE = re.compile(rb"[\s,]*+")
+SPACE = re.compile(rb"[\s,]*+")
 _VALUE_IS_ARRAY = re.compile(rb"\s*+:\s*+\[")
 _SCALAR = re.compile(_STRING + rb"|[^\s,\[\]{}\"]++", re.DOTALL)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -90,11 +90,14 @@ def find_array(data: bytes, key: bytes, start: int = 0) -> tuple[int, int]:
     return -1, -1
 
 
-def elements(data: bytes, start: int = 0) -> Found:
-    """Return the complete and valid elements from `start` on, which is inside an array."""
+def elements(data: bytes, start: int = 0, between: "re.Pattern[bytes]" = SPACE) -> Found:
+    """Return the complete and valid elements from `start` on, which is inside an array.
+
+    between: matches what may stand between two of them.
+    """
     found = Found(end=start)
     while True:
-        space = _SPACE.match(data, found.end)
+        space = between.match(data, found.end)
         found.end = space.end() if space else found.end
         if data[found.end : found.end + 1] == b"]":
             found.end, found.state = found.end + 1, CLOSED

@@ -24,20 +24,29 @@ _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
 _LARGEST_BATCH = 4096
 
 
-def to_json(block: Block, names: Sequence[str], numbers: frozenset[str], separator: str) -> Iterator[Item]:
+def to_json(
+    block: Block,
+    names: Sequence[str],
+    numbers: frozenset[str],
+    separator: str,
+    quote: str | None = None,
+) -> Iterator[Item]:
     """Yield the block's rows as one JSON object per line; rows of another width together as one poison.
 
     names: of the columns, in order. numbers: the names whose values are written without quotes.
+    quote: None = AWS's form, where `-` is null; else plain CSV, "" or what fields may stand in.
     """
     bad: list[str] = []
     try:
-        table = _parsed(block.payload, len(names), separator, bad)
+        table = _parsed(block.payload, len(names), separator, quote or "", bad)
     except pa.ArrowInvalid as error:
         detail = f"rows not readable: {block.origin.object}: {str(error).splitlines()[0]}"
         yield Poison("rows_unreadable", detail, block.origin, block.payload)
         return
-    escapes = _escapes(block.payload, separator)
-    lines = [_objects(batch.columns, names, numbers, escapes) for batch in table.to_batches(_LARGEST_BATCH)]
+    escapes = _escapes(block.payload, "" if quote else separator)
+    null = _NULL if quote is None else ""
+    batches = table.to_batches(_LARGEST_BATCH)
+    lines = [_objects(batch.columns, names, numbers, escapes, null) for batch in batches]
     if lines:
         yield replace(block, payload=b"".join(lines), count=table.num_rows)
     if bad:
@@ -48,7 +57,7 @@ def to_json(block: Block, names: Sequence[str], numbers: frozenset[str], separat
         yield Poison("row_width", detail, block.origin, "".join(f"{row}\n" for row in bad).encode())
 
 
-def _parsed(payload: bytes, width: int, separator: str, bad: list[str]) -> Any:
+def _parsed(payload: bytes, width: int, separator: str, quote: str, bad: list[str]) -> Any:
     """Return the rows as a table of strings; rows of another width are put into `bad`."""
 
     def skip(row: Any) -> str:
@@ -61,7 +70,7 @@ def _parsed(payload: bytes, width: int, separator: str, bad: list[str]) -> Any:
     return csv.read_csv(
         pa.py_buffer(payload),
         csv.ReadOptions(use_threads=False, column_names=names, block_size=len(payload) + 1),
-        csv.ParseOptions(delimiter=separator, quote_char=False, invalid_row_handler=skip),
+        csv.ParseOptions(delimiter=separator, quote_char=quote or False, invalid_row_handler=skip),
         csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
 
@@ -76,31 +85,33 @@ def _escapes(payload: bytes, separator: str) -> list[tuple[str, str]]:
 
 
 def _objects(
-    columns: Sequence[Any], names: Sequence[str], numbers: frozenset[str], escapes: list[tuple[str, str]]
+    columns: Sequence[Any],
+    names: Sequence[str],
+    numbers: frozenset[str],
+    escapes: list[tuple[str, str]],
+    null: str,
 ) -> bytes:
     """Return the rows as lines. What stands between two columns is joined once, quotes included."""
     parts: list[Any] = []
     between = "{"
     for name, column in zip(names, columns, strict=True):
-        value, quote = _value(column, name in numbers, escapes)
+        value, quote = _value(column, name in numbers, escapes, null)
         parts += [f"{between}{orjson.dumps(name).decode()}:{quote}", value]
         between = quote + ","
     rows = pc.binary_join_element_wise(*parts, between[:-1] + "}", "")
-    return b"".join([_value_buffer(pc.binary_join(_as_one_list(rows), "\n")), b"\n"])
+    return joined(rows)
 
 
-def _as_one_list(rows: Any) -> Any:
-    return pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows)
+def joined(rows: Any) -> bytes:
+    """Return an Arrow array of texts as newline-terminated lines."""
+    whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
+    return b"".join([bytes(whole[0].as_buffer().to_pybytes()), b"\n"])
 
 
-def _value_buffer(joined: Any) -> bytes:
-    return bytes(joined[0].as_buffer().to_pybytes())
-
-
-def _value(column: Any, number: bool, escapes: list[tuple[str, str]]) -> tuple[Any, str]:  # noqa: FBT001 - told by name
+def _value(column: Any, number: bool, escapes: list[tuple[str, str]], null: str) -> tuple[Any, str]:  # noqa: FBT001 - told by name
     """Return a column as JSON, and the quote to be put around every value ("" when that differs)."""
-    missing = pc.equal(column, _NULL)
-    any_missing = missing.true_count > 0
+    missing = pc.equal(column, null)
+    any_missing = null != "" and missing.true_count > 0
     if number:
         bare = pc.or_(missing, _is_number(column))
         if bare.true_count == len(column):

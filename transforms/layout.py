@@ -1,7 +1,11 @@
 """How the objects of one type are laid out: what a source needs to know to cut them into whole events."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
+
+Unwrap: TypeAlias = Callable[[bytes], Sequence[bytes]]
+"""One JSON document → its events; raises ValueError with what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,12 @@ class Layout:
     quoted: CSV whose quoted fields may hold newlines; such a newline becomes a space.
     separator: joins the columns of a Parquet row, and their names, to a line.
     column: spells a Parquet column's name as the text form of the same log does.
+    values: JSON values one after another, whatever stands between them; each is one event, or what `unwrap`
+        takes out of it. An object that is one JSON array holds its elements.
+    between: with `values`, what may stand between two besides white space and commas, e.g. "||".
+    or_lines: with `values`, an object that does not begin as JSON is cut into lines.
+    by_key: the key of an object tells its layout (a queue of several types).
+    refused: why no object is read; "" = they are.
     """
 
     records: str = ""
@@ -24,3 +34,13 @@ class Layout:
     quoted: bool = False
     separator: bytes = b" "
     column: Callable[[str], str] = str
+    values: bool = False
+    unwrap: Unwrap | None = None
+    between: bytes = b""
+    or_lines: bool = False
+    by_key: "Callable[[str], Layout] | None" = None
+    refused: str = ""
+
+    def of(self, key: str) -> "Layout":
+        """Return the layout of the object with this key."""
+        return self.by_key(key) if self.by_key else self

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sources import records as module
 from sources import scan
 from sources.decode import Layout, Limits, read
+from sources.errors import ObjectBroken
 from sources.records import records
 from tests.sources.decoding import RECORDS, Body, check, collect, decoded, events, joined, noise
 
@@ -290,7 +291,7 @@ def until_broken(stream):
             pieces.append(next(stream))
         except StopIteration:
             return pieces, True
-        except module.ObjectBroken:
+        except ObjectBroken:
             return pieces, False
 
 

@@ -1,0 +1,200 @@
+"""Events of a table that key and content tell: lines are dropped by rules, the rest tagged by a template.
+
+Without rules and without values of the events in the tag, a block passes as it came, with one tag. Rules are
+checked column by column in Arrow, patterns by RE2, which cannot run away.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+
+from transforms.block import Block, Item, Transform
+from transforms.columns import joined, to_json
+from transforms.fields import KeyFields, RecordField, record_values
+from transforms.jsonline import add_fields
+from transforms.tagged import NO_STAMP, Stamp
+from transforms.tags import TagRule, level
+
+pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
+
+PLACEHOLDER = re.compile(r"\[(file|record)-(\w+)\]")
+"""Devo's own form: `my.app.[file-log_type].[record-kind]`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One condition on an event; those that fulfil all conditions of a list are dropped.
+
+    source: `line` (its text), `record` (a field of the event) or `file` (of its object's key). name: the
+    field. value: text that it must be, or pattern: RE2 expression that must be found in it.
+    negated: must not.
+    """
+
+    source: str
+    name: str = ""
+    value: str = ""
+    pattern: str = ""
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of the transform.
+
+    tag: its template may hold [file-…] and [record-…]. event_type: for {event_type}, told by the key.
+    key_fields, record_fields: the values that there are. rules: lists of conditions, any of which drops.
+    dropped: is told how many events the rules dropped of a block. added: names of key fields that are put
+    into JSON events. columns: rows become JSON by the header, or by these names. base: tags the events
+    instead of `tag`.
+    """
+
+    tag: TagRule
+    event_type: Callable[[str], str] = lambda _key: ""
+    key_fields: KeyFields = lambda _key: {}
+    record_fields: tuple[RecordField, ...] = ()
+    rules: tuple[tuple[Rule, ...], ...] = ()
+    dropped: Callable[[int], None] = lambda _count: None
+    added: tuple[str, ...] = ()
+    columns: "Columns | None" = None
+    stamp: Stamp = NO_STAMP
+    base: Transform | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How rows become JSON. names: of columns, none = the header's. quoted: fields may stand in quotes."""
+
+    separator: str = ","
+    names: tuple[str, ...] = ()
+    quoted: bool = True
+
+    def names_of(self, block: Block) -> list[str]:
+        """Return the names for a block's rows; numbers where nothing tells any."""
+        if self.names:
+            return list(self.names)
+        header = block.header.decode()
+        if not header:
+            width = block.payload.partition(b"\n")[0].count(self.separator.encode()) + 1
+            return [str(number) for number in range(width)]
+        names = header.split(self.separator)
+        return [name.strip().strip('"') for name in names] if self.quoted else names
+
+
+def transform(options: Options) -> Transform:
+    """Return the transform of events that are routed by key and content."""
+    by_record = _named(options, "record")
+    of_event = tuple(one for one in options.record_fields if one.name in by_record)
+
+    def run(block: Block) -> Iterator[Item]:
+        for row in _rows(block, options):
+            kept = _kept(row, options) if isinstance(row, Block) and options.rules else row
+            if not isinstance(kept, Block):
+                yield kept
+            elif kept.count:
+                yield from _tagged(kept, options, of_event)
+
+    return run
+
+
+def _named(options: Options, source: str) -> set[str]:
+    return {name for of, name in PLACEHOLDER.findall(options.tag.template) if of == source}
+
+
+def _rows(block: Block, options: Options) -> Iterator[Item]:
+    if options.columns is None:
+        yield block
+        return
+    columns = options.columns
+    names = columns.names_of(block)
+    quote = '"' if columns.quoted else ""
+    yield from to_json(block, names, frozenset(), columns.separator, quote)
+
+
+def _tagged(block: Block, options: Options, of_event: Sequence[RecordField]) -> Iterator[Item]:
+    values = options.key_fields(block.origin.object)
+    if options.added:
+        told = {name: values.get(name, "") for name in options.added}
+        block = replace(block, payload=add_fields(block.payload, told))
+    if options.base:
+        yield from options.base(block)
+        return
+    for part, more in _parts(block, of_event):
+        rule = replace(options.tag, template=_filled(options.tag.template, values, more))
+        kind = options.event_type(block.origin.object)
+        yield options.stamp.on(replace(part, tag=rule.tag_of_object(kind, block.origin)))
+
+
+def _filled(template: str, of_key: Mapping[str, str], of_record: Mapping[str, str]) -> str:
+    def text(found: re.Match[str]) -> str:
+        values = of_key if found[1] == "file" else of_record
+        return level(values.get(found[2], ""))
+
+    return PLACEHOLDER.sub(text, template)
+
+
+def _parts(block: Block, wanted: Sequence[RecordField]) -> Iterator[tuple[Block, Mapping[str, str]]]:
+    """Divide a block by the values of its events; within a part, they keep their order."""
+    if not wanted:
+        yield block, {}
+        return
+    columns = record_values(block.payload, block.count, wanted)
+    groups: dict[tuple[str, ...], list[bytes]] = {}
+    for values, line in zip(zip(*columns, strict=True), block.payload.split(b"\n")[:-1], strict=True):
+        groups.setdefault(values, []).append(line)
+    for values, lines in groups.items():
+        names = (one.name for one in wanted)
+        part = replace(block, payload=b"\n".join([*lines, b""]), count=len(lines))
+        yield part, dict(zip(names, values, strict=True))
+
+
+def _kept(block: Block, options: Options) -> Block:
+    """Return the events that no list of rules drops."""
+    lines = pc.split_pattern(pa.array([block.payload[:-1]], pa.string()), "\n").flatten()
+    columns = _columns(block, lines, options)
+    drops = reduce(
+        pc.or_, [reduce(pc.and_, [_fits(rule, columns) for rule in rules]) for rules in options.rules]
+    )
+    gone = drops.true_count
+    if not gone:
+        return block
+    options.dropped(gone)
+    if gone == block.count:
+        return replace(block, payload=b"", count=0)
+    return replace(block, payload=joined(lines.filter(pc.invert(drops))), count=block.count - gone)
+
+
+def _columns(block: Block, lines: Any, options: Options) -> dict[tuple[str, str], Any]:
+    """Return what rules are about: the lines, and a column for each field."""
+    used = {rule.name for rules in options.rules for rule in rules if rule.source == "record"}
+    fields = [one for one in options.record_fields if one.name in used]
+    columns: dict[tuple[str, str], Any] = {("line", ""): lines}
+    if fields:
+        found = record_values(block.payload, block.count, fields)
+        columns |= {
+            ("record", one.name): pa.array(texts, pa.string())
+            for one, texts in zip(fields, found, strict=True)
+        }
+    values = options.key_fields(block.origin.object)
+    for name in {rule.name for rules in options.rules for rule in rules if rule.source == "file"}:
+        columns["file", name] = pa.repeat(pa.scalar(values.get(name, "")), block.count)
+    return columns
+
+
+def _fits(rule: Rule, columns: Mapping[tuple[str, str], Any]) -> Any:
+    column = columns[rule.source, rule.name]
+    found = pc.match_substring_regex(column, rule.pattern) if rule.pattern else pc.equal(column, rule.value)
+    return pc.invert(found) if rule.negated else found
+
+
+def compiles(pattern: str) -> None:
+    """Raise ValueError when RE2 does not know a pattern."""
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid as error:
+        told = str(error).splitlines()[0]
+        raise ValueError(f"is no regular expression of RE2 ({told})") from error
