@@ -1,5 +1,6 @@
 """The collector itself as child processes: a site of buckets and queues, a configuration, start and end."""
 
+import json
 import os
 import re
 import signal
@@ -190,7 +191,12 @@ class Collector:
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BYTEWAX_"))
         }
+        shared = (
+            self.folder / "tmp"
+        )  # so that limits shared by a machine's processes are this collector's alone
+        shared.mkdir(exist_ok=True)
         environment |= {
+            "TMPDIR": str(shared),
             "AWS_ENDPOINT_URL": self.aws.url,
             "COLLECTOR_CONFIG": str(self.folder / "config.yaml"),
             "PYTHONPATH": str(ROOT),
@@ -231,6 +237,12 @@ class Collector:
         """Return the end of all logs of this life."""
         return "\n".join(f"== {child.log.name}\n{child.tail(size)}" for child in self.children)
 
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """Return the fields of a named event of this life, each time it was logged (COLLECTOR_LOG=json)."""
+        texts = (line for child in self.children for line in child.log.read_bytes().splitlines())
+        found = (json.loads(text) for text in texts if b'"event":"%s"' % event.encode() in text)
+        return [fields for fields in found if fields["event"] == event]
+
     def _commands(self) -> list[list[str]]:
         launch = self.launch
         if launch.by == "flows":
@@ -255,16 +267,49 @@ def make_state(folder: Path) -> None:
 def settle(
     collector: Collector, receiver: Receiver, sites: Sequence[Site], total: int, timeout: float
 ) -> None:
-    """Wait until `total` lines have arrived and every queue is empty; the collector must stay alive."""
-    deadline = time.monotonic() + timeout
-    while True:
-        arrived, waiting = receiver.size(), sum(site.waiting() for site in sites)
-        if arrived >= total and not waiting:
-            return
+    """Wait until `total` lines have arrived and every queue is empty; the collector must stay alive.
+
+    timeout: seconds without any progress.
+    """
+    waiting = total
+
+    def done() -> bool:
+        nonlocal waiting
+        waiting = sum(site.waiting() for site in sites)
+        return receiver.size() >= total and not waiting
+
+    def state() -> str:
+        return f"{receiver.size()} of {total} lines have arrived, {waiting} messages wait"
+
+    wait_while_moving(collector, done, state, timeout)
+
+
+def wait_while_moving(
+    collector: Collector, done: Callable[[], bool], state: Callable[[], str], stall: float
+) -> None:
+    """Wait until done, however long it takes a busy machine; fail when nothing moves for `stall` seconds.
+
+    state: says how far it has come. The collector must stay alive.
+    """
+    before, since = "", time.monotonic()
+    while not done():
         assert collector.alive, f"the collector ended:\n{collector.tail()}"
-        state = f"{arrived} of {total} lines have arrived, {waiting} messages wait"
-        assert time.monotonic() < deadline, f"after {timeout:g} s {state}:\n{collector.tail()}"
+        if (now := state()) != before:
+            before, since = now, time.monotonic()
+        assert time.monotonic() - since < stall, f"for {stall:g} s {now}:\n{collector.tail()}"
         time.sleep(0.1)
+
+
+def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one `services` section of several: types of the same service are put together."""
+    made: dict[str, Any] = {}
+    for part in parts:
+        for name, service in part.items():
+            known = made.setdefault(name, {})
+            known.update({**service, "types": [*known.get("types", ()), *service.get("types", ())]})
+    return {
+        name: {key: value for key, value in service.items() if value != []} for name, service in made.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,13 @@ import os
 import re
 import shutil
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -27,7 +29,19 @@ from tests.fakes.process import Child, free_port, wait_until
 KINDS = ("rsyslog", "syslog-ng")
 _BINARIES = {"rsyslog": "rsyslogd", "syslog-ng": "syslog-ng"}
 _CONFIGURATIONS = Path(__file__).parent
-_LINE = re.compile(rb"<14>Jan  1 00:00:00 (\S+) (\S+): (.*)", re.DOTALL)
+_LINE = re.compile(rb"<14>(Jan  1 00:00:00|[0-9T:.-]+Z) (\S+) (\S+): (.*)", re.DOTALL)
+
+
+class Line(NamedTuple):
+    """A line as it arrived; one that is no frame has the tag `torn`.
+
+    date: the constant one, or the time of its sending in ISO 8601.
+    """
+
+    tag: str
+    message: bytes
+    date: str = ""
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,8 @@ class Receiver:
         self.port = port or free_port()
         self.child: Child | None = None
         (folder / "out").mkdir(parents=True, exist_ok=True)
+        self._seen, self._counted = Tail(folder / "out"), 0
+        self._counting = threading.Lock()
         self._configuration = folder / f"{program.kind}.conf"
         self._configuration.write_text(configuration(program.kind, folder, certs, self.port))
 
@@ -116,7 +132,13 @@ class Receiver:
 
     def size(self) -> int:
         """Return how many lines have arrived."""
-        return sum(path.read_bytes().count(b"\n") for path in (self.folder / "out").glob("*.log"))
+        with self._counting:
+            self._counted += sum(chunk.count(b"\n") for chunk in self._seen.grown())
+            return self._counted
+
+    def tail(self) -> "Tail":
+        """Return a reader of what arrives, from the first line on."""
+        return Tail(self.folder / "out")
 
     def wait_for(self, count: int, timeout: float) -> None:
         """Wait until that many lines are in the files."""
@@ -181,8 +203,43 @@ def configuration(kind: str, folder: Path, certs: Certs | None, port: int) -> st
 
 def parse(line: bytes) -> tuple[str, bytes]:
     """Return tag and message of a raw line, or ("torn", line)."""
+    return taken_apart(line)[:2]
+
+
+def taken_apart(line: bytes) -> Line:
+    """Return the fields of a raw line."""
     found = _LINE.fullmatch(line)
-    return (found[2].decode(), found[3]) if found else ("torn", line)
+    return (
+        Line(found[3].decode(), found[4], found[1].decode(), found[2].decode())
+        if found
+        else Line("torn", line)
+    )
+
+
+class Tail:
+    """Reads what has been added to a folder's files since the last look, whole lines only.
+
+    So a long run costs its lines once, however often it is looked at.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._read: dict[Path, int] = {}
+
+    def grown(self) -> Iterator[bytes]:
+        """Yield what each file has got, up to its last newline."""
+        for path in sorted(self._folder.glob("*.log")):
+            with path.open("rb") as file:
+                file.seek(begin := self._read.get(path, 0))
+                added = file.read()
+            end = added.rfind(b"\n") + 1
+            if end:
+                self._read[path] = begin + end
+                yield added[:end]
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines that are new, file by file, in order of arrival."""
+        return (taken_apart(line) for added in self.grown() for line in _split(added))
 
 
 def _split(data: bytes) -> list[bytes]:
