@@ -1,0 +1,83 @@
+"""A local cluster as an operator runs it: work is shared, a killed member is replaced, its size changes."""
+
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.collector import Launch, configuration, first_difference, output, services, settle, verdict
+from tests.fakes.corpus import corpus, expected
+from tests.fakes.process import wait_until
+
+_TIMEOUT = 60.0
+_VISIBILITY_SECONDS = 12
+
+
+def members(head):
+    """Return the process ids of a supervisor's children, by their place in the cluster."""
+    return [int(pid) for pid in Path(f"/proc/{head}/task/{head}/children").read_text().split()]
+
+
+def shares(collector):
+    """Return how many events each process of the cluster has read, of every life so far."""
+    found = Counter()
+    for log in collector.folder.glob("log-*"):
+        for line in log.read_text().splitlines():
+            if '"event":"object_collected"' in line:
+                told = json.loads(line)
+                found[told["process"]] += told["events"]
+    return found
+
+
+@pytest.fixture
+def cluster(stage, rsyslog):
+    """Return (collector of three processes, its site); it is killed at the end."""
+    site = stage.site(visibility=_VISIBILITY_SECONDS)
+    chosen = services([site], auto=True, visibility_timeout_seconds=_VISIBILITY_SECONDS)
+    made = configuration(chosen, output(rsyslog.port, stage.certs), stage.folder, debug=True)
+    collector = stage.collector(made, Launch("flows", processes=3))
+    collector.environment["COLLECTOR_LOG"] = "json"
+    yield collector, site
+    collector.kill()
+
+
+@pytest.mark.slow
+def test_h22_three_processes_share_a_queue_and_survive_one_of_them(cluster, rsyslog, figures):
+    """One queue of 2,000 objects, one of three processes killed on the way: each has its share, 0 lost."""
+    collector, site = cluster
+    samples = corpus({"vpc": 2000}, seed=70)
+    due = expected(samples, auto=True)
+    site.put(samples)
+    collector.start()
+    rsyslog.wait_for(due.total() // 10, _TIMEOUT)
+    os.kill(members(collector.children[0].pid)[1], signal.SIGKILL)
+    settle(collector, rsyslog, [site], due.total(), _TIMEOUT)
+    wait_until(lambda: site.waiting() == 0, _TIMEOUT, "the queue is empty")
+    collector.drain()
+    found, share = verdict(due, rsyslog.events()), shares(collector)
+    figures(f"3 processes, 2,000 objects, one kill: {found}")
+    for process, events in sorted(share.items()):
+        figures(f"  process {process}: {events} events read, {events / share.total():.0%}")
+    assert (found.lost, found.torn) == (0, 0)
+    assert sorted(share) == [0, 1, 2]
+    assert min(share.values()) > share.total() / 10
+
+
+@pytest.mark.slow
+def test_h22_a_cluster_is_resized_with_its_state(cluster, rsyslog, figures):
+    """3, then 2, then 4 processes on one state: every event of every life once."""
+    collector, site = cluster
+    sent = []
+    for life, size in enumerate((3, 2, 4)):
+        samples = corpus({"vpc": 100}, seed=80 + life)
+        sent += samples
+        site.put(samples)
+        collector.start(Launch("flows", processes=size))
+        settle(collector, rsyslog, [site], expected(sent, auto=True).total(), _TIMEOUT)
+        collector.drain()
+    due, arrived = expected(sent, auto=True), rsyslog.events()
+    figures(f"3, 2 and 4 processes on one state: {verdict(due, arrived)}")
+    assert verdict(due, arrived).exactly_once, first_difference(due, arrived)
