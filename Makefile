@@ -20,7 +20,7 @@ $(VENV)/.test: $(VENV)/.demo
 	$(PIP) --editable '.[test]'
 	@touch $@
 
-run: $(VENV)/.demo ## Set up and run the main job on an embedded AWS and an embedded Devo receiver
+run: $(VENV)/.demo ## Set up and run the main job, all ten services, on an embedded AWS and an embedded Devo
 	$(BIN)/python -m flows demo
 
 test: check unit ## Set up, check and test everything (receivers are unpacked with apt-get when missing)

@@ -18,7 +18,7 @@ from types import FrameType
 import yaml
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, QUEUES, configuration
-from flows.demo.embedded import EmbeddedAws, embedded_aws, isolated
+from flows.demo.embedded import EmbeddedAws, embedded_aws, isolated, module
 from flows.demo.receiver import Receiver, make_certificates
 from flows.demo.sample_apis import put_history
 from flows.demo.sample_events import Message, messages
@@ -109,7 +109,7 @@ def _start(settings: Path, aws: EmbeddedAws, log: Path) -> "subprocess.Popen[byt
     say("Starting the collector: python -m flows run")
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - fixed command line
-            [sys.executable, "-m", "flows", "run", "--config", str(settings), "--interval", "1"],
+            module("flows", "run", "--config", str(settings), "--interval", "1"),
             env={**os.environ, **aws.environment()},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -5,6 +5,7 @@ led to each by its own settings, an endpoint per service, as it could be in prod
 """
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -36,6 +37,7 @@ _APIS = {
 }
 """Services that `fake_aws` serves, and botocore's variable for the endpoint of each."""
 
+EXTRA = "install what the demo needs: pip install 'devo-aws-collector[demo]'"
 _OURS = ("AWS_", "BYTEWAX_", "COLLECTOR_")
 
 
@@ -137,6 +139,12 @@ def embedded_aws(folder: Path) -> Iterator[EmbeddedAws]:
         yield EmbeddedAws(*(f"http://127.0.0.1:{port}" for port in ports))
 
 
+def module(*command: str) -> list[str]:
+    """Return the command line that runs a Python module; where the kernel can, it ends with this process."""
+    guard = ["setpriv", "--pdeathsig", "KILL", "--"] if shutil.which("setpriv") else []
+    return [*guard, sys.executable, "-m", *command]
+
+
 @contextmanager
 def _process(
     command: list[str], log: Path, environment: Mapping[str, str]
@@ -144,7 +152,7 @@ def _process(
     """Run a Python module until the block ends."""
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - fixed command lines
-            [sys.executable, "-m", *command],
+            module(*command),
             env=dict(environment),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -167,4 +175,5 @@ def _await_port(port: int, process: "subprocess.Popen[bytes]", log: Path) -> Non
             time.sleep(0.05)
         else:
             return
-    raise CollectorError("embedded AWS did not start", str(log), "install the extra: pip install '.[demo]'")
+    said = log.read_text(errors="replace").strip().rpartition("\n")[2]
+    raise CollectorError(f"embedded AWS did not start ({said})", log.stem, EXTRA)

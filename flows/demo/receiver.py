@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
-
 _READ_BYTES = 1 << 18
 
 
@@ -27,6 +25,8 @@ class Certificates:
 
 def make_certificates(folder: Path) -> Certificates:
     """Write a new authority's certificates to `folder`; keys are readable by the owner only."""
+    import trustme  # noqa: PLC0415 - of the extra: what is missing of it is told in one line before
+
     folder.mkdir(parents=True, exist_ok=True)
     authority = trustme.CA()
     server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("collector@demo.devo")
