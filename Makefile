@@ -58,7 +58,7 @@ e2e: $(VENV)/.test ## Four hundred objects to both receivers in every combinatio
 slow: $(VENV)/.test ## The long forms of the API services' tests
 	$(BIN)/python -m pytest -m slow
 
-chaos: $(VENV)/.test ## Kill, reset and restart everything while events flow; print what was lost (the long form)
+chaos: $(VENV)/.test ## Every receiver under every fault while events flow; print what was lost (the long form, half an hour)
 	.ci/receivers
 	$(BIN)/python -m tests.chaos
 
