@@ -136,6 +136,7 @@ class FaultProxy:
         self._port, self._chance = port, random.Random(seed)
         self.rules: list[Rule] = []
         self.log: list[Call] = []
+        self._tasks: set[object] = set()
         self.url = ""
         self._loop: asyncio.AbstractEventLoop
         self._stopping: asyncio.Event
@@ -195,6 +196,8 @@ class FaultProxy:
         server.close()
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._tasks.add(task)  # the loop itself does not hold a task whose client has gone
         try:
             while await self._exchange(reader, writer):
                 await writer.drain()
@@ -206,6 +209,7 @@ class FaultProxy:
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
+            self._tasks.discard(task)
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; False ends the connection."""

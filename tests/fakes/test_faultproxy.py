@@ -1,6 +1,8 @@
 """Each planned fault looks to boto3 as it does on a real network."""
 
+import gc
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedErro
 
 from flows.demo.fake_aws.wire import operation
 from tests.fakes.faultproxy import FaultProxy, Rule
+from tests.fakes.process import wait_until
 
 EVENTS = b'{"Events": [{"EventId": "1"}, {"EventId": "2"}]}'
 
@@ -224,3 +227,22 @@ def test_stopping_ends_open_connections(upstream):
     proxy.stop()
     caller.join()
     assert failed
+
+
+def test_the_exchange_of_a_client_that_has_gone_comes_to_its_end():
+    """An exchange under way is not lost to the garbage collector when its client is killed."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        FaultProxy(f"http://127.0.0.1:{listener.getsockname()[1]}") as proxy,
+    ):
+        port = int(proxy.url.rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as killed:
+            killed.sendall(b"POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n")
+            upstream, _ = listener.accept()
+            assert upstream.recv(4096)
+        with upstream:
+            for _ in range(10):  # meanwhile the proxy hears of the client's end
+                time.sleep(0.01)
+                gc.collect()
+            upstream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        wait_until(lambda: proxy.log, 60, "the end of the exchange")
