@@ -16,31 +16,26 @@ Who = tuple[str, str]
 
 
 class Causes:
-    """Causes told lately, by text, and who is stopped by which. Thread-safe."""
+    """Causes told lately, by text: by whom, and when. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._told: dict[str, tuple[Who, float]] = {}
-        self._stopped: dict[Who, str] = {}
 
     def first(self, cause: str, who: Who) -> bool:
         """Note that a cause stops somebody; True when it is for them to tell it."""
         now = self._clock()
         with self._lock:
-            self._stopped[who] = cause
             told = self._told.get(cause)
             if told is not None and now - told[1] < REMIND_SECONDS:
                 return False
             self._told[cause] = who, now
         return True
 
-    def over(self, who: Who) -> bool:
-        """Note that somebody works again; False when others told, and will tell, what had stopped them."""
+    def over(self, cause: str, who: Who) -> bool:
+        """Note that a cause stops somebody no more; False when it was not them who told it."""
         with self._lock:
-            cause = self._stopped.pop(who, None)
-            if cause is None:
-                return True
             told = self._told.get(cause)
             if told is None or told[0] != who:
                 return False

@@ -111,7 +111,7 @@ class Feed:
         self._timetable: list[tuple[float, int, str]] = []
         self._planned: set[str] = set()
         self._tickets = 0
-        self._failures: dict[str, int] = {}
+        self._failures: dict[str, tuple[int, str]] = {}
 
     # called by lanes
 
@@ -200,7 +200,7 @@ class Feed:
         if before != after:
             telemetry.targets_changed(self.name, len(after - before), len(before - after), len(after))
         for other in errors[1:]:
-            telemetry.poll_failed(self.name, "targets", other, 0, self._failures.get(_LISTING, 0) + 1)
+            telemetry.poll_failed(self.name, "targets", other, 0, self._failures_of(_LISTING) + 1)
         if errors:
             return time.monotonic() + self._failed(_LISTING, errors[0])
         self._succeeded(_LISTING)
@@ -224,15 +224,20 @@ class Feed:
         return time.monotonic() if again else started + self._poll.period_seconds
 
     def _failed(self, key: str, error: SourceError) -> float:
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        failures = self._failures_of(key) + 1
+        self._failures[key] = failures, error.cause
         pause = pause_after(error, failures, self._pace.backoff_seconds, _JITTER.random())
         if not self._stopped():
             telemetry.poll_failed(self.name, key or "targets", error, pause, failures)
         return pause
 
     def _succeeded(self, key: str) -> None:
-        if self._failures.pop(key, 0):
-            telemetry.poll_recovered(self.name, key or "targets")
+        failures, cause = self._failures.pop(key, (0, ""))
+        if failures:
+            telemetry.poll_recovered(self.name, key or "targets", cause)
+
+    def _failures_of(self, key: str) -> int:
+        return self._failures.get(key, (0, ""))[0]
 
 
 def sort_out(

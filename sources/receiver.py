@@ -66,7 +66,7 @@ class Receiver:
         self._lock = threading.Lock()
         self._level = 1
         self._running: set[int] = set()
-        self._failures = 0
+        self._failures, self._cause = 0, ""
         self._rests = 0
 
     def start(self) -> None:
@@ -125,7 +125,7 @@ class Receiver:
     def _succeeded(self, received: int, *, adapt: bool) -> None:
         if self._failures:
             self._failures = 0
-            telemetry.source_recovered(self._service, self._queue.queue.where)
+            telemetry.source_recovered(self._service, self._queue.queue.where, self._cause)
         if adapt:
             self._rests = 0
         if received == LOT and adapt:
@@ -137,6 +137,7 @@ class Receiver:
     def _failed(self, error: SourceError) -> None:
         self._level = 1
         self._failures += 1
+        self._cause = error.cause
         first = 1.0 if isinstance(error, Transient) else 5.0
         pause = pause_after(self._failures, _JITTER.random(), first)
         telemetry.receive_failed(self._service, self._queue.queue.where, error, pause, self._failures)

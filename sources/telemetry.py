@@ -21,9 +21,9 @@ def _loud(error: Exception, who: Who, *, otherwise: bool) -> int:
     return logging.WARNING if loud else logging.DEBUG
 
 
-def _over(who: Who) -> int:
+def _over(cause: str, who: Who) -> int:
     """Return the level to tell a recovery at: quiet where the failure was."""
-    return logging.INFO if CAUSES.over(who) else logging.DEBUG
+    return logging.INFO if not cause or CAUSES.over(cause, who) else logging.DEBUG
 
 
 # cursors
@@ -80,9 +80,9 @@ def poll_failed(service: str, target: str, error: SourceError, pause: float, fai
     )
 
 
-def poll_recovered(service: str, target: str) -> None:
-    """Tell that a target that failed works again."""
-    say(_over((service, target)), "poll_recovered", service=service, target=target)
+def poll_recovered(service: str, target: str, cause: str) -> None:
+    """Tell that a target that failed works again. cause: of its last failure."""
+    say(_over(cause, (service, target)), "poll_recovered", service=service, target=target)
 
 
 def target_unreadable(service: str, target: str, reason: str) -> None:
@@ -126,14 +126,10 @@ def lease_received(service: str, count: int) -> None:
 def lease_extended(service: str, count: int) -> None:
     """Count leases kept alive at half their time."""
     add("leases_extended", "Leases extended at half time", count, service=service)
-    if count:
-        _over((service, "extend"))
 
 
 def leases_ended(service: str, count: int, *, deleted: bool) -> None:
     """Count messages deleted after their receipt, or given back to their queue."""
-    if count:
-        _over((service, "settle"))
     if deleted:
         add("leases_settled", "Messages deleted, all their events receipted", count, service=service)
     else:
@@ -174,9 +170,9 @@ def receive_failed(service: str, where: str, error: SourceError, pause: float, f
     )
 
 
-def source_recovered(service: str, where: str) -> None:
-    """Tell that a queue that failed can be read again."""
-    say(_over((service, where)), "source_recovered", service=service, where=where)
+def source_recovered(service: str, where: str, cause: str) -> None:
+    """Tell that a queue that failed can be read again. cause: of its last failure."""
+    say(_over(cause, (service, where)), "source_recovered", service=service, where=where)
 
 
 def source_backing_off(service: str, where: str, pause: float, rests: int) -> None:
@@ -225,7 +221,6 @@ def object_repeated(service: str) -> None:
 def object_collected(service: str, uri: str, events: int, size: int, seconds: float) -> None:
     """Count an object whose events all wait for the dataflow or went through it."""
     add("objects_collected", "Objects read to their end", service=service)
-    _over((service, "fetch"))
     add("object_bytes", "Stored bytes of the objects read", size, service=service)
     say(
         logging.DEBUG,

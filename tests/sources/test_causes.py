@@ -22,16 +22,24 @@ def test_who_has_not_recovered_tells_it_then():
     """When the teller works again and another does not, that one is told: its trouble was hidden."""
     causes = Causes()
     assert [causes.first("denied", who) for who in (A, B)] == [True, False]
-    assert causes.over(A)
+    assert causes.over("denied", A)
     assert causes.first("denied", B)
 
 
 def test_recovering_quietly():
-    """Those that were quiet recover quietly; who told says that it is over, and one never stopped may."""
+    """Those that were quiet recover quietly; who told says that it is over."""
     causes = Causes()
     for who in (A, B):
         causes.first("denied", who)
-    assert [causes.over(who) for who in (B, A, C)] == [False, True, True]
+    assert [causes.over("denied", who) for who in (B, A, C)] == [False, True, False]
+
+
+def test_recovering_from_something_else_changes_nothing():
+    """A teller that recovers from another cause has not told that this one is over."""
+    causes = Causes()
+    causes.first("denied", A)
+    assert not causes.over("wrong key", A)
+    assert not causes.first("denied", B)
 
 
 def test_it_is_told_again_after_an_hour():
