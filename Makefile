@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos big bench bench-quick image format clean
+.PHONY: help run test check wheel unit release e2e slow chaos big bench bench-quick deploy format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,9 +71,10 @@ bench: $(VENV)/.test ## Events per CPU-second beside the floor, measured in one 
 bench-quick: $(VENV)/.test ## The same on small inputs, under two minutes
 	$(BIN)/python -m tests.bench --quick
 
-image: $(VENV)/.test ## Build the image's file system without a container engine and run its entry point in it (as root)
+deploy: $(VENV)/.test ## Everything in deploy/: the image's steps (as root), the chart, the stacks, a local cluster
+	$(PIP) --editable '.[test,deploy]'
 	.ci/receivers
-	$(BIN)/python -m pytest -m slow tests/deploy
+	$(BIN)/python -m pytest -m "slow or not slow" tests/deploy
 
 format: $(VENV)/.test ## Format the code
 	$(BIN)/ruff format .

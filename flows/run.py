@@ -14,16 +14,14 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
-from flows.config import Settings, SettingsError, load
+from flows.config import Settings, load
 from flows.runtime import drain_on_signals, launch
+from flows.state import failure, prepare
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
-
-RECOVERY_PARTITIONS = 8
-"""Fixed when a recovery directory is made; enough for eight processes to write side by side."""
 
 _SUPERVISOR = "COLLECTOR_SUPERVISOR"
 _WATCH_SECONDS = 0.5
@@ -43,19 +41,15 @@ def run(config: Path | None, processes: int, workers: int, interval: float, stat
 
 
 def recovery_directory(settings: Settings, state: Path | None) -> Path | None:
-    """Return the recovery directory, made when missing; None when the configuration keeps no state."""
+    """Return the recovery directory, made when missing; None when the configuration keeps no state.
+
+    In a cluster whose processes share no disk all state lies with process 0: then any number of processes
+    can go on from it. The directories of the others stay empty.
+    """
     directory = state or settings.state_directory
     if directory is None:
         return None
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if not any(directory.glob("part-*.sqlite3")):
-            init_db_dir(directory, RECOVERY_PARTITIONS)
-        (directory / ".writable").touch()
-    except (OSError, RuntimeError) as error:
-        raise SettingsError(
-            "recovery directory cannot be used", str(directory), f"make it writable for this user ({error})"
-        ) from error
+    prepare(directory, first=launch().process.index == 0)
     return directory
 
 
@@ -65,18 +59,19 @@ def collect(settings: Settings, workers: int, interval: float, recovery: Path | 
 
     end_with_supervisor()
     here = launch()
-    addresses = os.environ.get("BYTEWAX_ADDRESSES", "").split(";") if here.process.count > 1 else None
+    if "COLLECTOR_DEBUG" not in os.environ:
+        os.environ["RUST_BACKTRACE"] = "0"  # bytewax would print one before our line
     try:
         cli_main(
             flow(str(settings.path) if settings.path else None),
             workers_per_process=workers,
-            process_id=here.process.index if addresses else None,
-            addresses=addresses,
+            process_id=here.process.index if here.addresses else None,
+            addresses=list(here.addresses) or None,
             epoch_interval=timedelta(seconds=interval),
             recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery else None,
         )
     except Exception as error:
-        raise root_cause(error) from error
+        raise failure(error, recovery) or root_cause(error) from error
     return 0
 
 

@@ -26,22 +26,27 @@ _SAME_MOMENT_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How this process was started. workers: per process. recovery: the recovery directory, if any."""
+    """How this process was started. workers: per process. recovery: the recovery directory, if any.
+
+    addresses: `host:port` of every process, in their order; none when there is only this one.
+    """
 
     process: Process
     workers: int
     recovery: Path | None
+    addresses: tuple[str, ...] = ()
 
 
 def launch(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> Launch:
     """Read process id, process count, workers and recovery directory as `bytewax.run` does."""
     args = list(sys.argv[1:] if argv is None else argv)
-    addresses = _option(args, "-a", "--addresses") or env.get("BYTEWAX_ADDRESSES") or _host_file(env)
-    count = len(addresses.split(";")) if addresses else 1
+    given = _option(args, "-a", "--addresses") or env.get("BYTEWAX_ADDRESSES") or _host_file(env)
+    addresses = tuple(given.split(";")) if ";" in given else ()
     index = _option(args, "-i", "--process-id") or env.get("BYTEWAX_PROCESS_ID") or _pod_index(env) or "0"
     workers = _option(args, "-w", "--workers-per-process") or env.get("BYTEWAX_WORKERS_PER_PROCESS") or "1"
     recovery = _option(args, "-r", "--recovery-directory") or env.get("BYTEWAX_RECOVERY_DIRECTORY")
-    return Launch(Process(int(index), count), int(workers), Path(recovery) if recovery else None)
+    process = Process(int(index) if addresses else 0, len(addresses) or 1)
+    return Launch(process, int(workers), Path(recovery) if recovery else None, addresses)
 
 
 def _option(args: Sequence[str], short: str, long: str) -> str:
