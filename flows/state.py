@@ -1,0 +1,175 @@
+"""The recovery directory: made whole or not at all, looked at before bytewax opens it, its failures told.
+
+What is in it is bytewax's: `part-N.sqlite3`, fixed in number when it is made. bytewax answers a file that it
+cannot use with a panic and a Rust backtrace; here it is one line.
+"""
+
+import errno
+import os
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from bytewax.recovery import init_db_dir
+
+from flows.config import SettingsError
+from transforms.errors import CollectorError
+
+PARTITIONS = 8
+"""Fixed when a recovery directory is made; enough for eight processes to write side by side."""
+
+FORMAT = 5
+"""`user_version` of the files that this bytewax writes; a test compares."""
+
+ROOM_BYTES = 1 << 20
+"""What a start wants to find free; a state is some hundred kilobytes, and twice that while it is written."""
+
+_NEW, _WHOLE, _PROBE = ".new", "whole", ".probe"
+_DAMAGED_HINT = (
+    "restore it from a copy, or remove the directory: queues go on where they are, "
+    "API services begin anew at their start_time"
+)
+
+
+class StateError(CollectorError):
+    """The recovery directory is full, damaged, incomplete, or another release wrote it. Exit 1."""
+
+
+def prepare(directory: Path, *, first: bool) -> None:
+    """Make the directory when it is missing and see that it can be used. Raises SettingsError, StateError.
+
+    first: of its cluster, this is the process whose directory has the files.
+    """
+    with _told(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+    _require_room(directory)
+    if first:
+        _make(directory)
+
+
+def _make(directory: Path) -> None:
+    """Make the files where there are none: aside, then moved in; a move that was cut short is finished."""
+    aside = directory / _NEW
+    if not _parts(directory) and not (aside / _WHOLE).exists():
+        with _told(directory):
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            init_db_dir(aside, PARTITIONS)
+            (aside / _WHOLE).touch()
+    if aside.exists():
+        with _told(directory):
+            for file in sorted(_parts(aside)):
+                file.replace(directory / file.name)
+            shutil.rmtree(aside)
+
+
+def _require_room(directory: Path) -> None:
+    """See that this user can write there, and that there is room."""
+    probe = directory / _PROBE
+    with _told(directory):
+        try:
+            with probe.open("wb") as file:
+                file.write(bytes(ROOM_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+        finally:
+            probe.unlink(missing_ok=True)
+
+
+def check(directory: Path | None, *, alone: bool) -> None:
+    """Look at what is there as far as bytewax would stumble over it. Raises StateError.
+
+    alone: no other process has a part of it. A directory without files is left to bytewax.
+    """
+    if directory is None:
+        return
+    parts = [_read(file) for file in sorted(_parts(directory))]
+    known = [part for part in parts if part is not None]
+    missing = {number for _, count in known for number in range(count)} - {index for index, _ in known}
+    if missing and alone and len(known) == len(parts):
+        raise StateError(
+            "the recovery directory is incomplete",
+            str(directory / f"part-{min(missing)}.sqlite3"),
+            _DAMAGED_HINT,
+        )
+
+
+def failure(error: BaseException, directory: Path | None) -> StateError | None:
+    """Return what bytewax's error says about the recovery directory; None when it is about something else."""
+    found = re.search(r"SqliteFailure\(.*code: (\w+).*?\"(.*?)\"", str(error))
+    if found is None or directory is None:
+        return None
+    if found[1] == "DiskFull":
+        return _full(directory, found[2])
+    if found[1] in {"DatabaseCorrupt", "NotADatabase"}:
+        return StateError(f"the recovery directory is damaged ({found[2]})", str(directory), _DAMAGED_HINT)
+    return StateError(
+        f"the recovery directory cannot be written ({found[2]})",
+        str(directory),
+        "see that the disk is well and has room, and start again; nothing was acknowledged",
+    )
+
+
+def _parts(directory: Path) -> list[Path]:
+    return list(directory.glob("part-*.sqlite3"))
+
+
+def _read(file: Path) -> tuple[int, int] | None:
+    """Return number and count of parts that a file tells, None when another process has it locked."""
+    if not file.stat().st_size:
+        raise _damaged(file, "empty")
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=1)) as database:
+            ask = _asking(database)
+            if (version := ask("PRAGMA user_version")) > FORMAT:
+                raise StateError(
+                    f"a newer release wrote this state (format {version}, this one reads {FORMAT})",
+                    str(file),
+                    "start that release, or name another directory",
+                )
+            if (found := ask("PRAGMA quick_check(1)")) != "ok":
+                raise _damaged(file, str(found).splitlines()[-1])
+            return ask("SELECT part_index FROM parts"), ask("SELECT part_count FROM parts")
+    except sqlite3.OperationalError as error:
+        if "locked" in str(error):
+            return None
+        raise _damaged(file, str(error)) from error
+    except (sqlite3.DatabaseError, TypeError) as error:
+        raise _damaged(file, str(error)) from error
+
+
+def _asking(database: sqlite3.Connection) -> Callable[[str], Any]:
+    return lambda question: database.execute(question).fetchone()[0]
+
+
+def _damaged(file: Path, why: str) -> StateError:
+    return StateError(f"a recovery file is damaged ({why})", str(file), _DAMAGED_HINT)
+
+
+def _full(directory: Path, why: str) -> StateError:
+    return StateError(
+        f"no room for the recovery directory ({why})",
+        str(directory),
+        f"make room, {ROOM_BYTES >> 20} MiB at least, and start again; nothing was acknowledged",
+    )
+
+
+@contextmanager
+def _told(directory: Path) -> Iterator[None]:
+    """Translate what the file system says; what was made aside is taken away again."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(directory / _NEW, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise _full(directory, str(error.strerror)) from error
+        what = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(
+            f"recovery directory cannot be used ({what})",
+            str(directory),
+            "make it writable for this user, or name another one",
+        ) from error
