@@ -17,9 +17,10 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows.config import Settings, SettingsError, load
-from flows.runtime import drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.service import PREFETCH_BYTES, Context, Source, Unit
 from flows.services import units
+from flows.state import StateError, check
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
 from transforms.block import Block, Item, Poison, Transform, coalesce
@@ -32,6 +33,7 @@ def flow(config: str | None = None) -> Dataflow:
     for warning in settings.warnings:
         settings_warning(warning)
     started, drain = launch(), drain_on_signals()
+    require_state(started)
     context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
     dataflow = Dataflow("aws")
     running = units(settings)
@@ -51,6 +53,15 @@ def settings_of(config: str | None) -> Settings:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(2) from None
+
+
+def require_state(started: Launch) -> None:
+    """Look at the recovery directory; what is wrong with it ends `bytewax.run` without a traceback."""
+    try:
+        check(started.recovery, alone=started.process.count == 1)
+    except StateError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None
 
 
 def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform) -> Stream[Item]:

@@ -100,7 +100,7 @@ def check(directory: Path | None, *, alone: bool) -> None:
 
 def failure(error: BaseException, directory: Path | None) -> StateError | None:
     """Return what bytewax's error says about the recovery directory; None when it is about something else."""
-    found = re.search(r"SqliteFailure\(.*code: (\w+).*?\"(.*?)\"", str(error))
+    found = re.search(r"SqliteFailure\(Error \{ code: (\w+).*?\"(.*?)\"", str(error))
     if found is None or directory is None:
         return None
     if found[1] == "DiskFull":
@@ -138,12 +138,18 @@ def _read(file: Path) -> tuple[int, int] | None:
         if "locked" in str(error):
             return None
         raise _damaged(file, str(error)) from error
-    except (sqlite3.DatabaseError, TypeError) as error:
+    except sqlite3.DatabaseError as error:
         raise _damaged(file, str(error)) from error
 
 
 def _asking(database: sqlite3.Connection) -> Callable[[str], Any]:
-    return lambda question: database.execute(question).fetchone()[0]
+    def ask(question: str) -> Any:
+        row = database.execute(question).fetchone()
+        if row is None:
+            raise sqlite3.DatabaseError("it does not say which part it is")
+        return row[0]
+
+    return ask
 
 
 def _damaged(file: Path, why: str) -> StateError:
