@@ -1,9 +1,11 @@
 """From a unit's settings to its transform: one function for each kind of payload."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flows.service import Unit
+from sources import telemetry
 from sources.window import now_ms
 from transforms import cloudfront, cloudtrail, eventbridge, tagged, umbrella, vpcflow
 from transforms.block import Transform
@@ -26,7 +28,10 @@ def records(unit: Unit) -> Transform:
     options = unit.options
     dropped, own = frozenset(options.drop_event_names), options.use_region_and_account_id_from_event
     made = rule(unit, cloudtrail.TEMPLATE)
-    return cloudtrail.transform(cloudtrail.Options(made, options.auto_event_type, dropped, own, stamp(unit)))
+    on_drop = partial(telemetry.events_dropped, unit.service.name)
+    return cloudtrail.transform(
+        cloudtrail.Options(made, options.auto_event_type, dropped, own, stamp(unit), on_drop)
+    )
 
 
 def lines(kind: Any) -> Callable[[Unit], Transform]:

@@ -106,9 +106,9 @@ class _Born:
 class CloudWatchLogs:
     """The `Poll` of CloudWatch Logs: one poll reads one window of one group.
 
-    State: `{"v": 1, "from": first ms wanted, "done": end of the last whole window, "back": ms that the next
-    one reaches into it, "span": ms that it may be long, "seen": {id: ms}}`, and within a window
-    `"window": [start, end], "more": [{id: ms}, …]`, one for each of its pages.
+    State: `{"v": 1, "asked": the rule's start or None, "from": first ms wanted, "done": end of the last whole
+    window, "back": ms that the next one reaches into it, "span": ms that it may be long, "seen": {id: ms}}`,
+    and within a window `"window": [start, end], "more": [{id: ms}, …]`, one for each of its pages.
     """
 
     def __init__(
@@ -198,6 +198,7 @@ class CloudWatchLogs:
 
     def _pages(self, target: Target, state: State) -> Iterator[Page]:
         now = self._clock()
+        state = self._usable(target, state)
         at = state or self._begin(target, now)
         reach = Reach(self._settle, at["back"], at["span"])
         window = Window(*at["window"]) if "window" in at else next_window(at["done"], now, reach)
@@ -223,18 +224,34 @@ class CloudWatchLogs:
                 yield Page(items, within)
             else:
                 span, back = self._next_span(window.end - at["done"], count), self._back(window.end, now)
-                after = {"v": 1, "from": at["from"], "done": window.end, "back": back, "span": span}
+                after = {
+                    "v": 1,
+                    "asked": at.get("asked"),
+                    "from": at["from"],
+                    "done": window.end,
+                    "back": back,
+                    "span": span,
+                }
                 kept = seen.since(window.end - back)
                 yield Page(items, {**after, "seen": kept}, again=window.end < now - self._settle)
 
+    def _usable(self, target: Target, state: State) -> State:
+        """Return a position, none when the configuration gives the group another start than it had then."""
+        start, before = self._born.get(target.key, _Born(0, None)).start, state.get("asked")
+        if "asked" not in state or start in {None, before}:
+            return state
+        telemetry.cursors_reset(f"{self.name} {target.key}", str(before), str(start))
+        return {}
+
     def _begin(self, target: Target, now: int) -> State:
-        """Return the position of a group that was never polled."""
+        """Return the position of a group that was never polled, or shall begin anew."""
         born = self._born.get(target.key, _Born(0, None))
         if born.start is not None:
             begin = max(born.start, born.created - _OLDEST_PUT)
         else:
             begin = born.created if now - born.created < _DAY else now
-        return {"v": 1, "from": begin, "done": begin, "back": 0, "span": self._floor, "seen": {}}
+        position = {"from": begin, "done": begin, "back": 0, "span": self._floor, "seen": {}}
+        return {"v": 1, "asked": born.start, **position}
 
     def _back(self, end: int, now: int) -> int:
         """Return how far the next window reaches back: over all that may still become visible.

@@ -36,7 +36,7 @@ class CursorOptions:
     """What a service may choose.
 
     fingerprint: of the settings that positions depend on (`start_time`); another one resets the service's
-        state. durable: False when there is no recovery directory.
+        state, "" keeps it. durable: False when there is no recovery directory.
     threads: polls that run at once in this process. prefetch_bytes: pages that wait for the dataflow.
     discover_seconds: between listings of the targets. keep_gone_days: how long the state of a target that
         is no longer listed is kept. backoff_seconds: shortest pause after a failure.
@@ -79,8 +79,8 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
 
     def _usable(self, state: dict[str, Any], where: str) -> dict[str, Any]:
         known(state, where, _VERSION)
-        if not state.get("targets") or state["config"] == self._options.fingerprint:
-            return state
+        if not state.get("targets") or self._options.fingerprint in {"", state["config"]}:
+            return state  # no start_time any more: there is nothing to begin anew from
         if self._first("reset"):
             telemetry.cursors_reset(self._poll.name, state["config"], self._options.fingerprint)
         return {}

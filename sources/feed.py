@@ -120,6 +120,9 @@ class Feed:
             self._inboxes.pop(lane, None)
             self.stopped = self.stopped or not self._inboxes
             self._changed.notify_all()
+            last = not self._inboxes
+        if last:
+            telemetry.pull_statistics(self.service)
         if self.stopped:
             for keeper in self._keepers:
                 keeper.stop()

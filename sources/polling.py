@@ -135,6 +135,8 @@ class Feed:
             self._inboxes.pop(lane, None)
             self._ended = not self._inboxes
             self._changed.notify_all()
+        if self._ended:
+            telemetry.pull_statistics(self.name)
 
     def listing(self) -> tuple[int, frozenset[str]]:
         """Return the number of complete listings so far, and the keys of the last one."""
@@ -204,6 +206,8 @@ class Feed:
         if errors:
             return time.monotonic() + self._failed(_LISTING, errors[0])
         self._succeeded(_LISTING)
+        if self._listing[0] > 1:
+            telemetry.pull_statistics(self.name)
         return time.monotonic() + self._pace.discover_seconds
 
     def _fetch(self, key: str) -> float | None:
@@ -212,15 +216,18 @@ class Feed:
         inbox = self._inboxes.get(lane_of(key))
         if target is None or inbox is None:
             return None
-        started, again = time.monotonic(), False
+        started, again, pages, events = time.monotonic(), False, 0, 0
         try:
             for page in self._poll.pages(target, self._states.get(key, {})):
                 if not inbox.put(key, page, self._stopped):
                     return None
                 self._states[key], again = page.state, page.again
+                pages += 1
+                events += sum(item.count for item in page.items if isinstance(item, Block))
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; the position stays
             return time.monotonic() + self._failed(key, translate(error, f"{self.name} {key}"))
         self._succeeded(key)
+        telemetry.polled(self.name, key, target.account, events, pages)
         return time.monotonic() if again else started + self._poll.period_seconds
 
     def _failed(self, key: str, error: SourceError) -> float:

@@ -111,7 +111,7 @@ class Receiver:
         now = time.monotonic()
         expires = now + self._polling.visibility_seconds
         leases = [Lease(message, self._keeper, now, expires) for message in messages]
-        telemetry.lease_received(self._service, len(leases))
+        telemetry.lease_received(self._service, self._queue.queue.where, len(leases))
         if not self._gate.accept(leases):
             self._give_back(messages)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from sources.causes import Causes, Who
 from sources.errors import SourceError, Transient
 from transforms.block import Block, Item
-from transforms.telemetry import add, say
+from transforms.telemetry import add, say, total
 
 CAUSES = Causes()
 
@@ -24,6 +24,31 @@ def _loud(error: Exception, who: Who, *, otherwise: bool) -> int:
 def _over(cause: str, who: Who) -> int:
     """Return the level to tell a recovery at: quiet where the failure was."""
     return logging.INFO if not cause or CAUSES.over(cause, who) else logging.DEBUG
+
+
+# what is pulled
+
+
+def events_dropped(service: str, count: int) -> None:
+    """Count events that the configuration leaves out (`drop_event_names`)."""
+    add("events_dropped", "Events left out by drop_event_names", count, service=service)
+    say(logging.DEBUG, "events_dropped", service=service, count=count)
+
+
+_PULLED = {
+    "polls": "polls",
+    "receives": "receives",
+    "failures": "poll_failures",
+    "events": "source_events",
+    "dropped": "events_dropped",
+}
+"""Field of the pull statistics → counter."""
+
+
+def pull_statistics(service: str) -> None:
+    """Tell what a service has pulled since this process began: now and then, and at its end."""
+    totals = {name: total(counter, service=service) for name, counter in _PULLED.items()}
+    say(logging.INFO, "pull_statistics", service=service, **{k: v for k, v in totals.items() if v})
 
 
 # cursors
@@ -80,6 +105,12 @@ def poll_failed(service: str, target: str, error: SourceError, pause: float, fai
     )
 
 
+def polled(service: str, target: str, account: str, events: int, pages: int) -> None:
+    """Count a poll that came to its end."""
+    add("polls", "Polls that came to their end", service=service)
+    say(logging.DEBUG, "polled", service=service, target=target, account=account, events=events, pages=pages)
+
+
 def poll_recovered(service: str, target: str, cause: str) -> None:
     """Tell that a target that failed works again. cause: of its last failure."""
     say(_over(cause, (service, target)), "poll_recovered", service=service, target=target)
@@ -118,9 +149,11 @@ def start_clamped(service: str, target: str, asked: str, used: str, reason: str)
 # leases
 
 
-def lease_received(service: str, count: int) -> None:
-    """Count messages received."""
+def lease_received(service: str, where: str, count: int) -> None:
+    """Count messages received by one request."""
+    add("receives", "Receives that brought messages", service=service)
     add("leases_received", "Messages received", count, service=service)
+    say(logging.DEBUG, "received", service=service, where=where, count=count)
 
 
 def lease_extended(service: str, count: int) -> None:

@@ -5,7 +5,7 @@ block passes as it came.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -23,7 +23,8 @@ _INSIGHT = "AwsCloudTrailInsight"
 class Options:
     """Settings of the transform.
 
-    place_of_event: account and region in tags are the event's own.
+    place_of_event: account and region in tags are the event's own. on_drop: told how many records of a
+    block `drop_event_names` has left out.
     """
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
@@ -31,6 +32,7 @@ class Options:
     drop_event_names: frozenset[str] = frozenset()
     place_of_event: bool = True
     stamp: Stamp = NO_STAMP
+    on_drop: Callable[[int], None] = lambda _count: None
 
 
 class Head(msgspec.Struct, gc=False):
@@ -74,6 +76,8 @@ def _grouped(block: Block, options: Options) -> Iterator[Block]:
             groups[tag].append(line)
         elif tag:
             groups[tag] = [line]
+    if dropped := len(lines) - sum(map(len, groups.values())):
+        options.on_drop(dropped)
     for tag, members in groups.items():
         members.append(b"")
         yield replace(block, payload=b"\n".join(members), count=len(members) - 1, tag=tag)

@@ -8,7 +8,7 @@ import logging
 from functools import cache
 from typing import Any
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import REGISTRY, Counter, Gauge
 
 LOG = logging.getLogger("collector")
 
@@ -28,6 +28,13 @@ def gauge(name: str, help_text: str, *labels: str) -> Gauge:
 def add(name: str, help_text: str, amount: float = 1, /, **labels: str) -> None:
     """Add to the counter `collector_<name>_total` with these labels, in this order."""
     counter(name, help_text, *labels).labels(*labels.values()).inc(amount)
+
+
+def total(name: str, /, **labels: str) -> int:
+    """Return what `collector_<name>_total` has come to, all series with these labels together."""
+    sample = f"collector_{name}_total"
+    found = (one for metric in REGISTRY.restricted_registry([sample]).collect() for one in metric.samples)
+    return int(sum(one.value for one in found if one.name == sample and labels.items() <= one.labels.items()))
 
 
 def say(level: int, event: str, /, **fields: Any) -> None:

@@ -304,6 +304,23 @@ def test_the_most_telling_rule_gives_the_start(poll):
     }
 
 
+def test_another_start_of_one_group_begins_it_anew(poll, caplog):
+    """A group's own start_time, changed, resets that group and says so; the others go on where they were."""
+    for group in ("/a", "/b"):
+        put(group, times=[MS - 300_000, MS - 200_000])
+    collector = Collector(poll(GroupRule("/a", MS - 250_000), GroupRule("/b", MS - 250_000)))
+    collector.round()
+    assert len(collector.events) == 2
+    collector.poll = poll(GroupRule("/a", MS - 350_000), GroupRule("/b", MS - 250_000))
+    CLOCK.advance(120)
+    with caplog.at_level("WARNING", "collector"):
+        collector.round()
+    assert Counter(event["logGroup"] for event in collector.events) == {"/a": 3, "/b": 1}
+    assert [(one.event, one.fields["service"]) for one in caplog.records] == [
+        ("cursors_reset", f"logs {REGION}//a")
+    ]
+
+
 def test_without_start_an_old_group_begins_now_and_a_young_one_with_its_birth(poll):
     """A restart after a group was born loses none of it; years of an old group are not asked for."""
     fake_aws.put_log_group("/old", created=MS - 90 * 86_400_000)

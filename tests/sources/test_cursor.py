@@ -292,6 +292,14 @@ def test_same_start_time_keeps_the_positions():
         assert take(part, 1) == ["a 5"]
 
 
+def test_removed_start_time_keeps_the_positions(caplog):
+    """Without a start_time there is nothing to begin from: beginning now would leave a hole."""
+    state = {"v": 1, "config": "2024-01-01", "targets": {"a": {"v": 1, "at": 5}}}
+    with caplog.at_level("WARNING", "collector"), lane_of(Numbers("a"), state, fingerprint="") as part:
+        assert take(part, 1) == ["a 5"]
+    assert not caplog.records
+
+
 def test_missing_recovery_directory_is_told_once(caplog):
     """h22: that positions will not survive is one loud line, not eight."""
     source = CursorSource(Numbers(), CursorOptions(**FAST, durable=False), threading.Event())

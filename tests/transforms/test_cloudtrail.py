@@ -102,6 +102,15 @@ def test_dropped_event_names():
     assert sent(options, block(EC2, ODD)) == {}
 
 
+def test_dropped_events_are_told_by_number():
+    """How many records of a block were left out is told, once a block, and nothing when none was."""
+    told = []
+    options = Options(drop_event_names=frozenset({"Describe", "DescribeUser"}), on_drop=told.append)
+    for lines in ((EC2, IAM, ODD), (EC2, ODD), (IAM,)):
+        sent(options, block(*lines))
+    assert told == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("of_event", "tags"),
     [
@@ -153,7 +162,9 @@ _lines = st.lists(
 @given(_lines, st.booleans(), st.sets(st.sampled_from(["A", "B"])))
 def test_no_event_is_lost_or_changed(lines, auto, dropped):
     """For all lines: each comes out once, unless its name is dropped, in order within its tag."""
-    found = sent(Options(auto_event_type=auto, drop_event_names=frozenset(dropped)), block(*lines))
+    told = []
+    options = Options(auto_event_type=auto, drop_event_names=frozenset(dropped), on_drop=told.append)
+    found = sent(options, block(*lines))
 
     def name(line):
         try:
@@ -163,6 +174,7 @@ def test_no_event_is_lost_or_changed(lines, auto, dropped):
         return read.get("eventName", "") if isinstance(read, dict) else ""
 
     kept = [line for line in lines if name(line) not in dropped]
+    assert sum(told) == len(lines) - len(kept)
     assert sorted(line for group in found.values() for line in group) == sorted(kept)
     for group in found.values():
         positions = iter(kept)
