@@ -27,8 +27,8 @@ def objects(unit: Unit, context: Context) -> Source:
     options, layout = unit.options, unit.layout()
     sizes = Limits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
 
-    def pieces(body: Body, _ref: ObjectRef) -> Iterator[Piece]:
-        return read(body, layout, sizes)
+    def pieces(body: Body, ref: ObjectRef) -> Iterator[Piece]:
+        return read(body, layout.of(ref.key), sizes)
 
     rules = Rules(options.object_gone, options.unreadable)
     opener = S3Opener(unit.service.name, unit.account, pieces, options.key_filter, rules)

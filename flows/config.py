@@ -19,6 +19,7 @@ from flows.config_paths import base_folder, by_name, find, folder_or_bucket, loc
 from flows.config_read import References, read
 from flows.settings import FROM_GLOBALS, Globals, Input
 from flows.settings_base import Service
+from flows.settings_objects import CUSTOM_KEYS, SQS_SERVICES, SqsLogs, sqs_defaults
 from flows.settings_services import SERVICES, CloudWatchLogs
 from flows.settings_types import has_effect, ineffective
 from sinks.settings import OutputSettings, parse_output, without_effect
@@ -27,6 +28,7 @@ __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
 
 _TOP = frozenset({"globals", "global_overrides", "inputs", "outputs"})
 _NETWORK = frozenset({"devo_platform", "relay", "syslog", "in_house_relay", "sidecar"})
+_ANY_NAME = "a service of any name needs types: [logs], or file_format and routing_template"
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -167,36 +169,51 @@ class _Loading:
         if isinstance(given, dict):
             made = {key: self._service(key, one, raw, f"{place}.services") for key, one in given.items()}
             services = {key: one for key, one in made.items() if one}
+            self._share_no_queue(services, raw.get("base_url"), place)
             found = found.model_copy(update={"services": services}) if found else None
         if found:
             self._warn_of(ineffective(found), place)
         return found
 
+    def _share_no_queue(self, services: Mapping[str, Service], base_url: Any, place: str) -> None:
+        """Note services that would take each other's messages from the input's one queue."""
+        users = [key for key, one in services.items() if isinstance(one, SqsLogs) and one.enabled]
+        sharing = [key for key in users if base_url and getattr(services[key], "queue_url", "") == base_url]
+        if len(sharing) > 1:
+            what = f"base_url is the queue of {' and '.join(sharing)}"
+            self._wrong(what, f"{place}.base_url", "give each service a queue_url, or take a mixed type")
+
     def _service(self, name: str, raw: Any, around: Mapping[str, Any], place: str) -> Service | None:
         place = f"{place}.{name}"
         options = {} if raw in (None, "") else raw
-        model = SERVICES.get(name)
-        if model is None and isinstance(options, dict) and "logs" in (options.get("types") or ()):
-            model = CloudWatchLogs
+        model = _model(name, options)
         if model is None or not _SERVICE_NAME.fullmatch(name):
-            hint = f"{nearest(name, SERVICES)} (a service of any name needs types: [logs])"
+            hint = f"{nearest(name, [*SERVICES, *SQS_SERVICES])} ({_ANY_NAME})"
             self._wrong(f"unknown service {name}", place, hint)
             return None
         if isinstance(options, dict):
-            options = {**self._defaults(model, around), **{k: v for k, v in options.items() if v != ""}}
+            options = {
+                **self._defaults(model, around, options),
+                **{k: v for k, v in options.items() if v != ""},
+            }
         found: Service | None = self._valid(model.model_validate, model, options, place)
+        if isinstance(found, SqsLogs) and name not in SQS_SERVICES and not found.is_custom:
+            missing = "file_format" if found.file_format is None else "routing_template"
+            self._wrong(f"{name} has no {missing}", place, "a custom service needs file_format and a tag")
         if found:
             self._warn_of(ineffective(found), place)
         return found
 
-    def _defaults(self, model: type[Service], around: Mapping[str, Any]) -> dict[str, Any]:
+    def _defaults(
+        self, model: type[Service], around: Mapping[str, Any], own: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """Return what a service takes from its input and from the environment."""
         region = self.env.get("AWS_REGION") or self.env.get("AWS_DEFAULT_REGION")
         defaults: dict[str, Any] = {"regions": [region]} if region else {}
         rate = around.get("requests_per_second")
         if rate is not None and has_effect(model, "requests_per_second"):
             defaults["requests_per_second"] = rate
-        return defaults
+        return {**defaults, **sqs_defaults(around, own)} if model is SqsLogs else defaults
 
     def _check_together(self, inputs: Mapping[str, Input]) -> None:
         """Note what is wrong between inputs: ids are the states' identity, so no two may share one."""
@@ -209,6 +226,18 @@ class _Loading:
                 )
         if inputs and not any(one.enabled for input_ in enabled.values() for one in input_.services.values()):
             self._warn("inputs", "every one is switched off, nothing is collected")
+
+
+def _model(name: str, options: Any) -> type[Service] | None:
+    """Return the settings model of a service: told by its name, or by what only one kind has."""
+    if name in SQS_SERVICES:
+        return SqsLogs
+    given = options if isinstance(options, dict) else {}
+    if name in SERVICES:
+        return SERVICES[name]
+    if "logs" in (given.get("types") or ()):
+        return CloudWatchLogs
+    return SqsLogs if CUSTOM_KEYS & given.keys() else None
 
 
 def _from_globals(top: Globals, output_type: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from flows.config import Settings, SettingsError, load
 from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.service import Service
-from flows.services import by_name, recognise, replay_unit
+from flows.services import every, recognise, replay_unit
 from sinks.devo import DevoSink
 from sinks.errors import ReaderGone
 from sinks.settings import OutputSettings, parse_output
@@ -115,7 +115,7 @@ def _flow(
 
 
 def _replayable() -> dict[str, Service]:
-    return {name: service for name, service in by_name().items() if service.layout is not None}
+    return {name: service for name, service in every().items() if service.layout is not None}
 
 
 def _named(name: str) -> Service:
@@ -141,7 +141,7 @@ def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, 
             unit = replay_unit(service, settings)
             made[service.name] = unit.layout(), apply(service.transform(unit))
         layout, transform = made[service.name]
-        for piece in read(stream, layout, Limits()):
+        for piece in read(stream, layout.of(path), Limits()):
             origin = Origin(service.name, object=path, record=piece.records - piece.count)
             yield from transform([Block(piece.payload, piece.count, origin, header=piece.header)])
 

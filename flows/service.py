@@ -32,6 +32,13 @@ class Permission:
     resource: str
 
 
+QUEUE = Permission(
+    ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), "{queue}"
+)
+OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
+"""What S3 services need, and no more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a running process lends to its sources.

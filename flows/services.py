@@ -1,6 +1,7 @@
 """The catalogue: what can be collected, one value each.
 
-A new type that comes as S3 objects is one more `_objects(...)` here, one transform, and golden files.
+`CATALOGUE` holds the services of Devo's AWS collector, `OBJECT_TYPES` (in object_types.py) those of its SQS
+collector. A new type that comes as S3 objects is one more value there, and golden files.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,9 @@ from typing import Any
 
 from flows import build, polls, tagging
 from flows.config import Settings
-from flows.service import Permission, Service, Unit
+from flows.object_types import CUSTOM, OBJECT_TYPES
+from flows.service import OBJECTS, QUEUE, Permission, Service, Unit
+from flows.settings_objects import SqsLogs
 from flows.settings_services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
 from sources import events
 from sources.aws import Account
@@ -24,11 +27,6 @@ from transforms import (
 )
 from transforms.block import Transform
 from transforms.layout import Layout
-
-QUEUE = Permission(
-    ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), "{queue}"
-)
-OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
 
 
 def _api(*actions: str) -> Permission:
@@ -150,10 +148,13 @@ def units(settings: Settings) -> list[Unit]:
 
 
 def services_of(setting: str, options: Any) -> Iterator[Service]:
-    """Yield the catalogue's services that one `services.<setting>` of the configuration stands for."""
+    """Yield the services that one `services.<setting>` of the configuration stands for."""
+    if isinstance(options, SqsLogs):
+        yield next((service for service in OBJECT_TYPES if service.setting == setting), CUSTOM)
+        return
     named = [service for service in CATALOGUE if service.setting == setting]
     found = named or [service for service in CATALOGUE if not service.setting]
-    return (service for service in found if service.name in options.types)
+    yield from (service for service in found if service.name in options.types)
 
 
 def by_name() -> dict[str, Service]:
@@ -161,13 +162,19 @@ def by_name() -> dict[str, Service]:
     return {service.name: service for service in CATALOGUE}
 
 
+def every() -> dict[str, Service]:
+    """Return all services that have a name, those of Devo's SQS collector included."""
+    return {**by_name(), **{service.name: service for service in OBJECT_TYPES}}
+
+
 def recognise(key: str, head: bytes) -> Service | None:
     """Return the type of an object by its key and its first decoded bytes."""
-    return next((one for one in CATALOGUE if one.detect and one.detect(key, head)), None)
+    return next((one for one in every().values() if one.detect and one.detect(key, head)), None)
 
 
 def replay_unit(service: Service, settings: Settings | None) -> Unit:
     """Return a unit to replay captures with: as configured, else with the tags that name the table."""
     configured = units(settings) if settings else []
     found = next((unit for unit in configured if unit.service is service), None)
-    return found or Unit("replay", service.setting, Account("replay"), service, _REPLAYED[service.name]())
+    made = _REPLAYED.get(service.name, lambda: SqsLogs(enabled=False))
+    return found or Unit("replay", service.setting, Account("replay"), service, made())

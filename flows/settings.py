@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
+from flows.settings_objects import SQS_SERVICES, SqsInput, SqsLogs
 from flows.settings_services import SERVICES, CloudWatchLogs
 from flows.settings_types import Model, without_effect
 from sinks.settings import Outputs
@@ -112,7 +113,7 @@ FROM_GLOBALS: Mapping[str, str] = {
 """Key of `globals` → key of each output's config that it sets, as Devo's collector does."""
 
 
-class Input(Model):
+class Input(SqsInput):
     """One AWS account to collect from."""
 
     id: str = Field(
@@ -164,16 +165,19 @@ class _File(BaseModel):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the configuration, for editors and for the reference page."""
-    models: list[type[BaseModel]] = [_File, CloudWatchLogs, *SERVICES.values()]
+    models: list[type[BaseModel]] = [_File, CloudWatchLogs, SqsLogs, *SERVICES.values()]
     wanted: list[tuple[Any, Literal["validation", "serialization"]]] = [
         (model, "validation") for model in models
     ]
     places, schema = models_json_schema(wanted, title="devo-aws-collector configuration")
-    known = {name: places[model, "validation"] for name, model in SERVICES.items()}
+    models_of: dict[str, type[BaseModel]] = {**SERVICES, **dict.fromkeys(SQS_SERVICES, SqsLogs)}
+    known = {name: places[model, "validation"] for name, model in models_of.items()}
     definitions = schema["$defs"]
     definitions["Input"]["properties"]["services"] |= {
         "properties": known,
-        "additionalProperties": places[CloudWatchLogs, "validation"],
+        "additionalProperties": {
+            "anyOf": [places[CloudWatchLogs, "validation"], places[SqsLogs, "validation"]]
+        },
     }
     identity = definitions["Input"]["properties"]["id"]
     identity["type"] = [identity["type"], "integer"]

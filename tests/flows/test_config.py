@@ -371,7 +371,8 @@ def test_settings_do_not_show_secrets():
             with_service("audit-event-all"),
             (
                 "unknown service audit-event-all: config.yaml: inputs.aws.services.audit-event-all: "
-                "did you mean audit-events-all? (a service of any name needs types: [logs])"
+                "did you mean audit-events-all? (a service of any name needs types: [logs], "
+                "or file_format and routing_template)"
             ),
         ),
         (

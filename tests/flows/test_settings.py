@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.settings import FROM_GLOBALS, Globals, Input, json_schema
 from flows.settings_base import Queued, limits, region_of
+from flows.settings_objects import SQS_SERVICES, SqsLogs
 from flows.settings_services import (
     SERVICES,
     AuditEvents,
@@ -360,7 +361,9 @@ def models(model, seen):
 
 
 ALL = sorted(
-    set().union(*(models(model, set()) for model in (Globals, Input, CloudWatchLogs, *SERVICES.values()))),
+    set().union(
+        *(models(model, set()) for model in (Globals, Input, CloudWatchLogs, SqsLogs, *SERVICES.values()))
+    ),
     key=lambda model: model.__name__,
 )
 
@@ -421,4 +424,4 @@ inputs:
 def test_schema_knows_every_service():
     """An editor offers every service by name."""
     services = json_schema()["$defs"]["Input"]["properties"]["services"]
-    assert services["properties"].keys() == SERVICES.keys()
+    assert services["properties"].keys() == {*SERVICES, *SQS_SERVICES}

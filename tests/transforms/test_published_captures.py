@@ -23,6 +23,8 @@ TYPES = {
     "vpcflow": "flowlogs",
     "cloudfront": "cloudfrontlogs",
     "umbrella": "cisco-umbrella",
+    "guardduty": "aws_sqs_guard_duty_kinesis",
+    "cloudwatch_logs": "aws_sqs_cloudwatch",
 }
 NO_CAPTURES = {"cloudtrail_tests.yml", "test_parquet_result.json"}
 
@@ -51,7 +53,8 @@ def plain_count(path: Path) -> int:
         return pq.read_table(io.BytesIO(data)).num_rows
     text = data.decode()
     if path.suffix == ".json":
-        return len(json.loads(text).get("Records", [None]))
+        document = json.loads(text)
+        return len(document.get("Records", document.get("logEvents", [None])))
     if "umbrella" in path.parts:
         return len([row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row])
     rows = [line for line in text.splitlines() if line and not line.startswith("#")]

@@ -1,6 +1,9 @@
 """What the makers share: samples, names, numbers."""
 
+import gzip
+import json
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 ACCOUNT = "000123456789"  # leading zeros are lost wherever an account id is taken for a number
@@ -18,7 +21,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One S3 object. service: `audits_s3`, `flowlogs`, `cloudfrontlogs` or `cisco-umbrella`."""
+    """One S3 object. service: its name in the catalogue."""
 
     service: str
     key: str
@@ -37,3 +40,24 @@ def ip(rng: random.Random) -> str:
 def moment(number: int) -> tuple[str, str, str, str]:
     """Return (yyyy, mm, dd, HHMM) of an object."""
     return "2026", f"{1 + number // 28 % 12:02}", f"{1 + number % 28:02}", f"{number % 24:02}{number % 60:02}"
+
+
+def compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def zipped(data: bytes) -> bytes:
+    return gzip.compress(data, 6, mtime=0)
+
+
+def aws_key(number: int, kind: str, name: str, prefix: str = "") -> str:
+    year, month, day, _ = moment(number)
+    return f"{prefix}AWSLogs/{ACCOUNT}/{kind}/{REGION}/{year}/{month}/{day}/{name}"
+
+
+def sample(service: str, key: str, body: bytes, tag: str, lines: Iterable[bytes]) -> Sample:
+    return Sample(service, key, body, tuple(Event(tag, tag, line) for line in lines))
+
+
+def terminated(lines: Iterable[bytes]) -> bytes:
+    return b"".join(line + b"\n" for line in lines)

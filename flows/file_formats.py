@@ -1,0 +1,222 @@
+"""`file_format` of a custom service: the processors of Devo's SQS collector, each as a `Layout` here.
+
+Documented by Devo ("General setup for S3 SQS collector", "file_format"): the names below and, for those with
+keys in `_OWN`, their `config`. What Devo names but does not describe (Bluecoat, Jamf, Windows security …) is
+refused. `csv` and `json` are our own short names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from flows.settings_types import Model, one_or_many, without_effect
+from transforms import documents, vpcflow
+from transforms.layout import Layout
+from transforms.routed import Columns
+
+_SUFFIX = "_processor"
+_LINE_ENDS = ("\n", "\r\n")
+_KEYS = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
+
+
+class FormatConfig(Model):
+    """Parameters of a processor."""
+
+    key: _KEYS = Field(
+        (),
+        description="JSON processors: events are under this key; several are the way from the top down",
+        examples=["Records"],
+    )
+    keys: _KEYS = Field(
+        (),
+        description="json_object_to_linesplit: the keys whose text holds lines",
+        examples=[["stdout", "stderr"]],
+    )
+    include: dict[str, str] = Field(
+        default_factory=dict,
+        description="Key beside `key` → its name in each event, where it is put in",
+        examples=[{"logGroup": "log_group"}],
+    )
+    rename: dict[str, str] = Field(
+        default_factory=dict, description="Key of an event → its new name", examples=[{"msg": "message"}]
+    )
+    flat: bool | None = without_effect(example=True, why="without key, a whole object is one event")
+    json_: bool | None = Field(
+        None,
+        alias="json",
+        description="line_split: true when lines are JSON, which fields of events need; seen by itself",
+        examples=[True],
+    )
+    separator: str = Field(
+        "", description="separated_json: what stands between two objects; a newline may", examples=["||"]
+    )
+    line_separator: str = Field(
+        "\n", description="text_file: what ends a line: a newline, with or without \\r", examples=["\n"]
+    )
+    header: bool | None = Field(
+        None, description="text_file: the first line names the columns; for csv it does", examples=[True]
+    )
+    header_field_separator: str | None = Field(
+        None, min_length=1, max_length=1, description="text_file: the same as field_separator", examples=[","]
+    )
+    field_separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1,
+        description="text_file: what divides columns, by default a comma",
+        examples=["\t"],
+    )
+    field_names: tuple[str, ...] = Field(
+        (),
+        description="text_file: names of the columns where no line tells them",
+        examples=[["time", "user"]],
+    )
+    use_json: bool | None = Field(
+        None,
+        description="text_file, parquet: rows become JSON objects; for csv and parquet they do",
+        examples=[True],
+    )
+
+    @property
+    def comma(self) -> str:
+        """What divides columns."""
+        return self.field_separator or self.header_field_separator or ","
+
+
+def _lines(_config: FormatConfig) -> Layout:
+    return Layout(separator=b"\t")
+
+
+def _rows(config: FormatConfig) -> Layout:
+    named = (lambda _line: True) if config.header else None
+    return Layout(is_header=named, quoted=config.comma == ",", separator=config.comma.encode())
+
+
+def _values(config: FormatConfig) -> Layout:
+    if not (config.key or config.include or config.rename):
+        return Layout(values=True, between=config.separator.strip().encode())
+    alone = len(config.key) == 1 and not config.include and not config.rename
+    return Layout(
+        values=True,
+        between=config.separator.strip().encode(),
+        records=config.key[0] if alone else "",
+        unwrap=documents.under(config.key, config.include, config.rename),
+    )
+
+
+def _line_texts(config: FormatConfig) -> Layout:
+    return Layout(values=True, unwrap=documents.lines_under((*config.key, *config.keys)))
+
+
+def _either(_config: FormatConfig) -> Layout:
+    return Layout(values=True, or_lines=True, separator=b"\t")
+
+
+_OF_JSON = frozenset({"key", "include", "rename", "flat"})
+_OF_TEXT = frozenset(
+    {
+        "line_separator",
+        "header",
+        "header_field_separator",
+        "field_separator",
+        "field_names",
+        "use_json",
+    }
+)
+
+_PROCESSORS: Mapping[str, tuple[Callable[[FormatConfig], Layout], frozenset[str]]] = {
+    "line_split": (_lines, frozenset({"json_"})),
+    "aws_access_logs": (_lines, frozenset()),
+    "split_or_unseparated": (_either, frozenset()),
+    "text_file": (_rows, _OF_TEXT),
+    "csv": (_rows, _OF_TEXT),
+    "parquet": (_rows, frozenset({"use_json"})),
+    "vpc_flow": (lambda _: Layout(is_header=vpcflow.is_header, column=vpcflow.column), frozenset()),
+    "json": (_values, _OF_JSON),
+    "unseparated_json": (_values, _OF_JSON),
+    "single_json_object": (_values, _OF_JSON),
+    "separated_json": (_values, _OF_JSON | {"separator"}),
+    "json_array": (_values, _OF_JSON),
+    "json_line_arrays": (_values, _OF_JSON),
+    "json_line_arrow": (_values, _OF_JSON),
+    "json_object_to_linesplit": (_line_texts, frozenset({"key", "keys"})),
+    "guardduty": (lambda _: Layout(values=True, unwrap=documents.carried), frozenset()),
+}
+"""Name → what makes its layout, and the keys of `config` that it knows. `_processor` may follow."""
+
+_UNDESCRIBED = (
+    "bluecoat",
+    "dict",
+    "jamf",
+    "unseparated_json_processor_extract_key",
+    "windows_security",
+)
+_TEXT = frozenset({"line_split", "aws_access_logs", "split_or_unseparated", "text_file", "vpc_flow"})
+
+
+class FileFormat(Model):
+    """How the objects of a service are cut into events."""
+
+    type: str = Field(
+        description=f"Processor of Devo's SQS collector: {', '.join(sorted(_PROCESSORS))}, each with or "
+        f"without {_SUFFIX}",
+        examples=["line_split_processor"],
+    )
+    config: FormatConfig = Field(
+        default_factory=lambda: FormatConfig.model_validate({}),
+        description="Parameters of the processor",
+        examples=[{"json": True}],
+    )
+
+    @property
+    def name(self) -> str:
+        """The processor's name without its suffix."""
+        return self.type.removesuffix(_SUFFIX)
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.name not in _PROCESSORS:
+            known = ", ".join(sorted(_PROCESSORS))
+            if self.type in _UNDESCRIBED or self.name in _UNDESCRIBED:
+                raise ValueError(f"is {self.type}, which Devo does not describe: use one of {known}")
+            raise ValueError(f"has an unknown type {self.type}: use one of {known}")
+        unknown = sorted(self.config.model_fields_set - _PROCESSORS[self.name][1])
+        if unknown:
+            raise ValueError(f"has {unknown[0].rstrip('_')}, which {self.type} does not know: remove it")
+        if self.config.line_separator not in _LINE_ENDS:
+            raise ValueError("has a line_separator other than a newline: have it written with newlines")
+        if self.name == "json_object_to_linesplit" and not (self.config.key or self.config.keys):
+            raise ValueError("has no key: say under which key the lines are")
+        if not self.config.key and (self.config.include or self.config.rename):
+            raise ValueError("has include or rename without key: say under which key the events are")
+        return self
+
+    def layout(self) -> Layout:
+        """Return how objects are cut."""
+        return _PROCESSORS[self.name][0](self._config())
+
+    def columns(self) -> Columns | None:
+        """Return how rows become JSON, None when they stay as they are."""
+        config = self._config()
+        if not config.use_json:
+            return None
+        names: Sequence[str] = () if config.header else config.field_names
+        return Columns(config.comma, tuple(names), config.comma == "," and self.name != "parquet")
+
+    @property
+    def of_json(self) -> bool:
+        """Whether events may be JSON objects, with fields to be read and added."""
+        return bool(self.name not in _TEXT or self.config.json_ or self.config.use_json) or (
+            self.name == "split_or_unseparated"
+        )
+
+    def _config(self) -> FormatConfig:
+        """Return the parameters, with those that the name stands for."""
+        of: dict[str, dict[str, Any]] = {
+            "csv": {"header": not self.config.field_names, "use_json": True},
+            "parquet": {"header": True, "use_json": True, "field_separator": "\t"},
+        }
+        defaults = of.get(self.name, {})
+        given = {name: getattr(self.config, name) for name in self.config.model_fields_set}
+        return self.config.model_copy(update={**defaults, **given})

@@ -1,0 +1,346 @@
+"""Settings of Devo's SQS collector: its input's keys, and one model for all of its services.
+
+inputs:
+  sqs_collector:
+    region, base_url …            SqsInput
+    services:
+      aws_sqs_alb: {}             SqsLogs: a type of `SQS_SERVICES`, every part of which may be overridden
+      custom_service: {…}         SqsLogs: any name with file_format and routing_template
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from flows.file_formats import FileFormat
+from flows.patterns import matches
+from flows.settings_base import Typed
+from flows.settings_types import (
+    MOST_LEVELS,
+    WITHOUT_EFFECT,
+    Model,
+    Pattern,
+    Region,
+    one_or_many,
+    without_effect,
+)
+from transforms.fields import KeyFields, Operation, RecordField, key_fields, replaced, split
+from transforms.routed import PLACEHOLDER, Rule, compiles
+
+SQS_SERVICES: Mapping[str, str] = {
+    "aws_sqs_alb": "Application Load Balancer's access logs",
+    "aws_sqs_cisco_umbrella": "Cisco Umbrella's logs",
+    "aws_sqs_cloudflare_audit": "Cloudflare's audit logs",
+    "aws_sqs_cloudflare_logpush": "Cloudflare Logpush of HTTP requests",
+    "aws_sqs_cloudtrail": "CloudTrail",
+    "aws_sqs_cloudtrail_kinesis": "CloudTrail by way of Firehose",
+    "aws_sqs_cloudwatch": "CloudWatch Logs by way of Firehose",
+    "aws_sqs_cloudwatch_vpc": "VPC flow logs by way of CloudWatch Logs and Firehose",
+    "aws_sqs_config": "AWS Config's history and snapshots",
+    "aws_sqs_control_tower": "Control Tower: one queue of several types, told by the key",
+    "aws_sqs_elb": "Classic Load Balancer's access logs",
+    "aws_sqs_fdr": "CrowdStrike Falcon Data Replicator",
+    "aws_sqs_fdr_large": "the same, another name",
+    "aws_sqs_guard_duty": "GuardDuty findings exported to S3",
+    "aws_sqs_guard_duty_kinesis": "GuardDuty findings by way of Firehose",
+    "aws_sqs_route53": "Route 53 Resolver query logs",
+    "aws_sqs_s3_access": "S3 server access logs",
+    "aws_sqs_vpc": "VPC flow logs",
+    "aws_sqs_waf": "AWS WAF's logs",
+}
+"""Services of Devo's SQS collector that need no settings, by their documented names."""
+
+CUSTOM_KEYS = frozenset({"file_format", "routing_template"})
+"""What makes a service of any other name one of these."""
+
+_NO_EVENTS = re.compile(
+    r"(?:^|/)(?:ConfigWritabilityCheckFile|ELBAccessLogTestFile|_SUCCESS|ownership-challenge-[^/]*)$"
+)
+"""Objects that AWS, CrowdStrike and Cloudflare write to see whether they can, or to say that they have."""
+
+_QUEUE_KEYS = ("sqs_queue_name", "queue_url", "queue_name")
+_LEVEL = re.compile(r"[A-Za-z0-9_-]+")
+_BRACED = re.compile(r"\{(event_type|account|region)\}")
+
+
+class FieldOperation(Model):
+    """One step from a text to a value."""
+
+    operator: Literal["split", "replace"] = Field(description="What to do", examples=["split"])
+    on: str = Field("/", min_length=1, description="split: what to divide at", examples=["/"])
+    element: int = Field(0, description="split: which part to keep, from 0; -1 is the last", examples=[0])
+    to_replace: str = Field("", description="replace: each of these", examples=["_"])
+    replace_with: str = Field("", description="replace: becomes this", examples=[""])
+
+    @property
+    def step(self) -> Operation:
+        """The step as a function."""
+        if self.operator == "split":
+            return split(self.on, self.element)
+        return replaced(self.to_replace, self.replace_with)
+
+
+class RecordMapping(Model):
+    """A value in each JSON event."""
+
+    keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
+        description="The way to it, from the top down", examples=[["file", "type"]]
+    )
+    operations: tuple[FieldOperation, ...] = Field((), description="What to do with it", examples=[[]])
+
+
+class FileRule(Model):
+    """A condition on an object's key."""
+
+    type: Literal["match", "doesnotmatch"] = Field(
+        "match", description="Whether the pattern must be found, or must not", examples=["match"]
+    )
+    pattern: Pattern = Field(description="Regex searched in the object's key", examples=["CloudTrail-Digest"])
+
+    def fits(self, key: str) -> bool:
+        """Tell whether a key fulfils the condition."""
+        return matches(self.pattern, key) == (self.type == "match")
+
+
+def _re2(value: str) -> str:
+    compiles(value)
+    return value
+
+
+class LineRule(Model):
+    """A condition on an event."""
+
+    source: Literal["record", "file", "line"] = Field(
+        "line",
+        description="What it is about: a field of record_field_mapping, one of file_field_definitions, "
+        "or the event's text",
+        examples=["record"],
+    )
+    key: str = Field("", description="Name of the field", examples=["event_simpleName"])
+    type: Literal["match", "doesnotmatch"] = Field(
+        "match", description="Whether value or pattern must fit, or must not", examples=["match"]
+    )
+    value: str = Field("", description="Text that the field must be", examples=["EndOfProcess"])
+    pattern: Annotated[str, AfterValidator(_re2)] = Field(
+        "", description="Regex (RE2) to be found instead", examples=["^(DEBUG|TRACE) "]
+    )
+
+    @model_validator(mode="after")
+    def _says_what(self) -> Self:
+        if self.source == "line" and (self.key or self.value or not self.pattern):
+            raise ValueError("is about the event's text: give a pattern, or a source and a key")
+        if self.source != "line" and not self.key:
+            raise ValueError(f"has no key: name the field of {self.source}")
+        if self.value and self.pattern:
+            raise ValueError("has a value and a pattern: keep one")
+        return self
+
+    @property
+    def rule(self) -> Rule:
+        """The condition as the transform takes it."""
+        return Rule(self.source, self.key, self.value, self.pattern, self.type == "doesnotmatch")
+
+
+def _template(value: str) -> str:
+    """Check the static parts of a tag's template; values are made fit when they are put in."""
+    levels = _BRACED.sub("x", PLACEHOLDER.sub("x", value)).split(".")
+    if not 1 < len(levels) <= MOST_LEVELS:
+        raise ValueError(f"has {len(levels)} level{'s'[: len(levels) != 1]}; a Devo tag has 2 to 6")
+    wrong = [level for level in levels if not _LEVEL.fullmatch(level)]
+    if wrong:
+        raise ValueError(
+            f"has a level {wrong[0]!r}: use letters, digits, _ and -, [file-NAME], [record-NAME], "
+            "{account}, {region}, {event_type}"
+        )
+    return value
+
+
+class SqsLogs(Typed):
+    """A service of Devo's SQS collector: objects in S3 that a queue announces.
+
+    `aws_sqs_…` names need no settings; a service of any other name is a custom one and needs `file_format`
+    and `routing_template`.
+    """
+
+    types: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (), description=f"{WITHOUT_EFFECT}: the service's name is its type", examples=[["aws_sqs_alb"]]
+    )
+    auto_event_type: bool | None = Field(
+        None,
+        description="CloudTrail, by default true: the tag's last level is the service; VPC flow, likewise. "
+        "CrowdStrike, by default false: it is the event's name",
+        examples=[True],
+    )
+    format: Literal["raw", "json"] = Field(
+        "raw", description="VPC flow and CloudFront lines as they are, or as JSON", examples=["json"]
+    )
+    file_format: FileFormat | None = Field(
+        None,
+        description="How objects are cut into events",
+        examples=[{"type": "line_split_processor", "config": {"json": True}}],
+    )
+    routing_template: Annotated[str, AfterValidator(_template)] | None = Field(
+        None,
+        description="Devo tag, with [file-NAME] of file_field_definitions and [record-NAME] of "
+        "record_field_mapping",
+        examples=["my.app.web.[file-log_type]"],
+    )
+    file_field_definitions: dict[str, tuple[FieldOperation, ...]] = Field(
+        default_factory=dict,
+        description="Name → how its value is made of the object's key",
+        examples=[{"log_type": [{"operator": "split", "on": "/", "element": 0}]}],
+    )
+    key_pattern: Pattern | None = Field(
+        None,
+        description="Regex searched in the object's key, whose named groups are file fields too",
+        examples=["^(?P<log_type>[^/]+)/"],
+    )
+    add_file_fields: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (), description="File fields to put into each JSON event", examples=[["log_type"]]
+    )
+    filename_filter_rules: tuple[tuple[FileRule, ...], ...] = Field(
+        (),
+        description="Objects are not read whose key fulfils all conditions of one of the lists",
+        examples=[[[{"type": "match", "pattern": "CloudTrail-Digest"}]]],
+    )
+    record_field_mapping: dict[str, RecordMapping] = Field(
+        default_factory=dict,
+        description="Name → where its value is in a JSON event",
+        examples=[{"kind": {"keys": ["file", "type"]}}],
+    )
+    line_filter_rules: tuple[tuple[LineRule, ...], ...] = Field(
+        (),
+        description="Events are counted and not sent that fulfil all conditions of one of the lists",
+        examples=[[[{"source": "record", "key": "kind", "type": "match", "value": "EndOfProcess"}]]],
+    )
+    encoding: str | None = without_effect("gzip", "an object's content tells how it is compressed")
+    send_filtered_out_to_unknown: Literal[False] | None = without_effect(
+        example=False, why="what is filtered out is counted and not sent"
+    )
+
+    def _queue(self, kind: str) -> str:  # noqa: ARG002 - all types of it come by the same queue
+        """Return the one queue that any of the spellings names."""
+        given = [key for key in _QUEUE_KEYS if getattr(self, key)]
+        if not given:
+            raise ValueError("has no queue: add sqs_queue_name, its name or URL (or the input's base_url)")
+        if len(given) > 1:
+            raise ValueError(f"names its queue twice: keep {given[0]} or {given[1]}")
+        return str(getattr(self, given[0]))
+
+    @model_validator(mode="after")
+    def _knows_its_queue(self) -> Self:
+        if self.enabled:
+            self.queues("")
+        return self
+
+    @model_validator(mode="after")
+    def _fields_are_there(self) -> Self:
+        """Check that every field that is asked for is defined."""
+        template = self.routing_template or ""
+        asked = [
+            *PLACEHOLDER.findall(template),
+            *(("file", name) for name in self.add_file_fields),
+            *((one.source, one.key) for rules in self.line_filter_rules for one in rules if one.key),
+        ]
+        groups = self.key_pattern.groupindex if self.key_pattern else {}
+        known = {"file": {*self.file_field_definitions, *groups}, "record": {*self.record_field_mapping}}
+        places = {"file": "file_field_definitions or key_pattern", "record": "record_field_mapping"}
+        for source, name in asked:
+            if name not in known[source]:
+                raise ValueError(f"asks for {source} field {name}: define it in {places[source]}")
+        if self.tag and self.routing_template:
+            raise ValueError("has tag and routing_template: keep one")
+        room = MOST_LEVELS - (0 if self.tag_suffix == "none" else 2)
+        if len(template.split(".")) > room:
+            raise ValueError("has a routing_template and a tag_suffix of more than 6 levels together")
+        return self
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether these settings alone say how objects are cut and tagged."""
+        return self.file_format is not None and bool(self.routing_template or self.tag)
+
+    @property
+    def key_filter(self) -> Callable[[str], bool]:
+        """Tells whether an object's key is to be read."""
+        pattern, rules = super().key_filter, self.filename_filter_rules
+
+        def wanted(key: str) -> bool:
+            if _NO_EVENTS.search(key) or not pattern(key):
+                return False
+            return not any(all(rule.fits(key) for rule in one) for one in rules if one)
+
+        return wanted
+
+    @property
+    def key_fields(self) -> KeyFields:
+        """Takes the file fields out of an object's key."""
+        definitions = {
+            name: tuple(one.step for one in steps) for name, steps in self.file_field_definitions.items()
+        }
+        return key_fields(definitions, self.key_pattern)
+
+    @property
+    def record_fields(self) -> tuple[RecordField, ...]:
+        """The fields of events that the settings name."""
+        return tuple(
+            RecordField(name, one.keys, tuple(step.step for step in one.operations))
+            for name, one in self.record_field_mapping.items()
+        )
+
+    @property
+    def rules(self) -> tuple[tuple[Rule, ...], ...]:
+        """What drops events."""
+        return tuple(tuple(one.rule for one in rules) for rules in self.line_filter_rules if rules)
+
+
+def _acknowledges(value: Any) -> Any:
+    if value is False:
+        raise ValueError("is false, but messages are deleted once delivered: use python -m flows preview")
+    return value
+
+
+def _sends(value: Any) -> Any:
+    if value is True:
+        raise ValueError("is true, but events are sent: use an output of type console")
+    return value
+
+
+class SqsInput(Model):
+    """What an input of Devo's SQS collector says for its services."""
+
+    region: Region | None = Field(
+        None, description="SQS collector: region of services that name none", examples=["us-west-1"]
+    )
+    base_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]+/.+",
+        description="SQS collector: URL of the queue of its service",
+        examples=["https://sqs.us-west-1.amazonaws.com/123456789012/my-queue"],
+    )
+    sqs_visibility_timeout: int | None = Field(
+        None,
+        ge=2,
+        le=43_200,
+        description="SQS collector: as visibility_timeout_seconds of its services. Unit: seconds",
+        examples=[240],
+    )
+    sqs_wait_timeout: int | None = without_effect(20, "long polls have a length of their own")
+    sqs_max_messages: int | None = without_effect(1, "messages come ten at a time")
+    ack_messages: Annotated[bool | None, BeforeValidator(_acknowledges)] = without_effect(example=True)
+    direct_mode: bool | None = without_effect(example=False)
+    do_not_send: Annotated[bool | None, BeforeValidator(_sends)] = without_effect(example=False)
+    compressed_events: bool | None = without_effect(example=False, why="outputs decide on compression")
+
+
+def sqs_defaults(around: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a service takes from an input of Devo's SQS collector, where it says nothing itself."""
+    queue = {} if any(own.get(key) for key in _QUEUE_KEYS) else {"queue_url": around.get("base_url")}
+    given = {
+        "regions": around.get("region"),
+        "visibility_timeout_seconds": around.get("sqs_visibility_timeout"),
+        **queue,
+    }
+    return {name: value for name, value in given.items() if value not in (None, "")}
