@@ -2,17 +2,188 @@
 
 0 done · 1 a check or a delivery failed · 2 wrong usage or configuration. An error is one line,
 `what: where: hint`; a traceback only with `--debug`.
+
+A command is a row of COMMANDS: its module is imported when it runs, so that `--help` imports no SDK.
 """
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from transforms.errors import CollectorError
 
 FAILED, USAGE = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option or argument. names: as written. about: argparse's own keywords."""
+
+    names: tuple[str, ...]
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command. module: imported when it runs. run: module and arguments → exit code."""
+
+    name: str
+    help: str
+    module: str
+    run: Callable[[Any, argparse.Namespace], int | None]
+    options: tuple[Option, ...] = ()
+
+
+def _option(*names: str, **about: Any) -> Option:
+    return Option(names, about)
+
+
+_JSON = _option("--json", action="store_true", help="for machines")
+
+
+def _policy(module: Any, args: argparse.Namespace) -> int:
+    from flows.policy import Known  # noqa: PLC0415 - see the module
+
+    known = Known(args.account, tuple(args.bucket), tuple(args.kms_key), checks=not args.no_check)
+    return int(module.policy(args.config, args.format, known))
+
+
+def _plan(module: Any, args: argparse.Namespace) -> int:
+    from flows.plan import Guess  # noqa: PLC0415 - see the module
+
+    names = ("objects", "messages", "events", "findings")
+    guess = Guess(
+        **{name: getattr(args, f"{name}_per_day") for name in names},
+        metrics=args.metrics,
+        groups=args.log_groups,
+        log_megabytes=args.log_megabytes_per_day,
+        traffic_gb=args.traffic_gb_per_day,
+        processes=args.processes,
+        encrypted=args.encrypted,
+    )
+    return int(module.show_plan(args.config, guess, as_json=args.json))
+
+
+def _number(name: str, default: float, text: str) -> Option:
+    return _option(name, type=float, default=default, metavar="N", help=f"{text} ({default:g})")
+
+
+COMMANDS: tuple[Command, ...] = (
+    Command(
+        "run",
+        "collect every enabled service until SIGTERM",
+        "flows.run",
+        lambda run, args: run.run(args.config, args.processes, args.workers, args.interval, args.state),
+        (
+            _option("--processes", type=int, default=1, metavar="N", help="size of the local cluster (1)"),
+            _option("--workers", type=int, default=1, metavar="N", help="worker threads per process (1)"),
+            _option(
+                "--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"
+            ),
+            _option("--state", type=Path, help="recovery directory (default: the configuration's)"),
+        ),
+    ),
+    Command(
+        "demo",
+        "the main job on an embedded AWS and Devo",
+        "flows.demo.demo",
+        lambda demo, args: demo.demo(args.objects, args.timeout),
+        (
+            _option("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)"),
+            _option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
+        ),
+    ),
+    Command(
+        "replay",
+        "send captured S3 objects once more",
+        "flows.replay",
+        lambda replay, args: replay.replay(
+            args.paths, service=args.service, output=args.output, config=args.config, quiet=args.quiet
+        ),
+        (
+            _option("paths", nargs="+", metavar="PATH", help="files, folders or s3:// URIs"),
+            _option("--service", help="type of the objects (default: detected for each object)"),
+            _option("--output", default="stdout", help="stdout, devo (of the configuration), or a file"),
+            _option("--quiet", action="store_true", help="no progress bar"),
+        ),
+    ),
+    Command(
+        "check",
+        "look for what would keep it from working; pulls nothing, deletes nothing",
+        "flows.check.run",
+        lambda check, args: check.check(
+            args.config,
+            offline=args.offline,
+            as_json=args.json,
+            interval=args.interval,
+            objects=args.object,
+        ),
+        (
+            _option("--offline", action="store_true", help="configuration and certificate files only"),
+            _option(
+                "--object",
+                action="append",
+                default=[],
+                metavar="s3://BUCKET/KEY",
+                help="prove with one byte of it that objects can be read, KMS included (may be repeated)",
+            ),
+            _option(
+                "--interval", type=float, default=3.0, metavar="SECONDS", help="that run will be given (3)"
+            ),
+            _JSON,
+        ),
+    ),
+    Command(
+        "policy",
+        "print the least that IAM must allow for this configuration",
+        "flows.policy_formats",
+        _policy,
+        (
+            _option("--format", choices=("json", "cloudformation", "terraform"), default="json"),
+            _option("--account", default="", metavar="NUMBER", help="the account, when no role tells it"),
+            _option(
+                "--bucket",
+                action="append",
+                default=[],
+                metavar="NAME[/PREFIX]",
+                help="of S3 objects; default: every bucket (may be repeated)",
+            ),
+            _option(
+                "--kms-key",
+                action="append",
+                default=[],
+                metavar="ARN",
+                help="of encrypted queues and buckets (may be repeated)",
+            ),
+            _option("--no-check", action="store_true", help="leave out what only check needs"),
+        ),
+    ),
+    Command(
+        "plan",
+        "API calls a day and money a month, before it starts",
+        "flows.plan_show",
+        _plan,
+        (
+            _number("--objects-per-day", 10_000, "S3 objects of each service and region"),
+            _number("--messages-per-day", 10_000, "messages of each event queue"),
+            _number("--events-per-day", 10_000, "events of each region in CloudTrail's API"),
+            _number("--metrics", 1_000, "CloudWatch metrics of each region"),
+            _number("--log-groups", 20, "log groups that a prefix such as / stands for"),
+            _number("--log-megabytes-per-day", 100, "log events of each logs service and region"),
+            _number("--findings-per-day", 10, "GuardDuty findings of each region"),
+            _number("--traffic-gb-per-day", 0, "out of AWS, if the collector runs elsewhere"),
+            _option("--processes", type=int, default=1, metavar="N", help="as run --processes (1)"),
+            _option("--encrypted", action="store_true", help="objects use a KMS key without bucket keys"),
+            _JSON,
+        ),
+    ),
+    Command("schema", "print the configuration's JSON Schema", "flows.settings", lambda *_: _schema()),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -20,8 +191,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.debug:
         os.environ["COLLECTOR_DEBUG"] = "1"  # the processes of a cluster inherit it
+    command: Command = args.command
     try:
-        return int(args.command(args) or 0)
+        return int(command.run(import_module(command.module), args) or 0)
     except CollectorError as error:
         if args.debug:
             raise
@@ -45,52 +217,15 @@ def parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, help="configuration file (YAML or JSON)")
     common.add_argument("--debug", action="store_true", help="show tracebacks and debug events")
-
-    run = commands.add_parser("run", parents=[common], help="collect every enabled service until SIGTERM")
-    run.add_argument("--processes", type=int, default=1, metavar="N", help="size of the local cluster (1)")
-    run.add_argument("--workers", type=int, default=1, metavar="N", help="worker threads per process (1)")
-    run.add_argument(
-        "--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"
-    )
-    run.add_argument("--state", type=Path, help="recovery directory (default: the configuration's)")
-    run.set_defaults(command=_run)
-
-    demo = commands.add_parser("demo", parents=[common], help="the main job on an embedded AWS and Devo")
-    demo.add_argument("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)")
-    demo.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)")
-    demo.set_defaults(command=_demo)
-
-    replay = commands.add_parser("replay", parents=[common], help="send captured S3 objects once more")
-    replay.add_argument("paths", nargs="+", metavar="PATH", help="files, folders or s3:// URIs")
-    replay.add_argument("--service", help="type of the objects (default: detected for each object)")
-    replay.add_argument("--output", default="stdout", help="stdout, devo (of the configuration), or a file")
-    replay.add_argument("--quiet", action="store_true", help="no progress bar")
-    replay.set_defaults(command=_replay)
-
-    schema = commands.add_parser("schema", parents=[common], help="print the configuration's JSON Schema")
-    schema.set_defaults(command=_schema)
+    for command in COMMANDS:
+        made = commands.add_parser(command.name, parents=[common], help=command.help)
+        for option in command.options:
+            made.add_argument(*option.names, **option.about)
+        made.set_defaults(command=command)
     return top
 
 
-def _run(args: argparse.Namespace) -> int:
-    from flows.run import run  # noqa: PLC0415
-
-    return run(args.config, args.processes, args.workers, args.interval, args.state)
-
-
-def _demo(args: argparse.Namespace) -> int:
-    from flows.demo.demo import demo  # noqa: PLC0415
-
-    return demo(args.objects, args.timeout)
-
-
-def _replay(args: argparse.Namespace) -> int:
-    from flows.replay import replay  # noqa: PLC0415
-
-    return replay(args.paths, service=args.service, output=args.output, config=args.config, quiet=args.quiet)
-
-
-def _schema(_args: argparse.Namespace) -> int:
+def _schema() -> int:
     import orjson  # noqa: PLC0415
 
     from flows.settings import json_schema  # noqa: PLC0415

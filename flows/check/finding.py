@@ -1,0 +1,120 @@
+"""What a check finds, and what it may look at."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import partial
+from typing import TypeVar
+
+from flows.config import Settings
+from flows.service import Unit
+from sources.aws import Account
+from sources.credentials import Hop
+from sources.errors import Denied
+from transforms.errors import CollectorError
+
+_THREADS = 8
+_now = partial(datetime.now, UTC)
+_T = TypeVar("_T")
+
+
+class Level(StrEnum):
+    """How bad it is: only `fail` makes the command end with 1."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line. code: stable, for machines. hint: what to do, "" when nothing is to be done."""
+
+    level: Level
+    code: str
+    what: str
+    where: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        told = ": ".join(part for part in (self.what, self.where, self.hint) if part)
+        return f"{self.level:4}  {self.code:22}  {told}"
+
+
+ok, warn, fail = (partial(Finding, level) for level in (Level.OK, Level.WARN, Level.FAIL))
+
+
+_REFUSAL = re.compile(
+    r"User: (?P<who>\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)"
+    r"(?: on resource: \"?(?P<on>[^\s\"]+)\"?)?(?P<why>[^)]*)"
+)
+
+
+def denied(error: Denied, action: str, who: str, resource: str) -> Finding:
+    """Return the finding that a missing permission is: which action, for whom, on what.
+
+    action, who, resource: what was asked, by whom; AWS's own words win, which do not always tell all three.
+    """
+    told = _REFUSAL.search(error.what)
+    if told is None and "KMS" in error.what:
+        return of_error("kms", error)
+    said = told.groupdict() if told else {}
+    action, who = said.get("action") or action, said.get("who") or who
+    on, why = said.get("on") or resource, (said.get("why") or "").strip()
+    if on == "*":  # some services check no resource, so they name none
+        on = resource
+    hint = f"allow {action} on {on} for {who}; python -m flows policy prints all that is needed"
+    if "explicit deny" in why:
+        hint = f"lift the deny for {who}; allowing it once more does not help"
+    what = f"{action} is not allowed for {who} on {on}{f' ({why})' if why else ''}"
+    return fail("kms" if action.startswith("kms:") else "permission", what, error.where, hint)
+
+
+def of_error(code: str, error: CollectorError, level: Level = Level.FAIL) -> Finding:
+    """Return the finding that an error of this project is."""
+    return Finding(level, code, error.what, error.where, error.hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What checks look at.
+
+    units: what would run. interval: seconds between two receipts, as `run --interval`. objects: s3:// names
+    of existing objects of which one byte may be read. now: this machine's time, aware.
+    """
+
+    settings: Settings
+    units: tuple[Unit, ...]
+    interval: float = 3.0
+    objects: tuple[str, ...] = ()
+    now: Callable[[], datetime] = _now
+    known: dict[str, object] = field(default_factory=dict, repr=False)
+    """What one check has learned and others need, by a name of its own."""
+
+    @property
+    def accounts(self) -> tuple[Account, ...]:
+        """The identities that the units work with, each once."""
+        return tuple({unit.account.name: unit.account for unit in self.units}.values())
+
+    def hops(self, account: Account) -> tuple[Hop, ...]:
+        """Return the roles that an identity is reached by."""
+        return self.settings.inputs[account.name].credentials.hops
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """code: names it when it breaks itself. live: it needs a network."""
+
+    code: str
+    run: Callable[[Context], Iterator[Finding]]
+    live: bool = False
+
+
+def spread(look: Callable[[_T], Iterable[Finding]], things: Iterable[_T]) -> Iterator[Finding]:
+    """Look at several things at once and yield the findings in the things' order."""
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="check") as pool:
+        for found in pool.map(lambda thing: list(look(thing)), things):
+            yield from found

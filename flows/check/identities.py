@@ -1,0 +1,175 @@
+"""Checks of who the collector is in AWS: this machine's clock, its keys, every role on the way."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from flows.check.finding import Context, Finding, fail, of_error, ok, spread, warn
+from sources.aws import Account, Identity
+from sources.credentials import Hop
+from sources.errors import SourceError, translate
+
+_REFUSED_SECONDS, _DOUBTFUL_SECONDS = 300, 60
+"""AWS refuses signatures that are five minutes off."""
+
+_UNKNOWN = "access_key is unknown to AWS, or no longer active", "give a key that exists and is active"
+_SECRET = "access_secret does not belong to access_key", "copy both again, as one pair"
+_EXPIRED = (
+    "the keys have expired",
+    "give new ones; temporary keys end by themselves: use a role or an IAM user's keys instead",
+)
+_KEYS: Mapping[str, tuple[str, tuple[str, str]]] = {
+    "InvalidClientTokenId": ("key_unknown", _UNKNOWN),
+    "InvalidAccessKeyId": ("key_unknown", _UNKNOWN),
+    "UnrecognizedClientException": ("key_unknown", _UNKNOWN),
+    "SignatureDoesNotMatch": ("key_secret", _SECRET),
+    "InvalidSignatureException": ("key_secret", _SECRET),
+    "ExpiredToken": ("key_expired", _EXPIRED),
+    "ExpiredTokenException": ("key_expired", _EXPIRED),
+}
+"""What AWS says of a key → (code, (what, hint))."""
+
+_OFF_CODES = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture", "RequestExpired"})
+_OFF_TEXTS = ("Signature expired", "Signature not yet current", "a new session is over already")
+_NO_RIGHT = "no identity-based policy allows"
+_PRINCIPAL = re.compile(r"(arn:\S+) is not authorized")
+
+
+@dataclass(frozen=True, slots=True)
+class Greeting:
+    """How AWS answered when asked who we are. skew: seconds that this machine is ahead, None = not told."""
+
+    identity: Identity | None
+    error: SourceError | None
+    code: str
+    skew: float | None
+
+    @property
+    def off(self) -> bool:
+        """Whether the clock is so wrong, or AWS says so, that nothing can work."""
+        said = self.error.what if self.error else ""
+        told = self.code in _OFF_CODES or any(text in said for text in _OFF_TEXTS)
+        return told or (self.skew is not None and abs(self.skew) >= _REFUSED_SECONDS)
+
+
+def greeting(context: Context, account: Account) -> Greeting:
+    """Ask AWS who an identity is, once."""
+    key = f"greeting {account.name}"
+    if key not in context.known:
+        context.known[key] = _greet(context, account)
+    return cast("Greeting", context.known[key])
+
+
+def arn(context: Context, account: Account) -> str:
+    """Return the ARN that an identity works as, for messages."""
+    found = greeting(context, account).identity
+    return found.arn if found else account.where
+
+
+def number(context: Context, account: Account) -> str:
+    """Return the number of the account that an identity works in, "" when AWS does not know it."""
+    found = greeting(context, account).identity
+    return found.account if found else ""
+
+
+def known_accounts(context: Context) -> list[Account]:
+    """Return the identities that AWS knows: there is no use in asking with the others."""
+    return [account for account in context.accounts if greeting(context, account).identity]
+
+
+def _greet(context: Context, account: Account) -> Greeting:
+    where = f"input {account.name}, credentials"
+    try:
+        reply = account.client("sts", "").get_caller_identity()
+        identity = Identity(str(reply["Account"]), str(reply["Arn"]))
+    except (ClientError, BotoCoreError, SourceError) as error:
+        answer = _answer(error)
+        code = str(answer.get("Error", {}).get("Code", ""))
+        return Greeting(None, translate(error, where, "sts:GetCallerIdentity"), code, _skew(context, answer))
+    except KeyError:
+        hollow = SourceError("the reply is hollow", where, "is there a proxy between here and AWS?")
+        return Greeting(None, hollow, "", None)
+    return Greeting(identity, None, "", _skew(context, reply))
+
+
+def _answer(error: BaseException | None) -> Mapping[str, Any]:
+    """Return AWS's reply from inside an error, {} when there was none."""
+    while error is not None:
+        if isinstance(error, ClientError):
+            return cast("Mapping[str, Any]", error.response)
+        error = error.__cause__ or error.__context__
+    return {}
+
+
+def _skew(context: Context, answer: Mapping[str, Any]) -> float | None:
+    told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        theirs: datetime = parsedate_to_datetime(told)
+    except (TypeError, ValueError):
+        return None
+    theirs = theirs.replace(tzinfo=UTC) if theirs.tzinfo is None else theirs
+    return (context.now() - theirs).total_seconds()
+
+
+def clock(context: Context) -> Iterator[Finding]:
+    """Compare this machine's clock with the one that AWS's answers tell."""
+    found = [greeting(context, account) for account in context.accounts]
+    skews = [one.skew for one in found if one.skew is not None]
+    skew = max(skews, key=abs, default=None)
+    told = "" if skew is None else f" by {abs(skew):.0f} s, {'ahead' if skew > 0 else 'behind'}"
+    hint = "set it, by NTP for instance; AWS refuses signatures that are five minutes off"
+    if any(one.off for one in found):
+        yield fail("clock", f"this machine's clock is wrong{told}", "clock", hint)
+    elif skew is not None and abs(skew) >= _DOUBTFUL_SECONDS:
+        yield warn("clock", f"this machine's clock is off{told}", "clock", hint)
+    elif skew is not None:
+        yield ok("clock", "as AWS's, within a minute", "clock")
+
+
+def identities(context: Context) -> Iterator[Finding]:
+    """Tell whom AWS takes us for, or which key or role on the way it refuses."""
+    return spread(lambda account: _identity(context, account), context.accounts)
+
+
+def _identity(context: Context, account: Account) -> Iterator[Finding]:
+    found, hops = greeting(context, account), context.hops(account)
+    where = f"input {account.name}, credentials"
+    if found.identity is None:
+        yield from [] if found.off or not found.error else [_refused(found, hops)]
+    elif found.identity.arn.endswith(":root"):
+        hint = "make an IAM user or role with what python -m flows policy prints"
+        yield warn("identity", f"works as the account's root user {found.identity.arn}", where, hint)
+    else:
+        way = f" by {' and '.join(hop.setting for hop in hops)}" if hops else ""
+        yield ok("identity", f"works as {found.identity.arn}{way}", where)
+
+
+def _refused(found: Greeting, hops: tuple[Hop, ...]) -> Finding:
+    error = cast("SourceError", found.error)
+    if found.code in _KEYS:
+        code, (what, hint) = _KEYS[found.code]
+        return fail(code, f"{what} ({found.code})", error.where, hint)
+    hop = next((hop for hop in hops if hop.setting in error.where and hop.role in error.where), None)
+    if hop is None or "cannot be assumed" not in error.what:
+        return of_error("credentials", error)
+    named = _PRINCIPAL.search(error.what)
+    principal = named[1] if named else "the identity before it"
+    if _NO_RIGHT in error.what:
+        return fail(
+            "role_permission",
+            f"{principal} may not assume the role {hop.role}",
+            error.where,
+            f"allow sts:AssumeRole for {principal} on {hop.role}; python -m flows policy prints it",
+        )
+    given = "this assume_role_external_id" if hop.external_id else "no external id"
+    return fail(
+        "role_trust",
+        f"the role {hop.role} does not let {principal} assume it with {given}",
+        error.where,
+        "compare Principal and sts:ExternalId of its trust policy; it may also not exist: AWS says the same",
+    )

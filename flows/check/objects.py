@@ -1,0 +1,156 @@
+"""Checks of buckets, as far as anything can be proven without listing them and without a notice.
+
+The configuration names no bucket. A queue that S3 sends to names it in its policy (`aws:SourceArn`), and
+the user may name objects (`--object s3://bucket/key`).
+
+region        an unsigned HeadBucket: S3 tells any bucket's region to anybody, with or without permission
+GetObject     of a key that surely does not exist: S3 answers "no such key", or "not authorized to list",
+              only to those who may read it. "not authorized to GetObject" may also mean a policy narrowed to
+              a prefix; a bare "Access Denied", as from other accounts, means nothing: both are said
+KMS           shows only with an object that exists: one byte of each `--object` is read
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.handlers import disable_signing
+
+from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
+from flows.check.identities import arn, known_accounts
+from flows.check.queues import attributes, wanted
+from sources.aws import Account
+from sources.errors import Denied, Missing, ObjectGone, SourceError, translate
+
+_ABSENT = "devo-aws-collector-check/there-is-no-such-object"
+_BUCKET = re.compile(r"arn:aws[\w-]*:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
+_REGION_HEADER = "x-amz-bucket-region"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket, who reads it, and the region of the queue that announces its objects."""
+
+    account: Account
+    region: str
+    bucket: str
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"bucket {self.bucket} ({self.account.where})"
+
+
+def buckets(context: Context) -> Iterator[Finding]:
+    """Look at the buckets that queues name in their policies."""
+    places = [
+        Place(queue.account, queue.region, bucket)
+        for queue in wanted(context)
+        for bucket in named(attributes(context, queue).get("Policy", ""))
+    ]
+    yield from spread(lambda place: _bucket(context, place), dict.fromkeys(places))
+    if not places and not context.objects and any(unit.service.layout for unit in context.units):
+        yield warn(
+            "bucket",
+            "s3:GetObject is not proven: no queue's policy names its bucket",
+            "buckets",
+            "name an object that should be readable: --object s3://bucket/key",
+        )
+
+
+def named(policy: str) -> list[str]:
+    """Return the buckets that a queue's policy lets send to it; none when it names none."""
+    try:
+        statements = json.loads(policy or "{}").get("Statement", [])
+    except ValueError:
+        return []
+    listed = [statements] if isinstance(statements, dict) else statements
+    told = json.dumps([one.get("Condition") for one in listed])
+    found = (match[1] for match in _BUCKET.finditer(told))
+    return sorted(dict.fromkeys(found))
+
+
+def _bucket(context: Context, place: Place) -> Iterator[Finding]:
+    client = place.account.client("s3", place.region)
+    yield from _region(client, place)
+    try:
+        client.get_object(Bucket=place.bucket, Key=_ABSENT, Range="bytes=0-0")
+    except (ClientError, BotoCoreError, SourceError) as error:
+        yield _read(translate(error, place.where, "s3:GetObject"), place, arn(context, place.account))
+
+
+def _region(client: Any, place: Place) -> Iterator[Finding]:
+    client.meta.events.register("choose-signer.s3.HeadBucket", disable_signing, unique_id="check-unsigned")
+    try:
+        reply: Mapping[str, Any] = client.head_bucket(Bucket=place.bucket)
+    except ClientError as error:
+        reply = error.response
+    except (BotoCoreError, SourceError):  # whatever it is, the next question meets it and tells it
+        return
+    region = reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get(_REGION_HEADER, "")
+    if region and region != place.region:
+        yield warn(
+            "bucket_region",
+            f"the bucket is in {region}, the queue that announces its objects in {place.region}",
+            place.where,
+            f"it is read where it is, but AWS charges each byte between regions: collect it in {region}",
+        )
+
+
+def _read(error: SourceError, place: Place, who: str) -> Finding:
+    if isinstance(error, ObjectGone):
+        return ok("bucket", "s3:GetObject is allowed", place.where)
+    if isinstance(error, Missing):
+        return of_error("bucket_missing", error)
+    if not isinstance(error, Denied):
+        return of_error("bucket", error)
+    if "s3:GetObject" not in error.what:
+        return warn(
+            "bucket",
+            f"whether s3:GetObject is allowed is not told ({error.what})",
+            place.where,
+            "name an object that should be readable: --object s3://bucket/key",
+        )
+    found = denied(error, "s3:GetObject", who, f"arn:aws:s3:::{place.bucket}/*")
+    hint = f"{found.hint}; where it is allowed for a prefix only, prove that by --object s3://bucket/key"
+    return replace(found, hint=hint)
+
+
+def objects(context: Context) -> Iterator[Finding]:
+    """Read one byte of each object that the user names."""
+    return spread(lambda uri: _object(context, uri), context.objects)
+
+
+def _object(context: Context, uri: str) -> Iterator[Finding]:
+    parts = urlsplit(uri)
+    key = parts.path.removeprefix("/")
+    if parts.scheme != "s3" or not parts.netloc or not key:
+        yield fail("object", "no object's name", uri, "write s3://bucket/key")
+        return
+    refusals: list[Finding] = []
+    for account in known_accounts(context):  # the configuration does not tell whose bucket it is
+        try:
+            client = account.client("s3", "")
+            client.get_object(Bucket=parts.netloc, Key=key, Range="bytes=0-0")["Body"].close()
+        except (ClientError, BotoCoreError, SourceError) as error:
+            ours = translate(error, f"{uri} ({account.where})", "s3:GetObject")
+            refusals.append(_refused(ours, arn(context, account), f"arn:aws:s3:::{parts.netloc}/{key}"))
+        else:
+            yield ok("object", f"readable, KMS included, as {arn(context, account)}", uri)
+            return
+    yield from refusals
+
+
+def _refused(error: SourceError, who: str, resource: str) -> Finding:
+    if isinstance(error, ObjectGone):
+        hint = "name one that exists; AWS says the same of some that may not be read"
+        return fail("object", "there is no such object", error.where, hint)
+    if isinstance(error, Denied):
+        found = denied(error, "s3:GetObject", who, resource)
+        also = "" if "arn:" in error.what else "; see the bucket's policy and its KMS key, too"
+        return replace(found, hint=f"{found.hint}{also}")
+    return of_error("object", error)

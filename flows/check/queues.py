@@ -1,0 +1,169 @@
+"""Checks of the queues: are they there, here, and can they be read without losing messages."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from botocore.session import Session
+
+from flows.check.finding import Context, Finding, Level, denied, fail, of_error, ok, spread, warn
+from flows.check.identities import arn, known_accounts, number
+from flows.check.settings import queues_of
+from flows.policy import queue_arn
+from sources.aws import Account, required
+from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
+
+_WANTED = (
+    *("QueueArn", "VisibilityTimeout", "RedrivePolicy", "MessageRetentionPeriod", "KmsMasterKeyId"),
+    "Policy",
+)
+_SAFE_INTERVALS, _FEW_RECEIVES, _SHORT_RETENTION = 3, 3, 86_400
+_AWS_KEY = "alias/aws/sqs"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A queue as the configuration names it, and who reads it."""
+
+    account: Account
+    region: str
+    name: str
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+        return f"queue {self.name} in {self.region} ({self.account.where})"
+
+
+def queues(context: Context) -> Iterator[Finding]:
+    """Look at every queue of every identity that AWS knows."""
+    return spread(lambda queue: _queue(context, queue), wanted(context))
+
+
+def wanted(context: Context) -> list[Queue]:
+    """Return the queues to look at, each once."""
+    known = {account.name for account in known_accounts(context)}
+    found = {
+        (unit.account.name, region, name): Queue(unit.account, region, name)
+        for unit, region, name in queues_of(context)
+        if unit.account.name in known
+    }
+    return list(found.values())
+
+
+def attributes(context: Context, queue: Queue) -> Mapping[str, str]:
+    """Return what `queues` has learned of a queue, {} when that is nothing."""
+    found: Any = context.known.get(f"queue {queue.where}", {})
+    return found if isinstance(found, Mapping) else {}
+
+
+def _queue(context: Context, queue: Queue) -> Iterator[Finding]:
+    try:
+        url = _url(queue)
+        found = _ask(queue, "get_queue_attributes", QueueUrl=url, AttributeNames=list(_WANTED))
+        told: Mapping[str, str] = required(found, "Attributes", queue.where)
+    except Missing as error:
+        yield fail("queue_missing", error.what, queue.where, _elsewhere(queue) or error.hint)
+    except BadCredentials as error:
+        hint = f"is the region {queue.region} switched on in this account?"
+        yield fail("region", error.what, queue.where, hint)
+    except Denied as error:
+        yield _denied(context, queue, error)
+    except SourceError as error:
+        yield of_error("queue", error)
+    else:
+        context.known[f"queue {queue.where}"] = told
+        yield from _judged(context, queue, told)
+
+
+def _denied(context: Context, queue: Queue, error: Denied) -> Finding:
+    resource = queue_arn(queue.region, queue.name, number(context, queue.account))
+    looking = error.what.startswith("GetQueueAttributes")
+    action = "sqs:GetQueueAttributes" if looking else "sqs:GetQueueUrl"
+    found = denied(error, action, arn(context, queue.account), resource)
+    if not looking:
+        return found
+    hint = f"{found.hint}; only this check needs it, for visibility and redrive"
+    return replace(found, level=Level.WARN, code="queue_attributes", hint=hint)
+
+
+def _url(queue: Queue) -> str:
+    if "://" in queue.name:
+        return queue.name
+    return str(required(_ask(queue, "get_queue_url", QueueName=queue.name), "QueueUrl", queue.where))
+
+
+def _ask(queue: Queue, operation: str, **asked: Any) -> Mapping[str, Any]:
+    action = {"get_queue_url": "sqs:GetQueueUrl"}.get(operation, "sqs:GetQueueAttributes")
+    try:
+        reply: Mapping[str, Any] = getattr(queue.account.client("sqs", queue.region), operation)(**asked)
+    except Exception as error:
+        raise translate(error, queue.where, action) from error
+    return reply
+
+
+def _elsewhere(queue: Queue) -> str:
+    """Return a hint that names other regions with a queue of this name, "" when none can be seen."""
+    if "://" in queue.name:
+        return ""
+    session = Session()
+    every = session.get_available_regions("sqs", session.get_partition_for_region(queue.region))
+    regions = [region for region in every if region != queue.region]
+    found = [one.where for one in spread(lambda region: _there(queue, region), regions)]
+    return f"it is in {', '.join(found)}: correct regions" if found else ""
+
+
+def _there(queue: Queue, region: str) -> Iterator[Finding]:
+    try:
+        _url(Queue(queue.account, region, queue.name))
+    except SourceError:  # not there, not switched on, or not to be seen: no hint then
+        return
+    yield ok("queue", queue.name, region)
+
+
+def _judged(context: Context, queue: Queue, told: Mapping[str, str]) -> Iterator[Finding]:
+    visibility, least = int(told.get("VisibilityTimeout", 30)), _SAFE_INTERVALS * context.interval
+    yield ok("queue", f"there, {told.get('QueueArn', 'its ARN is not told')}", queue.where)
+    if visibility < least:
+        yield warn(
+            "queue_visibility",
+            f"its visibility timeout is {visibility} s, under three intervals of {context.interval:g} s",
+            queue.where,
+            "raise it for other readers; the collector asks for visibility_timeout_seconds at each receive",
+        )
+    yield from _redrive(queue, told.get("RedrivePolicy", ""))
+    retention = int(told.get("MessageRetentionPeriod", 345_600))
+    if retention < _SHORT_RETENTION:
+        yield warn(
+            "queue_retention",
+            f"it forgets messages after {retention / 3600:.1f} hours",
+            queue.where,
+            "raise it to days: while Devo is down the queue holds what is new",
+        )
+    if told.get("KmsMasterKeyId") == _AWS_KEY:
+        yield warn(
+            "queue_key",
+            f"it is encrypted with {_AWS_KEY}, with which S3, SNS and EventBridge cannot send to it",
+            queue.where,
+            "use SSE-SQS, or a key of your own whose policy lets the sender use it",
+        )
+
+
+def _redrive(queue: Queue, policy: str) -> Iterator[Finding]:
+    if not policy:
+        yield warn(
+            "queue_redrive",
+            "it has no redrive policy",
+            queue.where,
+            "add a dead letter queue: without one a message that always fails comes back until it expires",
+        )
+        return
+    receives = int(json.loads(policy).get("maxReceiveCount", 0))
+    if receives < _FEW_RECEIVES:
+        yield warn(
+            "queue_redrive",
+            f"its redrive policy gives up after {receives} receive{'s'[: receives != 1]}",
+            queue.where,
+            "raise maxReceiveCount to 5 or more: a restart or an outage costs a receive each",
+        )

@@ -1,0 +1,102 @@
+"""`python -m flows check`: every check in its order, one line each, exit code 0 or 1."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import orjson
+
+from flows.check import (
+    apis,
+    certificates,
+    identities,
+    objects,
+    outputs,
+    permissions,
+    queues,
+    settings,
+)
+from flows.check.finding import Check, Context, Finding, Level, of_error
+from flows.config import SettingsError, find, load
+from flows.services import units
+from transforms.errors import CollectorError
+
+CHECKS: tuple[Check, ...] = (
+    Check("settings", settings.loaded),
+    Check("queue_shared", settings.shared_queues),
+    Check("queue_region", settings.queue_regions),
+    Check("visibility", settings.visibility),
+    Check("folder", settings.folders),
+    Check("certificate", certificates.certificates),
+    Check("clock", identities.clock, live=True),
+    Check("identity", identities.identities, live=True),
+    Check("queue", queues.queues, live=True),
+    Check("bucket", objects.buckets, live=True),
+    Check("object", objects.objects, live=True),
+    Check("api", apis.apis, live=True),
+    Check("permission", permissions.permissions, live=True),
+    Check("output", outputs.outputs, live=True),
+)
+"""Later ones build on what earlier ones have learned (`Context.known`)."""
+
+
+def check(
+    config: Path | None, *, offline: bool, as_json: bool, interval: float = 3.0, objects: Iterable[str] = ()
+) -> int:
+    """Check a configuration and print what is found; 1 when anything fails.
+
+    Raises SettingsError when there is no configuration at all.
+    """
+    path = find(config)
+    found: list[Finding] = []
+    for finding in findings(path, offline=offline, interval=interval, objects=tuple(objects)):
+        found.append(finding)
+        if not as_json:
+            sys.stdout.write(f"{finding}\n")
+            sys.stdout.flush()
+    failed = sum(one.level is Level.FAIL for one in found)
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(report(found), option=orjson.OPT_INDENT_2) + b"\n")
+    else:
+        sys.stdout.write(f"{summary(found)}\n")
+    return 1 if failed else 0
+
+
+def findings(
+    path: Path, *, offline: bool = False, interval: float = 3.0, objects: tuple[str, ...] = ()
+) -> Iterator[Finding]:
+    """Yield what every check finds; only those of the configuration when it cannot be loaded."""
+    try:
+        loaded = load(path)
+    except SettingsError as error:
+        yield from settings.refused(error)
+        return
+    yield from run(Context(loaded, tuple(units(loaded)), interval, objects), offline=offline)
+
+
+def run(context: Context, *, offline: bool = False) -> Iterator[Finding]:
+    """Yield what every check finds in a context; a check that breaks is a finding too."""
+    for one in CHECKS:
+        if one.live and offline:
+            continue
+        try:
+            yield from one.run(context)
+        except CollectorError as error:
+            yield of_error(one.code, error)
+
+
+def summary(found: Iterable[Finding]) -> str:
+    """Return the last line: how many of each level."""
+    levels = [one.level for one in found]
+    return ", ".join(f"{levels.count(level)} {level}" for level in Level)
+
+
+def report(found: list[Finding]) -> dict[str, object]:
+    """Return all findings for machines."""
+    return {
+        "ok": not any(one.level is Level.FAIL for one in found),
+        "checks": [
+            {"level": one.level, "code": one.code, "what": one.what, "where": one.where, "hint": one.hint}
+            for one in found
+        ],
+    }

@@ -1,0 +1,158 @@
+"""Checks of the configuration itself: no network, no AWS."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from flows.check.finding import Context, Finding, fail, ok, warn
+from flows.config import SettingsError, SettingsErrors
+from flows.service import Unit
+from flows.settings_base import region_of
+from sinks.settings import File
+
+_SAFE_INTERVALS = 3
+
+_CODES = (
+    ("unknown key", "unknown_key"),
+    ("unknown service", "unknown_service"),
+    ("unknown type", "unknown_type"),
+    ("regular expression", "regex"),
+    ("run away", "regex"),
+    ("too many parts", "regex"),
+    ("back-reference", "regex"),
+    ("no file", "file_missing"),
+    ("environment variable", "reference"),
+    ("cannot be read", "reference"),
+)
+"""Part of what an error says → its code; everything else is `settings`."""
+
+
+def refused(error: SettingsError) -> Iterator[Finding]:
+    """Yield what is wrong with a configuration that could not be loaded, one line each."""
+    errors = error.errors if isinstance(error, SettingsErrors) else (error,)
+    for one in errors:
+        code = next((code for part, code in _CODES if part in one.what), "settings")
+        yield fail(code, one.what, one.where, one.hint)
+
+
+def loaded(context: Context) -> Iterator[Finding]:
+    """Tell that the configuration is right in itself, and what in it has no effect or is risky."""
+    settings = context.settings
+    services, inputs = len(context.units), len(context.accounts)
+    told = f"{services} service{'s'[: services != 1]} of {inputs} input{'s'[: inputs != 1]}"
+    yield ok("settings", told, str(settings.path))
+    for line in settings.warnings:
+        place, _, text = line.partition(": ")
+        yield warn("settings_warning", text, place, "see python -m flows schema")
+
+
+@dataclass
+class _Reading:
+    """A queue that is read. owners: whose it may be; readers: the places that name it."""
+
+    region: str
+    short: str
+    owners: set[tuple[str, str]]
+    readers: list[str]
+
+
+def shared_queues(context: Context) -> Iterator[Finding]:
+    """Find services that read one queue: each would take, and delete, messages that the other waits for."""
+    known: list[_Reading] = []
+    for unit, region, name in queues_of(context):
+        new = _reading(context, unit, region, name)
+        for one in known:
+            if (one.region, one.short) == (new.region, new.short) and one.owners & new.owners:
+                one.readers += new.readers
+                break
+        else:
+            known.append(new)
+    for one in known:
+        if len(one.readers) > 1:
+            yield fail(
+                "queue_shared",
+                f"queue {one.short} in {one.region} is read by {' and '.join(one.readers)}",
+                one.readers[1],
+                "give each service a queue of its own: a message goes to one of them only",
+            )
+
+
+def _reading(context: Context, unit: Unit, region: str, name: str) -> _Reading:
+    """Return a queue with all that it may be known by: a bare name is one of the input's own account."""
+    hops = context.hops(unit.account)
+    own = hops[-1].account if hops else ""
+    owner, short = own, name
+    if "://" in name:
+        owner, _, short = urlsplit(name).path.strip("/").rpartition("/")
+    owners = {("account", owner)} if owner else set()
+    if owner == own or not own:
+        owners.add(("input", unit.account.name))
+    return _Reading(region, short, owners, [place_of(unit)])
+
+
+def queues_of(context: Context) -> Iterator[tuple[Unit, str, str]]:
+    """Yield unit, region and name or URL of every queue that would be read."""
+    for unit in context.units:
+        if hasattr(unit.options, "queues"):
+            yield from ((unit, *place) for place in unit.options.queues(unit.service.name))
+
+
+def place_of(unit: Unit) -> str:
+    """Return where in the configuration a unit stands."""
+    place = f"inputs.{unit.account.name}.services.{unit.setting}"
+    return place if unit.setting == unit.service.name else f"{place} ({unit.service.name})"
+
+
+def queue_regions(context: Context) -> Iterator[Finding]:
+    """Find queues whose URL tells another region than `regions`."""
+    for unit, _, name in queues_of(context):
+        told = region_of(name) if "://" in name else ""
+        if told and unit.options.regions and told not in unit.options.regions:
+            named = ", ".join(unit.options.regions)
+            yield warn(
+                "queue_region",
+                f"the queue's URL is of {told}, regions names {named}",
+                place_of(unit),
+                f"the URL decides; write regions: [{told}], or correct the URL",
+            )
+
+
+def visibility(context: Context) -> Iterator[Finding]:
+    """Find leases too short to be receipted: their messages come again while they are being delivered."""
+    least = _SAFE_INTERVALS * context.interval
+    for unit in context.units:
+        seconds = getattr(unit.options, "visibility_timeout_seconds", None)
+        if seconds is not None and seconds < least:
+            yield warn(
+                "visibility",
+                f"visibility_timeout_seconds is {seconds}, under three intervals of {context.interval:g} s",
+                place_of(unit),
+                f"write {max(round(least), 30)} or more, or run with a shorter --interval",
+            )
+
+
+def folders(context: Context) -> Iterator[Finding]:
+    """Find folders that the collector writes to and cannot."""
+    settings = context.settings
+    wanted = [
+        ("globals.persistence.config.directory_name", settings.state_directory),
+        ("globals.quarantine", settings.globals.quarantine),
+    ]
+    wanted += [
+        (f"outputs.{name}.config.path", output.config.path.parent)
+        for name, output in settings.outputs.items()
+        if isinstance(output, File)
+    ]
+    for place, name in wanted:
+        if name and not str(name).startswith("s3://") and (reason := unwritable(Path(name))):
+            yield fail("folder", f"{name} cannot be written ({reason})", place, "name another, or allow it")
+
+
+def unwritable(folder: Path) -> str:
+    """Return why a folder, or the nearest one above it that exists, cannot be written; "" if it can."""
+    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    if not nearest.is_dir():
+        return f"{nearest} is no folder"
+    return "" if os.access(nearest, os.W_OK | os.X_OK) else f"no right to write in {nearest}"

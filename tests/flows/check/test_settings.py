@@ -1,0 +1,97 @@
+"""The offline checks of a configuration: each fault has its one line."""
+
+import pytest
+
+from tests.flows.check.conftest import config, flow_logs
+
+URL = "https://sqs.eu-west-1.amazonaws.com/111111111111/flow"
+UMBRELLA = {"regions": ["us-east-1"]}
+
+
+def test_a_good_configuration_has_nothing_to_be_told(look):
+    """Without a fault there is one ok line for the configuration, no warning and no failure."""
+    look(config(flow_logs("flow")), offline=True)
+    assert not look.of("fail")
+    assert not look.of("warn")
+    assert look.line("settings").startswith("ok    settings                1 service of 1 input: ")
+
+
+def test_an_unknown_key_is_named_with_its_neighbour(look):
+    """A misspelt key fails, with its path and the nearest known key."""
+    look(config(flow_logs("flow", regoins=["eu-west-1"])), offline=True)
+    line = look.only("fail", "unknown_key")
+    assert "unknown key regoins" in line
+    assert "config.yaml: inputs.aws.services.non-cloudwatch-logs.regoins: did you mean regions?" in line
+
+
+@pytest.mark.parametrize(("pattern", "told"), [("[a-", "is no regular expression"), ("(a+)+b", "run away")])
+def test_a_bad_regex_is_named(look, pattern, told):
+    """A regular expression that is none, or could run away, fails and names its key."""
+    look(config(flow_logs("flow", s3_file_type_filter=pattern)), offline=True)
+    line = look.only("fail", "regex")
+    assert told in line
+    assert "s3_file_type_filter" in line
+
+
+def test_several_errors_are_several_lines(look):
+    """Every error of a configuration has a line of its own."""
+    look(config(flow_logs("flow", regoins=1, typs=2)), offline=True)
+    assert [one.code for one in look.found] == ["unknown_key", "unknown_key"]
+
+
+def test_a_warning_of_the_settings_is_a_warning_here(look):
+    """What has no effect is told, and does not fail."""
+    look(config(flow_logs("flow", requests_per_second=5)), offline=True)
+    assert "requests_per_second: see" in look.only("warn", "settings_warning")
+
+
+@pytest.mark.parametrize("name", ["flow", "https://sqs.us-east-1.amazonaws.com/111111111111/flow"])
+def test_two_services_on_one_queue(look, name):
+    """Services that read one queue fail, by name or by URL, with both of their places."""
+    both = flow_logs("flow") | {"cisco-umbrella": {**UMBRELLA, "cisco_umbrella_sqs_queue_name": name}}
+    line = look(config(both), offline=True).only("fail", "queue_shared")
+    assert "inputs.aws.services.non-cloudwatch-logs (flowlogs) and inputs.aws.services.cisco-umbrella" in line
+
+
+@pytest.mark.parametrize("name", ["other", "https://sqs.eu-west-1.amazonaws.com/111111111111/flow"])
+def test_two_services_on_two_queues(look, name):
+    """Queues of other names, or of other regions, are not shared."""
+    both = flow_logs("flow") | {"cisco-umbrella": {"cisco_umbrella_sqs_queue_name": name, **UMBRELLA}}
+    assert not look(config(both), offline=True).of("fail")
+
+
+def test_inputs_of_two_accounts_may_have_queues_of_one_name(look):
+    """A bare name is one of the input's own account, so two inputs do not share it."""
+    content = config(flow_logs("flow"))
+    content["inputs"]["second"] = {**content["inputs"]["aws"], "id": "2"}
+    assert not look(content, offline=True).of("fail")
+
+
+def test_inputs_share_a_queue_of_one_url(look):
+    """A URL names one queue, whoever reads it."""
+    content = config(flow_logs(URL))
+    content["inputs"]["second"] = {**content["inputs"]["aws"], "id": "2"}
+    assert "inputs.aws.services" in look(content, offline=True).only("fail", "queue_shared")
+
+
+def test_a_url_of_another_region(look):
+    """A queue URL of a region that `regions` does not name is told."""
+    line = look(config(flow_logs(URL, "us-east-1")), offline=True).only("warn", "queue_region")
+    assert "is of eu-west-1, regions names us-east-1" in line
+
+
+def test_visibility_under_three_intervals(look):
+    """A lease of less than three intervals is told, by the interval that run will be given."""
+    content = config(flow_logs("flow", visibility_timeout_seconds=8))
+    assert "is 8, under three intervals of 3 s" in look(content, offline=True).only("warn", "visibility")
+    assert not look(content, offline=True, interval=2.0).of("warn")
+
+
+def test_a_folder_that_cannot_be_written(look, tmp_path):
+    """A recovery directory below a file fails."""
+    (tmp_path / "file").write_text("")
+    top = {"globals": {"persistence": {"config": {"directory_name": str(tmp_path / "file/state")}}}}
+    found = look(config(flow_logs("flow"), **top), offline=True).of("fail")
+    assert found[0].code == "folder"
+    assert "is no folder" in found[0].what
+    assert found[0].where == "globals.persistence.config.directory_name"
