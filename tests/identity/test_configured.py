@@ -146,7 +146,7 @@ LIVES = {
     "eu-west-2": ((START, "removed"), (None, "removed"), 0),
     "eu-west-3": ((START, "id"), (START, "another-id"), 30),
 }
-"""Region → start_time (seconds ago) and id of its input in two lives, how many of 30 events come once more."""
+"""Region → start_time (seconds ago) and id of its input in two lives, how many of 30 events come again."""
 
 
 def input_of(region: str, now: int, start: int | None, identity: str) -> dict:
