@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 import boto3
 from botocore.config import Config
 
+from tests.fakes.certs import Certs
 from tests.fakes.process import HOST, Child, free_port
 
 REGION = "us-east-1"
@@ -39,11 +40,11 @@ class Depth(NamedTuple):
 class Ministack:
     """`with Ministack() as aws:` starts one; `aws.url` is for `AWS_ENDPOINT_URL`.
 
-    auth: enforce signatures, tokens and IAM policies.
+    auth: enforce signatures, tokens and IAM policies. certs: serve HTTPS with the server's certificate.
     """
 
-    def __init__(self, *, auth: bool = False) -> None:
-        self.auth = auth
+    def __init__(self, *, auth: bool = False, certs: Certs | None = None) -> None:
+        self.auth, self.certs = auth, certs
         self.url = ""
         self.folder = Path()
         self.child: Child | None = None
@@ -63,7 +64,7 @@ class Ministack:
                 if attempt == _ATTEMPTS - 1:
                     raise
             else:
-                self.url = f"http://{HOST}:{port}"
+                self.url = f"http{'s' if self.certs else ''}://{HOST}:{port}"
                 break
         return self
 
@@ -84,6 +85,12 @@ class Ministack:
             "IOT_MTLS_ENABLED": "0",
             "TMPDIR": str(self.folder),
         }
+        if self.certs:
+            fixed |= {
+                "USE_SSL": "1",
+                "MINISTACK_SSL_CERT": str(self.certs.server_cert),
+                "MINISTACK_SSL_KEY": str(self.certs.server_key),
+            }
         return kept | fixed | ({"AUTH": "true"} if self.auth else {})
 
     def environment(self) -> dict[str, str]:
@@ -104,6 +111,7 @@ class Ministack:
                 region_name=region,
                 aws_access_key_id="test",
                 aws_secret_access_key="test",
+                verify=str(self.certs.ca) if self.certs else None,
                 config=Config(retries={"mode": "standard", "total_max_attempts": 4}),
             )
         return self._clients[service, region]
