@@ -7,12 +7,14 @@ column "Devo table"); what it leaves open is marked (I) inferred or (N) our own,
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from flows import build, telemetry
+from flows import build
 from flows.service import OBJECTS, QUEUE, Service, Unit
 from flows.settings_objects import SqsLogs
 from flows.tagging import rule, stamp
+from sources import telemetry
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
 from transforms.block import Block, Item, Transform
 from transforms.fields import RecordField
@@ -69,7 +71,7 @@ def _transform(unit: Unit, one: _Type) -> Transform:
             key_fields=options.key_fields,
             record_fields=options.record_fields,
             rules=options.rules,
-            dropped=lambda count: telemetry.events_filtered(one.name, count),
+            dropped=partial(telemetry.events_dropped, one.name),
             added=options.add_file_fields,
             columns=options.file_format.columns() if options.file_format else None,
             stamp=NO_STAMP if text else stamp(unit),

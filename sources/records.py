@@ -186,6 +186,9 @@ def _document_type(key: str) -> "msgspec.json.Decoder[Any]":
 
 def payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
     """Yield lines of about 1 MiB each, and how many; records that span lines are made compact."""
+    if raws and sum(map(len, raws)) < CHUNK_BYTES:
+        yield _payload(raws)
+        return
     step, held = 0, 0
     start = 0
     for step, raw in enumerate(raws, 1):

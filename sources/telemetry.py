@@ -30,8 +30,8 @@ def _over(cause: str, who: Who) -> int:
 
 
 def events_dropped(service: str, count: int) -> None:
-    """Count events that the configuration leaves out (`drop_event_names`)."""
-    add("events_dropped", "Events left out by drop_event_names", count, service=service)
+    """Count events that the configuration leaves out (`drop_event_names`, `line_filter_rules`)."""
+    add("events_dropped", "Events left out by drop_event_names or line_filter_rules", count, service=service)
     say(logging.DEBUG, "events_dropped", service=service, count=count)
 
 

@@ -89,7 +89,8 @@ def _window(tape: Tape) -> Raws:
     """Return the values up to the last border within about 1 MiB, or all of a short rest."""
     start, end = tape.at, min(len(tape.data), tape.at + CHUNK_BYTES)
     if not (tape.ended and end == len(tape.data)):
-        end = max(tape.data.rfind(border, start, end) for border in _BORDERS) + 1
+        found_at = (tape.data.rfind(border, start, end) for border in _BORDERS)
+        end = next((at for at in found_at if at >= 0), -1) + 1
     if end <= start:
         return []
     try:

@@ -62,12 +62,14 @@ class RecordField:
     keys: tuple[str, ...]
     operations: tuple[Operation, ...] = ()
 
-    def of(self, top: Any) -> str:
-        """Return the value's text; top: what stands under the first key. "" when there is none."""
-        value = top
-        for key in self.keys[1:]:
-            value = value.get(key) if isinstance(value, dict) else None
-        return applied(_text(value), self.operations)
+    def of(self, tops: Sequence[Any]) -> list[str]:
+        """Return the value's text in each event; tops: what stands under the first key. "" for none."""
+        inner = tops if len(self.keys) == 1 else [_below(top, self.keys[1:]) for top in tops]
+        texts = [value if type(value) is str else _text(value) for value in inner]
+        if not self.operations:
+            return texts
+        made = {text: applied(text, self.operations) for text in set(texts)}
+        return [made[text] for text in texts]
 
 
 def record_values(payload: bytes, count: int, wanted: Sequence[RecordField]) -> list[list[str]]:
@@ -76,28 +78,40 @@ def record_values(payload: bytes, count: int, wanted: Sequence[RecordField]) -> 
     Only the keys that are wanted are decoded.
     """
     tops = tuple(dict.fromkeys(field.keys[0] for field in wanted))
-    numbers = [tops.index(field.keys[0]) for field in wanted]
-    heads = _heads(payload, count, tops)
-    return [[field.of(head[number]) for head in heads] for field, number in zip(wanted, numbers, strict=True)]
+    columns = dict(zip(tops, _columns(payload, count, tops), strict=True))
+    return [field.of(columns[field.keys[0]]) for field in wanted]
 
 
-def _heads(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[Any]]:
+def _columns(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[Any]]:
+    """Return what stands under each top-level key, line by line."""
     decoder, names = _decoder(tops)
     try:
         heads = decoder.decode_lines(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         heads = []
     if len(heads) == count:
-        return [[getattr(head, name) for name in names] for head in heads]
-    return [_head(line, tops) for line in payload.split(b"\n")[:-1]]
+        return [[getattr(head, name) for head in heads] for name in names]
+    rows = [_head(line, tops) for line in payload.split(b"\n")[:-1]]
+    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def _head(line: bytes, tops: tuple[str, ...]) -> list[Any]:
+    """Read one line with a parser that allows more than the strict one, surrogates made fit."""
     try:
         found = json.loads(line, strict=False)
     except (ValueError, RecursionError):
         found = None
-    return [found.get(key) if isinstance(found, dict) else None for key in tops]
+    return [_fit(found.get(key)) if isinstance(found, dict) else None for key in tops]
+
+
+def _fit(value: Any) -> Any:
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+def _below(value: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return _fit(value)
 
 
 @lru_cache(maxsize=64)
@@ -112,8 +126,4 @@ def _decoder(tops: tuple[str, ...]) -> "tuple[msgspec.json.Decoder[Any], list[st
 
 
 def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()
-    return json.dumps(value)
+    return "" if value is None else json.dumps(value)

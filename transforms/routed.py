@@ -144,11 +144,16 @@ def _parts(block: Block, wanted: Sequence[RecordField]) -> Iterator[tuple[Block,
         return
     columns = record_values(block.payload, block.count, wanted)
     groups: dict[tuple[str, ...], list[bytes]] = {}
-    for values, line in zip(zip(*columns, strict=True), block.payload.split(b"\n")[:-1], strict=True):
-        groups.setdefault(values, []).append(line)
-    for values, lines in groups.items():
+    lines = block.payload.split(b"\n")
+    lines.pop()
+    for values, line in zip(zip(*columns, strict=True), lines, strict=True):
+        if values in groups:
+            groups[values].append(line)
+        else:
+            groups[values] = [line]
+    for values, members in groups.items():
         names = (one.name for one in wanted)
-        part = replace(block, payload=b"\n".join([*lines, b""]), count=len(lines))
+        part = replace(block, payload=b"\n".join([*members, b""]), count=len(members))
         yield part, dict(zip(names, values, strict=True))
 
 
