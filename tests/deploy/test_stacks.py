@@ -27,6 +27,12 @@ def template(name):
     return (TEMPLATES / f"{name}.yaml").read_text()
 
 
+def actions_needed():
+    """Return the IAM actions of all services, and those beside."""
+    needed = {action for one in CATALOGUE for allowed in one.permissions for action in allowed.actions}
+    return needed | _BESIDE
+
+
 @pytest.mark.parametrize("name", ["objects", "events", "roles"])
 def test_cfn_lint_finds_nothing(name):
     """AWS's own linter has neither an error nor a warning."""
@@ -37,11 +43,10 @@ def test_cfn_lint_finds_nothing(name):
 
 def test_roles_allow_what_the_catalogue_needs():
     """The roles' actions are those of the catalogue's services, none less and none more."""
-    needed = {action for one in CATALOGUE for allowed in one.permissions for action in allowed.actions}
     words = template("roles").replace(",", " ").replace("[", " ").replace("]", " ").split()
     services = ("sqs:", "s3:", "kms:", "logs:", "cloudtrail:", "cloudwatch:", "guardduty:", "sts:AssumeRole")
     written = {word for word in words if word.startswith(services)}
-    assert written == needed | _BESIDE
+    assert written == actions_needed()
 
 
 class Account:
@@ -187,8 +192,5 @@ def put(aws) -> Counter:
         {"Source": "test.other", "DetailType": "not asked for", "Detail": "{}"},
     ]
     assert aws.client("events").put_events(Entries=entries)["FailedEntryCount"] == 0
-    due.update(
-        ("cloud.aws.securityhub.findings", json.dumps(one).encode())
-        for one in findings
-    )
+    due.update(("cloud.aws.securityhub.findings", json.dumps(one).encode()) for one in findings)
     return due
