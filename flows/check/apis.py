@@ -41,18 +41,23 @@ class Asked:
         return f"{name} in {self.region} ({self.unit.account.where})"
 
 
+def _fits(_asked: Asked, _entry: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
     """action: IAM's name of the call. key: the mandatory list of its reply.
 
     parameters: from what was found before to the call's parameters; None = there is nothing to ask with.
-    none: (what, hint) when the list is empty and that is worth a word.
+    none: (what, hint) when the list is empty and that is worth a word. fits: whether an entry counts.
     """
 
     action: str
     key: str
     parameters: Callable[[Asked, Found], Mapping[str, Any] | None]
     none: tuple[str, str] | None = None
+    fits: Callable[[Asked, Any], bool] = _fits
 
 
 def _detector(_asked: Asked, found: Found) -> Mapping[str, Any] | None:
@@ -69,6 +74,11 @@ def _groups(asked: Asked, _found: Found) -> Mapping[str, Any]:
     rule = GroupRule(asked.group)
     prefix = rule.group if rule.prefix is None else rule.prefix
     return {"limit": 1, **({"logGroupNamePrefix": prefix} if prefix else {})}
+
+
+def _covered(asked: Asked, group: Any) -> bool:
+    """Tell whether a group is meant; the exact name sorts before longer ones that begin so."""
+    return GroupRule(asked.group).covers(str(group["logGroupName"]))
 
 
 def _recent(asked: Asked, found: Found) -> Mapping[str, Any] | None:
@@ -110,6 +120,7 @@ READS: Mapping[str, tuple[Read, ...]] = {
                 "there is no such log group",
                 "correct log_group or regions; one that comes later is found",
             ),
+            _covered,
         ),
         Read("logs:FilterLogEvents", "events", _recent),
     ),
@@ -179,4 +190,4 @@ def _ask(read: Read, asked: Asked, parameters: Mapping[str, Any]) -> list[Any]:
         reply = getattr(client, xform_name(operation))(**parameters)
     except (ClientError, BotoCoreError) as error:
         raise translate(error, asked.where, read.action) from error
-    return list(required(reply, read.key, asked.where))
+    return [one for one in required(reply, read.key, asked.where) if read.fits(asked, one)]

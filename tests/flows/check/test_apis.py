@@ -1,0 +1,124 @@
+"""One read of each API action, against the served APIs."""
+
+import time
+
+import boto3
+import pytest
+
+from flows.demo.fake_aws import server as fake_aws
+from tests.fakes.faultproxy import FaultProxy
+from tests.flows.check.conftest import config
+
+REGION, ACCOUNT = fake_aws.REGION, fake_aws.ACCOUNT
+KEYS = {"access_key": ACCOUNT, "access_secret": "secret"}
+GROUP = "/aws/lambda/f"
+SERVICES = {
+    "audit-events-all": {"types": ["audits_api"], "regions": [REGION]},
+    "metrics-all": {"regions": [REGION], "namespaces": ["AWS/EC2"]},
+    "application": {"types": ["logs"], "regions": [REGION], "log_group": GROUP},
+    "aws-guardduty": {"regions": [REGION]},
+}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Return the served APIs."""
+    with fake_aws.FakeAws() as started:
+        yield started
+
+
+@pytest.fixture
+def apis(server, monkeypatch):
+    """Return a proxy before the served APIs, which hold one of everything."""
+    fake_aws.reset()
+    now = time.time()
+    with FaultProxy(server.url) as proxy:
+        for name, value in fake_aws.environment(proxy.url).items():
+            monkeypatch.setenv(name, value)
+        fake_aws.put_log_group(GROUP, account=ACCOUNT, region=REGION)
+        samples = [{"timestamp": now - 60, "value": 1.0}]
+        fake_aws.put_metric_samples("AWS/EC2", "CPUUtilization", samples)
+        yield proxy
+
+
+@pytest.fixture
+def detector(apis):
+    """Return a GuardDuty detector with one finding."""
+    client = boto3.client("guardduty")
+    made = client.create_detector(Enable=True)["DetectorId"]
+    fake_aws.put_findings(made, [{}])
+    return made
+
+
+def test_all_is_allowed(look, apis, detector):
+    """Each service has one ok line that names the actions which were asked for real."""
+    found = look(config(SERVICES, KEYS))
+    assert not found.of("fail")
+    assert not found.of("warn")
+    allowed = {str(one).partition("allowed: ")[2].partition(" (input")[0] for one in found.found}
+    assert {
+        "cloudtrail:LookupEvents: audits_api in us-east-1",
+        "cloudwatch:ListMetrics, cloudwatch:GetMetricData: metrics-all in us-east-1",
+        f"logs:DescribeLogGroups, logs:FilterLogEvents: logs {GROUP} in us-east-1",
+        "guardduty:ListDetectors, guardduty:ListFindings, guardduty:GetFindings: aws-guardduty in us-east-1",
+    } <= allowed
+
+
+DENIED = {
+    "cloudtrail:LookupEvents": "",
+    "cloudwatch:ListMetrics": "",
+    "cloudwatch:GetMetricData": "",
+    "logs:DescribeLogGroups": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group::log-stream:",
+    "logs:FilterLogEvents": f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{GROUP}:log-stream:",
+    "guardduty:ListDetectors": f"arn:aws:guardduty:{REGION}:{ACCOUNT}:detector/*",
+    "guardduty:ListFindings": f"arn:aws:guardduty:{REGION}:{ACCOUNT}:detector/d",
+    "guardduty:GetFindings": f"arn:aws:guardduty:{REGION}:{ACCOUNT}:detector/d",
+}
+"""Action → the resource that AWS names in its refusal."""
+
+
+@pytest.mark.parametrize(("action", "resource"), DENIED.items())
+def test_an_action_that_is_not_allowed(look, apis, detector, action, resource):
+    """Each missing permission is one failure that names action, principal and resource."""
+    who = f"arn:aws:sts::{ACCOUNT}:assumed-role/reads/session"
+    on = f" on resource: {resource}" if resource else ""
+    why = f"because no identity-based policy allows the {action} action"
+    apis.add(
+        "error",
+        op=action.replace(":", "."),
+        code="AccessDeniedException",
+        status=403,
+        message=f"User: {who} is not authorized to perform: {action}{on} {why}",
+    )
+    line = look(config(SERVICES, KEYS)).only("fail", "permission")
+    assert f"{action} is not allowed for {who} on {resource or f'* in {REGION}'} ({why})" in line
+    assert f"allow {action} on" in line
+
+
+def test_no_detector(look, apis):
+    """A region without GuardDuty is told."""
+    line = look(config(SERVICES, KEYS)).only("warn", "nothing_there")
+    assert "there is no detector: aws-guardduty in us-east-1" in line
+
+
+def test_a_log_group_that_is_not_there(look, apis, detector):
+    """Of several log groups the one that is not there is told."""
+    logs = {
+        "types": ["logs"],
+        "regions": [REGION],
+        "log_groups": [{"log_group": GROUP}, {"log_group": "/x/f"}],
+    }
+    line = look(config({"application": logs}, KEYS)).only("warn", "nothing_there")
+    assert "there is no such log group: logs /x/f in us-east-1" in line
+
+
+def test_a_group_whose_name_only_begins_so(look, apis):
+    """A group with a longer name does not stand for the one that is wanted."""
+    logs = {"types": ["logs"], "regions": [REGION], "log_group": "/aws/lambda"}
+    look(config({"application": logs}, KEYS)).only("warn", "nothing_there")
+
+
+def test_h19_a_proxys_page_is_no_proof(look, apis, detector):
+    """A 200 that is a proxy's page is a failure, not an empty answer."""
+    apis.add("junk", op="cloudtrail.LookupEvents")
+    assert "reply without Events" in look(config(SERVICES, KEYS)).only("fail", "api")

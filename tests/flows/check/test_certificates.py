@@ -1,0 +1,98 @@
+"""Certificate files without a network: each fault has its one line."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import trustme
+
+from tests.fakes.certs import make_certs
+from tests.flows.check.conftest import config, flow_logs
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def devo(look):
+    """Return what checks, offline, an output with these files."""
+
+    def check(chain, cert, key):
+        files = {"chain": str(chain), "cert": str(cert), "key": str(key)}
+        output = {"devo": {"type": "devo_platform", "config": {"address": "devo.example", **files}}}
+        return look({**config(flow_logs("flow")), "outputs": output}, offline=True, now=lambda: NOW)
+
+    return check
+
+
+def issued(folder, **more):
+    """Write a certificate of a new authority; returns chain, certificate, key."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("collector@test.devo", **more)
+    paths = [folder / name for name in ("chain.pem", "cert.pem", "key.pem")]
+    for part, path in zip(
+        (authority.cert_pem, leaf.cert_chain_pems[0], leaf.private_key_pem), paths, strict=True
+    ):
+        part.write_to_path(path)
+        path.chmod(0o600)
+    return paths
+
+
+def test_files_that_fit(devo, certs):
+    """A certificate that fits its key and chain is ok, with its last day."""
+    found = devo(certs.ca, certs.client_cert, certs.client_key)
+    assert "fits its key and chain, until 3000-01-01: outputs.devo.config.cert" in found.line("certificate")
+    assert not found.of("warn")
+    assert not found.of("fail")
+
+
+def test_an_expired_certificate(devo, tmp_path):
+    """An expired certificate fails with its day."""
+    line = devo(*issued(tmp_path, not_after=NOW - timedelta(days=1))).only("fail", "certificate_expired")
+    assert f"has expired on {NOW - timedelta(days=1):%Y-%m-%d}: outputs.devo.config.cert" in line
+
+
+@pytest.mark.parametrize(("days", "told"), [(29.5, "in 29 days"), (1.5, "in 1 day,"), (0.5, "in 0 days")])
+def test_a_certificate_near_its_end(devo, tmp_path, days, told):
+    """A certificate that expires within 30 days is told, with the days that are left."""
+    files = issued(tmp_path, not_after=NOW + timedelta(days=days, seconds=60))
+    assert told in devo(*files).only("warn", "certificate_expiring")
+
+
+def test_a_certificate_with_more_than_30_days(devo, tmp_path):
+    """31 days before its end nothing is told."""
+    assert not devo(*issued(tmp_path, not_after=NOW + timedelta(days=31))).of("warn")
+
+
+def test_a_certificate_that_has_not_begun(devo, tmp_path):
+    """A certificate of the future points at the clock."""
+    start = NOW + timedelta(days=2)
+    files = issued(tmp_path, not_before=start, not_after=start + timedelta(days=90))
+    assert "check this machine's clock" in devo(*files).only("fail", "certificate_expired")
+
+
+def test_a_key_of_another_certificate(devo, certs, tmp_path):
+    """A key that does not match its certificate fails."""
+    other = make_certs(tmp_path)
+    found = devo(certs.ca, certs.client_cert, other.client_key)
+    line = found.only("fail", "certificate_key")
+    assert "key and certificate do not belong together" in line
+    assert not found.of("warn")
+
+
+def test_a_chain_of_another_authority(devo, certs, tmp_path):
+    """A chain that did not issue the certificate is told; the live part tells whether it is a failure."""
+    other = make_certs(tmp_path)
+    line = devo(other.ca, certs.client_cert, certs.client_key).only("warn", "certificate_chain")
+    assert "chain does not hold the authority of cert (Testing CA" in line
+
+
+def test_a_file_that_is_no_certificate(devo, certs, tmp_path):
+    """A file of something else fails, by name."""
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("nothing")
+    line = devo(certs.ca, wrong, certs.client_key).only("fail", "certificate")
+    assert f"not a usable PEM file: {wrong}" in line
+
+
+def test_a_file_that_is_not_there(devo, certs, tmp_path):
+    """A missing file fails when the configuration is read."""
+    assert "no file" in devo(certs.ca, tmp_path / "none.pem", certs.client_key).only("fail", "file_missing")
