@@ -64,6 +64,8 @@ def _raws(tape: Tape, between: bytes, longest: int) -> Iterator[Raws]:
     size = CHUNK_BYTES
     while True:
         tape.fill(size)
+        if tape.ended and tape.at == len(tape.data):
+            break
         if raws := _window(tape):
             yield raws
             size = CHUNK_BYTES

@@ -1,0 +1,126 @@
+"""Events are dropped by rules and tagged by key and content; all else keeps its bytes and order."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from transforms.block import Block, Origin, Poison
+from transforms.fields import RecordField, key_fields, split
+from transforms.routed import Columns, Options, Rule, compiles, transform
+from transforms.tagged import Stamp
+from transforms.tagged import transform as tagged
+from transforms.tags import TagRule
+
+KEYS = key_fields({"kind": [split("/", 0)]})
+TYPE = RecordField("type", ("type",))
+ROWS = b'{"type":"a","n":1}\n{"type":"b.c","n":2}\n{"n":3}\n{"type":"a","n":4}\n'
+
+
+def block(payload: bytes = ROWS, key: str = "web app/x", header: bytes = b"") -> Block:
+    return Block(payload, payload.count(b"\n"), Origin("custom", "1", "eu-west-1", object=key), header=header)
+
+
+def run(options: Options, of: Block | None = None):
+    return list(transform(options)(of or block()))
+
+
+def test_a_fixed_tag_lets_a_block_pass():
+    """Without rules and values, the very bytes of the block come out, tagged."""
+    one = block()
+    (made,) = run(Options(TagRule("my.app.x")), one)
+    assert made == replace(one, tag="my.app.x")
+    assert made.payload is one.payload
+
+
+def test_values_of_the_key_are_levels():
+    """[file-…] is a value of the object's key, fit for a tag; one that is not there is unknown."""
+    (made,) = run(Options(TagRule("my.[file-kind].[file-none].{region}"), key_fields=KEYS))
+    assert made.tag == "my.web_app.unknown.eu-west-1"
+
+
+def test_values_of_events_divide_a_block():
+    """[record-…] gives each value its tag; within a tag events keep their order, and none is lost."""
+    made = run(Options(TagRule("my.app.[record-type]"), record_fields=(TYPE,)))
+    assert [(one.tag, one.count, one.payload) for one in made] == [
+        ("my.app.a", 2, b'{"type":"a","n":1}\n{"type":"a","n":4}\n'),
+        ("my.app.b_c", 1, b'{"type":"b.c","n":2}\n'),
+        ("my.app.unknown", 1, b'{"n":3}\n'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "left"),
+    [
+        ([[Rule("record", "type", "a")]], [2, 3]),
+        ([[Rule("record", "type", "a", negated=True)]], [1, 4]),
+        ([[Rule("record", "type", "a"), Rule("line", pattern="4")]], [1, 2, 3]),
+        ([[Rule("record", "type", "a")], [Rule("line", pattern='"n":3')]], [2]),
+        ([[Rule("record", "type", pattern="^b")]], [1, 3, 4]),
+        ([[Rule("file", "kind", "web app")]], []),
+        ([[Rule("file", "kind", "other")]], [1, 2, 3, 4]),
+        ([[Rule("line", pattern="nowhere")]], [1, 2, 3, 4]),
+    ],
+)
+def test_rules_drop_events(rules, left):
+    """All conditions of a list drop an event, any list does; what is dropped is counted."""
+    told = []
+    options = Options(
+        TagRule("my.app.x"),
+        key_fields=KEYS,
+        record_fields=(TYPE,),
+        rules=tuple(map(tuple, rules)),
+        dropped=told.append,
+    )
+    made = run(options)
+    numbers = [int(n) for one in made for n in re.findall(rb'"n":(\d)', one.payload)]
+    assert numbers == left
+    assert sum(one.count for one in made) == len(left)
+    assert told == ([4 - len(left)] if len(left) < 4 else [])
+
+
+def test_fields_of_the_key_are_put_into_events():
+    """`added` names what each JSON event is told of its object's key; the stamp stands before it."""
+    options = Options(TagRule("a.b"), key_fields=KEYS, added=("kind",), stamp=Stamp("pro"))
+    (made,) = run(options, block(b'{"n":1}\n{}\n'))
+    assert made.payload == (
+        b'{"@devo_environment":"pro","kind":"web app","n":1}\n{"@devo_environment":"pro","kind":"web app"}\n'
+    )
+
+
+def test_another_transform_can_tag():
+    """With a base, rules come first and its tags are kept."""
+    options = Options(
+        TagRule("unused.x"),
+        rules=((Rule("line", pattern='"n":[12]'),),),
+        base=tagged(TagRule("the.base")),
+    )
+    (made,) = run(options)
+    assert (made.tag, made.count) == ("the.base", 2)
+
+
+def test_rows_become_json_by_the_header():
+    """Quoted fields, separators within them and missing columns are read as CSV says."""
+    rows = block(b'1,"a ""b""\x0b","x,y"\n2,,-\n3\n', header=b'n,"name",t')
+    made, bad = run(Options(TagRule("a.b"), columns=Columns()), rows)
+    assert made.payload == (b'{"n":"1","name":"a \\"b\\"\\u000b","t":"x,y"}\n{"n":"2","name":"","t":"-"}\n')
+    assert isinstance(bad, Poison)
+    assert (bad.reason, bad.body) == ("row_width", b"3\n")
+
+
+def test_rows_without_names_are_numbered():
+    """Columns that nothing names are 0, 1, 2 …; names of the settings come before the header's."""
+    (made,) = run(Options(TagRule("a.b"), columns=Columns("\t", quoted=False)), block(b'x\t"y\n'))
+    assert made.payload == b'{"0":"x","1":"\\"y"}\n'
+    (made,) = run(
+        Options(TagRule("a.b"), columns=Columns("\t", ("p", "q"))), block(b"x\ty\n", header=b"h\ti")
+    )
+    assert made.payload == b'{"p":"x","q":"y"}\n'
+
+
+def test_patterns_are_re2():
+    """What RE2 cannot do in linear time is refused when the configuration is read."""
+    compiles(r"^(a+)+b")
+    for pattern in (r"(a)\1", "(?<=a)b", "("):
+        with pytest.raises(ValueError, match="RE2"):
+            compiles(pattern)
