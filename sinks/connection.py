@@ -49,12 +49,14 @@ class Strength(StrEnum):
     CLOSED:  a TLS receiver ended the connection in order, but without close_notify: read, not confirmed.
     KERNEL:  the receiver's kernel has it.
     WRITTEN: it is on disk, or was taken by standard output.
+    NONE:    nothing: an output with `required: false` that is left alone after a failure.
     """
 
     RECEIPT = "receipt"
     CLOSED = "closed"
     KERNEL = "kernel"
     WRITTEN = "written"
+    NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,25 @@ class Connection:
         while sent < len(view):
             part = view[sent : sent + _SLICE_BYTES]
             sent += self.persist(partial(self._sock.send, part), self._timeout, select.POLLOUT)
+
+    def receive(self, timeout: float) -> bytes:
+        """Return what comes within `timeout` seconds; b"" when the receiver has ended its side."""
+        try:
+            return self.persist(partial(self._sock.recv, READ_BYTES), timeout)
+        except TimeoutError as error:
+            raise ConnectionLost("nothing came in time", self.where, "look at its load") from error
+        except OSError as error:
+            raise lost_error(error, self.where) from error
+
+    def quiet(self) -> bool:
+        """Tell whether nothing came: neither a byte, nor an end, nor an error."""
+        try:
+            self._sock.recv(1)
+        except (SSLWantReadError, BlockingIOError):
+            return True
+        except OSError:
+            return False
+        return False
 
     def check_open(self) -> None:
         """Raise ConnectionLost when the receiver has closed, e.g. because the connection was idle.

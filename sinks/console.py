@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import monotonic
 from typing import BinaryIO
 
 from sinks import telemetry
@@ -25,14 +26,18 @@ def standard_output() -> BinaryIO:
 class ConsoleOutput:
     """Standard output."""
 
+    strength = Strength.WRITTEN
+
     def __init__(self, name: str, framer: Framer, stream: Callable[[], BinaryIO] = standard_output) -> None:
         self.name = name
         self._framer, self._stream = framer, stream
+        self._events = 0
 
     def write(self, block: Block) -> None:
         """Print a block. Raises ReaderGone."""
         with _STDOUT:
             self._try(lambda stream: [stream.write(part) for part in self._framer(block)])
+        self._events += block.count
         telemetry.block_written(self.name, block.count, len(block.payload))
 
     def begin(self) -> None:
@@ -40,9 +45,11 @@ class ConsoleOutput:
 
     def finish(self) -> Strength:
         """Flush. Raises ReaderGone."""
+        started = monotonic()
         with _STDOUT:
             self._try(lambda stream: stream.flush())
-        return Strength.WRITTEN
+        self._events = _written(self.name, self._events, started)
+        return self.strength
 
     def close(self) -> None:
         """Do nothing: standard output is not ours to close."""
@@ -62,10 +69,13 @@ class ConsoleOutput:
 class FileOutput:
     """A file that is appended to, and on disk when the receipt is taken."""
 
+    strength = Strength.WRITTEN
+
     def __init__(self, name: str, framer: Framer, path: Path) -> None:
         self.name = name
         self._framer, self._path = framer, path
         self._file: int | None = None
+        self._events = 0
 
     def write(self, block: Block) -> None:
         """Append a block. Raises OutputBroken."""
@@ -75,6 +85,7 @@ class FileOutput:
                 _write_all(self._file, part)
         except OSError as error:
             raise file_error(error, str(self._path)) from error
+        self._events += block.count
         telemetry.block_written(self.name, block.count, len(block.payload))
 
     def begin(self) -> None:
@@ -82,12 +93,14 @@ class FileOutput:
 
     def finish(self) -> Strength:
         """Wait until the disk has everything. Raises OutputBroken."""
+        started = monotonic()
         try:
             if self._file is not None:
                 os.fsync(self._file)
         except OSError as error:
             raise file_error(error, str(self._path)) from error
-        return Strength.WRITTEN
+        self._events = _written(self.name, self._events, started)
+        return self.strength
 
     def close(self) -> None:
         """Close the file; the next write opens it again."""
@@ -111,6 +124,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _written(output: str, events: int, started: float) -> int:
+    """Tell that events are written, if there were any, and return how many are left: none."""
+    if events:
+        telemetry.receipt_taken(output, Strength.WRITTEN, events, monotonic() - started)
+    return 0
 
 
 def _write_all(file: int, part: Buffer) -> None:

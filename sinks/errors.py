@@ -5,7 +5,10 @@ DeliveryError                    an output cannot deliver; the process ends, not
 │   ├── ConnectFailed            refused, unreachable, unknown name, timeout
 │   ├── CertificateRejected      theirs by us or ours by them, or files that do not fit
 │   ├── ConnectionLost           reset, closed or stalled while in use
-│   └── NoReceipt                closed, but without a receipt for what was sent
+│   ├── NoReceipt                closed, but without a receipt for what was sent
+│   ├── Throttled                HTTP 429: we are too fast, perhaps with a time to wait
+│   ├── ServerFailed             HTTP 5xx: theirs, and for a while
+│   └── Refused                  HTTP 3xx and 4xx: only a person can cure it; said once, held back
 ├── OutageTooLong                interrupted for longer than the limit
 ├── OutputBroken                 a file or quarantine folder that cannot be written
 └── ReaderGone                   whoever read our standard output has left
@@ -23,7 +26,9 @@ class DeliveryError(CollectorError):
 
 
 class Interrupted(DeliveryError):
-    """A failure that a new connection may cure."""
+    """A failure that another attempt may cure. wait: the least pause before it, in seconds."""
+
+    wait: float = 0.0
 
 
 class ConnectFailed(Interrupted):
@@ -40,6 +45,20 @@ class ConnectionLost(Interrupted):
 
 class NoReceipt(Interrupted):
     """The connection ended without proof that everything on it was read."""
+
+
+class Throttled(Interrupted):
+    """An HTTP receiver says that we are too fast."""
+
+
+class ServerFailed(Interrupted):
+    """An HTTP receiver has failed, or is overloaded."""
+
+
+class Refused(Interrupted):
+    """An HTTP receiver does not take such requests: nothing is dropped, but only a person can cure it."""
+
+    wait = 60.0
 
 
 class OutageTooLong(DeliveryError):

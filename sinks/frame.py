@@ -5,9 +5,13 @@ A block is framed by one `bytes.replace` over its payload, never line by line.
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
+
+from isal import isal_zlib
 
 from sinks.settings import FACILITIES, SEVERITIES, Delivery
 from transforms.block import Block, Item, Poison
@@ -17,6 +21,9 @@ CONSTANT_DATE = "Jan  1 00:00:00"
 
 UNKNOWN_TAG = "unknown.unknown"
 TOO_LARGE = "event_too_large"
+
+_GZIP = zlib.MAX_WBITS | 16
+_FAST_LEVELS = 3
 
 _NOT_IN_HOST = re.compile(r"[^A-Za-z0-9._-]+")
 _NOT_IN_TAG = re.compile(r"[\x00-\x20\x7f:]+")
@@ -133,7 +140,14 @@ class Framer:
         return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def gzipped(buffers: tuple[bytes, memoryview], level: int) -> bytes:
-    """Return framed lines as one gzip member, the form that Devo takes raw on the same socket."""
-    packer = zlib.compressobj(level, zlib.DEFLATED, zlib.MAX_WBITS | 16)
+def squeezed(buffers: Sequence[bytes | memoryview], level: int) -> bytes:
+    """Return lines as one gzip member, the form that Devo takes raw on the same socket.
+
+    Levels 1 to 3 are isal's: three times as fast as zlib's 1, and smaller. -1 is zlib's own default.
+    """
+    packer: Any = (
+        isal_zlib.compressobj(level, isal_zlib.DEFLATED, _GZIP)
+        if 1 <= level <= _FAST_LEVELS
+        else zlib.compressobj(level, zlib.DEFLATED, _GZIP)
+    )
     return b"".join([*(packer.compress(buffer) for buffer in buffers), packer.flush()])

@@ -54,7 +54,13 @@ class Answers:
         self._output, self._fallback = output, fallback
         self._timeout = self.kernel_timeout = timeout
         self._answered = self._told = False
+        self._strength = Strength.RECEIPT
         self._silent_since: float | None = None
+
+    @property
+    def strength(self) -> Strength:
+        """What the receiver's answers have proved so far; RECEIPT until one has proved less."""
+        return self._strength
 
     def expected(self, now: float) -> bool:
         """Whether it is worth closing the connection for an answer."""
@@ -68,8 +74,9 @@ class Answers:
     def judge(self, strength: Strength, where: str, now: float) -> Strength:
         """Accept what a closed connection has proved. Raises NoReceipt."""
         if strength is Strength.RECEIPT:
+            self._strength = strength
             if self._told:
-                telemetry.receipt_restored(self._output)
+                telemetry.receipt_restored(self._output, strength)
             self._answered, self._told, self._silent_since = True, False, None
             return strength
         if self._answered or not self._fallback:
@@ -78,9 +85,9 @@ class Answers:
             )
         if strength is Strength.KERNEL:
             self._silent_since = now
-        if not self._told:
-            telemetry.receipt_fallback(self._output, where)
-        self._told = True
+        if not self._told or strength is not self._strength:
+            telemetry.receipt_fallback(self._output, where, strength)
+        self._told, self._strength = True, strength
         return strength
 
 
@@ -109,6 +116,11 @@ class Link:
         self._failure: Interrupted | None = None
         self._kernel_only = False
         self._used = self._began = clock.now()
+
+    @property
+    def strength(self) -> Strength:
+        """How much receipts prove with this receiver."""
+        return self._answers.strength
 
     def write(self, block: Block) -> None:
         """Send a block. Returns when the kernel has it; raises OutageTooLong."""

@@ -3,15 +3,19 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
+from time import monotonic
 from typing import Protocol, TypeAlias, assert_never
 
 from sinks import telemetry
 from sinks.connection import Buffer, Connection, Endpoint, Strength, Tick, connect
 from sinks.console import ConsoleOutput, FileOutput
+from sinks.devo_http import HttpOutput
 from sinks.errors import DeliveryError
-from sinks.frame import Framer, gzipped
+from sinks.exchange import Dial, Exchange
+from sinks.frame import Framer, squeezed
 from sinks.link import Answers, Encode, Link
 from sinks.patience import Clock, Limits, Patience
+from sinks.request import Place
 from sinks.settings import (
     Console,
     DevoConfig,
@@ -20,6 +24,7 @@ from sinks.settings import (
     File,
     Network,
     OutputSettings,
+    Remote,
     Syslog,
     SyslogConfig,
 )
@@ -37,6 +42,10 @@ class Output(Protocol):
     """Where blocks go. All methods raise DeliveryError, and then nothing may be acknowledged."""
 
     name: str
+
+    @property
+    def strength(self) -> Strength:
+        """How much its receipts prove, as far as is known now."""
 
     def write(self, block: Block) -> None:
         """Hand over a block; it is not delivered before `finish` says so."""
@@ -67,19 +76,24 @@ def opener(settings: OutputSettings, window_bytes: int = WINDOW_BYTES, drain: Ev
         case File():
             make = partial(FileOutput, settings.name, Framer.of(settings.config), settings.config.path)
         case DevoHttp():
-            raise DeliveryError("not built yet", f"output {settings.name}", "use `devo_platform` meanwhile")
+            make = _http(settings, window_bytes, clock)
         case _:
             assert_never(settings)
-    if settings.config.required:
-        return make
-    return lambda: BestEffort(make, clock)
+    required = settings.config.required
+    strength = Strength.WRITTEN if isinstance(settings, Console | File) else Strength.RECEIPT
+    telemetry.output_declared(settings.name, settings.type, strength, required=required)
+    return make if required else lambda: BestEffort(make, clock)
 
 
 def probe(settings: OutputSettings) -> Strength:
     """Open an output, send nothing, and see how it answers the close. Raises DeliveryError.
 
-    For commands that check a configuration; it waits 5 seconds for an answer at most.
+    For commands that check a configuration; it waits 5 seconds for an answer at most. Of an HTTP endpoint it
+    proves name and certificate; domain and token show with the first event only.
     """
+    if isinstance(settings, DevoHttp):
+        _dial(settings)(lambda: None).abandon()
+        return Strength.RECEIPT
     if not isinstance(settings, DevoPlatform | Syslog):
         return Strength.WRITTEN
     connection = _connector(settings)(lambda: None)
@@ -114,6 +128,11 @@ class BestEffort:
         """Whether the output is left alone after a failure."""
         return self._clock.now() < self._rest_until
 
+    @property
+    def strength(self) -> Strength:
+        """How much the output's receipts prove; nothing while it is left alone."""
+        return Strength.NONE if self.resting else self._output.strength
+
     def write(self, block: Block) -> None:
         """Write when the output is well, else count the block as missed."""
         if self.resting:
@@ -134,7 +153,10 @@ class BestEffort:
         if self._missed and self._error:
             telemetry.best_effort_missed(self.name, self._missed, self._error)
             self._missed = 0
-        return Strength.WRITTEN
+        elif self._error and not self.resting:
+            telemetry.best_effort_restored(self.name, self.strength)
+            self._error = None
+        return self.strength
 
     def close(self) -> None:
         """Let go of the output."""
@@ -155,12 +177,11 @@ class BestEffort:
 
 def _link(settings: DevoPlatform | Syslog, window_bytes: int, clock: Clock) -> Opener:
     config = settings.config
-    seconds = config.receipt_timeout_seconds
-    limits = Limits(config.outage_limit_seconds, config.drain_grace_seconds)
-    if not config.required:
-        seconds, limits = min(seconds, _BEST_EFFORT_SECONDS), Limits(0.0, 0.0)
+    limits = _limits(config)
     connector, encode = _connector(settings), encoder(config)
-    answers = Answers(settings.name, seconds, fallback=config.receipt_fallback)
+    answers = Answers(
+        settings.name, _bounded(config, config.receipt_timeout_seconds), fallback=config.receipt_fallback
+    )
     return lambda: Link(
         settings.name,
         connector,
@@ -174,8 +195,7 @@ def _link(settings: DevoPlatform | Syslog, window_bytes: int, clock: Clock) -> O
 
 def _connector(settings: DevoPlatform | Syslog) -> Callable[[Tick], Connection]:
     config = settings.config
-    wait = config.sending_timeout if config.required else min(config.sending_timeout, _BEST_EFFORT_SECONDS)
-    endpoint = Endpoint(config.address, config.port, config.connect_timeout_seconds, wait)
+    endpoint = _endpoint(config, config.address, config.port)
     match config:
         case DevoConfig():
             files = Credentials(config.chain, config.cert, config.key, config.verify_server_name)
@@ -186,12 +206,67 @@ def _connector(settings: DevoPlatform | Syslog) -> Callable[[Tick], Connection]:
             assert_never(config)
 
 
+def _http(settings: DevoHttp, window_bytes: int, clock: Clock) -> Opener:
+    config = settings.config
+    place, dial, limits = Place.of(config), _dial(settings), _limits(config)
+    level = config.compression_level if config.gzip else 0
+    timeout = _bounded(config, config.receipt_timeout_seconds)
+
+    def make() -> HttpOutput:
+        patience = Patience(settings.name, limits, clock)
+        return HttpOutput(
+            settings.name,
+            place,
+            level,
+            lambda: Exchange(dial, patience.tick, timeout, clock),
+            lanes=config.concurrent_connections,
+            window_bytes=window_bytes,
+            patience=patience,
+            clock=clock,
+        )
+
+    return make
+
+
+def _dial(settings: DevoHttp) -> Dial:
+    place = Place.of(settings.config)
+    endpoint = _endpoint(settings.config, place.address, place.port)
+    opened = partial(telemetry.connection_opened, settings.name)
+    return partial(_dialled, endpoint, Credentials(settings.config.chain) if place.tls else None, opened)
+
+
+def _dialled(
+    endpoint: Endpoint, files: Credentials | None, opened: Callable[[str, float], None], tick: Tick
+) -> Connection:
+    started = monotonic()
+    connection = connect_tls(endpoint, files, tick) if files else connect(endpoint, tick)
+    opened(connection.where, monotonic() - started)
+    return connection
+
+
+def _endpoint(config: Remote, address: str, port: int) -> Endpoint:
+    return Endpoint(address, port, config.connect_timeout_seconds, _bounded(config, config.sending_timeout))
+
+
+def _limits(config: Remote) -> Limits:
+    return (
+        Limits(config.outage_limit_seconds, config.drain_grace_seconds)
+        if config.required
+        else Limits(0.0, 0.0)
+    )
+
+
+def _bounded(config: Remote, seconds: float) -> float:
+    """Return how long to wait: an output that is not required must not hold the others up."""
+    return seconds if config.required else min(seconds, _BEST_EFFORT_SECONDS)
+
+
 def encoder(config: Network) -> Encode:
     """Return what makes wire bytes of a block: lines, or a gzip member when the settings ask for it."""
     framer, threshold = Framer.of(config), config.threshold_for_using_gzip_in_transport_layer
 
     def encode(block: Block, fullness: float) -> tuple[Buffer, ...]:
         lines = framer(block)
-        return (gzipped(lines, config.compression_level),) if fullness >= threshold else lines
+        return (squeezed(lines, config.compression_level),) if fullness >= threshold else lines
 
     return encode

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sinks import telemetry
-from sinks.errors import Interrupted, OutageTooLong
+from sinks.errors import Interrupted, OutageTooLong, Refused
 
 BACKOFF_SECONDS = (0.2, 30.0)
 """Longest first pause, longest pause of all; each pause is a random part of its longest (full jitter)."""
+
+WAIT_AT_MOST_SECONDS = 300.0
+"""Longest that a receiver's own wish (`Retry-After`) is honoured for."""
 
 BLOCKED_AFTER = 3
 """An output that failed so often in a row is said to be blocked."""
@@ -45,6 +48,7 @@ class Patience:
         self._since: float | None = None
         self._drain_seen: float | None = None
         self._failures = 0
+        self._refused = False
 
     @property
     def draining(self) -> bool:
@@ -52,16 +56,20 @@ class Patience:
         return self._clock.drain.is_set()
 
     def failed(self, error: Interrupted, events: int) -> None:
-        """Pause before the next attempt to send `events` again. Raises OutageTooLong."""
+        """Pause before the next attempt to send `events` again. Raises OutageTooLong.
+
+        What the receiver asks for (`error.wait`) comes first, the random part of the back-off on top of it.
+        """
         now = self._clock.now()
         self._since = now if self._since is None else self._since
         left = self._deadline(now) - now
         if left <= 0:
             raise self._too_long(now, error) from error
         first, most = BACKOFF_SECONDS
-        pause = min(first * 2 ** min(self._failures, 16), most, left) * self._clock.part()
+        jitter = min(first * 2 ** min(self._failures, 16), most, left) * self._clock.part()
+        pause = min(min(error.wait, WAIT_AT_MOST_SECONDS) + jitter, left)
         self._failures += 1
-        telemetry.delivery_retried(self._output, error, pause, events)
+        self._tell(error, pause, events)
         if self._failures == BLOCKED_AFTER:
             telemetry.output_blocked(self._output, blocked=True)
         self._clock.pause(pause)
@@ -77,7 +85,15 @@ class Patience:
         """Forget all failures: a receipt was taken."""
         if self._failures >= BLOCKED_AFTER:
             telemetry.output_blocked(self._output, blocked=False)
-        self._since, self._drain_seen, self._failures = None, None, 0
+        self._since, self._drain_seen, self._failures, self._refused = None, None, 0, False
+
+    def _tell(self, error: Interrupted, pause: float, events: int) -> None:
+        """Tell of a failure; of a refusal once: nothing changes until a person has read it."""
+        refused = isinstance(error, Refused)
+        if refused and not self._refused:
+            telemetry.delivery_refused(self._output, error, events)
+        self._refused = self._refused or refused
+        telemetry.delivery_retried(self._output, error, pause, events, quiet=refused)
 
     def _deadline(self, now: float) -> float:
         limit = float("inf") if self._since is None else self._since + self._limits.outage

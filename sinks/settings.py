@@ -10,9 +10,19 @@ Keys of Devo's collector that mean nothing here are accepted, so that its files 
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field, SecretStr, TypeAdapter
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema
 
 FACILITIES = (
@@ -21,6 +31,10 @@ FACILITIES = (
     *("local6", "local7"),
 )
 SEVERITIES = ("emerg", "alert", "crit", "error", "warning", "notice", "info", "debug")
+MOST_BODY_BYTES = 31_000_000
+"""Devo's limit of one HTTP request is 32 MB, before or after compression it does not say."""
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _NO_EFFECT = "Accepted because Devo's collector has it; no effect here"
 
 
@@ -70,8 +84,31 @@ class Delivery(_Model):
     generate_metrics: bool | None = _devo_only(example=False)
 
 
-class Network(Delivery):
-    """What outputs over a connection have: address, patience, compression."""
+class Remote(Delivery):
+    """What outputs over a network have: patience with what is not there."""
+
+    connect_timeout_seconds: float = Field(
+        15.0, gt=0, description="Limit of connecting, handshake included. Unit: seconds", examples=[15]
+    )
+    sending_timeout: float = Field(
+        30.0, gt=0, description="A send without progress for so long has failed. Unit: seconds", examples=[30]
+    )
+    receipt_timeout_seconds: float = Field(
+        30.0, gt=0, description="Wait for the receiver's answer. Unit: seconds", examples=[30]
+    )
+    outage_limit_seconds: float = Field(
+        43_200.0,
+        ge=0,
+        description="The process ends when nothing could be delivered for so long. Unit: seconds",
+        examples=[43200],
+    )
+    drain_grace_seconds: float = Field(
+        20.0, ge=0, description="The same limit when told to end. Unit: seconds", examples=[20]
+    )
+
+
+class Network(Remote):
+    """What outputs over a connection of their own have: address, compression."""
 
     address: str = Field(
         min_length=1,
@@ -82,28 +119,10 @@ class Network(Delivery):
     concurrent_connections: int = Field(
         1, ge=1, le=64, description="Connections of each process", examples=[2]
     )
-    connect_timeout_seconds: float = Field(
-        15.0, gt=0, description="Limit of connecting, handshake included. Unit: seconds", examples=[15]
-    )
-    sending_timeout: float = Field(
-        30.0, gt=0, description="A send without progress for so long has failed. Unit: seconds", examples=[30]
-    )
-    receipt_timeout_seconds: float = Field(
-        30.0, gt=0, description="Wait for the receiver's close_notify. Unit: seconds", examples=[30]
-    )
     receipt_fallback: bool = Field(
         default=True,
         description="A receiver that never answers close_notify: trust its kernel's acknowledgement instead",
         examples=[False],
-    )
-    outage_limit_seconds: float = Field(
-        43_200.0,
-        ge=0,
-        description="The process ends when nothing could be delivered for so long. Unit: seconds",
-        examples=[43200],
-    )
-    drain_grace_seconds: float = Field(
-        20.0, ge=0, description="The same limit when told to end. Unit: seconds", examples=[20]
     )
     threshold_for_using_gzip_in_transport_layer: float = Field(
         1.1,
@@ -168,14 +187,54 @@ class FileConfig(Delivery):
     path: Path = Field(description="File to append to; made when missing", examples=["events.log"])
 
 
-class DevoHttpConfig(Delivery):
+class DevoHttpConfig(Remote):
     """Devo's HTTP endpoint; its response is the receipt."""
 
     endpoint: str = Field(
-        pattern=r"^https?://", description="Address of the endpoint", examples=["https://http-us.devo.io"]
+        description="Address of the endpoint, nothing behind it", examples=["https://http-us.devo.io"]
     )
     domain: str = Field(min_length=1, description="Devo domain", examples=["acme"])
-    token: SecretStr = Field(description="Devo HTTP token (secret)", examples=["${DEVO_TOKEN}"])
+    token: SecretStr = Field(min_length=1, description="Devo HTTP token (secret)", examples=["${DEVO_TOKEN}"])
+    chain: Path | None = Field(
+        None,
+        description="PEM file of the authorities that the endpoint's certificate is checked against; by "
+        "default those that this system trusts",
+        examples=["chain.crt"],
+    )
+    concurrent_connections: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Connections of each worker, each with one request under way",
+        examples=[4],
+    )
+    gzip: bool = Field(default=True, description="Compress the bodies of requests", examples=[False])
+    compression_level: int = Field(1, ge=1, le=9, description="Gzip level, 1 fast, 9 small", examples=[1])
+    max_event_bytes: int = Field(
+        1 << 20,
+        ge=64,
+        le=MOST_BODY_BYTES,
+        description="Larger events go to quarantine. Unit: bytes",
+        examples=[1048576],
+    )
+
+    @model_validator(mode="after")
+    def _is_address(self) -> Self:
+        """Check the endpoint, here because no error may repeat it: a whole URL pasted holds the token."""
+        try:
+            parts = urlsplit(self.endpoint)
+            bare = (parts.port or 1) and parts.path.strip("/") == parts.query == parts.fragment == ""
+        except ValueError:
+            raise ValueError("endpoint is no URL: write https://host or https://host:port") from None
+        if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
+            raise ValueError(
+                "endpoint is not https: the token is in each request (http on this machine only)"
+            )
+        if not parts.hostname or parts.username is not None or not bare:
+            raise ValueError(
+                "endpoint is more than an address: write https://host, the rest has its own keys"
+            )
+        return self
 
 
 class _Output(_Model):
@@ -229,7 +288,10 @@ def _named(outputs: Mapping[str, OutputSettings]) -> dict[str, OutputSettings]:
 Outputs: TypeAlias = Annotated[dict[str, OutputSettings], AfterValidator(_named)]
 """Field type of `outputs`: name → output, each knowing its own name."""
 
-_ADAPTER: TypeAdapter[OutputSettings] = TypeAdapter(OutputSettings)
+_ADAPTER: TypeAdapter[OutputSettings] = TypeAdapter(
+    OutputSettings, config=ConfigDict(hide_input_in_errors=True)
+)
+"""Its errors never show what was given: a token may be in it."""
 
 
 def parse_output(name: str, raw: Mapping[str, Any]) -> OutputSettings:

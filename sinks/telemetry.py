@@ -4,6 +4,22 @@ import logging
 
 from transforms.telemetry import counter, gauge, say
 
+_STRENGTHS = ("receipt", "closed", "kernel", "written", "none")
+
+_WEAKER = {
+    "kernel": "the receiver never answers close_notify; delivery is now as strong as its kernel's "
+    "acknowledgement: what it has not read when it dies is lost",
+    "closed": "the receiver ends the connection in order, but without close_notify: it has read everything, "
+    "as far as one in between did not end it",
+}
+
+
+def _strength(output: str, strength: str) -> None:
+    """Show the strength of an output's delivery: 1 for the present one, 0 for all others."""
+    shown = gauge("output_strength", "1 for how strong delivery is at present", "output", "strength")
+    for each in _STRENGTHS:
+        shown.labels(output, each).set(each == strength)
+
 
 def block_written(output: str, events: int, size: int) -> None:
     """Count a block that was handed to an output; it is not receipted yet."""
@@ -30,30 +46,55 @@ def receipt_taken(output: str, strength: str, events: int, seconds: float) -> No
     )
 
 
-def receipt_fallback(output: str, where: str) -> None:
-    """Say once that this receiver answers no close_notify: its kernel's word is the receipt from now on."""
+def output_declared(output: str, kind: str, strength: str, *, required: bool) -> None:
+    """Say how strong the delivery of an output is meant to be, before anything is sent."""
+    _strength(output, strength)
+    say(logging.INFO, "output_declared", output=output, type=kind, strength=strength, required=required)
+
+
+def receipt_fallback(output: str, where: str, strength: str) -> None:
+    """Say once that a receiver gives no receipt, and how strong delivery is from now on."""
     counter("receipt_fallbacks", "Receivers found silent", "output").labels(output).inc()
+    _strength(output, strength)
     say(
         logging.WARNING,
         "receipt_fallback",
         output=output,
         where=where,
-        meaning="the receiver never answers close_notify; delivery is now as strong as its kernel's "
-        "acknowledgement: what it has not read when it dies is lost",
+        strength=strength,
+        meaning=_WEAKER.get(strength, strength),
     )
 
 
-def receipt_restored(output: str) -> None:
+def receipt_restored(output: str, strength: str) -> None:
     """Say that a receiver thought silent has answered: receipts are strict again."""
-    say(logging.WARNING, "receipt_restored", output=output)
+    _strength(output, strength)
+    say(logging.WARNING, "receipt_restored", output=output, strength=strength)
 
 
-def delivery_retried(output: str, error: Exception, pause: float, events: int) -> None:
-    """Tell that a connection failed: what has no receipt goes over a new one after `pause` seconds."""
+def delivery_retried(
+    output: str, error: Exception, pause: float, events: int, *, quiet: bool = False
+) -> None:
+    """Tell that delivery failed: what has no receipt goes out again after `pause` seconds."""
     kind = type(error).__name__
-    counter("delivery_retries", "Connections given up", "output", "error").labels(output, kind).inc()
+    counter("delivery_retries", "Attempts to deliver that failed", "output", "error").labels(
+        output, kind
+    ).inc()
     counter("events_resent", "Events sent again", "output").labels(output).inc(events)
-    say(logging.WARNING, "delivery_retried", output=output, error=error, pause=round(pause, 2), events=events)
+    level = logging.DEBUG if quiet else logging.WARNING
+    say(level, "delivery_retried", output=output, error=error, pause=round(pause, 2), events=events)
+
+
+def delivery_refused(output: str, error: Exception, events: int) -> None:
+    """Say once that a receiver refuses us: its events are held back until a person has helped."""
+    counter("refusals", "Times that a receiver began to refuse us", "output").labels(output).inc()
+    say(logging.ERROR, "delivery_refused", output=output, error=error, held_back=events)
+
+
+def request_split(output: str, most: int) -> None:
+    """Tell that the receiver found a request too large: from now on none exceeds `most` bytes."""
+    counter("requests_split", "Requests found too large", "output").labels(output).inc()
+    say(logging.WARNING, "request_split", output=output, most_bytes=most)
 
 
 def next_connection_failed(output: str, error: Exception) -> None:
@@ -101,7 +142,14 @@ def best_effort_missed(output: str, events: int, error: Exception) -> None:
     counter("events_missed", "Events that an output with required: false missed", "output").labels(
         output
     ).inc(events)
+    _strength(output, "none")
     say(logging.WARNING, "best_effort_missed", output=output, events=events, error=error)
+
+
+def best_effort_restored(output: str, strength: str) -> None:
+    """Tell that an output that is not required takes events again."""
+    _strength(output, strength)
+    say(logging.INFO, "best_effort_restored", output=output, strength=strength)
 
 
 def poison_kept(reason: str, service: str, detail: str) -> None:

@@ -26,11 +26,14 @@ _END_OF_FILE_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Credentials:
-    """Certificate files, read again whenever one of them has changed: renewal needs no restart."""
+    """Certificate files, read again whenever one of them has changed: renewal needs no restart.
 
-    chain: Path
-    cert: Path
-    key: Path
+    chain None: the authorities that this system trusts. cert and key None: no certificate of ours.
+    """
+
+    chain: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
     verify_server_name: bool = True
     _seen: _Signature = ()
     _context: ssl.SSLContext | None = field(default=None, repr=False)
@@ -40,27 +43,22 @@ class Credentials:
         seen = self._signature()
         if self._context is None or seen != self._seen:
             self._context, self._seen = self._load(), seen
-            telemetry.credentials_loaded(str(self.cert))
+            telemetry.credentials_loaded(str(self.cert or self.chain or "the system's authorities"))
         return self._context
 
     def _signature(self) -> _Signature:
-        return tuple(_stamp(path) for path in (self.chain, self.cert, self.key))
+        return tuple(_stamp(path) for path in (self.chain, self.cert, self.key) if path)
 
     def _load(self) -> ssl.SSLContext:
-        mode = self.key.stat().st_mode & 0o777
-        if mode & 0o077:
-            telemetry.key_readable_by_others(str(self.key), mode)
         try:
-            context = ssl.create_default_context(cafile=str(self.chain))
+            context = ssl.create_default_context(cafile=str(self.chain) if self.chain else None)
         except (ssl.SSLError, OSError) as error:
-            raise _unusable(self.chain, error) from error
+            raise _unusable(self.chain or Path("system"), error) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.check_hostname = self.verify_server_name
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
-        try:
-            context.load_cert_chain(str(self.cert), str(self.key), password=_no_password)
-        except (ssl.SSLError, OSError, _Encrypted) as error:
-            raise _unusable(self.cert, error) from error
+        if self.cert and self.key:
+            _show(context, self.cert, self.key)
         return context
 
 
@@ -164,6 +162,17 @@ class TlsConnection(Connection):
     def _raw_end(self) -> None:
         if socket.socket.recv(self._sock, READ_BYTES):
             raise BlockingIOError
+
+
+def _show(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+    """Let a context show our certificate."""
+    mode = key.stat().st_mode & 0o777
+    if mode & 0o077:
+        telemetry.key_readable_by_others(str(key), mode)
+    try:
+        context.load_cert_chain(str(cert), str(key), password=_no_password)
+    except (ssl.SSLError, OSError, _Encrypted) as error:
+        raise _unusable(cert, error) from error
 
 
 class _Encrypted(Exception):

@@ -374,6 +374,36 @@ def test_silent_receiver_is_asked_again(time, caplog):
     assert "receipt_restored" in caplog.text
 
 
+def test_silence_that_lasts_is_told_once(time, caplog):
+    """A receiver that is asked again and is silent again is not told of again."""
+    receiver = Receiver()
+    receiver.default = Strength.KERNEL
+    link = link_to(receiver, time)
+    with caplog.at_level("WARNING", "collector"):
+        for number in range(4):
+            link.write(block(number))
+            assert link.receipt() is Strength.KERNEL
+            time.at += ASK_AGAIN_SECONDS
+    assert caplog.text.count("receipt_fallback") == 1
+    assert sum(one.ended for one in receiver.connections) == 4
+
+
+def test_strength_follows_what_the_receiver_proves(time, caplog):
+    """A link's strength is what its receiver's last answer proved, and each change is told."""
+    receiver = Receiver(("await_close", Strength.CLOSED), ("await_close", Strength.KERNEL))
+    link = link_to(receiver, time)
+    seen = [link.strength]
+    with caplog.at_level("WARNING", "collector"):
+        for number in range(3):
+            link.write(block(number))
+            link.receipt()
+            seen.append(link.strength)
+            time.at += ASK_AGAIN_SECONDS
+    assert seen == [Strength.RECEIPT, Strength.CLOSED, Strength.KERNEL, Strength.RECEIPT]
+    told = [line for line in caplog.messages if line.startswith("receipt_")]
+    assert [line.split()[0] for line in told] == ["receipt_fallback"] * 2 + ["receipt_restored"]
+
+
 @pytest.mark.parametrize("strength", [Strength.KERNEL, Strength.CLOSED])
 def test_who_answered_once_must_answer_always(time, strength):
     """Once a receiver has answered, silence or a bare end is a failure: everything is sent again."""

@@ -6,6 +6,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from sinks.connection import Strength
 from sinks.errors import CertificateRejected, ConnectFailed, DeliveryError, OutageTooLong
@@ -21,50 +22,9 @@ from tests.fakes.tls_sink import (
     hang_up,
     never_read,
     reset_after,
+    silent,
 )
-from transforms.block import Block, Origin
-
-HEAD = b"<14>Jan  1 00:00:00 host-1 my.app.test: "
-
-
-def devo(sink, certs, **options):
-    config = {
-        "address": "127.0.0.1",
-        "port": sink.port,
-        "chain": str(certs.ca),
-        "cert": str(certs.client_cert),
-        "key": str(certs.client_key),
-        "host": "host-1",
-        **options,
-    }
-    return parse_output("devo", {"type": "devo_platform", "config": config})
-
-
-def relay(sink, **options):
-    config = {"address": "127.0.0.1", "port": sink.port, "host": "host-1", **options}
-    return parse_output("relay", {"type": "syslog", "config": config})
-
-
-def block_of(numbers):
-    lines = [b"event %06d" % number for number in numbers]
-    return Block(b"\n".join([*lines, b""]), len(lines), Origin("t"), "my.app.test")
-
-
-def framed(numbers):
-    return [HEAD + b"event %06d" % number for number in numbers]
-
-
-def deliver(output, total=4000, step=500):
-    """Write blocks, with a receipt after every second one."""
-    for start in range(0, total, step):
-        output.write(block_of(range(start, start + step)))
-        if start // step % 2:
-            output.begin()
-            output.finish()
-    output.begin()
-    strength = output.finish()
-    output.close()
-    return strength
+from tests.sinks.lines import HEAD, block_of, deliver, devo, framed, relay
 
 
 def test_devo_gets_the_framed_lines(certs):
@@ -224,11 +184,59 @@ def test_probe_tells_strength_or_reason(certs, tmp_path):
     assert probe(parse_output("out", {"type": "console"})) is Strength.WRITTEN
 
 
-def test_http_is_not_built_yet():
-    """An output that does not exist yet says so instead of dropping events."""
-    config = {"endpoint": "https://http-us.devo.io", "domain": "acme", "token": "planted"}
-    with pytest.raises(DeliveryError, match="not built yet"):
-        opener(parse_output("http", {"type": "devo_http", "config": config}))
+NOWHERE = {"address": "localhost", "port": 1}
+FILES = {"chain": "chain.crt", "cert": "my.crt", "key": "my.key"}
+HTTP = {"endpoint": "https://localhost:1", "domain": "acme", "token": "planted"}
+DECLARED = [
+    ("devo_platform", {**NOWHERE, **FILES}, Strength.RECEIPT),
+    ("syslog", NOWHERE, Strength.RECEIPT),
+    ("devo_http", HTTP, Strength.RECEIPT),
+    ("file", {"path": "events.log"}, Strength.WRITTEN),
+    ("console", {}, Strength.WRITTEN),
+]
+
+
+@pytest.mark.parametrize(("kind", "config", "strength"), DECLARED)
+@pytest.mark.parametrize("required", [True, False])
+def test_each_output_declares_its_strength(kind, config, strength, required, caplog):
+    """Before anything is sent each output says in log, metrics and interface how strong its delivery is."""
+    settings = parse_output("declared", {"type": kind, "config": {**config, "required": required}})
+    with caplog.at_level("INFO", "collector"):
+        made = opener(settings)()
+    assert made.strength is strength
+    assert (
+        f"output_declared output=declared type={kind} strength={strength} required={required}" in caplog.text
+    )
+    labels = {"output": "declared", "strength": strength}
+    assert REGISTRY.get_sample_value("collector_output_strength", labels) == 1
+
+
+def test_local_outputs_report_what_is_written(tmp_path):
+    """A file's events are counted as delivered at strength written once they are on disk."""
+    labels = {"output": "log", "strength": "written"}
+    before = REGISTRY.get_sample_value("collector_events_delivered_total", labels) or 0
+    settings = parse_output("log", {"type": "file", "config": {"path": str(tmp_path / "events")}})
+    assert deliver(opener(settings)(), total=2000) is Strength.WRITTEN
+    assert REGISTRY.get_sample_value("collector_events_delivered_total", labels) == before + 2000
+
+
+def test_silent_receiver_is_told_once_and_asked_again_later(certs, monkeypatch, caplog):
+    """No close_notify in time: kernel strength, said once; asked again later, and an answer restores it."""
+    monkeypatch.setattr("sinks.link.ASK_AGAIN_SECONDS", 0.0)
+    with TlsSink(certs, plan=[silent, silent]) as sink, caplog.at_level("WARNING", "collector"):
+        output = opener(devo(sink, certs, receipt_timeout_seconds=0.2))()
+        seen = []
+        for number in range(3):
+            output.write(block_of([number]))
+            output.begin()
+            seen.append((output.finish(), output.strength))
+        output.close()
+        assert seen == [(Strength.KERNEL,) * 2, (Strength.KERNEL,) * 2, (Strength.RECEIPT,) * 2]
+        sink.wait_for(3)
+        assert sorted(sink.lines) == framed(range(3))
+    assert caplog.text.count("receipt_fallback output=devo") == 1
+    assert "strength=kernel" in caplog.text
+    assert caplog.text.count("receipt_restored output=devo strength=receipt") == 1
 
 
 def test_smallest_event_limit_counts():
@@ -245,6 +253,7 @@ class Moody:
     """An output that fails while `broken`."""
 
     name = "moody"
+    strength = Strength.RECEIPT
     broken = False
 
     def __init__(self):
@@ -283,6 +292,7 @@ def test_best_effort_never_fails_and_counts_what_it_missed(caplog):
         output.begin()
         output.finish()
         assert "best_effort_missed output=moody events=3" in caplog.text
+        assert output.strength is Strength.NONE
         output.write(block_of(range(5)))
         output.finish()
         assert "events=5" in caplog.text
@@ -290,7 +300,7 @@ def test_best_effort_never_fails_and_counts_what_it_missed(caplog):
         now[0] = 31.0
         caplog.clear()
         output.write(block_of(range(2)))
-        output.finish()
+        assert output.finish() is Strength.RECEIPT
         assert caplog.text == ""
     assert [block.count for block in made[-1].written] == [2]
 
@@ -300,4 +310,4 @@ def test_best_effort_does_not_wait_for_an_outage(certs):
     with TlsSink(certs) as sink:
         settings = devo(sink, certs, required=False)
         sink.close()
-        assert deliver(opener(settings)()) is Strength.WRITTEN
+        assert deliver(opener(settings)()) is Strength.NONE

@@ -117,3 +117,37 @@ def test_every_option_is_documented():
     assert options
     assert not [name for name, option in options.items() if not option.get("description")]
     assert not [name for name, option in options.items() if not option.get("examples")]
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "why"),
+    [
+        ("http://http-eu.devo.io", "not https"),
+        ("http-eu.devo.io", "not https"),
+        ("ftp://http-eu.devo.io", "not https"),
+        ("https://", "more than an address"),
+        ("https://http-eu.devo.io:99999", "no URL"),
+        ("https://[::1", "no URL"),
+        ("https://me:planted-secret@http-eu.devo.io", "more than an address"),
+        ("https://http-eu.devo.io/stream/acme/token!planted-secret/h/my.app", "more than an address"),
+        ("https://http-eu.devo.io?planted-secret", "more than an address"),
+    ],
+)
+def test_endpoint_is_an_address_and_no_error_repeats_it(endpoint, why):
+    """An endpoint in clear text, or with more than an address, is refused; what was pasted is not shown."""
+    with pytest.raises(ValidationError, match=why) as caught:
+        parse_output("http", {"type": "devo_http", "config": {**HTTP, "endpoint": endpoint}})
+    assert "planted-secret" not in str(caught.value)
+
+
+def test_errors_of_outputs_show_no_token():
+    """A wrong key beside a token is named, the token is not."""
+    with pytest.raises(ValidationError, match="domian") as caught:
+        parse_output("http", {"type": "devo_http", "config": {**HTTP, "domian": "acme"}})
+    assert "planted-secret" not in str(caught.value)
+
+
+def test_http_events_fit_into_a_request():
+    """An event that no request could hold is refused by the settings, not by the receiver."""
+    with pytest.raises(ValidationError, match="max_event_bytes"):
+        parse_output("http", {"type": "devo_http", "config": {**HTTP, "max_event_bytes": 32_000_000}})

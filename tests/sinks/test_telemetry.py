@@ -16,7 +16,15 @@ EVENTS = [
         {"output": "o", "strength": "receipt"},
         5,
     ),
-    (telemetry.receipt_fallback, ("o", "there"), "collector_receipt_fallbacks_total", {"output": "o"}, 1),
+    (
+        telemetry.receipt_fallback,
+        ("o", "there", "kernel"),
+        "collector_receipt_fallbacks_total",
+        {"output": "o"},
+        1,
+    ),
+    (telemetry.delivery_refused, ("o", LOST, 3), "collector_refusals_total", {"output": "o"}, 1),
+    (telemetry.request_split, ("o", 100), "collector_requests_split_total", {"output": "o"}, 1),
     (
         telemetry.delivery_retried,
         ("o", LOST, 0.2, 3),
@@ -54,3 +62,27 @@ def test_blocked_outputs_are_seen_in_a_gauge():
     for blocked in (True, False):
         telemetry.output_blocked("o", blocked=blocked)
         assert REGISTRY.get_sample_value("collector_output_blocked", {"output": "o"}) == blocked
+
+
+CHANGES = [
+    (lambda: telemetry.output_declared("s", "devo_platform", "receipt", required=True), "receipt"),
+    (lambda: telemetry.receipt_fallback("s", "there", "kernel"), "kernel"),
+    (lambda: telemetry.receipt_fallback("s", "there", "closed"), "closed"),
+    (lambda: telemetry.receipt_restored("s", "receipt"), "receipt"),
+    (lambda: telemetry.best_effort_missed("s", 3, LOST), "none"),
+    (lambda: telemetry.best_effort_restored("s", "written"), "written"),
+]
+
+
+def test_strength_is_one_gauge_at_a_time(caplog):
+    """Whatever changes an output's strength moves the gauge and is in the log; only one strength holds."""
+    for change, strength in CHANGES:
+        caplog.clear()
+        with caplog.at_level("INFO", "collector"):
+            change()
+        shown = {
+            each: REGISTRY.get_sample_value("collector_output_strength", {"output": "s", "strength": each})
+            for each in ("receipt", "closed", "kernel", "written", "none")
+        }
+        assert [each for each, value in shown.items() if value] == [strength]
+        assert strength in caplog.text or strength == "none"
