@@ -1,0 +1,203 @@
+"""LookupEvents with two processes: a backlog over three regions while new events arrive, at AWS's pace.
+
+`make e2e` runs the acceptance on 30,000 events.
+"""
+
+import json
+import random
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.demo.fake_aws import server as fake_aws
+from flows.demo.fake_aws.server import FakeAws
+from flows.demo.fake_aws.wire import caller
+from tests.e2e.test_cluster import members
+from tests.fakes.collector import Collector, Launch, configuration, output, wait_while_moving
+from tests.fakes.process import wait_until
+
+REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
+RATE = 2
+"""Requests a second that AWS allows in a region."""
+
+_SETTLE = 2
+_STALL = 120.0
+
+
+@dataclass
+class Watched:
+    """The served APIs, with a note of each LookupEvents: when, for which region, from which port."""
+
+    app: object
+    asked: list[tuple[float, str, int]] = field(default_factory=list)
+
+    def __call__(self, environ, start_response):
+        if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".LookupEvents"):
+            region = caller(environ["HTTP_AUTHORIZATION"]).region
+            self.asked.append((time.monotonic(), region, environ["REMOTE_PORT"]))
+        return self.app(environ, start_response)
+
+
+@pytest.fixture
+def apis():
+    fake_aws.reset()
+    with FakeAws() as running:
+        running.watched = running._server.app = Watched(running._server.app)
+        yield running
+    fake_aws.reset()
+
+
+class Trail:
+    """Puts events: a backlog at once, then new ones over `seconds`, in a thread while the block runs.
+
+    late: how many seconds after its time one in five of the new ones may be shown.
+    """
+
+    def __init__(self, backlog: int, live: int, seconds: float, late: float) -> None:
+        self.due: Counter[str] = Counter()
+        self._live, self._seconds, self._late = live, seconds, late
+        self._rng, self._ended = random.Random(backlog), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        now = int(time.time())
+        for number in range(backlog):
+            kind = "insight" if number % 20 == 0 else "management"
+            self._put(number, EventTime=now - self._rng.randrange(120, 6_900), category=kind)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._ended.set()
+        self._thread.join()
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether everything has been put."""
+        return not self._thread.is_alive()
+
+    def _put(self, number: int, **more) -> None:
+        region = REGIONS[number % len(REGIONS)]
+        text = json.dumps({"eventID": f"{number:06}", "awsRegion": region})
+        fake_aws.put_cloudtrail_events([{"EventName": "Op", "CloudTrailEvent": text, **more}], region=region)
+        self.due[text] += 1
+
+    def _run(self) -> None:
+        for number in range(self._live):
+            if self._ended.wait(self._seconds / self._live):
+                return
+            late = self._rng.uniform(0, self._late) if number % 5 == 0 else 0
+            self._put(1_000_000 + number, EventTime=time.time(), delay_s=late)
+
+
+def settings(receiver, certs, folder, overlap: int) -> dict:
+    service = {
+        "types": ["audits_api"],
+        "regions": list(REGIONS),
+        "start_time": datetime.fromtimestamp(int(time.time()) - 7_200, UTC).isoformat(),
+        "request_period_in_seconds": 2,
+        "settle_seconds": _SETTLE,
+        "overlap_seconds": overlap,
+        "collect_insights": True,
+    }
+    return configuration({"audit-events-all": service}, output(receiver.port, certs), folder)
+
+
+@pytest.mark.parametrize(
+    ("backlog", "live", "seconds", "late"),
+    [
+        pytest.param(600, 60, 4, 3, id="600 events", marks=pytest.mark.timeout(600)),
+        pytest.param(
+            30_000, 900, 100, 30, id="30,000 events", marks=[pytest.mark.full, pytest.mark.timeout(1800)]
+        ),
+    ],
+)
+def test_h14_two_processes_keep_to_two_requests_a_second(
+    apis, rsyslog, certs, tmp_path, figures, backlog, live, seconds, late
+):
+    """A backlog and new events, newest first: each arrives once, and AWS is never asked too fast."""
+    asked = apis.watched.asked
+    with Trail(backlog, live, seconds, late) as trail:
+        chosen = settings(rsyslog, certs, tmp_path, 2 * late)
+        collector = Collector(apis, tmp_path / "collector", chosen, Launch("flows", processes=2))
+        owners: dict[int, int] = {}
+        try:
+            collector.start()
+            wait_while_moving(
+                collector,
+                lambda: (
+                    note_ports(owners, collector, apis)
+                    and trail.whole
+                    and rsyslog.size() >= trail.due.total()
+                ),
+                lambda: f"{rsyslog.size()} of {trail.due.total()} lines, {len(asked)} requests",
+                _STALL,
+            )
+            before = len(asked)
+            wait_until(lambda: len(asked) > before + 6 * len(REGIONS), _STALL, "more polls", 0.2)
+            collector.drain()
+        finally:
+            collector.kill()
+    rsyslog.stop()
+    arrived = Counter(message.decode() for _, message in rsyslog.events().elements())
+    lost, again = trail.due - arrived, arrived - trail.due
+    figures(table(asked, owners, trail.due.total(), lost.total(), again.total()))
+    assert (lost, again) == (Counter(), Counter())
+    for region in REGIONS:
+        assert excess([moment for moment, where, _ in asked if where == region]) <= RATE, region
+    assert any(len(askers(asked, owners, region)) == 2 for region in REGIONS), "no region had two askers"
+
+
+def excess(moments: list[float]) -> float:
+    """Return how many requests any stretch of time had beyond the rate: AWS's bucket holds one second's."""
+    most, level, before = 0.0, 0.0, 0.0
+    for moment in moments:
+        level = max(0.0, level - (moment - before) * RATE) + 1
+        most, before = max(most, level), moment
+    return most
+
+
+def askers(asked, owners: dict[int, int], region: str) -> set[int]:
+    """Return the processes that asked for a region."""
+    return {owners[port] for _, where, port in asked if where == region and port in owners}
+
+
+def note_ports(owners: dict[int, int], collector: Collector, apis: FakeAws) -> bool:
+    """Note which of the cluster's processes holds which connection to the APIs; always true."""
+    to = f":{int(apis.url.rpartition(':')[2]):04X}"
+    for pid in members(collector.children[0].pid):
+        try:
+            held = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
+            rows = [row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+        except OSError:  # a file that was closed meanwhile
+            continue
+        owners |= {
+            int(row[1].rpartition(":")[2], 16): pid
+            for row in rows
+            if row[2].endswith(to) and f"socket:[{row[9]}]" in held
+        }
+    return True
+
+
+def table(asked, owners: dict[int, int], total: int, lost: int, again: int) -> str:
+    """Return a line per region: requests, and how fast they came."""
+    rows = [f"{total} events over {len(REGIONS)} regions, {lost} lost, {again} came twice"]
+    rows.append("region      requests  processes  seconds  mean/s  most in 1 s  in 10 s")
+    for region in REGIONS:
+        moments = [moment for moment, where, _ in asked if where == region]
+        passed = moments[-1] - moments[0]
+        rows.append(
+            f"{region:10} {len(moments):9} {len(askers(asked, owners, region)):10} {passed:8.1f} "
+            f"{(len(moments) - 1) / passed:7.2f} {most_within(moments, 1):12} {most_within(moments, 10):8}"
+        )
+    return "\n".join(rows)
+
+
+def most_within(moments: list[float], seconds: float) -> int:
+    """Return the most requests that any such stretch of time had."""
+    return max(sum(first <= one < first + seconds for one in moments[n:]) for n, first in enumerate(moments))
