@@ -22,6 +22,8 @@ from sinks.devo import Process
 from transforms.telemetry import say
 
 _SAME_MOMENT_SECONDS = 1.0
+ALONE_SECONDS = 60.0
+"""How long a process of a cluster waits for the others to drain with it: more than a drain takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,12 @@ def _pod_index(env: Mapping[str, str]) -> str:
     return pod.removeprefix(f"{stateful_set}-") if pod and stateful_set else ""
 
 
-def drain_on_signals() -> threading.Event:
+def drain_on_signals(alone: float = ALONE_SECONDS) -> threading.Event:
     """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
+
+    bytewax ends a process only when all of its cluster are done. One that was asked alone (a pod that is
+    replaced) has delivered what it held long before `alone` seconds have passed; then it ends hard, and its
+    absence makes the others begin again, with its share.
 
     A later signal ends the process at once, as an impatient operator expects; nothing is lost by it. One of
     the same moment does not: terminals and systemd signal the whole group, and so does our supervisor.
@@ -87,6 +93,8 @@ def drain_on_signals() -> threading.Event:
         if not drain.is_set():
             asked_at = time.monotonic()
             drain.set()
+            if launch().process.count > 1:
+                _end_after(alone)
         elif time.monotonic() - asked_at > _SAME_MOMENT_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -95,6 +103,16 @@ def drain_on_signals() -> threading.Event:
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
     return drain
+
+
+def _end_after(seconds: float) -> None:
+    def end() -> None:
+        say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 class _JsonLines(logging.Formatter):

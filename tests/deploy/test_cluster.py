@@ -21,6 +21,12 @@ def members(head):
     return [int(pid) for pid in Path(f"/proc/{head}/task/{head}/children").read_text().split()]
 
 
+def renewed(collector, old):
+    """Tell whether three processes run and none of them is an old one."""
+    now = set(members(collector.children[0].pid))
+    return len(now) == len(old) and not now & set(old)
+
+
 def shares(collector):
     """Return how many events each process of the cluster has read, of every life so far."""
     found = Counter()
@@ -81,3 +87,26 @@ def test_h22_a_cluster_is_resized_with_its_state(cluster, rsyslog, figures):
     due, arrived = expected(sent, auto=True), rsyslog.events()
     figures(f"3, 2 and 4 processes on one state: {verdict(due, arrived)}")
     assert verdict(due, arrived).exactly_once, first_difference(due, arrived)
+
+
+@pytest.mark.slow
+def test_h22_one_process_is_restarted_while_the_others_go_on(cluster, rsyslog):
+    """SIGTERM to one of three: it delivers what it holds and ends, the cluster begins again, 0 lost."""
+    collector, site = cluster
+    collector.start()
+    first = corpus({"vpc": 100}, seed=95)
+    site.put(first)
+    settle(collector, rsyslog, [site], expected(first, auto=True).total(), _TIMEOUT)
+    old = members(collector.children[0].pid)
+    os.kill(old[1], signal.SIGTERM)
+    more = corpus({"vpc": 100}, seed=96)
+    site.put(more)
+    due = expected([*first, *more], auto=True)
+    settle(collector, rsyslog, [site], due.total(), _TIMEOUT)
+    wait_until(lambda: renewed(collector, old), 120, "a new cluster")
+    last = corpus({"vpc": 20}, seed=97)
+    site.put(last)
+    due += expected(last, auto=True)
+    settle(collector, rsyslog, [site], due.total(), _TIMEOUT)
+    collector.drain()
+    assert verdict(due, rsyslog.events()).lost == 0

@@ -4,12 +4,16 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from transforms.telemetry import say
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -100,3 +104,26 @@ def test_debug_events_are_shown_on_request(capsys, quiet_again, monkeypatch):
     log_to_stderr()
     say(logging.DEBUG, "object_collected")
     assert "DEBUG   object_collected" in capsys.readouterr().err
+
+
+ALONE = """
+import os, signal, time
+from flows.runtime import drain_on_signals, log_to_stderr
+log_to_stderr()
+drain = drain_on_signals(alone=0.1)
+os.kill(os.getpid(), signal.SIGTERM)
+assert drain.wait(5)
+time.sleep({rest})
+"""
+
+
+@pytest.mark.parametrize(
+    ("addresses", "rest", "code", "said"), [("a:1;b:1", 60, 1, True), ("", 0.5, 0, False)]
+)
+def test_a_member_that_drains_alone_ends_by_itself(addresses, rest, code, said):
+    """In a cluster that goes on it would wait for ever, its cursors at rest; alone it may take its time."""
+    env = {**os.environ, "BYTEWAX_ADDRESSES": addresses, "BYTEWAX_PROCESS_ID": "1"}
+    command = [sys.executable, "-c", ALONE.format(rest=rest)]
+    ended = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, timeout=50, check=False)
+    assert ended.returncode == code, ended.stderr
+    assert (b"drained_alone" in ended.stderr) == bool(code)
