@@ -22,6 +22,7 @@ from flows.service import PREFETCH_BYTES, Context, Source, Unit
 from flows.services import units
 from flows.state import StateError, check
 from sinks.devo import DevoSink
+from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
 from transforms.block import Block, Item, Poison, Transform, coalesce
 
@@ -42,7 +43,8 @@ def flow(config: str | None = None) -> Dataflow:
         for unit in running
     ]
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
-    deliver(streams, DevoSink(tuple(settings.outputs.values()), started, drain), quarantine)
+    window = settings.globals.prefetch_bytes or WINDOW_BYTES
+    deliver(streams, DevoSink(tuple(settings.outputs.values()), started, drain, window), quarantine)
     return dataflow
 
 

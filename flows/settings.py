@@ -71,7 +71,8 @@ class Globals(Model):
     queue_max_size_in_mb: float | None = Field(
         None,
         gt=0,
-        description="Most memory that each service fills before its outputs have taken it. Unit: MiB",
+        description="Most memory that each service fills before its outputs have taken it, and that each "
+        "output holds without a receipt; a full one takes its receipt at once. Unit: MiB",
         examples=[48],
     )
     sender_concurrent_connections: int | None = Field(

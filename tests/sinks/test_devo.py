@@ -1,5 +1,6 @@
 """The Devo sink inside real dataflows, with one and two workers and as a cluster of processes."""
 
+import json
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,12 +10,16 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSource, cluster_main
+from prometheus_client import REGISTRY
 
+from flows.aws import flow
 from sinks.connection import Strength
 from sinks.devo import PARTITIONS, DevoPartition, DevoSink, Process, own_partitions, place
 from sinks.errors import DeliveryError
 from sinks.settings import parse_output
+from tests.fakes.http_devo import HttpDevo
 from tests.fakes.tls_sink import TlsSink, answer
+from tests.sinks.lines import http, relay
 from transforms.block import Block, Origin, Poison
 
 ORIGIN = Origin("t")
@@ -120,6 +125,30 @@ def test_h22_a_state_of_two_processes_resumes_in_one(certs, tmp_path):
         run(sink, items, 1, recovery)
         run(sink, [*items, ("p1", block(2))], 1, recovery)
         assert receiver.lines == lines([0, 1, 2])
+
+
+def test_window_of_the_main_job_is_the_configured_queue(tmp_path, monkeypatch):
+    """`queue_max_size_in_mb` bounds what each output holds without a receipt, shared by its connections."""
+    made = []
+    monkeypatch.setattr(
+        "sinks.devo.opener", lambda output, window, _drain: made.append((output.name, window))
+    )
+    config = {
+        "globals": {"queue_max_size_in_mb": 8, "persistence": {"type": "memory"}},
+        "outputs": {
+            "one": {"type": "console"},
+            "two": {
+                "type": "syslog",
+                "config": {"address": "localhost", "port": 1, "concurrent_connections": 4},
+            },
+        },
+        "inputs": {"main": {"id": "1", "services": {"aws-guardduty": {"regions": ["eu-west-1"]}}}},
+    }
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    monkeypatch.setattr("flows.aws.drain_on_signals", threading.Event)
+    flow(str(path))
+    assert made == [("one", 2 << 20), ("two", 2 << 20)]
 
 
 class Recorder:
@@ -228,3 +257,47 @@ def test_h21_fit_turns_large_events_into_poison(certs):
     assert (poison.reason, rest.payload) == ("event_too_large", b"y\n")
     other = Poison("object_broken", "", ORIGIN)
     assert sink.fit(other) == [other]
+
+
+def test_several_outputs_all_have_every_event(certs):
+    """Events go to every output, each in its own form; the epoch ends when all have given their receipt."""
+    with TlsSink(certs) as receiver, TlsSink(None) as relay_, HttpDevo() as http_:
+        outputs = [settings(receiver, certs), relay(relay_), http(http_)]
+        sink = DevoSink(outputs, Launch())
+        run(sink, dealt(sink, range(30)), 1)
+        assert receiver.lines == relay_.lines == lines(range(30))
+        assert http_.lines == {"my.app.test": [b"event %d" % number for number in range(30)]}
+
+
+def test_one_output_down_holds_back_by_default(certs):
+    """An output that is down holds back the snapshot, and with it every acknowledgement, until it is back."""
+    with TlsSink(certs) as receiver, HttpDevo() as http_:
+        http_.stop_listening()
+        sink = DevoSink([settings(receiver, certs), http(http_)], Launch())
+        partition = sink.build_part("devo", "p0", None)
+        partition.write_batch([block(1)])
+        snapshots = []
+        taking = threading.Thread(target=lambda: snapshots.append(partition.snapshot()))
+        taking.start()
+        receiver.wait_for(1)
+        assert receiver.lines == lines([1])
+        assert snapshots == []
+        http_.listen_again()
+        taking.join(60)
+        partition.close()
+        assert snapshots == [{"v": 1, "receipts": 1}]
+        assert http_.all_lines == [b"event 1"]
+
+
+def test_best_effort_outputs_hold_nothing_up(certs, caplog):
+    """With `required: false` an output that is down is left out, and what it missed is counted and told."""
+    labels = {"output": "http"}
+    before = REGISTRY.get_sample_value("collector_events_missed_total", labels) or 0
+    with TlsSink(certs) as receiver, HttpDevo() as http_:
+        http_.stop_listening()
+        sink = DevoSink([settings(receiver, certs), http(http_, required=False)], Launch())
+        with caplog.at_level("WARNING", "collector"):
+            run(sink, dealt(sink, range(30)), 1)
+        assert receiver.lines == lines(range(30))
+    assert REGISTRY.get_sample_value("collector_events_missed_total", labels) == before + 30
+    assert "best_effort_missed output=http" in caplog.text
