@@ -45,10 +45,15 @@ _PULLED = {
 """Field of the pull statistics → counter."""
 
 
+_SAID: dict[str, dict[str, int]] = {}
+
+
 def pull_statistics(service: str) -> None:
-    """Tell what a service has pulled since this process began: now and then, and at its end."""
+    """Tell what a service of all inputs has pulled since this process began, if anything since last told."""
     totals = {name: total(counter, service=service) for name, counter in _PULLED.items()}
-    say(logging.INFO, "pull_statistics", service=service, **{k: v for k, v in totals.items() if v})
+    if _SAID.get(service) != totals:
+        _SAID[service] = totals
+        say(logging.INFO, "pull_statistics", service=service, **{k: v for k, v in totals.items() if v})
 
 
 # cursors
