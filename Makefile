@@ -76,6 +76,9 @@ deploy: $(VENV)/.test ## Everything in deploy/: the image's steps (as root), the
 	.ci/receivers
 	$(BIN)/python -m pytest -m "slow or not slow" tests/deploy
 
+bench-delivery: $(VENV)/.test ## What a receipt costs, and gzip beside devo-sdk, in one run; `ARGS=--quick` for a short one
+	$(BIN)/python -m tests.bench.delivery $(ARGS)
+
 format: $(VENV)/.test ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
