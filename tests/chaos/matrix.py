@@ -15,7 +15,7 @@ from typing import Any
 from tests.chaos.faults import Dose, Fault
 from tests.chaos.load import Feeder
 from tests.chaos.meter import Meter
-from tests.chaos.targets import Patience, Target
+from tests.chaos.targets import HttpTarget, Patience, Target
 from tests.chaos.wire import Wire
 from tests.fakes.certs import Certs, make_certs
 from tests.fakes.collector import (
@@ -40,7 +40,7 @@ HASTY = Patience(receipt=2.0, sending=2.0, connect=2.0)
 _RATE = 8.0
 _WAIT_SECONDS = 120.0
 _VISIBILITY_SECONDS = 6
-_RESOLVER = Path(__file__).parent / "resolver"
+INSIDE = Path(__file__).parent / "inside"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Outcome:
 class Play:
     """The parts of a run, for the faults. planted: how many there were so far."""
 
+    target: Target | HttpTarget
     receiver: Any
     collector: Collector
     wire: Wire
@@ -98,6 +99,11 @@ class Play:
         seen = self.size()
         self.wait(lambda: self.size() > seen, "events flow")
 
+    def renew(self) -> None:
+        """Let the collector open new connections, if its output would not do that by itself."""
+        if self.target.keeps:
+            self.wire.reset()
+
     def next_bulk(self) -> int:
         """Return a number that no other large object has."""
         self.bulks += 1
@@ -113,7 +119,9 @@ class Play:
 
 
 @contextmanager
-def playing(stage: Stage, target: Target, patience: Patience, seed: int) -> Iterator[tuple[Play, Site]]:
+def playing(
+    stage: Stage, target: Target | HttpTarget, patience: Patience, seed: int
+) -> Iterator[tuple[Play, Site]]:
     """Set up a run; the collector is not yet started."""
     certs = make_certs(stage.folder / "certs")
     site = stage.site(visibility=_VISIBILITY_SECONDS)
@@ -127,10 +135,10 @@ def playing(stage: Stage, target: Target, patience: Patience, seed: int) -> Iter
         settings = configuration(chosen, target.output(wire.port, certs, patience), stage.folder)
         aws: Any = SimpleNamespace(url=proxy.url)
         collector = Collector(aws, stage.folder / "collector", settings, Launch("bytewax"))
-        collector.environment |= {"PYTHONPATH": f"{_RESOLVER}:{ROOT}", "CHAOS_NO_NAME": str(no_name)}
+        collector.environment |= {"PYTHONPATH": f"{INSIDE}:{ROOT}", "CHAOS_NO_NAME": str(no_name)}
         size = target.counter(receiver)
         with Meter(size, collector) as meter, Feeder(site, _RATE, seed) as feeder:
-            parts = (receiver, collector, wire, proxy, feeder, meter, certs, no_name)
+            parts = (target, receiver, collector, wire, proxy, feeder, meter, certs, no_name)
             try:
                 yield Play(*parts, random.Random(seed), size), site
             finally:
@@ -138,7 +146,11 @@ def playing(stage: Stage, target: Target, patience: Patience, seed: int) -> Iter
 
 
 def run(
-    stage: Stage, target: Target, faults: Sequence[tuple[Fault, Dose]], patience: Patience, seed: int = 1
+    stage: Stage,
+    target: Target | HttpTarget,
+    faults: Sequence[tuple[Fault, Dose]],
+    patience: Patience,
+    seed: int = 1,
 ) -> Outcome:
     """Let a collector suffer these faults in turn, and count what has arrived."""
     with playing(stage, target, patience, seed) as (play, site):
@@ -157,7 +169,7 @@ def run(
         return Outcome(target.name, names, target.remark, play.planted, judgement, stalled, peak, weaker)
 
 
-def finish(play: Play, site: Site, target: Target, tags: set[str], total: int) -> None:
+def finish(play: Play, site: Site, target: Target | HttpTarget, tags: set[str], total: int) -> None:
     """Wait until every queue is empty and everything has arrived; then drain."""
     play.wait(lambda: site.waiting() == 0, "every queue is empty")
     play.meter.weigh()

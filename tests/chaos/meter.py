@@ -72,7 +72,7 @@ class Lines:
 
     def __call__(self) -> int:
         with self._lock:
-            for path in self._folder.glob("*.log"):
+            for path in self._folder.iterdir():
                 offset, count = self._read.get(path, (0, 0))
                 if path.stat().st_size > offset:
                     with path.open("rb") as file:

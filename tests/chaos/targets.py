@@ -7,8 +7,10 @@ runs here. One more thing is its own: after a start it opens a tag's queue with 
 `wake` sends one.
 """
 
+import os
 import socket
 import ssl
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.meter import Lines
+from tests.fakes import http_devo
 from tests.fakes.certs import Certs
-from tests.fakes.collector import output
-from tests.fakes.process import HOST
+from tests.fakes.collector import ROOT, output
+from tests.fakes.process import HOST, Child, free_port
 from tests.fakes.receivers import Receiver, need
 
 NAME = "localhost"
@@ -56,6 +59,16 @@ class Target:
     kind: str
     tls: bool = True
     remark: str = ""
+
+    @property
+    def mutual(self) -> bool:
+        """Whether the receiver wants our certificate."""
+        return self.tls
+
+    @property
+    def keeps(self) -> bool:
+        """Whether a connection outlives a receipt."""
+        return False
 
     @contextmanager
     def running(self, folder: Path, certs: Certs) -> Iterator[Receiver]:
@@ -103,9 +116,75 @@ def _secured(raw: socket.socket, certs: Certs) -> ssl.SSLSocket:
     return context.wrap_socket(raw, server_hostname=HOST)
 
 
+class HttpReceiver:
+    """Devo's HTTP input as a process of its own: what it has answered is on disk."""
+
+    def __init__(self, folder: Path, certs: Certs) -> None:
+        self.folder, self.certs, self.port = folder, certs, free_port()
+        self.child: Child | None = None
+        (folder / "out").mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> "HttpReceiver":
+        """Start it, with the certificate files as they are now, and wait until it listens."""
+        files = [str(self.certs.server_cert), str(self.certs.server_key)]
+        command = [sys.executable, "-m", http_devo.__name__, str(self.folder / "out"), str(self.port), *files]
+        self.child = Child(command, self.folder / "log", {**os.environ, "PYTHONPATH": str(ROOT)})
+        self.child.await_port(self.port)
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.child:
+            self.child.kill()
+
+    stop = kill  # it holds nothing back
+
+    def events(self) -> Counter[tuple[str, bytes]]:
+        """Return how often each (tag, line) was taken."""
+        files = (self.folder / "out").iterdir()
+        return Counter((file.name, line) for file in files for line in file.read_bytes().splitlines())
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTarget:
+    """Devo's HTTP input over TLS, with a token; see Target."""
+
+    name: str = "HTTP"
+    remark: str = "gzip off, so that 1 MB/s is slow"
+    mutual: bool = False
+    keeps: bool = True
+
+    @contextmanager
+    def running(self, folder: Path, certs: Certs) -> Iterator[HttpReceiver]:
+        """Start it; it is killed at the end."""
+        receiver = HttpReceiver(folder, certs)
+        try:
+            yield receiver.start()
+        finally:
+            receiver.kill()
+
+    def output(self, port: int, certs: Certs, patience: Patience) -> dict[str, Any]:
+        """Return the collector's output section for a port on this machine."""
+        place = {"endpoint": f"https://{NAME}:{port}", "chain": str(certs.ca)}
+        account = {"domain": http_devo.DOMAIN, "token": http_devo.TOKEN}
+        return {"devo": {"type": "devo_http", "config": {**place, **account, "gzip": False, **patience.keys}}}
+
+    def counter(self, receiver: HttpReceiver) -> Callable[[], int]:
+        """Return what tells how many lines have arrived."""
+        return Lines(receiver.folder / "out")
+
+    def wake(self, receiver: HttpReceiver, tags: Iterable[str]) -> None:
+        """Do nothing: it holds nothing back."""
+
+    def arrived(self, receiver: HttpReceiver) -> Counter[tuple[str, bytes]]:
+        """Return how often each (tag, message) has arrived."""
+        return receiver.events()
+
+
 TARGETS = {
     "rsyslog": Target("rsyslog TLS", "rsyslog"),
     "syslog-ng": Target("syslog-ng TLS", "syslog-ng", remark="with a reliable disk-buffer"),
     "tcp": Target("plain TCP", "rsyslog", tls=False),
+    "http": HttpTarget(),
 }
 """The rows, by the names that `python -m tests.chaos` takes."""

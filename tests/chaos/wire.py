@@ -131,12 +131,13 @@ class _Pair:
 class Wire:
     """Listens on a free `port` and forwards to `target`, another loopback port.
 
-    accepted: connections so far. sent: bytes let out to the receiver. struck: what went wrong by order.
+    accepted, closed: connections so far, and those closed at once. sent: bytes let out to the receiver.
+    struck: what went wrong by order.
     """
 
     def __init__(self, target: int) -> None:
         self.target = target
-        self.accepted = self.sent = self.struck = 0
+        self.accepted = self.closed = self.sent = self.struck = 0
         self.going, self.over = threading.Event(), threading.Event()
         self.going.set()
         self._until_reset: int | None = None
@@ -250,6 +251,7 @@ class Wire:
             return False
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
         client.close()
+        self.closed += 1
         self.struck += 1
         return True
 
