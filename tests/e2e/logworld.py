@@ -24,6 +24,7 @@ class Scale:
 
     late: how many seconds after its time an event may be shown. settle, overlap: the collector's settings.
     births: seconds from one birth of groups and streams to the next.
+    patient: live events begin when the backlog has arrived, so that they are read as they come.
     """
 
     backlog: int
@@ -33,6 +34,7 @@ class Scale:
     settle: int
     overlap: int
     births: float
+    patient: bool = False
 
 
 class World:
@@ -99,6 +101,9 @@ class World:
 
     def _run(self) -> None:
         try:
+            while self.scale.patient and not self._ended.wait(_TICK_SECONDS):
+                if all(one in self._arrived for one in self.must):
+                    break
             began, next_birth = time.monotonic(), 0.0
             while not self._ended.wait(_TICK_SECONDS) and self.written < self.scale.live:
                 passed = time.monotonic() - began

@@ -8,6 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -76,9 +77,13 @@ def faulty(proxy: FaultProxy) -> SimpleNamespace:
 @pytest.mark.parametrize(
     ("scale", "metrics", "ends"),
     [
-        pytest.param(QUICK, 50, ["drain"], id="no kill", marks=pytest.mark.timeout(600)),
+        pytest.param(
+            replace(QUICK, patient=True), 50, ["drain"], id="no kill", marks=pytest.mark.timeout(600)
+        ),
         pytest.param(QUICK, 50, ["kill"] * 3, id="3 kills", marks=pytest.mark.timeout(600)),
-        pytest.param(WHOLE, 300, ["drain"] * 2, id="100,000 events, no kill", marks=LONG),
+        pytest.param(
+            replace(WHOLE, patient=True), 300, ["drain"] * 2, id="100,000 events, no kill", marks=LONG
+        ),
         pytest.param(WHOLE, 300, ["kill"] * 10, id="100,000 events, 10 kills", marks=LONG),
     ],
 )
