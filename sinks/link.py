@@ -1,17 +1,19 @@
 """The resilient link of one output: it holds what has no receipt yet and sends it again after any failure.
 
-    write(block)   goes out at once, and into the resend window
-    begin()        our end of the connection is closed; the next one is opened while the receiver reads on
-    finish()       the receiver's answer: the window is empty again
+    write(block)   goes out at once, and into the resend window; the first one has the next connection opened
+    begin()        our end of the connection is closed
+    finish()       the receiver's answer: the window is empty again, and the next connection is there
 
 Each receipt costs the connection, so connections live for one epoch that had events. What Devo's own senders
 do every hour, renewing connections, comes for free.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from sinks import telemetry
+from sinks.ahead import Ahead, Opened, Start, in_thread
 from sinks.connection import Buffer, Strength, Tick
 from sinks.errors import Interrupted, NoReceipt
 from sinks.patience import Clock, Patience
@@ -104,6 +106,7 @@ class Link:
         answers: Answers,
         patience: Patience,
         clock: Clock,
+        start: Start = in_thread,
     ) -> None:
         self.name = name
         self._connect, self._encode = connect, encode
@@ -111,6 +114,7 @@ class Link:
         self._limit = window_bytes
         self._window: list[Block] = []
         self._bytes = self._events = 0
+        self._ahead: Ahead[Wire] = Ahead(self._dial, partial(telemetry.next_connection_failed, name), start)
         self._connection: Wire | None = None
         self._closing: Wire | None = None
         self._failure: Interrupted | None = None
@@ -133,6 +137,8 @@ class Link:
             self._send(self._fresh() if fresh else self._live(), block)
         except Interrupted as error:
             self._recover(error)
+        if fresh and self._answers.expected(self._used):
+            self._ahead.begin()
         telemetry.block_written(self.name, block.count, len(block.payload))
 
     def begin(self) -> None:
@@ -141,6 +147,10 @@ class Link:
             return
         self._began = self._clock.now()
         self._kernel_only = not self._answers.expected(self._began)
+        if self._kernel_only or self._patience.draining:
+            self._ahead.drop()  # nobody will use it
+        else:
+            self._ahead.begin()
         if self._kernel_only:
             return
         try:
@@ -149,7 +159,7 @@ class Link:
         except Interrupted as error:
             self._failure = error
             return
-        self._closing, self._connection = connection, self._open_ahead()
+        self._closing, self._connection = connection, None
 
     def receipt(self) -> Strength:
         """Take the receipt of everything written now."""
@@ -219,6 +229,8 @@ class Link:
 
     def _fresh(self) -> Wire:
         """Return a connection for the first block after a receipt: the one at hand, unless it was idle."""
+        if self._connection is None and (opened := self._ahead.take()):
+            self._connection, self._used = opened
         if self._connection is not None:
             try:
                 if self._clock.now() - self._used < IDLE_SECONDS:
@@ -239,23 +251,19 @@ class Link:
         return self._connection
 
     def _open(self) -> Wire:
-        started = self._clock.now()
-        connection = self._connect(self._patience.tick)
-        self._used = self._clock.now()
-        telemetry.connection_opened(self.name, connection.where, self._used - started)
+        connection, self._used = self._dial()
         return connection
 
-    def _open_ahead(self) -> Wire | None:
-        """Open the next epoch's connection; failing to must not cost the receipt of this one."""
-        if self._patience.draining:
-            return None
-        try:
-            return self._open()
-        except Interrupted as error:
-            telemetry.next_connection_failed(self.name, error)
-            return None
+    def _dial(self) -> Opened[Wire]:
+        """Open a connection; of this link's state nothing changes, so that a thread may do it."""
+        started = self._clock.now()
+        connection = self._connect(self._patience.tick)
+        now = self._clock.now()
+        telemetry.connection_opened(self.name, connection.where, now - started)
+        return connection, now
 
     def _drop(self) -> None:
+        self._ahead.drop()
         for connection in (self._connection, self._closing):
             if connection is not None:
                 connection.abandon()

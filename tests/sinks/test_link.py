@@ -116,6 +116,7 @@ def link_to(receiver, time, *, window=1000, outage=3600.0, fallback=True):
         answers=Answers("devo", 30.0, fallback=fallback),
         patience=Patience("devo", Limits(outage, 20.0), time),
         clock=time,
+        start=lambda work: work(),
     )
 
 
@@ -146,22 +147,40 @@ def test_receipt_is_taken_of_everything_written(time):
     assert len(receiver.open) == 1
 
 
-def test_next_connection_opens_before_the_answer(time):
-    """The handshake of the next connection overlaps with the receiver's reading."""
+def test_next_connection_opens_before_the_old_one_closes(time):
+    """With an epoch's first block the next connection is opened: its handshake costs the receipt nothing."""
     receiver = Receiver()
     link = link_to(receiver, time)
     link.write(block(1))
+    assert [one.ended for one in receiver.connections] == [False, False]
     link.begin()
     assert [one.ended for one in receiver.connections] == [True, False]
     assert link.finish() is Strength.RECEIPT
+    link.write(block(2))
+    assert receiver.connections[1].pending == [b"2\n"]
+    assert len(receiver.open) == 2
+    link.close()
+    assert receiver.open == []
+
+
+def test_many_receipts_leave_no_connection_behind(time):
+    """However many receipts are taken, at most two connections are open, and one after the last."""
+    receiver = Receiver()
+    link = link_to(receiver, time, window=10)
+    for number in range(200):
+        link.write(block(number))
+        assert len(receiver.open) <= 2
+    link.receipt()
+    assert len(receiver.open) == 1
+    assert len(receiver.connections) == sum(one.ended for one in receiver.connections) + 1
 
 
 def test_next_connection_failing_keeps_the_receipt(time):
     """When the next connection cannot be opened, the receipt of the old one counts all the same."""
-    receiver = Receiver()
+    receiver = Receiver(("connect", None), ("connect", REFUSED))
     link = link_to(receiver, time)
     link.write(block(1))
-    receiver.script = [("connect", REFUSED)]
+    assert receiver.script == []
     assert link.receipt() is Strength.RECEIPT
     assert time.pauses == []
     link.write(block(2))
