@@ -153,7 +153,7 @@ class World:
             finding = {"Id": f"{number:032x}", "Title": mark, "UpdatedAt": stamp}
             fake_aws.put_findings(self._detectors[place], [finding], *place)
         else:
-            sample = {"timestamp": self.start + _PERIOD * (number % 30), "value": 1}
+            sample = {"timestamp": self.start + _PERIOD * (number % 8), "value": 1}
             fake_aws.put_metric_samples("App", mark, [sample], {}, *place)
         self.due[unit] += 1
 
@@ -251,26 +251,22 @@ def calls(log: str, served: Iterable[fake_aws.Served]) -> Counter[Unit]:
     return found
 
 
-def longest_waits(
-    order: Sequence[Unit], family: Iterable[str], others: Iterable[str] = ()
-) -> dict[Unit, int]:
+def longest_waits(order: Sequence[Unit], family: Iterable[str]) -> dict[Unit, int]:
     """Return for each unit of a family the most turns that another one had between two of its own.
 
-    others: services whose units are the other ones, by default the family's. Counted while all of the family
-    have something to do: from the last one's first turn to the first one's last.
+    Counted while all of them have something to do: from the last one's first turn to the first one's last.
     """
+    members = [unit for unit in order if unit.service in family]
     at = defaultdict(list)
-    for place, unit in enumerate(order):
-        if unit.service in family:
-            at[unit].append(place)
+    for place, unit in enumerate(members):
+        at[unit].append(place)
     begin, end = max(places[0] for places in at.values()), min(places[-1] for places in at.values())
-    counted = [unit if unit.service in (others or family) else None for unit in order]
     return {
-        unit: _longest(counted, unit, [begin, *(place for place in places if begin < place < end), end])
+        unit: _longest(members, unit, [begin, *(place for place in places if begin < place < end), end])
         for unit, places in at.items()
     }
 
 
-def _longest(order: Sequence[Unit | None], unit: Unit, bounds: Sequence[int]) -> int:
+def _longest(order: Sequence[Unit], unit: Unit, bounds: Sequence[int]) -> int:
     between = (Counter(order[a:b]) for a, b in pairwise(bounds))
-    return max((n for found in between for other, n in found.items() if other not in {unit, None}), default=0)
+    return max((n for found in between for other, n in found.items() if other != unit), default=0)
