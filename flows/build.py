@@ -1,6 +1,7 @@
 """From a unit's settings to its source: one builder for each family, nothing service by service."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -12,6 +13,7 @@ from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split
 from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
 from sources.limiter import Bucket, Chain, Limiters
+from sources.places import Counted, Owner, place
 from sources.policy import Rules
 from sources.poll import Poll
 from sources.s3 import Body, ObjectRef, S3Opener
@@ -24,6 +26,12 @@ PollOf = Callable[[Unit, Limiters, Event], Poll]
 
 def objects(unit: Unit, context: Context) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
+    opener, rules = object_opener(unit)
+    return _leases(unit, context, opener, rules)
+
+
+def object_opener(unit: Unit) -> tuple[S3Opener, Rules]:
+    """Return what opens the objects of a unit, and the rules for those that cannot be had."""
     options, layout = unit.options, unit.layout()
     sizes = Limits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
 
@@ -31,8 +39,7 @@ def objects(unit: Unit, context: Context) -> Source:
         return read(body, layout.of(ref.key), sizes)
 
     rules = Rules(options.object_gone, options.unreadable)
-    opener = S3Opener(unit.service.name, unit.account, pieces, options.key_filter, rules)
-    return _leases(unit, context, opener, rules)
+    return S3Opener(unit.service.name, unit.account, pieces, options.key_filter, rules), rules
 
 
 def messages(split: Split) -> Build:
@@ -49,6 +56,7 @@ def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules) -> Sourc
     name = unit.service.name
     queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
     options = LeaseOptions(
+        owner=owner(unit),
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
         prefetch_bytes=context.prefetch_bytes,
         rules=rules,
@@ -64,6 +72,7 @@ def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
 
     def build(unit: Unit, context: Context) -> Source:
         options = CursorOptions(
+            owner=owner(unit),
             fingerprint=fingerprint(unit.options),
             durable=context.recovery is not None,
             threads=max(_POLL_THREADS, min(len(unit.options.regions), _MOST_POLL_THREADS)),
@@ -76,14 +85,21 @@ def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
 
 def as_configured(unit: Unit) -> Limiters:
     """Return what the configuration allows, for each account, region and API."""
-    bounds = limits(unit.options)
-    return Limiters(lambda _account, _region, _api: Chain([Bucket(*bound) for bound in bounds]))
+    bounds, of = limits(unit.options), partial(place, unit.service.name, owner(unit))
+    return Limiters(
+        lambda _account, region, _api: Chain([Counted(of(region)), *(Bucket(*bound) for bound in bounds)])
+    )
 
 
 def as_lookup_events(unit: Unit) -> Limiters:
     """Return the same, and never more than LookupEvents takes from all processes of this machine."""
     shared, configured = shared_limiters(), as_configured(unit)
     return Limiters(lambda *place: Chain([shared.of(*place), configured.of(*place)]))
+
+
+def owner(unit: Unit) -> Owner:
+    """Return whom a unit's figures are counted for."""
+    return Owner(unit.account.name, unit.setting)
 
 
 def fingerprint(options: Any) -> str:

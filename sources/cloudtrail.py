@@ -115,10 +115,12 @@ class LookupEvents:
             items = tuple(self._items(target, fresh))
             if last:
                 after = {**_done(state, window.end), "seen": seen.since(window.end - self._reach.overlap)}
-                yield Page(items, after, again=behind(window.end, now, self._reach))
+                again = behind(window.end, now, self._reach)
+                yield Page(items, after, again, window.end, len(events) - len(fresh))
             else:
                 upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
-                yield Page(items, self._between(state, window, upto, seen))
+                between = self._between(state, window, upto, seen)
+                yield Page(items, between, upto=state["done"], repeats=len(events) - len(fresh))
 
     def _position(self, target: Target, state: State, now: int) -> State:
         """Return where to go on, never further back than LookupEvents knows."""

@@ -221,7 +221,7 @@ class CloudWatchLogs:
             if not last:
                 ids = {key: event["timestamp"] for key, event in fresh.items()}
                 within = {**within, "more": [*within.get("more", ()), ids]}
-                yield Page(items, within)
+                yield Page(items, within, upto=at["done"], repeats=len(events) - len(fresh))
             else:
                 span, back = self._next_span(window.end - at["done"], count), self._back(window.end, now)
                 after = {
@@ -233,7 +233,8 @@ class CloudWatchLogs:
                     "span": span,
                 }
                 kept = seen.since(window.end - back)
-                yield Page(items, {**after, "seen": kept}, again=window.end < now - self._settle)
+                again = window.end < now - self._settle
+                yield Page(items, {**after, "seen": kept}, again, window.end, len(events) - len(fresh))
 
     def _usable(self, target: Target, state: State) -> State:
         """Return a position, none when the configuration gives the group another start than it had then."""

@@ -140,13 +140,18 @@ class CloudWatchMetrics:
         listing = self._listing(target, window, now)
         seen = Seen({key: ms for ids in (at["seen"], *at.get("more", ())) for key, ms in ids.items()})
         within: State = {**at, "window": [window.start, window.end]}
+        repeats = 0
         for points in self._points(target, self._batches(listing, window, at)):
             fresh: dict[str, Point] = {}
             for point in points:
-                key = _digest(point)
                 # half a point is one that is being written: the second reading finds it whole
-                if (point.whole or point.ms < at["done"]) and seen.add(key, point.ms):
+                if not (point.whole or point.ms < at["done"]):
+                    continue
+                key = _digest(point)
+                if seen.add(key, point.ms):
                     fresh[key] = point
+                else:
+                    repeats += 1
             if fresh:
                 ids = {key: point.ms for key, point in fresh.items()}
                 within = {**within, "more": [*within.get("more", ()), ids]}
@@ -154,7 +159,7 @@ class CloudWatchMetrics:
         start = at["done"] if self._may_change(window, now) else window.end
         after = self._state(at["from"], window.end, start)
         after.update(seen=seen.since(start), listed=listing.at, known=list(listing.ids))
-        yield Page((), after, again=window.end < self._last_end(now))
+        yield Page((), after, window.end < self._last_end(now), window.end, repeats)
 
     # windows
 

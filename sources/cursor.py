@@ -18,7 +18,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sources import lanes, telemetry
+from sources import lanes, places, telemetry
 from sources.poll import Page, Poll, State, Target, known
 from sources.polling import Feed, Pace
 from transforms.block import Item
@@ -40,6 +40,7 @@ class CursorOptions:
     threads: polls that run at once in this process. prefetch_bytes: pages that wait for the dataflow.
     discover_seconds: between listings of the targets. keep_gone_days: how long the state of a target that
         is no longer listed is kept. backoff_seconds: shortest pause after a failure.
+    owner: whom figures are counted for.
     """
 
     fingerprint: str = ""
@@ -49,6 +50,7 @@ class CursorOptions:
     discover_seconds: float = 300
     keep_gone_days: float = 30
     backoff_seconds: float = 1
+    owner: places.Owner = places.NOBODY
 
 
 class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
@@ -57,7 +59,7 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
     def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
         self._poll, self._options, self._drain = poll, options, drain
         pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
-        self._feed = Feed(poll, pace, options.prefetch_bytes // lanes.LANES, drain)
+        self._feed = Feed(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -124,7 +126,8 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
         self._unsealed = self._unsealed or bool(arrived)
         self._pause = _SOON if arrived else min(self._pause * 2, _LATER)
         items = [item for _, page in arrived for item in page.items]
-        telemetry.items_emitted(self._feed.name, items)
+        if arrived:
+            self._feed.emitted(arrived)
         return items
 
     def next_awake(self) -> datetime | None:

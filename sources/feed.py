@@ -19,8 +19,8 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from sources import telemetry
-from sources.errors import SourceError
+from sources import places, telemetry
+from sources.errors import ObjectBusy, SourceError
 from sources.inbox import Inbox
 from sources.keeper import Keeper, Lease
 from sources.opener import Opener
@@ -31,6 +31,8 @@ from sources.sqs import Queue, SqsQueue
 
 _GLANCE_SECONDS = 0.25
 """How long a waiting thread may miss the drain flag, which is not ours to watch."""
+
+_WEIGH_SECONDS = 2.0
 
 _TROUBLE = 8
 """Failures in a row, of a kind that all objects share, after which receiving slows down."""
@@ -47,6 +49,7 @@ class LeaseOptions:
     fetchers: objects read at once. prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one
         call of a lane emits. drain_seconds: how long begun objects may go on after SIGTERM.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
+    owner: whom figures are counted for.
     """
 
     visibility_timeout_seconds: int = 120
@@ -58,6 +61,7 @@ class LeaseOptions:
     drain_seconds: float = 2.0
     window: int = 100_000
     rules: Rules = field(default_factory=Rules)
+    owner: places.Owner = places.NOBODY
 
 
 class Feed:
@@ -85,7 +89,9 @@ class Feed:
         self._failures = 0
         length = options.visibility_timeout_seconds
         polling = Polling(options.receivers, options.wait_seconds, length)
-        self._keepers = [Keeper(service, SqsQueue(queue), length, self.progress.settled) for queue in queues]
+        self._keepers = [
+            Keeper(service, SqsQueue(queue), length, self.progress.settled, options.owner) for queue in queues
+        ]
         self._receivers = [Receiver(service, keeper, polling, self) for keeper in self._keepers]
 
     # called by lanes
@@ -98,6 +104,7 @@ class Feed:
             self._inboxes[lane] = inbox
             for one in self._inboxes.values():
                 one.limit = self.options.prefetch_bytes // len(self._inboxes)
+            places.lanes(self.service, self.options.owner, len(self._inboxes))
         return inbox
 
     def start(self) -> None:
@@ -113,6 +120,7 @@ class Feed:
                 self.spawn(f"{keeper.queue.queue.short}-keep-{number}", job)
         for number in range(self.options.fetchers):
             self.spawn(f"fetch-{number}", self._fetch_all)
+        self.spawn("weigh", self._weigh)
 
     def leave(self, lane: str) -> None:
         """Stop serving a lane. The last one ends the threads; leases left come again by themselves."""
@@ -122,7 +130,7 @@ class Feed:
             self._changed.notify_all()
             last = not self._inboxes
         if last:
-            telemetry.pull_statistics(self.service)
+            telemetry.pull_totals(self.service)
         if self.stopped:
             for keeper in self._keepers:
                 keeper.stop()
@@ -212,6 +220,13 @@ class Feed:
                 self._changed.wait(min(left, _GLANCE_SECONDS))
         return self._halted
 
+    def _weigh(self) -> None:
+        """Show now and then how much waits for the dataflow, which may not call us for hours."""
+        while not self.pause(_WEIGH_SECONDS):
+            with self._changed:
+                waiting = sum(inbox.bytes for inbox in self._inboxes.values())
+            places.prefetched(self.service, self.options.owner, waiting)
+
     # the fetchers
 
     def _fetch_all(self) -> None:
@@ -259,6 +274,8 @@ class Feed:
         self._failures += verdict.ours
         delay = verdict.delay(lease.message.receives)
         telemetry.fetch_failed(self.service, verdict.reason, error, delay, lease.message.receives)
+        if isinstance(error, SourceError) and not isinstance(error, ObjectBusy):
+            places.object_failed(lease.keeper.place, error)
         return delay
 
     def _end(self, lease: Lease, back: int | None) -> None:

@@ -34,7 +34,7 @@ from sources.errors import SourceError, Transient, translate
 from sources.limiter import Limiters
 from sources.poll import Page, State, Target, known
 from sources.window import now_ms, parse_iso
-from transforms.block import Block, Item, Origin
+from transforms.block import Block, Origin
 
 _PAGE = 50
 _WIRE = "CollectorWireBody"
@@ -101,7 +101,8 @@ class GuardDuty:
             at = max(at, min(proven, now))
             seen = {key: ms for key, ms in versions.items() if ms >= at - self._overlap}
             if items or not more:
-                yield Page(items, {"v": 1, "from": first, "at": at, "seen": seen})
+                position = {"v": 1, "from": first, "at": at, "seen": seen}
+                yield Page(items, position, upto=at if more else now, repeats=_repeats(ids, items))
             if proven > since:
                 since, depth, ids = proven, 1, ()
             elif same:
@@ -148,7 +149,7 @@ class GuardDuty:
             if not token or filled >= depth:
                 return tuple(ids), bool(token)
 
-    def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Item]:
+    def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Block]:
         """Fetch findings, remember their versions, and yield those whose version is new."""
         lines: list[bytes] = []
         for begin in range(0, len(ids), _PAGE):
@@ -197,6 +198,11 @@ class GuardDuty:
 
     def _where(self, api: str, place: str) -> str:
         return f"{api} of {place}, {self._account.where}"
+
+
+def _repeats(ids: Sequence[str], blocks: Sequence[Block]) -> int:
+    """Return how many of the findings listed are no news."""
+    return len(ids) - sum(block.count for block in blocks)
 
 
 def _proven(ids: Sequence[str], versions: dict[str, int], since: int) -> int:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sources import telemetry
+from sources import places, telemetry
 from sources.errors import ReceiptInvalid, SourceError, Transient
 from sources.sqs import CEILING_SECONDS, LOT, Message, SqsQueue, lots
 
@@ -52,11 +52,19 @@ class Keeper:
     """All leases on one queue that this process holds.
 
     visibility_seconds: what a lease is extended to. settled: called for each lease that was deleted.
+    owner: whom figures are counted for. read_at: when the queue was last asked with success, epoch seconds.
     """
 
     def __init__(
-        self, service: str, queue: SqsQueue, visibility_seconds: int, settled: Callable[[Lease], None]
+        self,
+        service: str,
+        queue: SqsQueue,
+        visibility_seconds: int,
+        settled: Callable[[Lease], None],
+        owner: places.Owner = places.NOBODY,
     ) -> None:
+        self.place = places.place(service, owner, queue.queue.region)
+        self.read_at = 0.0
         self._service, self.queue, self._visibility = service, queue, visibility_seconds
         self._settled = settled
         self._held: dict[Lease, None] = {}
@@ -106,6 +114,15 @@ class Keeper:
         pulse = min(max(self._visibility / 10, 0.1), 5.0)
         while not self._pause(pulse):
             self.extend_due(time.monotonic())
+            self._show()
+
+    def _show(self) -> None:
+        """Show what is in hand, and how old the oldest of it is."""
+        with self._changed:
+            sent = [lease.message.sent_ms / 1000 for lease in self._held]
+        places.held(self.place, len(sent))
+        if oldest := min(sent, default=self.read_at):
+            places.read_up_to(self.place, oldest)
 
     def extend_due(self, now: float) -> None:
         """Extend what has half its time or less left; called by the heartbeat."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sources import lanes, telemetry
+from sources import lanes, places, telemetry
 from sources.feed import Feed, LeaseOptions
 from sources.keeper import Lease
 from sources.ledger import Ledger
@@ -117,14 +117,16 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
     def _emit(self) -> list[Item]:
         items: list[Item] = []
+        lots: list[tuple[str, Sequence[Item]]] = []
         for lease, cut in self._inbox.take(self._feed.options.batch_bytes):
             if cut is None:
                 self._ledger.emitted(lease)
             elif not lease.lost:
                 items += cut.items
+                lots.append((lease.message.region, cut.items))
                 if cut.object_id:
                     self._feed.progress.emitted(cut.object_id, cut.records, self._name, complete=cut.last)
-        telemetry.items_emitted(self._feed.service, items)
+        places.emitted(self._feed.service, self._feed.options.owner, lots)
         return items
 
     def _is_settled(self) -> bool:

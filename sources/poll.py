@@ -38,11 +38,15 @@ class Page:
 
     state: the target's whole state after this page; a page without items only moves the position.
     again: of the last page of a poll: there is more to read now, poll again as soon as others had their turn.
+    upto: epoch ms before which everything has been read with this page; 0 = not told.
+    repeats: events that came with it once more and were left out.
     """
 
     items: tuple[Item, ...]
     state: State
     again: bool = False
+    upto: int = 0
+    repeats: int = 0
 
 
 class Poll(Protocol):

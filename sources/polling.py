@@ -10,10 +10,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sources import telemetry
+from sources import places, telemetry
 from sources.errors import Denied, Missing, SourceError, Throttled, translate
 from sources.lanes import lane_of
 from sources.poll import Page, Poll, State, Target
@@ -23,6 +23,8 @@ _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed
 
 _LISTING = ""
 """The timetable's key of the listing of targets; no target has it."""
+
+_SHOW_SECONDS = 1.0
 
 _GLANCE_SECONDS = 0.2
 """How long a waiting thread may miss the drain flag."""
@@ -63,6 +65,11 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._pages)
 
+    @property
+    def bytes(self) -> int:
+        """About how much waits."""
+        return self._bytes
+
     def put(self, key: str, page: Page, stopped: Callable[[], bool]) -> bool:
         """Add a page, waiting for room; False, and nothing added, when stopped."""
         size = _size(page)
@@ -99,8 +106,17 @@ def _size(page: Page) -> int:
 class Feed:
     """Timetable, pool and positions of one service in one process."""
 
-    def __init__(self, poll: Poll, pace: Pace, inbox_bytes: int, drain: threading.Event) -> None:
-        self.name = poll.name
+    def __init__(
+        self,
+        poll: Poll,
+        pace: Pace,
+        inbox_bytes: int,
+        drain: threading.Event,
+        owner: places.Owner = places.NOBODY,
+    ) -> None:
+        self.name, self._owner = poll.name, owner
+        self._upto: dict[str, int] = {}
+        self._shown = 0.0
         self._poll, self._pace, self._inbox_bytes, self._drain = poll, pace, inbox_bytes, drain
         self._changed = threading.Condition()
         self._ended = False
@@ -123,6 +139,7 @@ class Feed:
             self._inboxes[lane] = inbox
             self._states.update(states)
             self._plan_new()
+            places.lanes(self.name, self._owner, len(self._inboxes))
         if first:
             self._plan(_LISTING, 0)
             for number in range(self._pace.threads):
@@ -136,7 +153,31 @@ class Feed:
             self._ended = not self._inboxes
             self._changed.notify_all()
         if self._ended:
-            telemetry.pull_statistics(self.name)
+            telemetry.pull_totals(self.name)
+
+    def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
+        """Count pages that were handed to the dataflow, and show how far they have come."""
+        places.emitted(self.name, self._owner, [(region_of(key), page.items) for key, page in arrived])
+        self._upto.update({key: page.upto for key, page in arrived if page.upto})
+        now = time.monotonic()
+        if now - self._shown >= _SHOW_SECONDS:  # there may be thousands of targets
+            self._shown = now
+            self._show()
+
+    def _show(self) -> None:
+        oldest: dict[str, int] = {}
+        with self._changed:
+            listed, waiting = self._targets, sum(inbox.bytes for inbox in self._inboxes.values())
+            upto = [(key, ms) for key, ms in self._upto.items() if key in listed]
+        for key, ms in upto:
+            region = region_of(key)
+            oldest[region] = min(ms, oldest.get(region, ms))
+        for region, ms in oldest.items():
+            places.read_up_to(self._place(region), ms / 1000)
+        places.prefetched(self.name, self._owner, waiting)
+
+    def _place(self, key: str) -> places.Place:
+        return places.place(self.name, self._owner, region_of(key))
 
     def listing(self) -> tuple[int, frozenset[str]]:
         """Return the number of complete listings so far, and the keys of the last one."""
@@ -206,8 +247,6 @@ class Feed:
         if errors:
             return time.monotonic() + self._failed(_LISTING, errors[0])
         self._succeeded(_LISTING)
-        if self._listing[0] > 1:
-            telemetry.pull_statistics(self.name)
         return time.monotonic() + self._pace.discover_seconds
 
     def _fetch(self, key: str) -> float | None:
@@ -223,6 +262,7 @@ class Feed:
                     return None
                 self._states[key], again = page.state, page.again
                 pages += 1
+                places.repeated(self._place(key), page.repeats)
                 events += sum(item.count for item in page.items if isinstance(item, Block))
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; the position stays
             return time.monotonic() + self._failed(key, translate(error, f"{self.name} {key}"))
@@ -236,15 +276,27 @@ class Feed:
         pause = pause_after(error, failures, self._pace.backoff_seconds, _JITTER.random())
         if not self._stopped():
             telemetry.poll_failed(self.name, key or "targets", error, pause, failures)
+            places.failing(self._place(key), error, self._failing(key))
         return pause
 
     def _succeeded(self, key: str) -> None:
         failures, cause = self._failures.pop(key, (0, ""))
         if failures:
             telemetry.poll_recovered(self.name, key or "targets", cause)
+            places.well(self._place(key), self._failing(key))
+
+    def _failing(self, key: str) -> int:
+        """Return how many targets of a key's region fail at present."""
+        region = region_of(key)
+        return sum(region_of(other) == region for other in list(self._failures))
 
     def _failures_of(self, key: str) -> int:
         return self._failures.get(key, (0, ""))[0]
+
+
+def region_of(key: str) -> str:
+    """Return the region that a target's key begins with."""
+    return key.partition("/")[0]
 
 
 def sort_out(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from sources import telemetry
+from sources import places, telemetry
 from sources.errors import SourceError, Transient
 from sources.keeper import Keeper, Lease
 from sources.sqs import LOT, Message
@@ -96,6 +96,7 @@ class Receiver:
         if troubled and self._rest():
             return
         polling = self._polling
+        places.asked(self._keeper.place)
         try:
             messages = self._queue.receive(
                 polling.wait_seconds, polling.visibility_seconds, 1 if troubled else LOT
@@ -123,8 +124,10 @@ class Receiver:
             telemetry.settle_failed(self._service, self._queue.queue.short, len(messages), error)
 
     def _succeeded(self, received: int, *, adapt: bool) -> None:
+        self._keeper.read_at = time.time()
         if self._failures:
             self._failures = 0
+            places.well(self._keeper.place)
             telemetry.source_recovered(self._service, self._queue.queue.where, self._cause)
         if adapt:
             self._rests = 0
@@ -141,6 +144,7 @@ class Receiver:
         first = 1.0 if isinstance(error, Transient) else 5.0
         pause = pause_after(self._failures, _JITTER.random(), first)
         telemetry.receive_failed(self._service, self._queue.queue.where, error, pause, self._failures)
+        places.failing(self._keeper.place, error)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:

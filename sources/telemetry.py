@@ -4,11 +4,9 @@ What stops many targets for one cause is told once, by the first of them (see `c
 """
 
 import logging
-from collections.abc import Sequence
 
 from sources.causes import Causes, Who
 from sources.errors import SourceError, Transient
-from transforms.block import Block, Item
 from transforms.telemetry import add, say, total
 
 CAUSES = Causes()
@@ -42,28 +40,21 @@ _PULLED = {
     "events": "source_events",
     "dropped": "events_dropped",
 }
-"""Field of the pull statistics → counter."""
+"""Field of the totals → counter."""
 
 
 _SAID: dict[str, dict[str, int]] = {}
 
 
-def pull_statistics(service: str) -> None:
+def pull_totals(service: str) -> None:
     """Tell what a service of all inputs has pulled since this process began, if anything since last told."""
     totals = {name: total(counter, service=service) for name, counter in _PULLED.items()}
     if _SAID.get(service) != totals:
         _SAID[service] = totals
-        say(logging.INFO, "pull_statistics", service=service, **{k: v for k, v in totals.items() if v})
+        say(logging.INFO, "pull_totals", service=service, **{k: v for k, v in totals.items() if v})
 
 
 # cursors
-
-
-def items_emitted(service: str, items: Sequence[Item]) -> None:
-    """Count what the API family handed to the dataflow."""
-    if items:
-        events = sum(item.count for item in items if isinstance(item, Block))
-        add("source_events", "Events handed to the dataflow", events, service=service)
 
 
 def cursors_not_durable(service: str) -> None:

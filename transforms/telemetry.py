@@ -5,12 +5,34 @@ what is here. Labels are bounded: services, outputs and reasons, never object ke
 """
 
 import logging
+from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 
 from prometheus_client import REGISTRY, Counter, Gauge
 
 LOG = logging.getLogger("collector")
+
+Listener: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Is called with each named event and its fields, whatever the log level, in the thread that tells it."""
+
+_LISTENERS: list[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Let `listener` hear every named event from now on; it must be quick and must not raise."""
+    _LISTENERS.append(listener)
+
+
+def unlisten(listener: Listener) -> None:
+    """Let `listener` hear no more."""
+    _LISTENERS.remove(listener)
+
+
+def notify(event: str, /, **fields: Any) -> None:
+    """Tell listeners alone: for what is said elsewhere, or happens too often to be said."""
+    for listener in _LISTENERS:
+        listener(event, fields)
 
 
 @cache
@@ -39,6 +61,7 @@ def total(name: str, /, **labels: str) -> int:
 
 def say(level: int, event: str, /, **fields: Any) -> None:
     """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`."""
+    notify(event, **fields)
     if LOG.isEnabledFor(level):
         LOG.log(
             level,

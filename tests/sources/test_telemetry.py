@@ -13,7 +13,7 @@ def said(caplog):
     return lambda: [(one.levelname, one.event, one.fields) for one in caplog.records]
 
 
-def test_pull_statistics_add_up(said):
+def test_pull_totals_add_up(said):
     """What a service has pulled, left out and failed at is one line; what never happened is not in it."""
     telemetry.polled("statistics", "eu-west-1", "123456789012", 5, 1)
     telemetry.polled("statistics", "us-east-1", "123456789012", 7, 2)
@@ -23,9 +23,9 @@ def test_pull_statistics_add_up(said):
         telemetry.poll_failed("statistics", "eu-west-1", Throttled("a", "b", "c"), 1, 1)
     telemetry.poll_failed("statistics", "eu-west-1", Denied("a", "b", "c"), 1, 2)
     for _ in range(2):  # of two inputs that have this service, one tells
-        telemetry.pull_statistics("statistics")
+        telemetry.pull_totals("statistics")
     expected = {"service": "statistics", "polls": 2, "failures": 3, "dropped": 7}
-    assert said() == [("INFO", "pull_statistics", expected)]
+    assert said() == [("INFO", "pull_totals", expected)]
 
 
 def test_a_shared_cause_is_told_once_and_recovers_quietly(said):
