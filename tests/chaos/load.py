@@ -1,12 +1,13 @@
 """What the collector is fed with: mixed objects as they come, and large cheap ones whose lines count."""
 
-import gzip
 import random
 import threading
 import time
 from collections.abc import Sequence
 from itertools import count
 from typing import Self
+
+from isal import igzip
 
 from tests.fakes.collector import Site
 from tests.fakes.corpus import Event, Sample, corpus
@@ -54,7 +55,7 @@ _TEMPLATES: dict[int, bytes] = {}
 def flow_log(number: int, rows: int) -> tuple[str, bytes]:
     """Return key and gzip of such an object."""
     key = f"AWSLogs/{_ACCOUNT.decode()}/vpcflowlogs/us-east-1/2026/01/01/bulk-{number:010}.log.gz"
-    return key, gzip.compress(_HEAD + flow_lines(number, rows), 1, mtime=0)
+    return key, igzip.compress(_HEAD + flow_lines(number, rows), 1, mtime=0)
 
 
 def bulk(number: int, rows: int) -> Sample:
