@@ -59,6 +59,7 @@ class HttpOutput:
         self._gathered: dict[str, Parcel] = {}
         self._held = self._events = 0
         self._began = clock.now()
+        telemetry.window_opened(name, window_bytes)
 
     def write(self, block: Block) -> None:
         """Gather a block. Raises OutageTooLong."""
@@ -89,16 +90,22 @@ class HttpOutput:
         return self.strength
 
     def close(self) -> None:
-        """Drop the connections, without any promise."""
+        """Drop the connections, without any promise; the end of this output."""
         for lane in self._lanes:
             lane.exchange.drop()
+        self._hold(-self._held)
+        telemetry.window_opened(self.name, -self._limit)
+
+    def _hold(self, size: int) -> None:
+        self._held += size
+        telemetry.window_changed(self.name, size)
 
     def _gather(self, block: Block) -> None:
         parcel = self._gathered.get(block.tag)
         if parcel is not None and parcel.size + len(block.payload) > self._most:
             self._post(self._gathered.pop(block.tag))
         self._gathered.setdefault(block.tag, Parcel(block.tag)).add(block.payload, block.count)
-        self._held += len(block.payload)
+        self._hold(len(block.payload))
 
     def _post(self, parcel: Parcel) -> None:
         """Send events over the connection whose turn it is, once those before have their answer."""
@@ -142,7 +149,7 @@ class HttpOutput:
         else:
             accept(answer, where, datetime.now(UTC))
             del lane.parcels[0]
-            self._held -= parcel.size
+            self._hold(-parcel.size)
             self._patience.delivered()
         if lane.parcels:
             self._send(lane)

@@ -120,6 +120,7 @@ class Link:
         self._failure: Interrupted | None = None
         self._kernel_only = False
         self._used = self._began = clock.now()
+        telemetry.window_opened(name, window_bytes)
 
     @property
     def strength(self) -> Strength:
@@ -174,15 +175,22 @@ class Link:
         if strength is None:
             return Strength.RECEIPT  # nothing was written
         telemetry.receipt_taken(self.name, strength, self._events, self._clock.now() - self._began)
-        self._window, self._bytes, self._events = [], 0, 0
+        self._empty()
         self._patience.delivered()
         return strength
 
     def close(self) -> None:
-        """Drop the connections, without any promise."""
+        """Drop the connections, without any promise; the end of this link."""
         self._drop()
+        self._empty()
+        telemetry.window_opened(self.name, -self._limit)
+
+    def _empty(self) -> None:
+        telemetry.window_changed(self.name, -self._bytes)
+        self._window, self._bytes, self._events = [], 0, 0
 
     def _keep(self, block: Block) -> None:
+        telemetry.window_changed(self.name, len(block.payload))
         self._window.append(block)
         self._bytes += len(block.payload)
         self._events += block.count

@@ -76,6 +76,7 @@ class Patience:
 
     def tick(self) -> None:
         """Give up waiting for a stalled receiver when told to end. Raises OutageTooLong."""
+        telemetry.delivery_waited(self._output)
         if self.draining:
             now = self._clock.now()
             if now >= self._deadline(now):

@@ -2,7 +2,7 @@
 
 import logging
 
-from transforms.telemetry import counter, gauge, say
+from transforms.telemetry import counter, gauge, notify, say
 
 _STRENGTHS = ("receipt", "closed", "kernel", "written", "none")
 
@@ -36,6 +36,9 @@ def receipt_taken(output: str, strength: str, events: int, seconds: float) -> No
         events
     )
     gauge("receipt_seconds", "How long the last receipt took", "output").labels(output).set(seconds)
+    gauge("receipt_timestamp_seconds", "When the last receipt was taken", "output").labels(
+        output
+    ).set_to_current_time()
     say(
         logging.DEBUG,
         "receipt_taken",
@@ -44,6 +47,21 @@ def receipt_taken(output: str, strength: str, events: int, seconds: float) -> No
         events=events,
         seconds=round(seconds, 3),
     )
+
+
+def window_opened(output: str, limit: int) -> None:
+    """Show how many bytes may be without receipt: one more connection's share, or one less if negative."""
+    gauge("window_limit_bytes", "Bytes that may wait for their receipt", "output").labels(output).inc(limit)
+
+
+def window_changed(output: str, size: int) -> None:
+    """Show how many bytes are without receipt: so many more, or less if negative."""
+    gauge("window_bytes", "Bytes that wait for their receipt", "output").labels(output).inc(size)
+
+
+def delivery_waited(output: str) -> None:
+    """Tell listeners that a receiver is being waited for: several times a second."""
+    notify("delivery_waited", output=output)
 
 
 def output_declared(output: str, kind: str, strength: str, *, required: bool) -> None:

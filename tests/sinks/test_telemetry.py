@@ -86,3 +86,20 @@ def test_strength_is_one_gauge_at_a_time(caplog):
         }
         assert [each for each, value in shown.items() if value] == [strength]
         assert strength in caplog.text or strength == "none"
+
+
+def test_the_resend_window_is_the_sum_of_all_connections():
+    """Two connections of one output show what both may hold and do hold, and nothing once they are closed."""
+
+    def shown():
+        names = ("collector_window_limit_bytes", "collector_window_bytes")
+        return [REGISTRY.get_sample_value(name, {"output": "w"}) for name in names]
+
+    for _ in range(2):
+        telemetry.window_opened("w", 100)
+        telemetry.window_changed("w", 30)
+    assert shown() == [200, 60]
+    for _ in range(2):
+        telemetry.window_changed("w", -30)
+        telemetry.window_opened("w", -100)
+    assert shown() == [0, 0]
