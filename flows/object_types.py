@@ -238,7 +238,7 @@ def _mixed(unit: Unit) -> Transform:
     made = {one.name: (one.own(unit) if one.own else _base(unit, one)) for _, one in _COMPILED}
 
     def run(block: Block) -> list[Item]:
-        one = type_of(block.origin.object)
+        one = type_of(block.origin.key)
         return list(made[one.name](block)) if one else []
 
     return run

@@ -33,6 +33,12 @@ class Origin:
     version: str = ""
     record: int = 0
 
+    @property
+    def key(self) -> str:
+        """The object's key within its bucket; a path is its own key."""
+        scheme, found, rest = self.object.partition("://")
+        return rest.partition("/")[2] if found and scheme == "s3" else self.object
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

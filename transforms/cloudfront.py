@@ -45,7 +45,7 @@ def transform(options: Options) -> Transform:
     """Return the transform of CloudFront log lines."""
 
     def run(block: Block) -> Iterator[Item]:
-        kind = options.event_type(block.origin.object) or _kind(block, auto=options.auto_event_type)
+        kind = options.event_type(block.origin.key) or _kind(block, auto=options.auto_event_type)
         tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
         if block.payload.startswith(b"{"):
             yield options.stamp.on(tagged)

@@ -116,7 +116,7 @@ def _rows(block: Block, options: Options) -> Iterator[Item]:
 
 
 def _tagged(block: Block, options: Options, of_event: Sequence[RecordField]) -> Iterator[Item]:
-    values = options.key_fields(block.origin.object)
+    values = options.key_fields(block.origin.key)
     if options.added:
         told = {name: values.get(name, "") for name in options.added}
         block = replace(block, payload=add_fields(block.payload, told))
@@ -125,7 +125,7 @@ def _tagged(block: Block, options: Options, of_event: Sequence[RecordField]) -> 
         return
     for part, more in _parts(block, of_event):
         rule = replace(options.tag, template=_filled(options.tag.template, values, more))
-        kind = options.event_type(block.origin.object)
+        kind = options.event_type(block.origin.key)
         yield options.stamp.on(replace(part, tag=rule.tag_of_object(kind, block.origin)))
 
 
@@ -184,7 +184,7 @@ def _columns(block: Block, lines: Any, options: Options) -> dict[tuple[str, str]
             ("record", one.name): pa.array(texts, pa.string())
             for one, texts in zip(fields, found, strict=True)
         }
-    values = options.key_fields(block.origin.object)
+    values = options.key_fields(block.origin.key)
     for name in {rule.name for rules in options.rules for rule in rules if rule.source == "file"}:
         columns["file", name] = pa.repeat(pa.scalar(values.get(name, "")), block.count)
     return columns

@@ -37,7 +37,7 @@ def transform(options: Options) -> Transform:
     """Return the transform of Umbrella lines."""
 
     def run(block: Block) -> Iterator[Item]:
-        key = block.origin.object
+        key = block.origin.key
         kind = options.event_type(key) or folder(key) or UNKNOWN
         yield replace(block, tag=options.tag.tag_of_object(kind, block.origin))
 

@@ -48,7 +48,7 @@ def transform(options: Options) -> Transform:
     fallback = FLOW if options.auto_event_type else UNKNOWN
 
     def run(block: Block) -> Iterator[Item]:
-        kind = options.event_type(block.origin.object) or fallback
+        kind = options.event_type(block.origin.key) or fallback
         tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
         if options.json:
             for item in _as_json(tagged):

@@ -206,8 +206,8 @@ def test_two_services_never_share_the_inputs_queue(tmp_path):
     with pytest.raises(SettingsError, match="base_url is the queue of aws_sqs_alb and aws_sqs_waf"):
         loaded(tmp_path, {"aws_sqs_waf": {}, "aws_sqs_alb": {}})
     apart = loaded(tmp_path, {"aws_sqs_waf": {}, "aws_sqs_alb": {"sqs_queue_name": "other"}})
-    queues = [one.options.queues("") for one in units(apart)]
-    assert queues == [[("us-west-1", QUEUE)], [("us-west-1", "other")]]
+    queues = {one.setting: one.options.queues("") for one in units(apart)}
+    assert queues == {"aws_sqs_waf": [("us-west-1", QUEUE)], "aws_sqs_alb": [("us-west-1", "other")]}
 
 
 @pytest.mark.parametrize("key", ["sqs_queue_name", "queue_name", "queue_url"])

@@ -1,8 +1,10 @@
 """Blocks are joined without changing what they say."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms import cloudfront, umbrella, vpcflow
 from transforms.block import Block, Origin, Poison, coalesce
 
 ORIGIN = Origin("flowlogs")
@@ -50,3 +52,28 @@ def test_coalescing_respects_its_limit(stream, limit):
 def test_neighbours_of_one_tag_become_one_block():
     """Hundreds of small objects cost one send."""
     assert len(list(coalesce([block("a", [b"x"])] * 200))) == 1
+
+
+@pytest.mark.parametrize(
+    ("of", "key"),
+    [
+        ("s3://bucket/a/b.gz", "a/b.gz"),
+        ("s3://bucket/a://b", "a://b"),
+        ("s3://bucket/", ""),
+        ("captures/a/b.gz", "captures/a/b.gz"),
+        ("", ""),
+    ],
+)
+def test_an_origins_key_is_within_its_bucket(of, key):
+    """What patterns of a configuration search is the key, as S3 knows it."""
+    assert Origin("s", object=of).key == key
+
+
+@pytest.mark.parametrize("kind", [vpcflow, cloudfront, umbrella], ids=lambda kind: kind.__name__)
+def test_patterns_see_the_key_alone(kind):
+    """The bucket's name is no part of what event types are told by."""
+    asked = []
+    options = kind.Options(event_type=lambda key: asked.append(key) or "x")
+    one = Block(b"a\n", 1, Origin("s", object="s3://dnslogs/folder/a.gz"))
+    assert next(iter(kind.transform(options)(one))).tag.endswith(".x")
+    assert asked == ["folder/a.gz"]
