@@ -54,10 +54,10 @@ def test_tags(options, tag):
 
 
 def test_the_key_decides_the_event_type():
-    """Patterns of the configuration are asked with the object's full name."""
+    """Patterns of the configuration are asked with the object's key."""
     asked = []
     only(Options(event_type=lambda key: asked.append(key) or ""), block(ROW))
-    assert asked == [ORIGIN.object]
+    assert asked == [ORIGIN.key]
 
 
 def test_h11_json_by_the_header():
