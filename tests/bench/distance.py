@@ -27,22 +27,27 @@ async def pour(
         earliest = 0.0
         data = b"first"
         while data:
-            data = await reader.read(CHUNK)
+            try:
+                data = await reader.read(CHUNK)
+            except OSError:  # a sender that went away without an end
+                data = b""
             earliest = earliest or loop.time() + delay + extra
             await under_way.put((max(loop.time() + delay, earliest), data))
 
-    taking = asyncio.create_task(take())
-    with contextlib.suppress(OSError):
+    async def give() -> None:
         while True:
             due, data = await under_way.get()
-            if (left := due - loop.time()) > 0:
-                await asyncio.sleep(left)
+            await asyncio.sleep(max(due - loop.time(), 0.0))
             if not data:
-                writer.write_eof()
-                break
+                return writer.write_eof()
             writer.write(data)
             await writer.drain()
+
+    taking = asyncio.create_task(take())
+    with contextlib.suppress(OSError):
+        await give()
     taking.cancel()
+    await asyncio.wait([taking])
 
 
 async def serve(listener: socket.socket, target: int, rtt: float) -> None:
