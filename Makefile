@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos big bench bench-quick bench-delivery deploy format clean
+.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery deploy format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ slow: $(VENV)/.test ## The long forms of the API services' tests
 chaos: $(VENV)/.test ## Every receiver under every fault while events flow; print what was lost (the long form, half an hour)
 	.ci/receivers
 	$(BIN)/python -m tests.chaos
+
+soak: $(VENV)/.test ## 50,000 events a second with a fault every ten seconds, for SOAK_MINUTES (60)
+	$(BIN)/python -m tests.chaos.soak
 
 big: $(VENV)/.test ## Peak memory on a 2 GB CloudTrail object and a 5 GB VPC flow log
 	$(BIN)/python -m tests.chaos.big
