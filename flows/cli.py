@@ -46,6 +46,13 @@ def _option(*names: str, **about: Any) -> Option:
 _JSON = _option("--json", action="store_true", help="for machines")
 
 
+def _backfill(module: Any, args: argparse.Namespace) -> int:
+    wanted = module.Wanted(args.service, args.location, args.start, args.end, args.rate)
+    return int(
+        module.backfill(args.config, wanted, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
+    )
+
+
 def _policy(module: Any, args: argparse.Namespace) -> int:
     from flows.policy import Known  # noqa: PLC0415 - see the module
 
@@ -110,6 +117,34 @@ COMMANDS: tuple[Command, ...] = (
             _option("--service", help="type of the objects (default: detected for each object)"),
             _option("--output", default="stdout", help="stdout, devo (of the configuration), or a file"),
             _option("--quiet", action="store_true", help="no progress bar"),
+        ),
+    ),
+    Command(
+        "preview",
+        "show the bytes that would go to Devo, and hand the messages back",
+        "flows.preview",
+        lambda preview, args: preview.preview(args.config, args.service, args.number),
+        (
+            _option("--service", required=True, help="its name or its key under `services`"),
+            _option("-n", dest="number", type=int, default=20, metavar="N", help="events to show (20)"),
+        ),
+    ),
+    Command(
+        "backfill",
+        "collect the objects of past days, listed in their bucket; stopped, it goes on",
+        "flows.backfill",
+        _backfill,
+        (
+            _option("--service", required=True, help="one that is read from S3, e.g. flowlogs"),
+            _option("--location", required=True, metavar="s3://BUCKET/PREFIX", help="where the objects are"),
+            _option("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC, inclusive"),
+            _option("--to", dest="end", required=True, metavar="TIME", help="ISO 8601, UTC, exclusive"),
+            _option("--dry-run", action="store_true", help="objects, bytes, cost and time; collects nothing"),
+            _option(
+                "--rate", type=float, default=20.0, metavar="MB/S", help="for the time of --dry-run (20)"
+            ),
+            _option("--quiet", action="store_true", help="no progress bar"),
+            _JSON,
         ),
     ),
     Command(

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,11 +16,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
-from rich.console import Console
-from rich.progress import Progress
 
 from flows.aws import apply, spread
 from flows.config import Settings, SettingsError, load
+from flows.progress import progress
 from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.service import Service
@@ -74,7 +72,7 @@ def replay(
     objects, tally = expand(paths), Tally()
     dataflow = _flow(objects, service, outputs_of(output, settings), settings, tally)
     try:
-        with _progress(len(objects), tally, quiet=quiet):
+        with progress("objects", len(objects), lambda: tally.objects, quiet=quiet):
             cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
     except Exception as error:
         cause = root_cause(error)
@@ -161,29 +159,6 @@ def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
         {"type": "console"} if name == "stdout" else {"type": "file", "config": {"path": name}}
     )
     return [parse_output("replay", raw)]
-
-
-@contextmanager
-def _progress(total: int, tally: Tally, *, quiet: bool) -> Iterator[None]:
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield
-        return
-    done = threading.Event()
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("objects", total=total)
-
-        def draw() -> None:
-            while not done.wait(0.2):
-                bar.update(task, completed=tally.objects)
-
-        painter = threading.Thread(target=draw, name="progress", daemon=True)
-        painter.start()
-        try:
-            yield
-        finally:
-            done.set()
-            painter.join()
 
 
 def _summary(tally: Tally) -> None:

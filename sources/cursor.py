@@ -57,7 +57,7 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
     """Reads one API of one account. Shared by all workers of a process: they share threads and listings."""
 
     def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
-        self._poll, self._options, self._drain = poll, options, drain
+        self.poll, self._options, self._drain = poll, options, drain
         pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
         self._feed = Feed(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
         self._told: set[str] = set()
@@ -75,7 +75,7 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
     ) -> "_Lane":
         """Build a lane from its last snapshot, or anew when `start_time` has been changed."""
         if not self._options.durable and self._first("durable"):
-            telemetry.cursors_not_durable(self._poll.name)
+            telemetry.cursors_not_durable(self.poll.name)
         resumed = self._usable(resume_state or {}, f"{step_id} {for_part}")
         return _Lane(for_part, self._feed, self._options, resumed, self._drain)
 
@@ -84,7 +84,7 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
         if not state.get("targets") or self._options.fingerprint in {"", state["config"]}:
             return state  # no start_time any more: there is nothing to begin anew from
         if self._first("reset"):
-            telemetry.cursors_reset(self._poll.name, state["config"], self._options.fingerprint)
+            telemetry.cursors_reset(self.poll.name, state["config"], self._options.fingerprint)
         return {}
 
     def _first(self, event: str) -> bool:

@@ -38,6 +38,8 @@ _LAST_SETTLE_SECONDS = 5.0
 class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
     """Reads the queues of one service. Shared by all workers of a process.
 
+    queues, opener: what it reads and how, for a preview.
+
     service: name for logs, metrics and origins. drain: set when the process shall end.
     """
 
@@ -49,7 +51,7 @@ class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
         options: LeaseOptions,
         drain: threading.Event,
     ) -> None:
-        self._service, self._queues, self._opener = service, queues, opener
+        self._service, self.queues, self.opener = service, queues, opener
         self._options, self._drain = options, drain
         self._feed: Feed | None = None
         self._lock = threading.Lock()
@@ -66,7 +68,7 @@ class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
             state = {}
         with self._lock:
             if self._feed is None or self._feed.stopped:
-                self._feed = Feed(self._service, self._queues, self._opener, self._options, self._drain)
+                self._feed = Feed(self._service, self.queues, self.opener, self._options, self._drain)
             return _Lane(for_part, self._feed, state)
 
 

@@ -79,6 +79,10 @@ class S3Opener:
         if failed:
             raise failed
 
+    def one(self, ref: ObjectRef, records: int = 0) -> Generator[Cut, None, None]:
+        """Yield one object that no message announced, behind the records of it that are done."""
+        yield from self._object(ref, Message("", "", "", region=ref.region), lambda _id: records)
+
     def _not_understood(self, why: str, message: Message) -> Iterator[Cut]:
         where = f"message {message.id} of queue {message.queue}"
         if self._rules.unreadable == "keep":

@@ -100,6 +100,13 @@ class SqsQueue:
         reply = self._call("change_message_visibility_batch", "sqs:ChangeMessageVisibility", Entries=entries)
         return self._outcomes(reply, len(entries))
 
+    def depth(self) -> tuple[int, int]:
+        """Return about how many messages are visible and how many in flight. IAM: sqs:GetQueueAttributes."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        reply = self._call("get_queue_attributes", "sqs:GetQueueAttributes", AttributeNames=names)
+        found = required(reply, "Attributes", self.queue.where)
+        return int(found[names[0]]), int(found[names[1]])
+
     def _call(self, operation: str, action: str, **parameters: Any) -> dict[str, Any]:
         queue = self.queue
         try:

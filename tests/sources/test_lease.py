@@ -302,7 +302,7 @@ def test_h06_one_queue_of_two_is_missing(rigs):
         raise aws_error("GetQueueUrl", "QueueDoesNotExist")
 
     missing.faults["get_queue_url"] = no_queue
-    rig.source._queues = [missing.queue, rig.sqs.queue]
+    rig.source.queues = [missing.queue, rig.sqs.queue]
     lane = rig.lane()
     assert take(lane, 1) == ["a"]
     wait_until(lambda: missing.calls, 5, "the missing queue is asked")
