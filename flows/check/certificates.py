@@ -37,6 +37,9 @@ def _files(now: datetime, name: str, output: DevoPlatform) -> Iterator[Finding]:
         code = "certificate_key" if "belong together" in error.what else "certificate"
         yield of_error(code, error)
         return
+    if config.key.stat().st_mode & 0o077:
+        what = f"the private key is readable by others (mode {config.key.stat().st_mode & 0o777:o})"
+        yield warn("key_readable", what, str(config.key), f"chmod 600 {config.key}")
     own = shown(config.cert, config.key, config.cert)
     dated = [(f"{place}.cert", own), *((f"{place}.chain", one) for one in authorities(config.chain))]
     late = [finding for where, one in dated for finding in _time(now, one, where)]

@@ -52,6 +52,9 @@ _REFUSAL = re.compile(
     r"(?: on resource: \"?(?P<on>[^\s\"]+)\"?)?(?P<why>[^)]*)"
 )
 
+_ORDINARY = "because no identity-based policy allows"
+"""What AWS says where nobody has allowed an action; other reasons are worth telling."""
+
 
 def denied(error: Denied, action: str, who: str, resource: str) -> Finding:
     """Return the finding that a missing permission is: which action, for whom, on what.
@@ -64,6 +67,8 @@ def denied(error: Denied, action: str, who: str, resource: str) -> Finding:
     said = told.groupdict() if told else {}
     action, who = said.get("action") or action, said.get("who") or who
     on, why = said.get("on") or resource, (said.get("why") or "").strip()
+    if why.startswith(_ORDINARY):
+        why = ""
     if on == "*":  # some services check no resource, so they name none
         on = resource
     hint = f"allow {action} on {on} for {who}; python -m flows policy prints all that is needed"

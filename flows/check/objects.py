@@ -53,7 +53,9 @@ def buckets(context: Context) -> Iterator[Finding]:
         for bucket in named(attributes(context, queue).get("Policy", ""))
     ]
     yield from spread(lambda place: _bucket(context, place), dict.fromkeys(places))
-    if not places and not context.objects and any(unit.service.layout for unit in context.units):
+    known = known_accounts(context)
+    unseen = any(unit.service.layout for unit in context.units if unit.account in known)
+    if unseen and not places and not context.objects:
         yield warn(
             "bucket",
             "s3:GetObject is not proven: no queue's policy names its bucket",

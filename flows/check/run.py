@@ -1,5 +1,6 @@
 """`python -m flows check`: every check in its order, one line each, exit code 0 or 1."""
 
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from flows.check.finding import Check, Context, Finding, Level, of_error
 from flows.config import SettingsError, find, load
 from flows.services import units
 from transforms.errors import CollectorError
+from transforms.telemetry import LOG
 
 CHECKS: tuple[Check, ...] = (
     Check("settings", settings.loaded),
@@ -47,6 +49,7 @@ def check(
 
     Raises SettingsError when there is no configuration at all.
     """
+    LOG.addHandler(logging.NullHandler())  # findings tell it all; events would go to stderr besides
     path = find(config)
     found: list[Finding] = []
     for finding in findings(path, offline=offline, interval=interval, objects=tuple(objects)):

@@ -156,7 +156,7 @@ USED = (
 )
 """What a short run asks; leases are extended after a minute, GetMetricStatistics is asked in trouble only."""
 
-_QUICK = ("s3:GetObject", "logs:FilterLogEvents")
+_QUICK = ("s3:GetObject",)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,14 @@ def test_a_chain_of_another_authority(devo, certs, tmp_path):
     assert "chain does not hold the authority of cert (Testing CA" in line
 
 
+def test_a_key_that_others_may_read(devo, tmp_path):
+    """A private key that others may read is told, with what to do."""
+    chain, cert, key = issued(tmp_path)
+    key.chmod(0o640)
+    line = devo(chain, cert, key).only("warn", "key_readable")
+    assert f"readable by others (mode 640): {key}: chmod 600 {key}" in line
+
+
 def test_a_file_that_is_no_certificate(devo, certs, tmp_path):
     """A file of something else fails, by name."""
     wrong = tmp_path / "wrong.pem"
