@@ -250,6 +250,8 @@ class SqsLogs(Typed):
         for source, name in asked:
             if name not in known[source]:
                 raise ValueError(f"asks for {source} field {name}: define it in {places[source]}")
+        if self.file_format and not self.file_format.of_json and (known["record"] or self.add_file_fields):
+            raise ValueError("reads or adds fields of events that are text: only JSON events have fields")
         if self.tag and self.routing_template:
             raise ValueError("has tag and routing_template: keep one")
         room = MOST_LEVELS - (0 if self.tag_suffix == "none" else 2)

@@ -50,11 +50,14 @@ def to_json(
     if lines:
         yield replace(block, payload=b"".join(lines), count=table.num_rows)
     if bad:
-        where = f"{block.origin.object} from record {block.origin.record}"
-        detail = (
-            f"rows of another number of columns than {len(names)}: {where}: see the rows, or use format: raw"
-        )
-        yield Poison("row_width", detail, block.origin, "".join(f"{row}\n" for row in bad).encode())
+        yield wrong_width(block, len(names), bad)
+
+
+def wrong_width(block: Block, width: int, rows: Sequence[str]) -> Poison:
+    """Return the rows of a block that have another number of columns."""
+    where = f"{block.origin.object} from record {block.origin.record}"
+    detail = f"rows of another number of columns than {width}: {where}: see the rows, or use format: raw"
+    return Poison("row_width", detail, block.origin, "".join(f"{row}\n" for row in rows).encode())
 
 
 def _parsed(payload: bytes, width: int, separator: str, quote: str, bad: list[str]) -> Any:

@@ -4,17 +4,19 @@ Without rules and without values of the events in the tag, a block passes as it 
 checked column by column in Arrow, patterns by RE2, which cannot run away.
 """
 
+import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute
 
 from transforms.block import Block, Item, Transform
-from transforms.columns import joined, to_json
+from transforms.columns import joined, to_json, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
 from transforms.jsonline import add_fields
 from transforms.tagged import NO_STAMP, Stamp
@@ -81,8 +83,7 @@ class Columns:
         if not header:
             width = block.payload.partition(b"\n")[0].count(self.separator.encode()) + 1
             return [str(number) for number in range(width)]
-        names = header.split(self.separator)
-        return [name.strip().strip('"') for name in names] if self.quoted else names
+        return _cells(header, self.separator) if self.quoted else header.split(self.separator)
 
 
 def transform(options: Options) -> Transform:
@@ -111,8 +112,27 @@ def _rows(block: Block, options: Options) -> Iterator[Item]:
         return
     columns = options.columns
     names = columns.names_of(block)
+    if columns.quoted and f'{columns.separator} "'.encode() in block.payload:
+        yield from _spaced(block, names, columns.separator)
+        return
     quote = '"' if columns.quoted else ""
     yield from to_json(block, names, frozenset(), columns.separator, quote)
+
+
+def _spaced(block: Block, names: Sequence[str], separator: str) -> Iterator[Item]:
+    """Make JSON of rows with a space before a quote, which Arrow takes for a part of the value."""
+    lines = block.payload.decode().split("\n")[:-1]
+    rows = [_cells(line, separator) for line in lines]
+    made = [orjson.dumps(dict(zip(names, row, strict=True))) for row in rows if len(row) == len(names)]
+    bad = [line for line, row in zip(lines, rows, strict=True) if len(row) != len(names)]
+    if made:
+        yield replace(block, payload=b"\n".join([*made, b""]), count=len(made))
+    if bad:
+        yield wrong_width(block, len(names), bad)
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
 
 
 def _tagged(block: Block, options: Options, of_event: Sequence[RecordField]) -> Iterator[Item]:

@@ -162,6 +162,7 @@ def test_a_service_may_be_overridden_in_part(tmp_path):
         ({**EXAMPLE, "routing_template": "my.app.ünknown"}, "letters, digits"),
         ({**EXAMPLE, "add_file_fields": ["nope"]}, "file field nope"),
         ({**EXAMPLE, "tag": "my.app.x"}, "tag and routing_template"),
+        ({**EXAMPLE, "file_format": {"type": "line_split"}}, "only JSON events have fields"),
         ({**EXAMPLE, "routing_template": "a.b.c.d.e", "tag_suffix": "account_region"}, "tag_suffix"),
         ({**EXAMPLE, "line_filter_rules": [[{"pattern": "(a)\\1"}]]}, "RE2"),
         ({**EXAMPLE, "line_filter_rules": [[{"value": "x"}]]}, "give a pattern"),

@@ -108,6 +108,14 @@ def test_rows_become_json_by_the_header():
     assert (bad.reason, bad.body) == ("row_width", b"3\n")
 
 
+def test_h13_a_space_before_a_quote_is_no_part_of_a_value():
+    """Rows of the form a, "b, c" are divided as their writer meant, and others of the block as well."""
+    rows = block(b'1, "a, ""b""", 2\n3,c,4\n5\n', header=b'n, "the name", m')
+    made, bad = run(Options(TagRule("a.b"), columns=Columns()), rows)
+    assert made.payload == (b'{"n":"1","the name":"a, \\"b\\"","m":"2"}\n{"n":"3","the name":"c","m":"4"}\n')
+    assert bad.body == b"5\n"
+
+
 def test_rows_without_names_are_numbered():
     """Columns that nothing names are 0, 1, 2 …; names of the settings come before the header's."""
     (made,) = run(Options(TagRule("a.b"), columns=Columns("\t", quoted=False)), block(b'x\t"y\n'))
