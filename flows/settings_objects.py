@@ -74,6 +74,14 @@ class FieldOperation(Model):
     to_replace: str = Field("", description="replace: each of these", examples=["_"])
     replace_with: str = Field("", description="replace: becomes this", examples=[""])
 
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_word(cls, value: Any) -> Any:
+        """Read the key `on`, which YAML takes for true when it stands without quotes."""
+        if isinstance(value, dict) and value.keys() & {"True", True}:
+            return {"on" if key in ("True", True) else key: inner for key, inner in value.items()}
+        return value
+
     @property
     def step(self) -> Operation:
         """The step as a function."""

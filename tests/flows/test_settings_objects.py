@@ -1,6 +1,8 @@
 """Devo's SQS collector: its documented forms load, and what cannot work is told with a hint."""
 
+import re
 import threading
+from pathlib import Path
 
 import pytest
 import yaml
@@ -118,6 +120,17 @@ def test_devos_example_of_a_custom_service_loads(tmp_path):
     (made,) = one.service.transform(one)(block)
     assert (made.tag, made.payload) == ("my.app.web.web", b'{"n":1}\n')
     assert one.service.source(one, Context(threading.Event())).list_parts()
+
+
+def test_the_readmes_custom_service_loads(tmp_path):
+    """What the README shows works as it stands there."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (text,) = re.findall(r"```yaml\n(services:.*?)```", readme, re.DOTALL)
+    services = yaml.safe_load(text)["services"]
+    (one,) = units(loaded(tmp_path, services, base_url=None))
+    event = b'{"log":{"level":"in fo"}}\n{"log":{"level":"debug"}}\n'
+    (made,) = one.service.transform(one)(Block(event, 2, Origin("x", object="s3://b/web_1/red/a")))
+    assert (made.tag, made.payload) == ("my.app.web-1.in_fo", b'{"team":"red","log":{"level":"in fo"}}\n')
 
 
 def test_dropped_events_are_counted(tmp_path, monkeypatch):
