@@ -107,7 +107,7 @@ COMMANDS: tuple[Command, ...] = (
     ),
     Command(
         "replay",
-        "send captured S3 objects once more",
+        "send captured S3 objects, or what is in quarantine, once more",
         "flows.replay",
         lambda replay, args: replay.replay(
             args.paths, service=args.service, output=args.output, config=args.config, quiet=args.quiet

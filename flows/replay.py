@@ -22,6 +22,7 @@ from flows.config import Settings, SettingsError, load
 from flows.progress import progress
 from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
+from flows.second_try import MARK, again
 from flows.service import Service
 from flows.services import every, recognise, replay_unit
 from sinks.devo import DevoSink
@@ -128,7 +129,11 @@ def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, 
     made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}
 
     def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
-        service = named or recognise(path, _head(path))
+        first = _head(path)
+        if first.startswith(MARK):
+            yield from again(stream.read(), settings)
+            return
+        service = named or recognise(path, first)
         if service is None:
             hint = f"name it with --service, one of {', '.join(sorted(_replayable()))}"
             yield Poison(
