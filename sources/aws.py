@@ -47,6 +47,9 @@ _SHORTEST_SECONDS = 900
 _CALM_SECONDS = 5.0
 """Many calls learn at once that a session has ended, or cannot begin: STS is asked once in this time."""
 
+_PATIENCE = 5
+"""So often in vain is an account's number asked for before events are collected without it."""
+
 _ENDED = frozenset(
     {
         "ExpiredToken",
@@ -101,6 +104,7 @@ class Account:
         self._links: list[_Link] = []
         self._lock = threading.RLock()  # botocore makes sessions and clients in one thread at a time only
         self._known_id = ""
+        self._unknown = 0
 
     def __repr__(self) -> str:
         return f"Account({self.name!r})"
@@ -136,18 +140,29 @@ class Account:
             reply = self.client("sts", "").get_caller_identity()
         except (ClientError, BotoCoreError) as error:
             raise translate(error, where, "sts:GetCallerIdentity") from error
+        except KeyError as error:
+            raise _hollow(error.args[0], where) from error
         return Identity(required(reply, "Account", where), required(reply, "Arn", where))
 
     @property
     def account_id(self) -> str:
-        """The AWS account's number: told by the role, else asked until AWS has told it; "" if it does not."""
+        """The AWS account's number: told by the role, else asked until AWS has told it; "" if it does not.
+
+        Raises Transient the first few times that asking fails in passing: what is collected meanwhile would
+        bear no number. STS may be out of reach for good, though, while what is collected is not.
+        """
         hops = self._credentials.hops
         if hops:
             return hops[-1].account
         if not self._known_id:
             try:
                 self._known_id = self.identity().account
-            except (Denied, Transient):
+            except Denied:
+                return ""
+            except Transient:
+                self._unknown += 1
+                if self._unknown < _PATIENCE:
+                    raise
                 return ""
         return self._known_id
 
@@ -295,6 +310,8 @@ def _assume(sts: Any, hop: Hop, sessions: _Sessions, name: str) -> dict[str, str
         )
     except (ClientError, BotoCoreError) as error:
         raise _refused(error, hop, where) from error
+    except KeyError as error:
+        raise _hollow(error.args[0], where) from error
     found = required(reply, "Credentials", where)
     if found["Expiration"] <= sessions.clock():
         raise BadCredentials("a new session is over already", where, "set this machine's clock, it is ahead")
@@ -330,10 +347,14 @@ def required(reply: Mapping[str, Any], key: str, where: str) -> Any:
     exception. A default instead of this would let a cursor move over the hole.
     """
     if key not in reply:
-        raise Transient(
-            f"reply without {key}", where, "it was cut short or came from a proxy; it is tried again"
-        )
+        raise _hollow(key, where)
     return reply[key]
+
+
+def _hollow(key: str, where: str) -> Transient:
+    """Return the error of a reply that is none; of XML, as STS speaks, botocore raises KeyError itself."""
+    hint = "it was cut short or came from a proxy; it is tried again"
+    return Transient(f"reply without {key}", where, hint)
 
 
 def _version() -> str:

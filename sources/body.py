@@ -70,6 +70,7 @@ class Body:
         except Exception as error:
             raise translate(error, self._where, "s3:GetObject") from error
         if "ETag" not in reply or "ContentLength" not in reply:
+            reply["Body"].close()
             raise Transient("the reply is not S3's", self._where, "check proxies in between; tried again")
         return reply
 
@@ -94,6 +95,7 @@ class Body:
     def _rest(self) -> dict[str, Any]:
         reply = self._get(Range=f"bytes={self.offset}-", IfMatch=self.etag)
         if reply["ETag"] != self.etag:
+            reply["Body"].close()
             raise ObjectChanged("it was overwritten while it was read", self._where, "it is read again")
         if reply["ContentLength"] != self.size - self.offset:
             reply["Body"].close()

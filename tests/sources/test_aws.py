@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sources import aws as module
 from sources.aws import Account, Credentials, Identity, required
 from sources.errors import BadCredentials, SourceError, Transient
+from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import Ministack
 
 ROLE = "arn:aws:iam::000000000000:role/"
@@ -258,6 +259,23 @@ def test_account_id_is_told_by_the_role(monkeypatch):
 def test_account_id_when_aws_does_not_tell(keys):
     """An identity that may not be asked for is no reason to stop."""
     assert account(access_key="AKIANONE", access_secret="x").account_id == ""
+
+
+def test_h19_account_id_is_asked_again(keys, iam, monkeypatch):
+    """A hollow answer of STS is an error, not an account without a number; after some of them it is one."""
+    with FaultProxy(iam[0].url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        proxy.add("junk", op="sts.GetCallerIdentity", times=1)
+        found = account(**keys)
+        with pytest.raises(Transient):
+            _ = found.account_id
+        assert found.account_id == "000000000000"
+        proxy.add("junk", op="sts.GetCallerIdentity")
+        deaf = account(**keys)
+        for _ in range(4):
+            with pytest.raises(Transient):
+                _ = deaf.account_id
+        assert deaf.account_id == ""
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """An object's bytes come whole and once, however often the connection breaks."""
 
 import os
+from io import BytesIO
 
 import pytest
 from botocore.exceptions import FlexibleChecksumError
@@ -96,6 +97,16 @@ def test_overwritten_while_it_is_read(s3):
         whole(body)
 
 
+def test_server_that_ignores_versions_is_not_believed(s3):
+    """The rest of another version, given all the same, is not used; its connection is let go."""
+    s3.cuts = [(100, LOST)]
+    body, rest = opened(s3), BytesIO(b"something else")
+    s3.fault = lambda **_: {"Body": rest, "ContentLength": 14, "ETag": '"another"'}
+    with pytest.raises(ObjectChanged):
+        whole(body)
+    assert rest.closed
+
+
 def test_error_behind_the_last_byte_does_not_matter(s3):
     """When all bytes are here, a connection that ends badly asks for nothing more."""
     s3.cuts = [(len(DATA), LOST)]
@@ -118,10 +129,12 @@ def test_version_is_asked_for(s3):
 
 
 def test_h19_reply_of_a_proxy_is_no_object(s3):
-    """A 200 without S3's own headers is not taken for the object's content."""
-    s3.fault = lambda **_: {"Body": None, "ContentLength": 20}
+    """A 200 without S3's own headers is not taken for the object's content; its connection is let go."""
+    page = BytesIO(b"<html>")
+    s3.fault = lambda **_: {"Body": page, "ContentLength": 20}
     with pytest.raises(Transient):
         opened(s3)
+    assert page.closed
 
 
 def test_server_that_ignores_ranges_is_not_believed(s3):
