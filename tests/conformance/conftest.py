@@ -1,0 +1,71 @@
+"""What the conformance suite plays on: both embedded AWS, rows at work in them, and the list of waivers."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+
+from flows.demo.fake_aws.server import FakeAws
+from tests.conformance.rig import Scenario, impatient, nobody, play, rig_of
+from tests.conformance.rows import Place, Row
+from tests.conformance.waivers import told
+from tests.fakes.ministack import Ministack
+
+
+@pytest.fixture(scope="session")
+def apis() -> Iterator[str]:
+    """Return the URL of the served APIs."""
+    with FakeAws() as running:
+        yield running.url
+
+
+@pytest.fixture(scope="session")
+def new_place(aws: Ministack, apis: str) -> Callable[[], Place]:
+    """Return a maker of places: each with names and an account of its own, at the present moment."""
+    chance = random.SystemRandom()
+
+    def make() -> Place:
+        mark = f"{chance.randrange(10**12):012}"
+        return Place(aws, apis, mark, lambda name: f"{name}-{mark}", int(time.time()))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def played(request, new_place, tmp_path_factory) -> Callable[[Scenario, Row], None]:
+    """Return a function that raises what a row met in a scenario; all selected rows play at once, once."""
+    outcomes: dict[Scenario, dict[str, BaseException | None]] = {}
+
+    def all_rows(scenario: Scenario) -> dict[str, BaseException | None]:
+        with ExitStack() as stack:
+            stack.enter_context(impatient())
+            stack.enter_context(nobody(tmp_path_factory.mktemp("rates")))
+            folder = partial(tmp_path_factory.mktemp, "row")
+            rigs = [stack.enter_context(rig_of(row, new_place(), folder())) for row in selected(request)]
+            return play(scenario, rigs)
+
+    def outcome(scenario: Scenario, row: Row) -> None:
+        outcomes[scenario] = outcomes.get(scenario) or all_rows(scenario)
+        failure = outcomes[scenario][row.name]
+        if failure is not None:
+            raise failure
+
+    return outcome
+
+
+def selected(request) -> list[Row]:
+    """Return the rows of the tests that are to run of a module."""
+    items = (item for item in request.session.items if item.path == request.path)
+    params = (item.callspec.params.get("row") for item in items if hasattr(item, "callspec"))
+    return list({row.name: row for row in params if row}.values())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what is waived."""
+    lines = told()
+    terminalreporter.write_line(f"conformance: {len(lines) or 'no'} waivers")
+    for line in lines:
+        terminalreporter.write_line(f"    {line}")

@@ -1,0 +1,245 @@
+"""Rows of the catalogue at work: their sources, as `flows.build` makes them of a configuration, by hand.
+
+Between boto3 and the emulators stands a proxy for each row; nothing of the collector is replaced. Only pauses
+are shortened (`impatient`), so that what has to be tried again is tried again soon.
+
+A scenario is what one row goes through, told as a generator of what it waits for:
+
+    def scenario(rig):
+        wanted = rig.site.put(range(9))
+        started = rig.start()
+        yield "the first events", lambda: started.lines
+        …
+
+`play` lets all rows go through it at once, their lanes driven by one thread as one worker of bytewax would:
+what one row waits for costs the others nothing.
+"""
+
+import json
+import pickle
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.aws import apply
+from flows.config import load
+from flows.demo.embedded import EmbeddedAws
+from flows.demo.fake_aws import server as fake_aws
+from flows.service import Context, Source, Unit
+from flows.services import units
+from sources.lease import LeaseOptions
+from sources.limiter import Limiters, SharedBucket
+from tests.conformance.rows import Place, Row, Site
+from tests.fakes.faultproxy import FaultProxy
+from tests.fakes.ministack import REGION
+from tests.fakes.process import wait_until
+from tests.sources.leasing import Run
+from transforms.block import Block, Poison, Transform
+
+LONG = 90.0
+"""Seconds that anything may take on a busy machine."""
+
+TIGHT = 8
+"""Bytes that may be fetched ahead: one page or piece at a time waits for each lane."""
+
+Waits = Iterator[tuple[str, Callable[[], object]]]
+Scenario = Callable[["Rig"], Waits]
+
+
+@dataclass
+class Started:
+    """A running row."""
+
+    unit: Unit
+    drain: threading.Event
+    run: Run
+    transform: Transform
+    poison: list[Poison] = field(default_factory=list)
+    _read: int = 0
+    _lines: list[bytes] = field(default_factory=list)
+
+    @property
+    def lines(self) -> list[bytes]:
+        """Return the events so far, as they go to the outputs."""
+        fresh = self.run.items[self._read :]
+        self._read += len(fresh)
+        for item in apply(self.transform)(fresh):
+            if isinstance(item, Block):
+                self._lines += item.payload.splitlines()
+            else:
+                self.poison.append(item)
+        return self._lines
+
+    def sealed(self) -> dict[str, Any]:
+        """End the epoch; return the snapshots of all lanes as the recovery store would give them back."""
+        self.run.states |= {key: lane.snapshot() for key, lane in self.run.lanes.items()}
+        return pickle.loads(pickle.dumps(self.run.states))  # noqa: S301 - made in this line
+
+
+@dataclass(frozen=True, slots=True)
+class Rig:
+    """What a scenario plays on. lead: endpoint variables. credentials: the configuration's.
+
+    wrap: what is put around each source.
+    """
+
+    row: Row
+    site: Site
+    proxy: FaultProxy
+    folder: Path
+    lead: Mapping[str, str]
+    credentials: Mapping[str, str]
+    running: list[Started]
+    wrap: Callable[[Source], Source] = lambda source: source
+
+    def start(self, states: Mapping[str, Any] | None = None, ahead: int = 48 << 20) -> Started:
+        """Load the configuration, build the row's source and all its lanes. ahead: see `Context`."""
+        unit, drain = self.unit(), threading.Event()
+        source = self.wrap(unit.service.source(unit, Context(drain, self.folder, ahead)))
+        started = Started(unit, drain, Run(source, dict(states or {})), unit.service.transform(unit))
+        self.running.append(started)
+        return started
+
+    def unit(self) -> Unit:
+        """Return the row's unit of its configuration, loaded anew: with an account and clients of its own.
+
+        The clients are made here, while boto3 is led to this row's proxy.
+        """
+        path = self.folder / "config.json"
+        given = {"id": "10001", "credentials": dict(self.credentials), "services": self.site.services}
+        path.write_text(json.dumps({"globals": {}, "inputs": {"aws": given}, "outputs": {}}))
+        (unit,) = units(load(path))
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.lead.items():
+                patch.setenv(name, value)
+            for service in {operation.split(".")[0] for operation in self.row.operations}:
+                unit.account.client(service, "" if service == "sts" else REGION)
+        return unit
+
+    def finish(self, started: Started, expected: Iterable[bytes], before: Iterable[bytes] = ()) -> Waits:
+        """Wait until exactly these events have come, those of an earlier life included, and no more."""
+        wanted, had = Counter(expected), Counter(before)
+        total = wanted.total() - had.total()
+        yield f"{total} events", lambda: len(started.lines) >= total
+        asked = self.asked_on()
+        yield (
+            "it asks on and nothing waits",
+            lambda: self.site.empty() and (not self.row.repeats or self.asked_on() >= asked + 2),
+        )
+        came = had + Counter(started.lines)
+        assert not started.poison
+        assert (came - wanted, wanted - came) == (Counter(), Counter())
+
+    def asked_on(self) -> int:
+        """Return how often the row has asked for what is new."""
+        return self.proxy.count(self.row.operations[-1])
+
+    def round(self) -> None:
+        """Call every lane of all that runs once."""
+        for started in self.running:
+            started.run.round()
+
+    @property
+    def threads(self) -> list[str]:
+        """Return the names of the row's threads."""
+        named = (thread.name for thread in threading.enumerate())
+        return [name for name in named if name.startswith(f"{self.row.name}-")]
+
+    def close(self) -> None:
+        """Let all that was started end."""
+        for started in self.running:
+            started.drain.set()
+            started.run.close()
+
+
+@dataclass
+class _Turn:
+    """A row's way through a scenario. what, met: what it waits for."""
+
+    rig: Rig
+    waits: Waits
+    what: str = "its start"
+    met: Callable[[], object] = lambda: True
+    deadline: float = 0.0
+    over: bool = False
+    failure: BaseException | None = None
+
+    def step(self) -> None:
+        """Drive the row's lanes once; go on when what it waits for has come."""
+        try:
+            self.rig.round()
+            if self.met():
+                self.what, self.met = next(self.waits)
+                self.deadline = time.monotonic() + LONG
+            else:
+                assert time.monotonic() < self.deadline, f"{self.rig.row.name}, not in time: {self.what}"
+        except StopIteration:
+            self.over = True
+        except BaseException as failure:  # noqa: BLE001 - raised by the row's own test
+            self.over, self.failure = True, failure
+
+
+def play(scenario: Scenario, rigs: Sequence[Rig]) -> dict[str, BaseException | None]:
+    """Let all rows go through a scenario at once; return each one's failure, if it has failed."""
+    turns = [_Turn(rig, scenario(rig)) for rig in rigs]
+    while live := [turn for turn in turns if not turn.over]:
+        for turn in live:
+            turn.step()
+            if turn.over:
+                turn.rig.close()
+        time.sleep(0.002)
+    for rig in rigs:  # a thread that lost its proxy in the middle of a call would leave a socket behind
+        wait_until(lambda rig=rig: not rig.threads, LONG, f"the threads of {rig.row.name} end")
+    return {turn.rig.row.name: turn.failure for turn in turns}
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Shorten pauses: after failures, of long polls, between requests; for rates there are other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sources.policy.LONGEST_SECONDS", 0)
+        patch.setattr("sources.receiver.pause_after", lambda *_: 0.05)
+        patch.setattr("sources.polling.pause_after", lambda *_: 0.05)
+        patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.02)
+        patch.setattr("flows.build.LeaseOptions", partial(LeaseOptions, wait_seconds=1))
+        yield
+
+
+@contextmanager
+def rig_of(row: Row, place: Place, folder: Path, **more: Any) -> Iterator[Rig]:
+    """Open a row's site, and a proxy before its emulator."""
+    with ExitStack() as stack:
+        proxy = stack.enter_context(FaultProxy(place.aws.url if row.leases else place.apis))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for operation, size in (row.pages or {}).items():
+            patch.setitem(fake_aws.PLAN.page_size, operation, size)
+        key = "test" if row.leases else place.account
+        given = {"credentials": {"access_key": key, "access_secret": "test"}, "running": [], **more}
+        rig = Rig(
+            row, row.open(place), proxy, folder, EmbeddedAws(proxy.url, proxy.url).environment(), **given
+        )
+        stack.callback(rig.close)
+        yield rig
+
+
+@contextmanager
+def nobody(folder: Path) -> Iterator[None]:
+    """Take this machine's own identity away; keep shared rates in a folder of the test's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+            patch.delenv(name, raising=False)
+        for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+            patch.setenv(name, "/nonexistent")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        quick = partial(SharedBucket, per_second=50, folder=folder)
+        patch.setattr("flows.build.shared_limiters", lambda: Limiters(lambda *of: quick("-".join(of))))
+        yield
