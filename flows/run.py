@@ -19,7 +19,7 @@ from bytewax.run import cli_main
 
 from flows.config import Settings, load
 from flows.runtime import drain_on_signals, launch
-from flows.state import failure, prepare
+from flows.state import check, failure, prepare
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
 
@@ -36,6 +36,7 @@ def run(config: Path | None, processes: int, workers: int, interval: float, stat
     if recovery:
         os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = str(recovery)
     if processes > 1 and "BYTEWAX_PROCESS_ID" not in os.environ:
+        check(recovery, alone=True)  # its processes would find it out one after the other, again and again
         return supervise(processes)
     return collect(settings, workers, interval, recovery)
 

@@ -47,6 +47,7 @@ def started(tmp_path, directory, prefix=(), by="flows"):
     )
     command = {
         "flows": ["-m", "flows", "run", "--state", str(directory)],
+        "cluster": ["-m", "flows", "run", "--state", str(directory), "--processes", "2"],
         "bytewax": ["-m", "bytewax.run", "flows.aws", "-r", str(directory), "-s", "1", "-b", "0"],
     }[by]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLLECTOR_CONFIG": str(config)}
@@ -230,9 +231,9 @@ def test_a_file_in_the_place_of_the_directory(tmp_path):
     assert (tmp_path / "state").read_text() == "mine"
 
 
-@pytest.mark.parametrize("by", ["flows", "bytewax"])
-def test_h22_both_ways_to_start_say_one_line(tmp_path, state, by):
-    """`flows run` and `bytewax.run` end with 1 and one line over a damaged state, and take no message."""
+@pytest.mark.parametrize("by", ["flows", "cluster", "bytewax"])
+def test_h22_every_way_to_start_says_one_line(tmp_path, state, by):
+    """`flows run`, as a cluster too, and `bytewax.run` end with 1 and one line over a damaged state."""
     (state / "part-1.sqlite3").write_bytes(b"no database" * 1000)
     before = contents(state)
     ended = started(tmp_path, state, by=by)
