@@ -4,6 +4,9 @@
     begin()        our end of the connection is closed
     finish()       the receiver's answer: the window is empty again, and the next connection is there
 
+A window that is half full is asked for early, so that its receipt comes in while the other half fills: nobody
+waits for it unless the receiver is slower than we are. A full one waits.
+
 Each receipt costs the connection, so connections live for one epoch that had events. What Devo's own senders
 do every hour, renewing connections, comes for free.
 """
@@ -113,7 +116,8 @@ class Link:
         self._answers, self._patience, self._clock = answers, patience, clock
         self._limit = window_bytes
         self._window: list[Block] = []
-        self._bytes = self._events = 0
+        self._bytes = 0
+        self._asked = 0  # so many blocks at the window's head are on the connection that is closing
         self._ahead: Ahead[Wire] = Ahead(self._dial, partial(telemetry.next_connection_failed, name), start)
         self._connection: Wire | None = None
         self._closing: Wire | None = None
@@ -129,10 +133,8 @@ class Link:
 
     def write(self, block: Block) -> None:
         """Send a block. Returns when the kernel has it; raises OutageTooLong."""
-        if self._window and self._bytes + len(block.payload) > self._limit:
-            telemetry.window_full(self.name, self._bytes)
-            self.receipt()
-        fresh = not self._window
+        self._make_room(len(block.payload))
+        fresh = self._asked == len(self._window)
         self._keep(block)
         try:
             self._send(self._fresh() if fresh else self._live(), block)
@@ -143,9 +145,12 @@ class Link:
         telemetry.block_written(self.name, block.count, len(block.payload))
 
     def begin(self) -> None:
-        """Ask for the receipt of everything written, without waiting for it."""
-        if not self._window:
+        """Ask for the receipt of everything written; only one that was asked for early is waited for."""
+        if self._asked and self._asked < len(self._window):
+            self._take_asked()
+        if self._asked == len(self._window):
             return
+        self._asked = len(self._window)
         self._began = self._clock.now()
         self._kernel_only = not self._answers.expected(self._began)
         if self._kernel_only or self._patience.draining:
@@ -168,15 +173,11 @@ class Link:
         return self.finish()
 
     def finish(self) -> Strength:
-        """Wait for the receipt that `begin` asked for. Raises OutageTooLong."""
-        strength: Strength | None = None
-        while self._window and strength is None:
-            strength = self._take()
-        if strength is None:
-            return Strength.RECEIPT  # nothing was written
-        telemetry.receipt_taken(self.name, strength, self._events, self._clock.now() - self._began)
-        self._empty()
-        self._patience.delivered()
+        """Wait for the receipt of everything written. Raises OutageTooLong."""
+        strength = Strength.RECEIPT  # as long as nothing was written
+        while self._window:
+            self.begin()
+            strength = self._take_asked()
         return strength
 
     def close(self) -> None:
@@ -185,28 +186,49 @@ class Link:
         self._empty()
         telemetry.window_opened(self.name, -self._limit)
 
+    def _make_room(self, size: int) -> None:
+        """See that a block of `size` bytes fits into the window, as far as one block can."""
+        if self._window and self._bytes + size > self._limit:
+            telemetry.window_full(self.name, self._bytes)
+            self._take_asked() if self._asked else self.finish()
+        if self._window and self._bytes + size > self._limit:
+            self.finish()
+        if self._bytes >= self._limit / 2 and not self._asked and self._answers.expected(self._clock.now()):
+            self.begin()
+
     def _empty(self) -> None:
         telemetry.window_changed(self.name, -self._bytes)
-        self._window, self._bytes, self._events = [], 0, 0
+        self._window, self._bytes, self._asked = [], 0, 0
 
     def _keep(self, block: Block) -> None:
         telemetry.window_changed(self.name, len(block.payload))
         self._window.append(block)
         self._bytes += len(block.payload)
-        self._events += block.count
 
     def _send(self, connection: Wire, block: Block) -> None:
         connection.send(*self._encode(block, min(self._bytes / self._limit, 1.0)))
         self._used = self._clock.now()
 
-    def _take(self) -> Strength | None:
-        """Return the strength of the receipt, or None when everything was sent again instead."""
-        try:
-            return self._await()
-        except Interrupted as error:
-            self._recover(error)
-            self.begin()
-            return None
+    def _take_asked(self) -> Strength:
+        """Wait for the receipt that is asked for; when none comes, everything is sent again and asked for."""
+        while True:
+            try:
+                strength = self._await()
+            except Interrupted as error:
+                self._recover(error)
+                self.begin()
+            else:
+                self._delivered(strength)
+                return strength
+
+    def _delivered(self, strength: Strength) -> None:
+        done, self._window, self._asked = self._window[: self._asked], self._window[self._asked :], 0
+        size = sum(len(block.payload) for block in done)
+        self._bytes -= size
+        telemetry.window_changed(self.name, -size)
+        seconds = self._clock.now() - self._began
+        telemetry.receipt_taken(self.name, strength, sum(block.count for block in done), seconds)
+        self._patience.delivered()
 
     def _await(self) -> Strength:
         if self._failure is not None:
@@ -223,9 +245,10 @@ class Link:
 
     def _recover(self, error: Interrupted) -> None:
         """Open a new connection and send the whole window, as often as it takes."""
+        self._asked = 0
         while True:
             self._drop()
-            self._patience.failed(error, self._events)
+            self._patience.failed(error, sum(block.count for block in self._window))
             try:
                 self._connection = self._open()
                 for block in self._window:

@@ -164,12 +164,13 @@ def test_next_connection_opens_before_the_old_one_closes(time):
 
 
 def test_many_receipts_leave_no_connection_behind(time):
-    """However many receipts are taken, at most two connections are open, and one after the last."""
+    """Whatever the number of receipts: one connection closing, one in use, one ahead; one after the last."""
     receiver = Receiver()
     link = link_to(receiver, time, window=10)
     for number in range(200):
         link.write(block(number))
-        assert len(receiver.open) <= 2
+        assert len(receiver.open) <= 3
+        assert link._bytes <= 10
     link.receipt()
     assert len(receiver.open) == 1
     assert len(receiver.connections) == sum(one.ended for one in receiver.connections) + 1
@@ -245,12 +246,62 @@ def test_h20_nothing_is_lost_whatever_fails(script, steps, habit, window):
 
 
 def test_full_window_takes_a_receipt_at_once(time):
-    """The window holds at most its bytes: a block that does not fit asks for a receipt before it goes out."""
+    """The window holds at most its bytes: a block that does not fit waits until the older half is read."""
     receiver = Receiver()
     link = link_to(receiver, time, window=10)
-    for number in range(7):
+    for number in range(6):
         link.write(block(number))  # two bytes each
+    assert receiver.read == [b"%d\n" % number for number in range(3)]
+    assert link._bytes == 6
+
+
+def test_half_a_window_is_asked_for_early(time):
+    """Once half full, the window's receipt is asked for and not waited for, and blocks go on meanwhile."""
+    receiver = Receiver()
+    link = link_to(receiver, time, window=10)
+    for number in range(5):
+        link.write(block(number))
+    first, second, *_ = receiver.connections
+    assert (first.ended, second.ended) == (True, False)
+    assert (first.pending, second.pending) == ([b"0\n", b"1\n", b"2\n"], [b"3\n", b"4\n"])
+    assert receiver.read == []
+    assert link.receipt() is Strength.RECEIPT
     assert receiver.read == [b"%d\n" % number for number in range(5)]
+    assert len(receiver.open) == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [("await_close", UNREAD)],
+        [("begin_close", LOST)],
+        [("await_close", Strength.CLOSED)],
+        [("send", None)] * 3 + [("send", LOST)],
+        [("connect", None), ("connect", REFUSED)],
+    ],
+)
+def test_h20_nothing_is_lost_between_two_halves(time, script):
+    """When the older half gets no receipt, or the connection of the younger one fails, both go out again."""
+    receiver = Receiver(*script)
+    link = link_to(receiver, time, window=10, fallback=False)
+    for number in range(5):
+        link.write(block(number))
+    assert link.receipt() is Strength.RECEIPT
+    assert [b"%d\n" % number for number in range(5)] in (receiver.read[-5:], receiver.read[:5])
+    assert link._bytes == 0
+
+
+def test_silent_receivers_are_not_asked_early(time):
+    """A receiver that never answers keeps its connection: half a window closes nothing."""
+    receiver = Receiver()
+    receiver.default = Strength.KERNEL
+    link = link_to(receiver, time, window=10)
+    for number in range(50):
+        link.write(block(number))
+        assert link._bytes <= 10
+    assert link.receipt() is Strength.KERNEL
+    assert sum(one.ended for one in receiver.connections) == 1
+    assert sorted(receiver.read, key=int) == [b"%d\n" % number for number in range(50)]
 
 
 def test_block_larger_than_the_window_passes(time):
