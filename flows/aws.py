@@ -7,6 +7,7 @@ Per service:  source → transform → good events | poison.  All good events me
 in quarantine. Every step between is stateless, which the delivery contract needs (see `sources`).
 """
 
+import os
 import sys
 from collections.abc import Callable
 from itertools import count
@@ -21,6 +22,8 @@ from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, setti
 from flows.service import PREFETCH_BYTES, Context, Source, Unit
 from flows.services import units
 from flows.state import StateError, check
+from flows.status.pulse import Pulse
+from flows.status.start import begin
 from sinks.devo import DevoSink
 from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
@@ -35,16 +38,23 @@ def flow(config: str | None = None) -> Dataflow:
         settings_warning(warning)
     started, drain = launch(), drain_on_signals()
     require_state(started)
+    running = units(settings)
+    pulse = begin(settings, started, running, drain, os.environ)
     context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
     dataflow = Dataflow("aws")
-    running = units(settings)
     streams = [
-        collect(dataflow, unit.step_id, unit.service.source(unit, context), unit.service.transform(unit))
+        collect(
+            dataflow,
+            unit.step_id,
+            pulse.source(unit.service.source(unit, context)),
+            pulse.transform(unit.step_id, unit.service.transform(unit)),
+        )
         for unit in running
     ]
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
-    deliver(streams, DevoSink(tuple(settings.outputs.values()), started, drain, window), quarantine)
+    devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
+    deliver(streams, devo, quarantine, pulse)
     return dataflow
 
 
@@ -76,12 +86,16 @@ def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
     return (lambda: running[0].account.client("s3", "")) if running else None
 
 
-def deliver(streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink) -> None:
+def deliver(
+    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Pulse | None = None
+) -> None:
     """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
-    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), devo)
-    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), quarantine)
+    pulse = pulse or Pulse()
+    events, poison = pulse.sink("output", devo), pulse.sink("quarantine", quarantine)
+    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
+    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
 
 
 def apply(transform: Transform) -> Callable[[list[Item]], list[Item]]:

@@ -68,6 +68,13 @@ class Globals(Model):
         "recovery directory",
         examples=["s3://my-bucket/quarantine"],
     )
+    status: str | None = Field(
+        None,
+        pattern=r"^\S*\d$",
+        description="Address and port of the status page, /healthz, /readyz and /metrics; a port alone means "
+        "loopback. $COLLECTOR_STATUS wins over it. By default there is none",
+        examples=["127.0.0.1:3030"],
+    )
     queue_max_size_in_mb: float | None = Field(
         None,
         gt=0,

@@ -24,7 +24,7 @@ _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed
 _LISTING = ""
 """The timetable's key of the listing of targets; no target has it."""
 
-_SHOW_SECONDS = 1.0
+_SHOW_SECONDS = 2.0
 
 _GLANCE_SECONDS = 0.2
 """How long a waiting thread may miss the drain flag."""
@@ -158,20 +158,20 @@ class Feed:
     def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
         """Count pages that were handed to the dataflow, and show how far they have come."""
         places.emitted(self.name, self._owner, [(region_of(key), page.items) for key, page in arrived])
-        self._upto.update({key: page.upto for key, page in arrived if page.upto})
-        now = time.monotonic()
-        if now - self._shown >= _SHOW_SECONDS:  # there may be thousands of targets
-            self._shown = now
-            self._show()
+        with self._changed:
+            self._upto.update({key: page.upto for key, page in arrived if page.upto})
 
     def _show(self) -> None:
+        """Show how far the targets of each region have come, and what waits; now and then."""
+        if time.monotonic() - self._shown < _SHOW_SECONDS:  # there may be thousands of targets
+            return
+        self._shown = time.monotonic()
+        waiting = sum(inbox.bytes for inbox in self._inboxes.values())
         oldest: dict[str, int] = {}
-        with self._changed:
-            listed, waiting = self._targets, sum(inbox.bytes for inbox in self._inboxes.values())
-            upto = [(key, ms) for key, ms in self._upto.items() if key in listed]
-        for key, ms in upto:
+        for key, ms in self._upto.items():
             region = region_of(key)
-            oldest[region] = min(ms, oldest.get(region, ms))
+            if key in self._targets:
+                oldest[region] = min(ms, oldest.get(region, ms))
         for region, ms in oldest.items():
             places.read_up_to(self._place(region), ms / 1000)
         places.prefetched(self.name, self._owner, waiting)
@@ -205,6 +205,7 @@ class Feed:
         """Wait for the next key that is due; None when it is time to stop."""
         with self._changed:
             while not self._stopped():
+                self._show()
                 wait = self._timetable[0][0] - time.monotonic() if self._timetable else _GLANCE_SECONDS
                 if wait <= 0:
                     return heapq.heappop(self._timetable)[2]

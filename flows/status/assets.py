@@ -1,0 +1,71 @@
+"""The page's own style and script: both inside the page, allowed by their hashes alone."""
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2330; --mute: #5d6b82; --page: #f6f7f9; --card: #fff;
+  --line: #d9dee7; --bad: #b3261e; --warn: #8a5a00; --good: #1c6e3d; --curve: #2f6fde; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e6eaf2; --mute: #97a3b8; --page: #12161d; --card: #1b212b;
+    --line: #303a49; --bad: #ff8a80; --warn: #f2c14e; --good: #7bd69b; --curve: #7fb0ff; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1rem; max-width: 90rem; background: var(--page); color: var(--ink);
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.3rem; margin: 0; }
+h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
+p { margin: .25rem 0; }
+#sum { font-size: 1.05rem; margin-top: .75rem; padding: .6rem .8rem; border-left: 4px solid;
+  background: var(--card); color: var(--good); border-radius: 4px; }
+#sum.warn, .warn { color: var(--warn); }
+#sum.bad, .bad { color: var(--bad); }
+.mute { color: var(--mute); }
+#lost:empty { display: none; }
+table { width: 100%; border-collapse: collapse; background: var(--card); border: 1px solid var(--line); }
+th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-top: 1px solid var(--line);
+  overflow-wrap: anywhere; }
+thead th { font-size: .8rem; color: var(--mute); font-weight: 600; border: 0; white-space: nowrap; }
+tbody th { font-weight: 600; min-width: 10rem; }
+td.short { white-space: nowrap; }
+td.error { min-width: 16rem; }
+svg { display: block; width: 120px; height: 24px; }
+polyline { fill: none; stroke: var(--curve); stroke-width: 1.5; }
+@media (max-width: 60rem) {
+  body { padding: .75rem; }
+  thead { display: none; }
+  table, tbody, tr, th, td { display: block; width: 100%; }
+  table { border: 0; background: none; }
+  tr { background: var(--card); border: 1px solid var(--line); border-radius: 6px; margin-bottom: .75rem; }
+  th, td { border: 0; padding: .25rem .75rem; }
+  tbody th { padding-top: .6rem; }
+  tr > :last-child { padding-bottom: .6rem; }
+  td { display: grid; grid-template-columns: 7.5rem 1fr; gap: .5rem; }
+  td.error { min-width: 0; }
+  td.short { white-space: normal; }
+  td::before { content: attr(data-label); color: var(--mute); }
+  td.error:has(span:empty) { display: none; }
+  svg { width: 100%; max-width: 240px; }
+}
+"""
+
+SCRIPT = """
+const lost = document.getElementById("lost");
+async function turn() {
+  try {
+    const reply = await fetch("status.json", {cache: "no-store"});
+    if (!reply.ok) throw new Error(reply.status);
+    const view = (await reply.json()).view;
+    const cells = [...document.querySelectorAll("[data-k]")];
+    if (cells.length !== Object.keys(view).length) return location.reload();
+    for (const cell of cells) {
+      const [text, level] = view[cell.dataset.k];
+      if (cell.tagName === "polyline") cell.setAttribute("points", text);
+      else if (cell.textContent !== text) cell.textContent = text;
+      if (cell.tagName !== "polyline" && cell.className !== level) cell.className = level;
+    }
+    lost.textContent = "";
+  } catch (error) {
+    lost.textContent = "The collector does not answer. What is below was so when it last did.";
+  }
+  setTimeout(turn, 5000);
+}
+setTimeout(turn, 5000);
+"""

@@ -1,0 +1,172 @@
+"""The web server: five paths, GET and HEAD, a few connections at a time, each for some seconds at most.
+
+/status       the page                    /status.json  the same as data
+/healthz      200 while it is well, 503   /readyz       200 once every output was reached and none is down
+/metrics      for Prometheus
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socket import AF_INET6
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from flows import telemetry
+from flows.status.page import page, policy
+from flows.status.state import Watch
+from flows.status.view import view
+
+_CONNECTIONS = 16
+_CONNECTION_SECONDS = 10.0
+
+_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer."""
+
+    body: bytes
+    type: str = "text/plain; charset=utf-8"
+    status: HTTPStatus = HTTPStatus.OK
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Route = Callable[[Watch], Answer]
+
+
+def _page(watch: Watch) -> Answer:
+    html = page(view(watch.state())).encode()
+    return Answer(html, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy()})
+
+
+def _json(watch: Watch) -> Answer:
+    state = watch.state()
+    cells = {key: list(cell) for key, cell in view(state).items()}
+    return Answer(orjson.dumps({**state, "view": cells}), "application/json")
+
+
+def _health(watch: Watch) -> Answer:
+    illness = watch.pulse.illness()
+    return _verdict(f"not well: {illness}" if illness else "")
+
+
+def _ready(watch: Watch) -> Answer:
+    unready = watch.board.unready()
+    return _verdict(f"not ready: output {', '.join(unready)}" if unready else "")
+
+
+def _verdict(trouble: str) -> Answer:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
+    return Answer(f"{trouble or 'ok'}\n".encode(), status=status)
+
+
+def _metrics(_watch: Watch) -> Answer:
+    return Answer(generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+
+
+def _home(_watch: Watch) -> Answer:
+    return Answer(b"see /status\n", status=HTTPStatus.FOUND, headers={"Location": "/status"})
+
+
+ROUTES: Mapping[str, Route] = {
+    "/": _home,
+    "/status": _page,
+    "/status.json": _json,
+    "/healthz": _health,
+    "/readyz": _ready,
+    "/metrics": _metrics,
+}
+
+_NOT_FOUND = Answer(b"no such page\n", status=HTTPStatus.NOT_FOUND)
+_DEFECT = Answer(b"the status cannot be told, see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def answer(path: str, watch: Watch) -> Answer:
+    """Return the answer for a request's target."""
+    route = ROUTES.get(path.partition("?")[0])
+    if route is None:
+        return _NOT_FOUND
+    try:
+        return route(watch)
+    except Exception as error:  # noqa: BLE001 - told; a defect of the page must not reach the dataflow
+        telemetry.status_defect(error)
+        return _DEFECT
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one request and closes (HTTP/1.0): nobody keeps a connection."""
+
+    server: "Server"
+    timeout = _CONNECTION_SECONDS
+
+    def do_GET(self) -> None:
+        """Answer with a body."""
+        self._send(answer(self.path, self.server.watch), body=True)
+
+    def do_HEAD(self) -> None:
+        """Answer without its body."""
+        self._send(answer(self.path, self.server.watch), body=False)
+
+    def _send(self, told: Answer, *, body: bool) -> None:
+        self.send_response(told.status)
+        headers = {**_HEADERS, **told.headers, "Content-Type": told.type}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(told.body)))
+        self.end_headers()
+        if body:
+            self.wfile.write(told.body)
+
+    def version_string(self) -> str:
+        """Return what stands in the header Server."""
+        return "devo-aws-collector"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
+        """Keep quiet: probes come every few seconds."""
+
+
+class Server(ThreadingHTTPServer):
+    """The server of one process; it listens once it is made. Raises OSError."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = _CONNECTIONS
+
+    def __init__(self, host: str, port: int, watch: Watch) -> None:
+        if ":" in host:
+            self.address_family = AF_INET6
+        self.watch = watch
+        self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        super().__init__((host, port), _Handler)
+
+    def start(self) -> None:
+        """Serve from a thread of its own."""
+        threading.Thread(target=self.serve_forever, name="status-server", daemon=True).start()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection if there is a place for it; else close it at once."""
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection, and give its place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Keep quiet: who asks has gone, or was too slow."""

@@ -1,0 +1,165 @@
+"""Starts what watches a running collector: pull statistics always, the status port when it is asked for."""
+
+import ipaddress
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from flows import telemetry
+from flows.config import Settings, SettingsError
+from flows.runtime import Launch
+from flows.service import QUEUE, Unit
+from flows.status.board import Board
+from flows.status.figures import figures
+from flows.status.history import STEP_SECONDS
+from flows.status.pulse import GRACE_SECONDS, Pulse
+from flows.status.server import Server
+from flows.status.state import Facts, Watch
+from sinks.errors import DeliveryError
+from sinks.outputs import probe
+from sinks.settings import OutputSettings, Remote
+from sources.places import Place, pull_statistics
+from transforms.telemetry import listen
+
+VARIABLE = "COLLECTOR_STATUS"
+STATISTICS_SECONDS = 300.0
+_PROBE_SECONDS = (5.0, 60.0)
+_MOST_PORT = 65_535
+
+
+def begin(
+    settings: Settings,
+    started: Launch,
+    running: Sequence[Unit],
+    drain: threading.Event,
+    env: Mapping[str, str],
+) -> Pulse:
+    """Begin to watch; returns what sources and sinks are to be wrapped in. Call before outputs are made."""
+    patience = [
+        one.config.connect_timeout_seconds
+        for one in settings.outputs.values()
+        if isinstance(one.config, Remote)
+    ]
+    pulse = Pulse(
+        alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in patience)])
+    )
+    threading.Thread(target=tell_statistics, args=(drain,), name="statistics", daemon=True).start()
+    found = env.get(VARIABLE) or settings.globals.status
+    if found:
+        board = Board(pulse.beat)
+        listen(board.hear)
+        facts = Facts(
+            settings.globals.name,
+            _version(),
+            started.process,
+            places(running),
+            str(settings.globals.quarantine),
+            time.time(),
+        )
+        serve(Watch(facts, pulse, board), *address(found, started), list(settings.outputs.values()), drain)
+    return pulse
+
+
+def serve(
+    watch: Watch, host: str, port: int, outputs: Sequence[OutputSettings], drain: threading.Event
+) -> Server | None:
+    """Open the port and answer there until the process ends; None, and told, when that cannot be."""
+    try:
+        server = Server(host, port, watch)
+    except OSError as error:
+        telemetry.status_unavailable(f"{host}:{port}", error)
+        return None
+    server.start()
+    for name, job in (("status-samples", _sample), ("status-probes", _probe)):
+        threading.Thread(target=job, args=(watch, outputs, drain), name=name, daemon=True).start()
+    shown = f"[{host}]" if ":" in host else host
+    telemetry.status_opened(f"http://{shown}:{server.server_address[1]}/status")
+    return server
+
+
+def address(text: str, started: Launch) -> tuple[str, int]:
+    """Return host and port to listen on: `3030` and `:3030` mean loopback, `0.0.0.0:3030` everybody.
+
+    Processes of a cluster that share this machine each take a port of their own: the first of them this one,
+    the second the next one, and so on. Raises SettingsError.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
+    number = int(port) + _neighbours(started) if port.isascii() and port.isdigit() else -1
+    if not 0 <= number <= _MOST_PORT or not _is_address(host):
+        hint = "write an address of this machine and a port: 127.0.0.1:3030"
+        raise SettingsError(f"status address is not usable ({text})", VARIABLE, hint)
+    return host, number
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return True
+
+
+def _neighbours(started: Launch) -> int:
+    """Return how many processes before this one run on the same host."""
+    hosts = [one.rpartition(":")[0] for one in started.addresses]
+    index = started.process.index
+    return hosts[:index].count(hosts[index]) if hosts else 0
+
+
+def places(running: Sequence[Unit]) -> list[Place]:
+    """Return what the configuration collects, and where."""
+    found = []
+    for unit in running:
+        queued = QUEUE in unit.service.permissions
+        regions = (
+            [region for region, _ in unit.options.queues(unit.service.name)]
+            if queued
+            else unit.options.regions
+        )
+        found += [Place(unit.service.name, unit.account.name, unit.setting, region) for region in regions]
+    return found
+
+
+def tell_statistics(drain: threading.Event, period: float = STATISTICS_SECONDS) -> None:
+    """Tell every so often what each place has pulled since, and once more when the process drains."""
+    before: dict[Place, dict[str, int]] = {}
+    while True:
+        began = time.monotonic()
+        ended = drain.wait(period)
+        for place in sorted(figures().places()):
+            before[place] = pull_statistics(place, time.monotonic() - began, before.get(place, {}))
+        if ended:
+            return
+
+
+def _sample(watch: Watch, _outputs: Sequence[OutputSettings], drain: threading.Event) -> None:
+    while True:
+        watch.sample()
+        if drain.wait(STEP_SECONDS):
+            return
+
+
+def _probe(watch: Watch, outputs: Sequence[OutputSettings], drain: threading.Event) -> None:
+    """Reach each output once, without an event: a quiet collector is ready too."""
+    pause, most = _PROBE_SECONDS
+    while not drain.wait(pause):
+        missing = [one for one in outputs if not watch.board.output(one.name).connected]
+        if not missing:
+            return
+        for output in missing:
+            try:
+                probe(output)
+            except DeliveryError as error:
+                watch.board.fail(output.name, error)
+            else:
+                watch.board.hear("connection_opened", {"output": output.name})
+        pause = min(pause * 2, most)
+
+
+def _version() -> str:
+    try:
+        return version("devo-aws-collector")
+    except PackageNotFoundError:
+        return "0"

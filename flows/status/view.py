@@ -1,0 +1,216 @@
+"""From the state to words: what stands in each cell of the page, and how bad it is. Pure.
+
+The page is built of these cells once; afterwards its script only puts new words into them. A key says where a
+cell is: `p3.lag` is the lag in the third row of places.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+WIDTH, HEIGHT = 120, 24
+"""Of the curves, in their own units."""
+
+_LATE_SECONDS, _VERY_LATE_SECONDS = 900.0, 3600.0
+_FULL = 0.8
+
+
+class Cell(NamedTuple):
+    """text: as it is read. level: "" (as it should be), "mute", "warn" or "bad"."""
+
+    text: str
+    level: str = ""
+
+
+View: TypeAlias = dict[str, Cell]
+
+PLACE_COLUMNS: Mapping[str, str] = {
+    "name": "Service",
+    "region": "Region",
+    "rate": "Events/s",
+    "curve": "Last hour",
+    "events": "Events",
+    "lag": "Lag",
+    "hand": "In hand",
+    "lanes": "Lanes",
+    "error": "Last error",
+}
+OUTPUT_COLUMNS: Mapping[str, str] = {
+    "name": "Output",
+    "state": "State",
+    "strength": "Strength",
+    "rate": "Events/s",
+    "curve": "Last hour",
+    "events": "Delivered",
+    "receipt": "Last receipt",
+    "window": "Resend window",
+    "error": "Last error",
+}
+CURVES = ("curve",)
+
+STRENGTHS: Mapping[str, str] = {
+    "receipt": "receipt: the receiver has read everything",
+    "closed": "closed: the connection ended in order",
+    "kernel": "kernel: acknowledged by the receiver's kernel only",
+    "written": "written",
+    "none": "none: events are missed",
+}
+
+
+def view(state: Mapping[str, Any]) -> View:
+    """Return every cell of the page."""
+    cells = {"title": Cell(state["collector"]["name"]), "sum": summary(state), "about": _about(state)}
+    for row, place in enumerate(state["places"]):
+        cells |= {f"p{row}.{name}": cell for name, cell in _place(place).items()}
+    for row, output in enumerate(state["outputs"]):
+        cells |= {f"o{row}.{name}": cell for name, cell in _output(output).items()}
+    return cells | {"quarantine": _quarantine(state["quarantine"])}
+
+
+def summary(state: Mapping[str, Any]) -> Cell:
+    """Return the one sentence that a person wants to read first."""
+    health, places = state["health"], state["places"]
+    if not health["alive"]:
+        return Cell(f"Not well: {health['illness']}.", "bad")
+    down = [one["name"] for one in state["outputs"] if one["name"] in health["unready"] and one["connected"]]
+    if down:
+        return Cell(
+            f"Output {' and '.join(down)} takes nothing at the moment. Nothing is lost: "
+            "events stay in AWS until it does.",
+            "bad",
+        )
+    if health["unready"]:
+        return Cell(f"Output {' and '.join(health['unready'])} has not been reached yet.", "warn")
+    failing = sum(one["targets_failing"] > 0 for one in places)
+    if failing:
+        return Cell(f"{failing} of {len(places)} sources cannot be read at the moment, see below.", "warn")
+    late = sum((one["lag_seconds"] or 0) > _LATE_SECONDS for one in places)
+    if late:
+        return Cell(f"Collecting; {late} of {len(places)} sources lag behind.", "warn")
+    return Cell(f"All is well: {len(places)} sources are collected and delivered.")
+
+
+def _about(state: Mapping[str, Any]) -> Cell:
+    about = state["collector"]
+    index, count = about["process"]["index"], about["process"]["count"]
+    parts = [
+        f"version {about['version']}",
+        f"process {index} of {count}" if count > 1 else "",
+        f"up {age(about['uptime_seconds'])}",
+        f"as of {about['now']}",
+    ]
+    return Cell(" · ".join(part for part in parts if part), "mute")
+
+
+def _place(place: Mapping[str, Any]) -> View:
+    setting = place["setting"]
+    unit = f"{place['input']} / {setting}" if setting else place["input"]
+    name = f"{unit}: {place['service']}" if unit and setting != place["service"] else unit or place["service"]
+    repeats = f" (+{number(place['events_repeated'])} repeats left out)" if place["events_repeated"] else ""
+    hand = f"{place['leases_held']} messages" if place["leases_held"] else ""
+    waiting = size(place["prefetched_bytes"]) if place["prefetched_bytes"] else ""
+    return {
+        "name": Cell(name),
+        "region": Cell(place["region"] or "all"),
+        "rate": Cell(rate(place["events_per_second"])),
+        "curve": Cell(points(place["curve"])),
+        "events": Cell(number(place["source_events"]) + repeats),
+        "lag": lag(place["lag_seconds"]),
+        "hand": Cell(", ".join(part for part in (hand, waiting) if part) or "-"),
+        "lanes": Cell(str(place["lanes"] or "-")),
+        "error": error(place["last_error"], bad=place["targets_failing"] > 0),
+    }
+
+
+def _output(output: Mapping[str, Any]) -> View:
+    window = output["window"]
+    fill = f"{window['fill']:.0%} full, {size(window['bytes'])} of {size(window['limit_bytes'])}"
+    receipt = "none yet"
+    if output["receipt_seconds_ago"] is not None:
+        receipt = f"{age(output['receipt_seconds_ago'])} ago, {number(output['receipts'])} so far"
+    missed = f", {number(output['events_missed'])} missed" if output["events_missed"] else ""
+    weak = output["strength"] in {"kernel", "none"}
+    return {
+        "name": Cell(
+            f"{output['name']} ({output['type']})" + ("" if output["required"] else ", best effort")
+        ),
+        "state": _up(output),
+        "strength": Cell(STRENGTHS.get(output["strength"], output["strength"]), "warn" if weak else ""),
+        "rate": Cell(rate(output["events_per_second"])),
+        "curve": Cell(points(output["curve"])),
+        "events": Cell(number(output["events_delivered"]) + missed, "warn" if missed else ""),
+        "receipt": Cell(receipt),
+        "window": Cell(fill if window["limit_bytes"] else "-", "warn" if window["fill"] > _FULL else ""),
+        "error": error(output["last_error"], bad=not output["ready"]),
+    }
+
+
+def _up(output: Mapping[str, Any]) -> Cell:
+    if output["ready"]:
+        return Cell("up")
+    return Cell("down", "bad") if output["connected"] else Cell("not reached yet", "warn")
+
+
+def _quarantine(found: Mapping[str, Any]) -> Cell:
+    if not found["items"]:
+        return Cell("Quarantine is empty.", "mute")
+    reasons = ", ".join(f"{number(count)} {reason}" for reason, count in sorted(found["by_reason"].items()))
+    return Cell(f"Quarantine took {number(found['items'])}: {reasons}. See {found['where']}.", "warn")
+
+
+def error(told: Mapping[str, Any] | None, *, bad: bool) -> Cell:
+    """Return an error as one line: when, what, where, hint."""
+    if told is None:
+        return Cell("")
+    line = ": ".join(part for part in (told["what"], told["where"], told["hint"]) if part)
+    over = ", over by now" if told["over"] else ""
+    return Cell(
+        f"{age(told['seconds_ago'])} ago{over}: {line}", "mute" if told["over"] else "bad" if bad else "warn"
+    )
+
+
+def lag(seconds: float | None) -> Cell:
+    """Return how far a source is behind."""
+    if seconds is None:
+        return Cell("not known yet", "mute")
+    level = "bad" if seconds > _VERY_LATE_SECONDS else "warn" if seconds > _LATE_SECONDS else ""
+    return Cell(age(seconds), level)
+
+
+def age(seconds: float) -> str:
+    """Return a time in the unit that fits: `8 s`, `12 min`, `3.5 h`, `4 d`."""
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"  # noqa: PLR2004
+    return f"{seconds / 86_400:.0f} d"
+
+
+def rate(per_second: float) -> str:
+    """Return a rate: `0`, `0.3`, `42`, `3.4 k`."""
+    return number(per_second) if per_second >= 10 else f"{per_second:.1f}".removesuffix(".0")  # noqa: PLR2004
+
+
+def number(value: float) -> str:
+    """Return a count of at most four digits: `950`, `3.4 k`, `12 M`."""
+    return _scaled(value, 1000, ("", " k", " M", " G", " T"))
+
+
+def size(value: float) -> str:
+    """Return bytes: `12 MiB`."""
+    return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
+
+
+def _scaled(value: float, base: int, units: Sequence[str]) -> str:
+    step = 0
+    while value >= base * 0.9995 and step < len(units) - 1:
+        value, step = value / base, step + 1
+    return f"{value:.1f}{units[step]}" if step and value < 10 else f"{value:.0f}{units[step]}"  # noqa: PLR2004
+
+
+def points(curve: Sequence[float]) -> str:
+    """Return a curve as the points of an SVG polyline, the present at the right edge."""
+    most = max(curve, default=0.0) or 1.0
+    step, last = WIDTH / 59, len(curve) - 1
+    return " ".join(
+        f"{WIDTH - (last - place) * step:.1f},{HEIGHT - 1 - (HEIGHT - 2) * value / most:.1f}"
+        for place, value in enumerate(curve)
+    )

@@ -1,0 +1,31 @@
+"""Named events of the process as a whole: log line and metric together."""
+
+import logging
+
+from transforms.telemetry import gauge, say
+
+
+def epoch_closed() -> None:
+    """Show when an epoch was last closed: what came before it is delivered."""
+    gauge("epoch_timestamp_seconds", "When an epoch was last closed").set_to_current_time()
+
+
+def status_opened(url: str) -> None:
+    """Tell where the status page is."""
+    say(logging.INFO, "status_opened", url=url)
+
+
+def status_unavailable(address: str, error: OSError) -> None:
+    """Warn that the status port cannot be opened; collecting goes on without it."""
+    say(
+        logging.WARNING,
+        "status_unavailable",
+        address=address,
+        what=f"cannot listen ({error.strerror or error})",
+        hint="choose a free port of this machine in COLLECTOR_STATUS or globals.status",
+    )
+
+
+def status_defect(error: Exception) -> None:
+    """Tell that the status page could not be made; collecting is not concerned."""
+    say(logging.ERROR, "status_defect", error=f"{type(error).__name__} {error}")
