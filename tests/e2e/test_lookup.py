@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,9 +65,12 @@ class Trail:
         self._rng, self._ended = random.Random(backlog), threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         now = int(time.time())
-        for number in range(backlog):
-            kind = "insight" if number % 20 == 0 else "management"
-            self._put(number, EventTime=now - self._rng.randrange(120, 6_900), category=kind)
+        for place, region in enumerate(REGIONS):
+            numbers = range(place, backlog, len(REGIONS))
+            times = [now - self._rng.randrange(120, 6_900) for _ in numbers]
+            kinds = ["insight" if number % 20 == 0 else "management" for number in numbers]
+            old = [{"EventTime": at, "category": kind} for at, kind in zip(times, kinds, strict=True)]
+            self._put(region, zip(numbers, old, strict=True))
 
     def __enter__(self):
         self._thread.start()
@@ -81,18 +85,21 @@ class Trail:
         """Tell whether everything has been put."""
         return not self._thread.is_alive()
 
-    def _put(self, number: int, **more) -> None:
-        region = REGIONS[number % len(REGIONS)]
-        text = json.dumps({"eventID": f"{number:06}", "awsRegion": region})
-        fake_aws.put_cloudtrail_events([{"EventName": "Op", "CloudTrailEvent": text, **more}], region=region)
-        self.due[text] += 1
+    def _put(self, region: str, numbered: Iterable[tuple[int, dict]]) -> None:
+        events = []
+        for number, more in numbered:
+            text = json.dumps({"eventID": f"{number:07}", "awsRegion": region})
+            events.append({"EventName": "Op", "CloudTrailEvent": text, **more})
+            self.due[text] += 1
+        fake_aws.put_cloudtrail_events(events, region=region)
 
     def _run(self) -> None:
         for number in range(self._live):
             if self._ended.wait(self._seconds / self._live):
                 return
             late = self._rng.uniform(0, self._late) if number % 5 == 0 else 0
-            self._put(1_000_000 + number, EventTime=time.time(), delay_s=late)
+            new = {"EventTime": time.time(), "delay_s": late}
+            self._put(REGIONS[number % len(REGIONS)], [(1_000_000 + number, new)])
 
 
 def settings(receiver, certs, folder, overlap: int) -> dict:
@@ -149,12 +156,14 @@ def test_h14_two_processes_keep_to_two_requests_a_second(
     figures(table(asked, owners, trail.due.total(), lost.total(), again.total()))
     assert (lost, again) == (Counter(), Counter())
     for region in REGIONS:
-        assert excess([moment for moment, where, _ in asked if where == region]) <= RATE, region
+        moments = [moment for moment, where, _ in asked if where == region]
+        assert most_within(moments, 30) <= 30 * RATE, region
+        assert fullest(moments) <= RATE + 1, region  # one more is left to a busy machine's scheduling
     assert any(len(askers(asked, owners, region)) == 2 for region in REGIONS), "no region had two askers"
 
 
-def excess(moments: list[float]) -> float:
-    """Return how many requests any stretch of time had beyond the rate: AWS's bucket holds one second's."""
+def fullest(moments: list[float]) -> float:
+    """Return the most requests that ever stood in a bucket from which RATE flow out each second."""
     most, level, before = 0.0, 0.0, 0.0
     for moment in moments:
         level = max(0.0, level - (moment - before) * RATE) + 1
@@ -187,13 +196,14 @@ def note_ports(owners: dict[int, int], collector: Collector, apis: FakeAws) -> b
 def table(asked, owners: dict[int, int], total: int, lost: int, again: int) -> str:
     """Return a line per region: requests, and how fast they came."""
     rows = [f"{total} events over {len(REGIONS)} regions, {lost} lost, {again} came twice"]
-    rows.append("region      requests  processes  seconds  mean/s  most in 1 s  in 10 s")
+    rows.append("region      requests  processes  seconds  mean/s  most in 1 s  in 10 s  in 30 s")
     for region in REGIONS:
         moments = [moment for moment, where, _ in asked if where == region]
         passed = moments[-1] - moments[0]
         rows.append(
             f"{region:10} {len(moments):9} {len(askers(asked, owners, region)):10} {passed:8.1f} "
-            f"{(len(moments) - 1) / passed:7.2f} {most_within(moments, 1):12} {most_within(moments, 10):8}"
+            f"{(len(moments) - 1) / passed:7.2f} {most_within(moments, 1):12} {most_within(moments, 10):8} "
+            f"{most_within(moments, 30):8}"
         )
     return "\n".join(rows)
 
