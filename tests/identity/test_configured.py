@@ -157,6 +157,7 @@ def input_of(region: str, now: int, start: int | None, identity: str) -> dict:
     return {"id": identity, "credentials": keys, "services": {"audit-events-all": service}}
 
 
+@pytest.mark.timeout(400)
 def test_start_time_and_id_begin_anew(fake, rsyslog, certs, tmp_path, figures):
     """Another start_time resets its service and says so, another id begins anew; all else resumes."""
     now = int(time.time())

@@ -194,6 +194,7 @@ LINES = {
 """The one line of each input that AWS refuses: what, where, hint."""
 
 
+@pytest.mark.timeout(400)
 def test_each_refusal_is_one_line_and_all_else_goes_on(cloud, rsyslog, certs, tmp_path, figures):
     """A wrong external id, a wrong key, two denied actions: a line each, however many units they stop."""
     now = int(time.time() * 1000)
