@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery deploy format clean
+.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery deploy docs format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,7 +39,7 @@ unit: wheel
 	.ci/receivers
 	$(PIP) --no-deps --force-reinstall dist/*.whl
 	mkdir dist/suite
-	cp -R tests deploy pyproject.toml constraints.txt *.md dist/suite
+	cp -R tests deploy docs pyproject.toml constraints.txt *.md dist/suite
 	ln -s ../../shared dist/shared
 	cd dist/suite && $(abspath $(BIN))/python -m pytest $(ARGS)
 
@@ -81,6 +81,10 @@ deploy: $(VENV)/.test ## Everything in deploy/: the image's steps (as root), the
 
 bench-delivery: $(VENV)/.test ## What a receipt costs, and gzip beside devo-sdk, in one run; `ARGS=--quick` for a short one
 	$(BIN)/python -m tests.bench.delivery $(ARGS)
+
+docs: $(VENV)/.test ## Write the reference pages anew
+	$(BIN)/python -m flows reference settings > docs/settings.md
+	$(BIN)/python -m flows reference errors > docs/errors.md
 
 format: $(VENV)/.test ## Format the code
 	$(BIN)/ruff format .

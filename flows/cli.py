@@ -217,6 +217,13 @@ COMMANDS: tuple[Command, ...] = (
             _JSON,
         ),
     ),
+    Command(
+        "reference",
+        "print the page of all settings, or of all errors",
+        "flows.reference",
+        lambda reference, args: reference.show(args.page),
+        (_option("page", choices=("settings", "errors")),),
+    ),
     Command("schema", "print the configuration's JSON Schema", "flows.settings", lambda *_: _schema()),
 )
 

@@ -18,6 +18,8 @@ _MANY = 12
 class SettingsError(CollectorError):
     """The configuration, or the way a command was used, is wrong."""
 
+    family = "setup"
+
 
 class SettingsErrors(SettingsError):
     """Several of them; as text one line each."""

@@ -24,6 +24,8 @@ from transforms.errors import CollectorError
 class DeliveryError(CollectorError):
     """An output cannot deliver."""
 
+    family = "delivery"
+
 
 class Interrupted(DeliveryError):
     """A failure that another attempt may cure. wait: the least pause before it, in seconds."""

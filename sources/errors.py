@@ -35,6 +35,8 @@ class SourceError(CollectorError):
     what has one cause is told once.
     """
 
+    family = "api"
+
     def __init__(self, what: str, where: str, hint: str, *, cause: str = "") -> None:
         super().__init__(what, where, hint)
         self.cause = cause
@@ -74,6 +76,8 @@ class ReceiptInvalid(SourceError):
 
 class ObjectError(SourceError):
     """One S3 object cannot be collected."""
+
+    family = "pull"
 
 
 class ObjectBusy(ObjectError):

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 from prometheus_client import REGISTRY, Counter, Gauge
 
+from transforms.errors import CollectorError
+
 LOG = logging.getLogger("collector")
 
 Listener: TypeAlias = Callable[[str, Mapping[str, Any]], None]
@@ -60,7 +62,12 @@ def total(name: str, /, **labels: str) -> int:
 
 
 def say(level: int, event: str, /, **fields: Any) -> None:
-    """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`."""
+    """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`.
+
+    An error among them adds its code.
+    """
+    code = next((one.code() for one in fields.values() if isinstance(one, CollectorError)), "")
+    fields |= {"code": code} if code else {}
     notify(event, **fields)
     if LOG.isEnabledFor(level):
         LOG.log(
