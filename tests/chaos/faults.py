@@ -202,18 +202,16 @@ FAULTS = {
     "close": Fault("accepts and closes", accept_and_close, Dose(10), Dose(2)),
     "certs": Fault("certificate expired, renewed", certificates, Dose(2), Dose(1), _PLAIN),
     "dns": Fault("DNS failure", no_dns, Dose(2, 5), Dose(1, 0)),
-    "aws-throttle": Fault("10 % of AWS calls throttled", aws(Rule("error")), Dose(5, 12), Dose(1, 1.5)),
+    "aws-throttle": Fault("10 % of AWS calls throttled", aws(Rule("error")), Dose(5, 12), Dose(1, 1)),
     "aws-503": Fault(
         "10 % of AWS calls: 503",
         aws(Rule("error", status=503, code="ServiceUnavailable")),
         Dose(5, 12),
-        Dose(1, 1.5),
+        Dose(1, 1),
     ),
-    "aws-reset": Fault(
-        "10 % of AWS calls reset", aws(Rule("reset"), Rule("lost")), Dose(5, 12), Dose(1, 1.5)
-    ),
+    "aws-reset": Fault("10 % of AWS calls reset", aws(Rule("reset"), Rule("lost")), Dose(5, 12), Dose(1, 1)),
     "aws-truncate": Fault(
-        "10 % of AWS bodies truncated", aws(Rule("truncate"), Rule("short")), Dose(5, 12), Dose(1, 1.5)
+        "10 % of AWS bodies truncated", aws(Rule("truncate"), Rule("short")), Dose(5, 12), Dose(1, 1)
     ),
 }
 """The columns, by the names that `python -m tests.chaos` takes."""

@@ -15,7 +15,7 @@ def test_h22_a_disk_that_fills_up_in_mid_run(stage, rsyslog):
     site = stage.site(visibility=6)
     chosen = services([site], auto=True, visibility_timeout_seconds=6)
     settings = configuration(chosen, output(rsyslog.port, stage.certs), stage.folder)
-    collector = stage.collector(settings, Launch("flows"))
+    collector = stage.collector(settings, Launch("flows", interval=1))
     try:
         with Feeder(site, 10, seed=7) as feeder:
             collector.start()

@@ -5,7 +5,7 @@ import pytest
 from tests.chaos.outage import outage
 
 _MIB = 1 << 20
-_FASTER = 180.0
+_FASTER = 240.0
 
 
 @pytest.mark.timeout(600)
