@@ -108,11 +108,17 @@ class Feed:
         return inbox
 
     def start(self) -> None:
-        """Start the threads, once. Not before every lane's state is here: an object may come to any lane."""
+        """Start the threads, once. Not before every lane's state is here: an object may come to any lane.
+
+        One thread starts the others: each start waits until the new thread runs, long on a busy machine.
+        """
         with self._changed:
             if self._started:
                 return
             self._started = True
+        self.spawn("start", self._start_all)
+
+    def _start_all(self) -> None:
         for receiver in self._receivers:
             receiver.start()
         for keeper in self._keepers:

@@ -3,13 +3,14 @@
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 
 from flows.demo.fake_aws.server import FakeAws
-from tests.conformance.rig import Scenario, impatient, nobody, play, rig_of
+from tests.conformance.rig import Rig, Scenario, impatient, nobody, play, rig_of
 from tests.conformance.rows import Place, Row
 from tests.conformance.waivers import told
 from tests.fakes.ministack import Ministack
@@ -35,20 +36,34 @@ def new_place(aws: Ministack, apis: str) -> Callable[[], Place]:
 
 
 @pytest.fixture(scope="module")
-def played(request, new_place, tmp_path_factory) -> Callable[[Scenario, Row], None]:
-    """Return a function that raises what a row met in a scenario; all selected rows play at once, once."""
-    outcomes: dict[Scenario, dict[str, BaseException | None]] = {}
+def rigs(request, new_place, tmp_path_factory) -> Callable[..., AbstractContextManager[list[Rig]]]:
+    """Return a context of what the selected rows play on. wrap: row's name → what its sources are put in."""
 
-    def all_rows(scenario: Scenario) -> dict[str, BaseException | None]:
+    @contextmanager
+    def opened(wrap: Callable[[str], Callable] | None = None, **more: Any) -> Iterator[list[Rig]]:
         with ExitStack() as stack:
             stack.enter_context(impatient())
             stack.enter_context(nobody(tmp_path_factory.mktemp("rates")))
             folder = partial(tmp_path_factory.mktemp, "row")
-            rigs = [stack.enter_context(rig_of(row, new_place(), folder())) for row in selected(request)]
-            return play(scenario, rigs)
+            yield [
+                stack.enter_context(
+                    rig_of(row, new_place(), folder(), **({"wrap": wrap(row.name)} if wrap else {}), **more)
+                )
+                for row in selected(request)
+            ]
+
+    return opened
+
+
+@pytest.fixture(scope="module")
+def played(rigs) -> Callable[[Scenario, Row], None]:
+    """Return a function that raises what a row met in a scenario; all selected rows play at once, once."""
+    outcomes: dict[Scenario, dict[str, BaseException | None]] = {}
 
     def outcome(scenario: Scenario, row: Row) -> None:
-        outcomes[scenario] = outcomes.get(scenario) or all_rows(scenario)
+        if scenario not in outcomes:
+            with rigs() as all_of_them:
+                outcomes[scenario] = play(scenario, all_of_them)
         failure = outcomes[scenario][row.name]
         if failure is not None:
             raise failure

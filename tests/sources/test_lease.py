@@ -83,6 +83,22 @@ def test_never_waits_and_is_never_far_away(rigs):
     assert lane.next_awake() is None
 
 
+def test_first_call_starts_one_thread(rigs, monkeypatch):
+    """Starting dozens of threads takes its time on a busy machine: all but one are started by a thread."""
+    here, started, start = threading.current_thread(), [], threading.Thread.start
+
+    def counted(thread):
+        started.append((threading.current_thread() is here, thread.name))
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", counted)
+    lane = rigs("a").lane(start=False)
+    lane.next_batch()
+    assert take(lane, 1) == ["a"]
+    assert [name for ours, name in started if ours] == ["test-start"]
+    assert len(started) > QUICK.fetchers + QUICK.receivers
+
+
 def test_resumes_as_bytewax_does(rigs):
     """Two batches, snapshot, two more, rebuilt from the snapshot: the same two come again."""
     first = rigs("a b c d e f", options=ONE_CUT)
