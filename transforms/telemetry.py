@@ -5,9 +5,9 @@ what is here. Labels are bounded: services, outputs and reasons, never object ke
 """
 
 import logging
+import threading
 from collections.abc import Callable, Mapping
-from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge
 
@@ -37,16 +37,31 @@ def notify(event: str, /, **fields: Any) -> None:
         listener(event, fields)
 
 
-@cache
+_COUNTERS: dict[str, Counter] = {}
+_GAUGES: dict[str, Gauge] = {}
+_MAKING = threading.Lock()
+_Metric = TypeVar("_Metric", Counter, Gauge)
+
+
 def counter(name: str, help_text: str, *labels: str) -> Counter:
     """Return the counter `collector_<name>_total`, made on first use."""
-    return Counter(f"collector_{name}", help_text, labels)
+    return _COUNTERS.get(name) or _made(Counter, _COUNTERS, name, help_text, labels)
 
 
-@cache
 def gauge(name: str, help_text: str, *labels: str) -> Gauge:
     """Return the gauge `collector_<name>`, made on first use."""
-    return Gauge(f"collector_{name}", help_text, labels)
+    return _GAUGES.get(name) or _made(Gauge, _GAUGES, name, help_text, labels)
+
+
+def _made(
+    kind: type[_Metric], known: dict[str, _Metric], name: str, help_text: str, labels: tuple[str, ...]
+) -> _Metric:
+    """Make a metric once: threads that meet here at its first use would register it twice, which raises."""
+    with _MAKING:
+        found = known.get(name)
+        if found is None:
+            found = known[name] = kind(f"collector_{name}", help_text, labels)
+        return found
 
 
 def add(name: str, help_text: str, amount: float = 1, /, **labels: str) -> None:
