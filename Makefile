@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery deploy docs format clean
+.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery fuzz deploy docs format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,10 @@ bench: $(VENV)/.test ## Events per CPU-second beside the floor, measured in one 
 
 bench-quick: $(VENV)/.test ## The same on small inputs, under two minutes
 	$(BIN)/python -m tests.bench --quick
+
+fuzz: $(VENV)/.test ## Guided fuzzing of all that reads foreign bytes, for FUZZ_MINUTES (60); ARGS="records csv" for some
+	$(PIP) --editable '.[test,fuzz]'
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 deploy: $(VENV)/.test ## Everything in deploy/: the image's steps (as root), the chart, the stacks, a local cluster
 	$(PIP) --editable '.[test,deploy]'

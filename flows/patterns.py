@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from re import _parser as sre  # type: ignore[attr-defined] # the only parser of Python's own dialect
 from typing import Any
+from warnings import catch_warnings
 
 LONGEST_KEY = 1024
 """S3's maximum; longer texts are cut to it before a pattern sees them."""
@@ -49,8 +50,7 @@ _CATEGORIES: dict[Any, Callable[[str], bool]] = {
 def bounded(pattern: str) -> re.Pattern[str]:
     """Compile a pattern; raises ValueError telling what could run away, or what is wrong with it."""
     try:
-        compiled = re.compile(pattern)
-        tree = sre.parse(pattern)
+        compiled, tree = _parsed(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression ({error})") from error
     flags = re.IGNORECASE if compiled.flags & re.IGNORECASE or _LOCAL_FLAG.search(pattern) else 0
@@ -63,6 +63,12 @@ def bounded(pattern: str) -> re.Pattern[str]:
     return compiled
 
 
+@cache
+def _parsed(pattern: str) -> tuple[re.Pattern[str], Any]:
+    with catch_warnings(action="ignore"):  # of what a later Python may read otherwise
+        return re.compile(pattern), sre.parse(pattern)
+
+
 def matches(pattern: re.Pattern[str], key: str) -> bool:
     """Tell whether a pattern is found anywhere in an object's key."""
     key = key[:LONGEST_KEY]
@@ -73,7 +79,7 @@ def matches(pattern: re.Pattern[str], key: str) -> bool:
 @cache
 def _begins_once(pattern: str) -> bool:
     """Tell whether a pattern that is not found at the beginning is found nowhere: `^…`, `.*…`."""
-    first = next(iter(_flatten(sre.parse(pattern))), None)
+    first = next(iter(_flatten(_parsed(pattern)[1])), None)
     if first is None or (first[0] is sre.AT and first[1] in _STARTS):
         return True
     return bool(
@@ -175,7 +181,8 @@ def _first(part: Any, flags: int) -> frozenset[str] | None:
     """Return the characters that a part can begin with; None when it may be empty or is not simple."""
     operation, value = part
     if operation in _REPEATS:
-        return _first(_flatten(value[2])[0], flags) if value[0] > 0 else None
+        body = _flatten(value[2])
+        return _first(body[0], flags) if body and value[0] > 0 else None
     return _characters([part], flags) if _is_character([part]) else None
 
 

@@ -142,7 +142,7 @@ def waiting(header: str | None, now: datetime) -> float:
         return float(text[:9])
     try:
         until = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # of a year or zone beyond all numbers
         return 0.0
     until = until if until.tzinfo else until.replace(tzinfo=UTC)
     return max((until - now).total_seconds(), 0.0)

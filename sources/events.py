@@ -19,6 +19,7 @@ from sources.sqs import Message
 from transforms.block import Block, Origin, Poison
 
 _ENVELOPES = 4
+_NO_EVENT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _T = TypeVar("_T")
 
 
@@ -79,7 +80,7 @@ def securityhub(body: bytes) -> Events:
 def _read(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
     try:
         return decoder.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _NO_EVENT as error:
         raise NotAnEventError(str(error)) from error
 
 
@@ -90,7 +91,7 @@ def _compact(body: bytes) -> bytes:
         return body
     try:
         return msgspec.json.format(body, indent=-1)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except _NO_EVENT as error:
         raise NotAnEventError(str(error)) from error
 
 
@@ -101,7 +102,7 @@ def _unwrapped(body: bytes) -> bytes:
             break
         try:
             envelope = _SNS.decode(body)
-        except (msgspec.MsgspecError, RecursionError):
+        except _NO_EVENT:
             break  # not SNS's: an event may well hold a topic's ARN
         body = envelope.message.encode("utf-8", "surrogatepass")
     return body

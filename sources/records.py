@@ -21,7 +21,7 @@ from transforms.layout import Layout
 _SMALL = 2 * CHUNK_BYTES
 BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
 """White space, byte order marks, and what becomes of padding with NULs."""
-_NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError)
+_NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError)
 _SINGLE = ("eventVersion", "eventName")
 _DIGEST = ("digestStartTime", "digestS3Bucket", "logFiles")
 
@@ -159,11 +159,12 @@ def _whole(document: memoryview, layout: Layout) -> Raws | None:
         if bytes(document[:1]) == b"[":
             return _ARRAY.decode(document)
         found = _document_type(layout.records).decode(document)
+        if found.records is not msgspec.UNSET:
+            return found.records or []
+        keys = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
     except _NO_JSON:
         return None
-    if found.records is not msgspec.UNSET:
-        return found.records or []
-    return _without_array(msgspec.json.decode(document, type=dict[str, msgspec.Raw]), bytes(document), layout)
+    return _without_array(keys, bytes(document), layout)
 
 
 def _without_array(keys: dict[str, Any], document: bytes, layout: Layout) -> Raws:

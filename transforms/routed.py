@@ -113,15 +113,28 @@ def _rows(block: Block, options: Options) -> Iterator[Item]:
     columns = options.columns
     names = columns.names_of(block)
     if columns.quoted and f'{columns.separator} "'.encode() in block.payload:
-        yield from _spaced(block, names, columns.separator)
+        yield from _one_by_one(block, names, columns.separator)
         return
     quote = '"' if columns.quoted else ""
-    yield from to_json(block, names, frozenset(), columns.separator, quote)
+    made = list(to_json(block, names, frozenset(), columns.separator, quote))
+    yield from made if _are_lines(made, block.count) else _one_by_one(block, names, columns.separator)
 
 
-def _spaced(block: Block, names: Sequence[str], separator: str) -> Iterator[Item]:
-    """Make JSON of rows with a space before a quote, which Arrow takes for a part of the value."""
-    lines = block.payload.decode().split("\n")[:-1]
+def _are_lines(items: Sequence[Item], count: int) -> bool:
+    """Tell whether `count` rows became a line each."""
+    lines = [(one.payload if isinstance(one, Block) else one.body).count(b"\n") for one in items]
+    counts = [one.count if isinstance(one, Block) else lines[at] for at, one in enumerate(items)]
+    return lines == counts and sum(counts) == count
+
+
+def _one_by_one(block: Block, names: Sequence[str], separator: str) -> Iterator[Item]:
+    """Make JSON of rows that Arrow reads otherwise than they are meant.
+
+    A space before a quote is a part of the value to it, and a quote that stays open takes the rows behind it
+    into the value.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), len(block.payload)))
+    lines = block.payload.decode().replace("\r", " ").split("\n")[:-1]
     rows = [_cells(line, separator) for line in lines]
     made = [orjson.dumps(dict(zip(names, row, strict=True))) for row in rows if len(row) == len(names)]
     bad = [line for line, row in zip(lines, rows, strict=True) if len(row) != len(names)]

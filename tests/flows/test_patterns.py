@@ -55,6 +55,8 @@ def test_runaway_patterns_are_refused(pattern):
         r"(?i)dnslogs",
         r".*+x",
         r"\w+-\w+-\d+",
+        r"a+(?:)+b",
+        r"[[:digit:]]+",
         "",
     ],
 )

@@ -122,6 +122,8 @@ def test_failures_are_told_apart(status, kind):
         ("Fri, 02 Jan 2026 03:06:05 -0000", 120.0),
         ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
         ("9" * 400, 999_999_999.0),
+        ("Fri, 02 Jan 99999999999 03:06:05 GMT", 0.0),
+        ("Fri, 02 Jan 2026 03:06:05 +99999999999999999999", 0.0),
         *((nonsense, 0.0) for nonsense in ("", None, "soon", "-1", "1.5", "٣", "\x00")),
     ],
 )

@@ -72,13 +72,16 @@ def test_no_findings_are_no_events():
     assert (cut.items, cut.last) == ((), True)
 
 
-@pytest.mark.parametrize("body", ["", "hello", "[]", "3", "{}", '{"source": 3}', ENVELOPE[:-1], "[" * 50_000])
+@pytest.mark.parametrize(
+    "body",
+    ["", "hello", "[]", "3", "{}", '{"source": 3}', '{"source":"\ud83d"}', ENVELOPE[:-1], "[" * 50_000],
+)
 def test_h02_unknown_bodies_go_to_quarantine(body):
     """What is no event of this service is kept whole, with a reason."""
     (cut,) = opened(body)
     (poison,) = cut.items
     assert isinstance(poison, Poison)
-    assert (poison.reason, poison.body) == ("message_unknown", body.encode())
+    assert (poison.reason, poison.body) == ("message_unknown", body.encode("utf-8", "surrogatepass"))
     assert "m1" in poison.detail
     assert cut.last
 

@@ -220,13 +220,14 @@ def test_h10_truncated_gzip_of_records(count):
         (b'{"Records":', "json_truncated"),
         (b'{"configurationItems":[{"x":1}],"fileVersion":"1.0"}', "records_missing"),
         (b'{"a":1', "json_truncated"),
+        (b'{"caf\xe9":1}', "json_broken"),
         (b"[" * 3_000_000, "json_broken"),
         (b'{"Records":[' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}", "json_broken"),
         (b'{"Records":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "json_broken"),
     ],
     ids=[
-        "text", "html", "string", "object", "cut", "other document", "cut object", "brackets", "deep objects",
-        "deep arrays",
+        "text", "html", "string", "object", "cut", "other document", "cut object", "key in latin-1",
+        "brackets", "deep objects", "deep arrays",
     ],
 )  # fmt: skip
 def test_what_holds_no_records_is_an_error(text, reason):

@@ -116,6 +116,25 @@ def test_h13_a_space_before_a_quote_is_no_part_of_a_value():
     assert bad.body == b"5\n"
 
 
+@pytest.mark.parametrize("more", [b"", b"4,5\n6,7\n"])
+def test_h21_a_quote_that_stays_open_takes_no_row_with_it(more):
+    """A row with an open quote is one event on one line, and the rows behind it stay events of their own."""
+    rows = block(b'1,2\n3,"4\n' + more, header=b"a,b")
+    (made,) = run(Options(TagRule("a.b"), columns=Columns()), rows)
+    lines = made.payload.split(b"\n")[:-1]
+    assert lines[:2] == [b'{"a":"1","b":"2"}', b'{"a":"3","b":"4"}']
+    assert len(lines) == made.count == rows.count
+
+
+def test_h21_rows_read_one_by_one_may_be_long_and_hold_carriage_returns():
+    """Python's CSV parser stops at 128 KiB and at a carriage return: a row has both all the same."""
+    long = b"x" * 300_000
+    (made,) = run(
+        Options(TagRule("a.b"), columns=Columns()), block(b'1, "' + long + b'"\n2,y\rz\n', header=b"a,b")
+    )
+    assert made.payload == b'{"a":"1","b":"' + long + b'"}\n{"a":"2","b":"y z"}\n'
+
+
 def test_rows_without_names_are_numbered():
     """Columns that nothing names are 0, 1, 2 …; names of the settings come before the header's."""
     (made,) = run(Options(TagRule("a.b"), columns=Columns("\t", quoted=False)), block(b'x\t"y\n'))
