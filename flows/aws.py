@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from bytewax import operators as op
@@ -39,7 +40,7 @@ def flow(config: str | None = None) -> Dataflow:
     started, drain = launch(), drain_on_signals()
     require_state(started)
     running = units(settings)
-    pulse = begin(settings, started, running, drain, os.environ)
+    pulse = watched(settings, started, running, drain)
     context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
     dataflow = Dataflow("aws")
     streams = [
@@ -74,6 +75,15 @@ def require_state(started: Launch) -> None:
     except StateError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None
+
+
+def watched(settings: Settings, started: Launch, running: list[Unit], drain: Event) -> Pulse:
+    """Begin to watch; a status address that cannot be ends `bytewax.run` without a traceback."""
+    try:
+        return begin(settings, started, running, drain, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None
 
 
 def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform) -> Stream[Item]:

@@ -23,26 +23,26 @@ table { width: 100%; border-collapse: collapse; background: var(--card); border:
 th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-top: 1px solid var(--line);
   overflow-wrap: anywhere; }
 thead th { font-size: .8rem; color: var(--mute); font-weight: 600; border: 0; white-space: nowrap; }
-tbody th { font-weight: 600; min-width: 10rem; }
+tbody th { font-weight: 600; min-width: 11rem; }
+small { display: block; font-weight: 400; font-size: .8rem; }
 td.short { white-space: nowrap; }
-td.error { min-width: 16rem; }
+td.error { min-width: 14rem; }
 svg { display: block; width: 120px; height: 24px; }
-polyline { fill: none; stroke: var(--curve); stroke-width: 1.5; }
-@media (max-width: 60rem) {
+polyline, path { fill: none; stroke: var(--curve); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+path { stroke: var(--line); }
+@media (max-width: 70rem) {
   body { padding: .75rem; }
   thead { display: none; }
-  table, tbody, tr, th, td { display: block; width: 100%; }
-  table { border: 0; background: none; }
-  tr { background: var(--card); border: 1px solid var(--line); border-radius: 6px; margin-bottom: .75rem; }
-  th, td { border: 0; padding: .25rem .75rem; }
-  tbody th { padding-top: .6rem; }
-  tr > :last-child { padding-bottom: .6rem; }
-  td { display: grid; grid-template-columns: 7.5rem 1fr; gap: .5rem; }
-  td.error { min-width: 0; }
+  table, tbody { display: block; border: 0; background: none; }
+  tr { display: grid; grid-template-columns: repeat(3, 1fr); padding: .4rem 0; margin-bottom: .6rem;
+    background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
+  th, td { border: 0; padding: .25rem .75rem; min-width: 0; }
+  tbody th, td.error { grid-column: 1 / -1; }
   td.short { white-space: normal; }
-  td::before { content: attr(data-label); color: var(--mute); }
+  td.curve, td.strength, td.window { grid-column: span 2; }
+  td::before { content: attr(data-label); display: block; color: var(--mute); font-size: .8rem; }
   td.error:has(span:empty) { display: none; }
-  svg { width: 100%; max-width: 240px; }
+  svg { width: 100%; }
 }
 """
 

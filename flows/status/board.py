@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sources.places import Place
@@ -11,9 +11,10 @@ from transforms.errors import CollectorError
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as it was told. at: epoch seconds. over: what failed works again."""
+    """An error as it was told. at: epoch seconds. code: see docs/errors.md. over: it works again."""
 
     at: float
+    code: str
     what: str
     where: str
     hint: str
@@ -72,8 +73,8 @@ class Board:
     def failure_of(self, error: Exception) -> Failure:
         """Return an error as it is shown."""
         if isinstance(error, CollectorError):
-            return Failure(self.clock(), error.what, error.where, error.hint)
-        return Failure(self.clock(), f"{type(error).__name__} {error}", "", "")
+            return Failure(self.clock(), error.code(), error.what, error.where, error.hint)
+        return Failure(self.clock(), "", f"{type(error).__name__} {error}", "", "")
 
 
 Heard = Callable[[Board, Mapping[str, Any]], None]
@@ -125,7 +126,7 @@ def _place_recovered(board: Board, told: Mapping[str, Any]) -> None:
 
 
 def _over(failure: Failure) -> Failure:
-    return Failure(failure.at, failure.what, failure.where, failure.hint, over=True)
+    return replace(failure, over=True)
 
 
 _HEARD: Mapping[str, Heard] = {

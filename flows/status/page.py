@@ -9,7 +9,7 @@ from html import escape
 from flows.status.assets import SCRIPT, STYLE
 from flows.status.view import CURVES, HEIGHT, OUTPUT_COLUMNS, PLACE_COLUMNS, WIDTH, Cell, View
 
-_SHORT = frozenset({"region", "rate", "events", "lag", "lanes", "state", "receipt", "hand"})
+_SHORT = frozenset({"region", "rate", "lag", "lanes", "state"})
 
 
 def page(view: View) -> str:
@@ -33,10 +33,10 @@ def page(view: View) -> str:
 {_cell("p", "sum", view, ' id="sum" role="status"')}
 </header>
 <main>
-<h2>Sources</h2>
-{_table("p", PLACE_COLUMNS, view)}
 <h2>Outputs</h2>
 {_table("o", OUTPUT_COLUMNS, view)}
+<h2>Sources</h2>
+{_table("p", PLACE_COLUMNS, view)}
 <h2>Quarantine</h2>
 {_cell("p", "quarantine", view)}
 </main>
@@ -74,9 +74,9 @@ def _row(row: str, columns: Mapping[str, str], view: View) -> str:
     for name, title in columns.items():
         key = f"{row}.{name}"
         inner = _curve(key, view[key]) if name in CURVES else _span(key, view)
-        kind = f' class="{name}"' if name == "error" else ' class="short"' if name in _SHORT else ""
+        kind = f' class="{"short" if name in _SHORT else name}"'
         cells.append(
-            f'<th scope="row">{inner}</th>'
+            f'<th scope="row">{inner}{_cell("small", f"{row}.unit", view)}</th>'
             if name == "name"
             else f'<td data-label="{title}"{kind}>{inner}</td>'
         )
@@ -96,5 +96,6 @@ def _curve(key: str, cell: Cell) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img" '
         f'aria-label="events per second in the last hour">'
+        f'<path d="M0 {HEIGHT - 0.5}H{WIDTH}"/>'
         f'<polyline data-k="{key}" points="{escape(cell.text)}"/></svg>'
     )

@@ -31,17 +31,18 @@ class Facts:
 
 @dataclass(slots=True)
 class Watch:
-    """All that is known of the running collector. clock: epoch seconds."""
+    """All that is known of the running collector. clock: epoch seconds. read: the figures of now."""
 
     facts: Facts
     pulse: Pulse
     board: Board
     history: History = field(default_factory=History)
     clock: Callable[[], float] = time.time
+    read: Callable[[], Figures] = figures
 
     def sample(self) -> None:
         """Let the history take a sample; called every ten seconds."""
-        now = figures()
+        now = self.read()
         totals: dict[Hashable, float] = {
             place: now.of("source_events_total", place) or 0.0 for place in self.places(now)
         }
@@ -54,7 +55,7 @@ class Watch:
 
     def state(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        now, ill, unready = figures(), self.pulse.illness(), self.board.unready()
+        now, ill, unready = self.read(), self.pulse.illness(), self.board.unready()
         return {
             "collector": {
                 "name": self.facts.name,

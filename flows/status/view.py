@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 View: TypeAlias = dict[str, Cell]
 
 PLACE_COLUMNS: Mapping[str, str] = {
-    "name": "Service",
+    "name": "Source",
     "region": "Region",
     "rate": "Events/s",
     "curve": "Last hour",
@@ -85,7 +85,7 @@ def summary(state: Mapping[str, Any]) -> Cell:
         return Cell(f"{failing} of {len(places)} sources cannot be read at the moment, see below.", "warn")
     late = sum((one["lag_seconds"] or 0) > _LATE_SECONDS for one in places)
     if late:
-        return Cell(f"Collecting; {late} of {len(places)} sources lag behind.", "warn")
+        return Cell(f"Collecting; {late} of {len(places)} sources lag{'s' * (late == 1)} behind.", "warn")
     return Cell(f"All is well: {len(places)} sources are collected and delivered.")
 
 
@@ -104,12 +104,12 @@ def _about(state: Mapping[str, Any]) -> Cell:
 def _place(place: Mapping[str, Any]) -> View:
     setting = place["setting"]
     unit = f"{place['input']} / {setting}" if setting else place["input"]
-    name = f"{unit}: {place['service']}" if unit and setting != place["service"] else unit or place["service"]
     repeats = f" (+{number(place['events_repeated'])} repeats left out)" if place["events_repeated"] else ""
     hand = f"{place['leases_held']} messages" if place["leases_held"] else ""
     waiting = size(place["prefetched_bytes"]) if place["prefetched_bytes"] else ""
     return {
-        "name": Cell(name),
+        "name": Cell(place["service"]),
+        "unit": Cell(unit, "mute"),
         "region": Cell(place["region"] or "all"),
         "rate": Cell(rate(place["events_per_second"])),
         "curve": Cell(points(place["curve"])),
@@ -130,9 +130,8 @@ def _output(output: Mapping[str, Any]) -> View:
     missed = f", {number(output['events_missed'])} missed" if output["events_missed"] else ""
     weak = output["strength"] in {"kernel", "none"}
     return {
-        "name": Cell(
-            f"{output['name']} ({output['type']})" + ("" if output["required"] else ", best effort")
-        ),
+        "name": Cell(output["name"]),
+        "unit": Cell(output["type"] + ("" if output["required"] else ", best effort"), "mute"),
         "state": _up(output),
         "strength": Cell(STRENGTHS.get(output["strength"], output["strength"]), "warn" if weak else ""),
         "rate": Cell(rate(output["events_per_second"])),
@@ -163,9 +162,9 @@ def error(told: Mapping[str, Any] | None, *, bad: bool) -> Cell:
         return Cell("")
     line = ": ".join(part for part in (told["what"], told["where"], told["hint"]) if part)
     over = ", over by now" if told["over"] else ""
-    return Cell(
-        f"{age(told['seconds_ago'])} ago{over}: {line}", "mute" if told["over"] else "bad" if bad else "warn"
-    )
+    code = f" [{told['code']}]" if told["code"] else ""
+    level = "mute" if told["over"] else "bad" if bad else "warn"
+    return Cell(f"{age(told['seconds_ago'])} ago{over}: {line}{code}", level)
 
 
 def lag(seconds: float | None) -> Cell:

@@ -1,0 +1,187 @@
+"""From figures to what a person reads, and to a page that nobody can make do anything else."""
+
+import base64
+import hashlib
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from flows.status.assets import SCRIPT, STYLE
+from flows.status.page import page, policy
+from flows.status.view import Cell, age, lag, number, points, rate, size, view
+from sources.places import Place
+from tests.flows.status.acting import HOSTILE, LOGS, NOW, trouble, watch
+
+
+def row(state, name):
+    """Return the cells of the row of a place or an output, by column."""
+    cells = view(state)
+    start = next(key for key, cell in cells.items() if key.endswith(".name") and cell.text == name)
+    prefix = start.removesuffix("name")
+    return {key.removeprefix(prefix): cell for key, cell in cells.items() if key.startswith(prefix)}
+
+
+def test_the_first_sentence_tells_the_worst():
+    """What cannot be read comes before what is a quarter of an hour behind, and both before all is well."""
+    state = watch().state()
+    assert view(state)["sum"] == Cell("1 of 3 sources cannot be read at the moment, see below.", "warn")
+    for place in state["places"]:
+        place["targets_failing"] = 0
+    assert view(state)["sum"] == Cell("Collecting; 1 of 3 sources lags behind.", "warn")
+    for place in state["places"]:
+        place["lag_seconds"] = 10
+    assert view(state)["sum"] == Cell("All is well: 3 sources are collected and delivered.")
+
+
+def test_a_source_is_told_in_words():
+    """Rate, events, lag, what is in hand and lanes of a place are what the figures say."""
+    flow, logs = row(watch().state(), "flowlogs"), row(watch().state(), "logs")
+    assert flow["unit"].text == "production / non-cloudwatch-logs"
+    assert [flow[name].text for name in ("region", "events", "lag", "hand", "lanes")] == [
+        "eu-west-1",
+        "12 k",
+        "4 s",
+        "3 messages",
+        "8",
+    ]
+    assert logs["events"].text == "90 (+7 repeats left out)"
+    assert logs["lag"] == Cell("83 min", "bad")
+
+
+def test_an_output_is_told_in_words():
+    """State, strength, receipts and the resend window of an output are what the figures say."""
+    made = watch(receipts_total=30, receipt_timestamp_seconds=NOW - 3, events_missed_total=0)
+    devo = row(made.state(), "devo")
+    assert [devo[name].text for name in ("unit", "state", "strength", "events", "receipt", "window")] == [
+        "devo_platform",
+        "up",
+        "receipt: the receiver has read everything",
+        "12 k",
+        "3 s ago, 30 so far",
+        "2% full, 1.0 MiB of 64 MiB",
+    ]
+
+
+def test_trouble_is_told_with_its_hint():
+    """An output that is down and a place that fails show what, where, what to do, and the error's code."""
+    state = trouble(watch()).state()
+    assert view(state)["sum"].level == "bad"
+    assert view(state)["sum"].text.startswith("Output devo takes nothing at the moment. Nothing is lost")
+    assert row(state, "devo")["state"] == Cell("down", "bad")
+    assert row(state, "devo")["error"] == Cell(
+        "60 s ago: connection refused: devo.example:443: nothing listens there: check `port` "
+        "[delivery-connect-failed]",
+        "bad",
+    )
+    assert "allow logs:FilterLogEvents" in row(state, "logs")["error"].text
+
+
+def test_an_error_that_is_over_is_shown_for_an_hour():
+    """What works again is shown quietly, and after an hour not at all."""
+    made = trouble(watch())
+    made.board.hear("place_recovered", {"place": LOGS})
+    cell = row(made.state(), "logs")["error"]
+    assert (cell.level, ", over by now:" in cell.text) == ("mute", True)
+    made.clock = lambda: NOW + 3600
+    assert row(made.state(), "logs")["error"] == Cell("")
+
+
+def test_a_hang_comes_first():
+    """A dataflow that does not turn is told before anything else."""
+    made = trouble(watch())
+    made.pulse._begun, made.pulse._seen, made.pulse._rest_until = True, -1e6, -1e6
+    assert view(made.state())["sum"].text.startswith("Not well: the dataflow has not turned for")
+
+
+def test_not_reached_yet_is_no_outage():
+    """Before an output was reached for the first time nothing is said of an outage."""
+    made = watch()
+    made.board.output("devo").connected = False
+    assert view(made.state())["sum"] == Cell("Output devo has not been reached yet.", "warn")
+
+
+def test_a_place_that_only_figures_know_has_a_row():
+    """A region of a log group's ARN is in no list of regions, and is shown all the same."""
+    made = watch()
+    made.board.hear(
+        "place_failed", {"place": Place("logs", "production", "x", "ap-south-1"), "error": OSError()}
+    )
+    assert [place["region"] for place in made.state()["places"]].count("ap-south-1") == 1
+
+
+WORDS = [
+    (age, [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7199, "120 min"), (7200, "2.0 h"), (3e5, "3 d")]),
+    (
+        number,
+        [(0, "0"), (999, "999"), (1000, "1.0 k"), (12_345, "12 k"), (5e6, "5.0 M"), (1e18, "1000000 T")],
+    ),
+    (size, [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (64 << 20, "64 MiB")]),
+    (rate, [(0, "0"), (0.26, "0.3"), (9.94, "9.9"), (42.4, "42"), (3456, "3.5 k")]),
+    (lambda value: lag(value).level, [(None, "mute"), (10, ""), (901, "warn"), (3601, "bad")]),
+]
+
+
+@pytest.mark.parametrize(("say", "cases"), WORDS, ids=["age", "number", "size", "rate", "lag"])
+def test_numbers_are_short(say, cases):
+    """A number takes a few characters, whatever its size."""
+    assert [(value, say(value)) for value, _ in cases] == cases
+
+
+def test_a_curve_ends_at_the_right_edge():
+    """The newest value is at the right, the largest at the top; nothing known is no line."""
+    assert points([]) == ""
+    assert points([0, 5, 10]).split() == ["115.9,23.0", "118.0,12.0", "120.0,1.0"]
+
+
+class Reader(HTMLParser):
+    """Gathers elements with their attributes, and text."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.texts = [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_everything_is_escaped():
+    """Text of errors cannot become markup: it is read as it stands, and no element comes of it."""
+    html = page(view(trouble(watch()).state()))
+    reader = Reader(html)
+    assert [tag for tag, _ in reader.elements].count("script") == 1
+    assert "img" not in [tag for tag, _ in reader.elements]
+    assert any(HOSTILE in text for text in reader.texts)
+
+
+def test_only_our_own_style_and_script_run():
+    """The policy allows the page's style and script alone, by their hashes; no attribute acts."""
+    html = page(view(watch().state()))
+
+    def allowed(text):
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    assert f"<script>{SCRIPT}</script>" in html
+    assert f"<style>{STYLE}</style>" in html
+    assert f"script-src {allowed(SCRIPT)};" in policy()
+    assert f"style-src {allowed(STYLE)};" in policy()
+    assert "unsafe" not in policy()
+    attributes = {name for _, attributes in Reader(html).elements for name in attributes}
+    assert not {name for name in attributes if name.startswith("on") or name in {"style", "src", "action"}}
+
+
+def test_nothing_comes_from_elsewhere():
+    """The page names no address but its own."""
+    html = page(view(watch().state()))
+    assert not re.findall(r"https?://|url\(|@import", html)
+
+
+def test_every_cell_is_on_the_page_once():
+    """The script may put new words into each cell of the view, and finds each of them."""
+    cells = view(trouble(watch()).state())
+    keys = [attributes["data-k"] for _, attributes in Reader(page(cells)).elements if "data-k" in attributes]
+    assert sorted(keys) == sorted(cells)

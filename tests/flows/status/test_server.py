@@ -1,0 +1,135 @@
+"""The status port, asked over HTTP."""
+
+import http.client
+import json
+import socket
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from flows.status import server as module
+from flows.status.server import Server
+from tests.fakes.process import HOST, wait_until
+from tests.flows.status.acting import trouble, watch
+from transforms.telemetry import add
+
+
+@pytest.fixture
+def server():
+    """Return a function that serves a watch and returns the server; it ends with the test."""
+    made = []
+
+    def serve(shown):
+        made.append(Server(HOST, 0, shown))
+        made[-1].start()
+        return made[-1]
+
+    yield serve
+    for one in made:
+        one.shutdown()
+        one.server_close()
+
+
+def ask(server, path, method="GET"):
+    """Return status, headers and body."""
+    connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=30)
+    try:
+        connection.request(method, path)
+        reply = connection.getresponse()
+        return reply.status, reply.headers, reply.read()
+    finally:
+        connection.close()
+
+
+ANSWERS = [
+    ("/status", 200, "text/html; charset=utf-8"),
+    ("/status?x=1", 200, "text/html; charset=utf-8"),
+    ("/status.json", 200, "application/json"),
+    ("/healthz", 200, "text/plain; charset=utf-8"),
+    ("/readyz", 503, "text/plain; charset=utf-8"),
+    ("/metrics", 200, "text/plain"),
+    ("/", 302, "text/plain; charset=utf-8"),
+    ("/config.yaml", 404, "text/plain; charset=utf-8"),
+    ("/../../etc/passwd", 404, "text/plain; charset=utf-8"),
+]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(("path", "status", "kind"), ANSWERS, ids=str)
+def test_paths(server, path, status, kind, method):
+    """Each path has its status and type, is never cached, and HEAD has the same headers and no body."""
+    told, headers, body = ask(server(trouble(watch())), path, method)
+    assert (told, headers["Content-Type"][: len(kind)]) == (status, kind)
+    assert headers["Cache-Control"] == "no-store"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert bool(body) == (method == "GET")
+    assert int(headers["Content-Length"]) > 0
+
+
+def test_the_page_has_its_policy(server):
+    """The page comes with a Content-Security-Policy that begins with nothing at all."""
+    _, headers, _ = ask(server(watch()), "/status")
+    assert headers["Content-Security-Policy"].startswith("default-src 'none';")
+
+
+def test_outage_and_hang_are_different(server):
+    """While Devo is down it is well and not ready; a hang is not well, and both say why."""
+    shown = trouble(watch())
+    listening = server(shown)
+    assert ask(listening, "/healthz")[0] == 200
+    assert ask(listening, "/readyz")[2] == b"not ready: output devo\n"
+    shown.pulse._begun, shown.pulse._seen, shown.pulse._rest_until = True, -1e6, -1e6
+    status, _, body = ask(listening, "/healthz")
+    assert (status, body.startswith(b"not well: the dataflow has not turned for")) == (503, True)
+
+
+def test_json_holds_what_the_page_shows(server):
+    """The JSON has the state, and the words that the page's script puts into its cells."""
+    told = json.loads(ask(server(watch()), "/status.json")[2])
+    assert told["outputs"][0]["window"] == {"bytes": 1 << 20, "limit_bytes": 64 << 20, "fill": 0.0156}
+    assert told["view"]["o0.state"] == ["up", ""]
+
+
+def test_metrics_are_prometheus_text(server):
+    """Prometheus' own parser reads what is served, and finds the collector's counters in it."""
+    add("test_served", "For this test", 3, output="o")
+    text = ask(server(watch()), "/metrics")[2].decode()
+    families = {family.name for family in text_string_to_metric_families(text)}
+    assert "collector_test_served" in families
+
+
+def test_nothing_can_be_changed(server):
+    """Only GET and HEAD are answered."""
+    listening = server(watch())
+    assert {ask(listening, "/status", method)[0] for method in ("POST", "PUT", "DELETE")} == {501}
+
+
+def test_a_defect_is_told_and_stays_here(server, caplog):
+    """What goes wrong in the page is one line in the log and a 500; the next answer comes all the same."""
+    shown = watch()
+    listening = server(shown)
+    shown.read = lambda: 1 / 0
+    assert ask(listening, "/status")[0] == 500
+    assert "status_defect" in caplog.text
+    assert ask(listening, "/healthz")[0] == 200
+
+
+def test_too_many_at_once_are_sent_away(server):
+    """When all places are taken a connection is closed at once; when one is free again it is answered."""
+    listening = server(watch())
+    for _ in range(16):
+        assert listening._places.acquire(blocking=False)
+    with pytest.raises((http.client.HTTPException, OSError)):
+        ask(listening, "/healthz")
+    listening._places.release()
+    for _ in range(3):
+        assert ask(listening, "/healthz")[0] == 200
+        wait_until(listening._places.acquire, 60, "the place is given back")
+        listening._places.release()
+
+
+def test_who_says_nothing_is_sent_away(server, monkeypatch):
+    """A connection on which nothing is asked ends by itself."""
+    monkeypatch.setattr(module._Handler, "timeout", 0.1)
+    with socket.create_connection((HOST, server(watch()).server_address[1]), 60) as idle:
+        assert idle.recv(1) == b""
