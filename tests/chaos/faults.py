@@ -121,7 +121,7 @@ def slow_reader(play: "Play", dose: Dose) -> None:
         amount = int(dose.seconds * SLOW_BYTES_PER_SECOND)
         count = 1 + amount // (_BULK_ROWS * _BULK_ROW_BYTES)
         play.feeder.put([bulk(play.next_bulk(), _BULK_ROWS) for _ in range(count)])
-        play.wait(lambda sent=sent, due=amount: play.wire.sent - sent >= due, "slowly read", dose.seconds * 4)
+        play.wait(lambda sent=sent, due=amount: play.wire.sent - sent >= due, "slowly read")
         play.wire.pace(0)
 
 
