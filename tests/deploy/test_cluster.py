@@ -3,16 +3,21 @@
 import json
 import os
 import signal
+import time
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
+from flows.demo.fake_aws import server as fake_aws
 from tests.fakes.collector import Launch, configuration, first_difference, output, services, settle, verdict
 from tests.fakes.corpus import corpus, expected
 from tests.fakes.process import wait_until
 
-_TIMEOUT = 60.0
+_TIMEOUT = 90.0
+REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
 _VISIBILITY_SECONDS = 12
 
 
@@ -72,19 +77,56 @@ def test_h22_three_processes_share_a_queue_and_survive_one_of_them(cluster, rsys
     assert min(share.values()) > share.total() / 10
 
 
+@pytest.fixture
+def trail():
+    """Return CloudTrail's API, empty."""
+    fake_aws.reset()
+    with fake_aws.FakeAws() as api:
+        yield api
+    fake_aws.reset()
+
+
+def put_trail(life):
+    """Put events of the last minutes into each region; return how often each (tag, line) must arrive."""
+    due = Counter()
+    for region in REGIONS:
+        texts = [f'{{"eventID":"{life}-{region}-{number}"}}' for number in range(40)]
+        fake_aws.put_cloudtrail_events(
+            [
+                {"EventName": "Op", "EventTime": time.time() - 5 - n, "CloudTrailEvent": text}
+                for n, text in enumerate(texts)
+            ],
+            region=region,
+        )
+        due.update(("cloud.aws.cloudtrail.events", text.encode()) for text in texts)
+    return due
+
+
 @pytest.mark.slow
-def test_h22_a_cluster_is_resized_with_its_state(cluster, rsyslog, figures):
-    """3, then 2, then 4 processes on one state: every event of every life once."""
+def test_h22_a_cluster_is_resized_with_its_state(cluster, trail, rsyslog, figures):
+    """3, then 2, then 4 processes on one state: every object and every API event of every life once."""
     collector, site = cluster
-    sent = []
+    collector.environment |= {"AWS_ENDPOINT_URL_CLOUDTRAIL": trail.url, "AWS_ENDPOINT_URL_STS": trail.url}
+    settings = yaml.safe_load((collector.folder / "config.yaml").read_text())
+    services_ = settings["inputs"]["aws"]["services"]
+    services_["audit-events-all"] = {
+        "types": ["audits_api"],
+        "regions": list(REGIONS),
+        "start_time": datetime.fromtimestamp(int(time.time()) - 600, UTC).isoformat(),
+        "request_period_in_seconds": 1,
+        "settle_seconds": 2,
+    }
+    site.queues.pop("audits_s3")
+    collector.configure(settings)
+    due = Counter()
     for life, size in enumerate((3, 2, 4)):
         samples = corpus({"vpc": 100}, seed=80 + life)
-        sent += samples
+        due += put_trail(life) + expected(samples, auto=True)
         site.put(samples)
         collector.start(Launch("flows", processes=size))
-        settle(collector, rsyslog, [site], expected(sent, auto=True).total(), _TIMEOUT)
+        settle(collector, rsyslog, [site], due.total(), _TIMEOUT)
         collector.drain()
-    due, arrived = expected(sent, auto=True), rsyslog.events()
+    arrived = rsyslog.events()
     figures(f"3, 2 and 4 processes on one state: {verdict(due, arrived)}")
     assert verdict(due, arrived).exactly_once, first_difference(due, arrived)
 
