@@ -13,6 +13,7 @@ body { margin: 0 auto; padding: 1rem; max-width: 90rem; background: var(--page);
 h1 { font-size: 1.3rem; margin: 0; }
 h2 { font-size: 1rem; margin: 1.5rem 0 .5rem; }
 p { margin: .25rem 0; }
+p, th, td.error { overflow-wrap: anywhere; }
 #sum { font-size: 1.05rem; margin-top: .75rem; padding: .6rem .8rem; border-left: 4px solid;
   background: var(--card); color: var(--good); border-radius: 4px; }
 #sum.warn, .warn { color: var(--warn); }
@@ -20,8 +21,7 @@ p { margin: .25rem 0; }
 .mute { color: var(--mute); }
 #lost:empty { display: none; }
 table { width: 100%; border-collapse: collapse; background: var(--card); border: 1px solid var(--line); }
-th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-top: 1px solid var(--line);
-  overflow-wrap: anywhere; }
+th, td { text-align: left; vertical-align: top; padding: .45rem .6rem; border-top: 1px solid var(--line); }
 thead th { font-size: .8rem; color: var(--mute); font-weight: 600; border: 0; white-space: nowrap; }
 tbody th { font-weight: 600; min-width: 11rem; }
 small { display: block; font-weight: 400; font-size: .8rem; }
@@ -34,8 +34,8 @@ path { stroke: var(--line); }
   body { padding: .75rem; }
   thead { display: none; }
   table, tbody { display: block; border: 0; background: none; }
-  tr { display: grid; grid-template-columns: repeat(3, 1fr); padding: .4rem 0; margin-bottom: .6rem;
-    background: var(--card); border: 1px solid var(--line); border-radius: 6px; }
+  tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr));
+    margin-bottom: .6rem; padding: .4rem 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; grid-auto-flow: dense; }
   th, td { border: 0; padding: .25rem .75rem; min-width: 0; }
   tbody th, td.error { grid-column: 1 / -1; }
   td.short { white-space: normal; }
