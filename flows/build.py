@@ -94,7 +94,7 @@ def as_configured(unit: Unit) -> Limiters:
 def as_lookup_events(unit: Unit) -> Limiters:
     """Return the same, and never more than LookupEvents takes from all processes of this machine."""
     shared, configured = shared_limiters(), as_configured(unit)
-    return Limiters(lambda *place: Chain([shared.of(*place), configured.of(*place)]))
+    return Limiters(lambda *place: Chain([configured.of(*place), shared.of(*place)]))
 
 
 def owner(unit: Unit) -> Owner:

@@ -28,6 +28,10 @@ _HORIZON_SECONDS = 900.0
 """A shared turn further away than this was left by a former boot of the machine."""
 
 
+_LATE = 0.25
+"""Part of the gap between two turns by which one may be late."""
+
+
 class Limiter(Protocol):
     """Something that gives turns."""
 
@@ -99,12 +103,21 @@ class SharedBucket:
         return wait
 
     def wait(self, drain: threading.Event) -> bool:
-        """Take the next turn of all processes and wait for it; False when `drain` was set meanwhile."""
-        return not drain.wait(self.reserve())
+        """Take the next turn of all processes and wait for it; False when `drain` was set meanwhile.
+
+        Whoever wakes too late gives the turn up for a new one: two late ones would go together.
+        """
+        while True:
+            pause = self.reserve()
+            due = self._clock() + pause
+            if drain.wait(pause):
+                return False
+            if self._clock() - due <= self._gap * _LATE:
+                return True
 
 
 class Chain:
-    """Several limits at once: the slowest decides."""
+    """Several limits at once: the slowest decides. The last one's turn comes last, right before the request."""
 
     def __init__(self, limiters: Sequence[Limiter]) -> None:
         self._limiters = tuple(limiters)
@@ -114,8 +127,8 @@ class Chain:
         return max((limiter.reserve() for limiter in self._limiters), default=0.0)
 
     def wait(self, drain: threading.Event) -> bool:
-        """Take a turn of each and wait for all; False when `drain` was set meanwhile."""
-        return not drain.wait(self.reserve())
+        """Wait for a turn of each, one after the other; False when `drain` was set meanwhile."""
+        return all(limiter.wait(drain) for limiter in self._limiters)
 
 
 class Limiters:

@@ -174,3 +174,40 @@ def test_one_limiter_for_each_account_region_and_api():
     assert len(found) == 1
     assert limiters.of("1", "us-east-1", "LookupEvents") not in found
     assert made == [("1", "eu-west-1", "LookupEvents"), ("1", "us-east-1", "LookupEvents")]
+
+
+@pytest.mark.parametrize(("late", "turns"), [(0.0, 1), (0.1, 1), (0.2, 2)])
+def test_h14_who_wakes_too_late_takes_a_new_turn(tmp_path, late, turns):
+    """On a busy machine two late turns would go together, and AWS would count three in a second."""
+    now, waits = [100.0], []
+
+    class Sleep:
+        def wait(self, seconds):
+            now[0] += seconds + (0 if waits else late)
+            waits.append(seconds)
+            return False
+
+    bucket = SharedBucket("turns", 2, folder=tmp_path, clock=lambda: now[0])
+    bucket.reserve()
+    assert bucket.wait(Sleep())
+    assert len(waits) == turns
+
+
+def test_a_chain_waits_for_each_of_its_limits():
+    """The last limit's turn is taken after the others have waited, so that it is kept to the moment."""
+    order = []
+
+    class Noted:
+        def __init__(self, name):
+            self.name = name
+
+        def wait(self, drain):
+            order.append(self.name)
+            return not drain.is_set()
+
+    drain = threading.Event()
+    chain = Chain([Noted("own"), Noted("shared")])
+    assert chain.wait(drain)
+    drain.set()
+    assert not chain.wait(drain)
+    assert order == ["own", "shared", "own"]
