@@ -117,7 +117,7 @@ class SharedBucket:
 
 
 class Chain:
-    """Several limits at once: the slowest decides. The last one's turn comes last, just before the request."""
+    """Several limits at once: the slowest decides. The last one's turn comes last, right before it."""
 
     def __init__(self, limiters: Sequence[Limiter]) -> None:
         self._limiters = tuple(limiters)
