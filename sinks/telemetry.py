@@ -6,6 +6,10 @@ from transforms.telemetry import counter, gauge, notify, say
 
 _STRENGTHS = ("receipt", "closed", "kernel", "written", "none")
 
+_BLOCKED = ("output_blocked", "1 while an output takes nothing", "output")
+_REFUSALS = ("refusals", "Times that a receiver began to refuse us", "output")
+_MISSED = ("events_missed", "Events that an output with required: false missed", "output")
+
 _WEAKER = {
     "kernel": "the receiver never answers close_notify; delivery is now as strong as its kernel's "
     "acknowledgement: what it has not read when it dies is lost",
@@ -65,8 +69,14 @@ def delivery_waited(output: str) -> None:
 
 
 def output_declared(output: str, kind: str, strength: str, *, required: bool) -> None:
-    """Say how strong the delivery of an output is meant to be, before anything is sent."""
+    """Say how strong the delivery of an output is meant to be, before anything is sent.
+
+    What may never happen begins at zero: the first time is a change only then.
+    """
     _strength(output, strength)
+    gauge(*_BLOCKED).labels(output).set(0)
+    for rare in (_REFUSALS, _MISSED):
+        counter(*rare).labels(output)
     say(logging.INFO, "output_declared", output=output, type=kind, strength=strength, required=required)
 
 
@@ -105,7 +115,7 @@ def delivery_retried(
 
 def delivery_refused(output: str, error: Exception, events: int) -> None:
     """Say once that a receiver refuses us: its events are held back until a person has helped."""
-    counter("refusals", "Times that a receiver began to refuse us", "output").labels(output).inc()
+    counter(*_REFUSALS).labels(output).inc()
     say(logging.ERROR, "delivery_refused", output=output, error=error, held_back=events)
 
 
@@ -122,7 +132,7 @@ def next_connection_failed(output: str, error: Exception) -> None:
 
 def output_blocked(output: str, *, blocked: bool) -> None:
     """Tell that an output has stopped taking events, or takes them again; sources feel backpressure."""
-    gauge("output_blocked", "1 while an output takes nothing", "output").labels(output).set(blocked)
+    gauge(*_BLOCKED).labels(output).set(blocked)
     say(logging.WARNING, "output_blocked" if blocked else "output_recovered", output=output)
 
 
@@ -157,9 +167,7 @@ def credentials_loaded(where: str) -> None:
 
 def best_effort_missed(output: str, events: int, error: Exception) -> None:
     """Tell that an output that is not required has missed events."""
-    counter("events_missed", "Events that an output with required: false missed", "output").labels(
-        output
-    ).inc(events)
+    counter(*_MISSED).labels(output).inc(events)
     _strength(output, "none")
     say(logging.WARNING, "best_effort_missed", output=output, events=events, error=error)
 

@@ -119,6 +119,7 @@ class Feed:
         self.spawn("start", self._start_all)
 
     def _start_all(self) -> None:
+        telemetry.leasing(self.service)
         for receiver in self._receivers:
             receiver.start()
         for keeper in self._keepers:

@@ -24,6 +24,10 @@ class Owner(NamedTuple):
 
 NOBODY = Owner()
 
+_REQUESTS = ("requests", "Requests for events: receives and API calls")
+_EVENTS = ("source_events", "Events handed to the dataflow")
+_REPEATED = ("events_repeated", "Events that came again and were left out")
+
 
 class Place(NamedTuple):
     """Whose figures. service: name in the catalogue. region: of the queue or API, "" = of none alone."""
@@ -39,9 +43,16 @@ def place(service: str, owner: Owner, region: str) -> Place:
     return Place(service, *owner, region)
 
 
+def expected(where: Place) -> None:
+    """Let a place's figures begin at zero, before anything was asked of it."""
+    for counted in (_REQUESTS, _EVENTS, _REPEATED):
+        add(*counted, 0, **where._asdict())
+    _failing(where, 0)
+
+
 def asked(where: Place) -> None:
     """Count a request for events: a receive, or a call of an API, repeated calls included."""
-    add("requests", "Requests for events: receives and API calls", **where._asdict())
+    add(*_REQUESTS, **where._asdict())
 
 
 class Counted:
@@ -69,13 +80,13 @@ def emitted(service: str, owner: Owner, lots: Iterable[tuple[str, Sequence[Item]
     for region, count in counts.items():
         if count:
             where = place(service, owner, region)
-            add("source_events", "Events handed to the dataflow", count, **where._asdict())
+            add(*_EVENTS, count, **where._asdict())
 
 
 def repeated(where: Place, count: int) -> None:
     """Count events that an API gave once more and that were left out."""
     if count:
-        add("events_repeated", "Events that came again and were left out", count, **where._asdict())
+        add(*_REPEATED, count, **where._asdict())
 
 
 def read_up_to(where: Place, seconds: float) -> None:

@@ -144,6 +144,15 @@ def start_clamped(service: str, target: str, asked: str, used: str, reason: str)
 
 # leases
 
+_LOST = ("leases_lost", "Leases that ended before their message was settled")
+_REPEATED = ("objects_repeated", "Notices of objects that were collected before")
+
+
+def leasing(service: str) -> None:
+    """Let what may never happen begin at zero: the first time is a change only then."""
+    for rare in (_LOST, _REPEATED):
+        add(*rare, 0, service=service)
+
 
 def lease_received(service: str, where: str, count: int) -> None:
     """Count messages received by one request."""
@@ -167,7 +176,7 @@ def leases_ended(service: str, count: int, *, deleted: bool) -> None:
 
 def leases_lost(service: str, queue: str, count: int, why: str) -> None:
     """Warn that messages are somebody else's before they were settled: their events may come twice."""
-    add("leases_lost", "Leases that ended before their message was settled", count, service=service)
+    add(*_LOST, count, service=service)
     say(logging.WARNING, "leases_lost", service=service, queue=queue, count=count, why=why)
 
 
@@ -244,7 +253,7 @@ def notice_unknown(service: str, where: str, why: str) -> None:
 
 def object_repeated(service: str) -> None:
     """Count notices of objects that were collected before."""
-    add("objects_repeated", "Notices of objects that were collected before", service=service)
+    add(*_REPEATED, service=service)
 
 
 def object_collected(service: str, uri: str, events: int, size: int, seconds: float) -> None:

@@ -35,7 +35,8 @@ path { stroke: var(--line); }
   thead { display: none; }
   table, tbody { display: block; border: 0; background: none; }
   tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr));
-    margin-bottom: .6rem; padding: .4rem 0; background: var(--card); border: 1px solid var(--line); border-radius: 6px; grid-auto-flow: dense; }
+    grid-auto-flow: dense; margin-bottom: .6rem; padding: .4rem 0; background: var(--card);
+    border: 1px solid var(--line); border-radius: 6px; }
   th, td { border: 0; padding: .25rem .75rem; min-width: 0; }
   tbody th, td.error { grid-column: 1 / -1; }
   td.short { white-space: normal; }

@@ -19,7 +19,7 @@ from flows.status.state import Facts, Watch
 from sinks.errors import DeliveryError
 from sinks.outputs import probe
 from sinks.settings import OutputSettings, Remote
-from sources.places import Place, pull_statistics
+from sources.places import Place, expected, pull_statistics
 from transforms.telemetry import listen
 
 VARIABLE = "COLLECTOR_STATUS"
@@ -45,6 +45,8 @@ def begin(
         alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in patience)])
     )
     threading.Thread(target=tell_statistics, args=(drain,), name="statistics", daemon=True).start()
+    for place in places(running):
+        expected(place)
     found = env.get(VARIABLE) or settings.globals.status
     if found:
         board = Board(pulse.beat)
