@@ -23,36 +23,34 @@ def apis() -> Iterator[str]:
         yield running.url
 
 
-@pytest.fixture(scope="session")
-def new_place(aws: Ministack, apis: str) -> Callable[[], Place]:
-    """Return a maker of places: each with names and an account of its own, at the present moment."""
-    chance = random.SystemRandom()
-
-    def make() -> Place:
-        mark = f"{chance.randrange(10**12):012}"
-        return Place(aws, apis, mark, lambda name: f"{name}-{mark}", int(time.time()))
-
-    return make
-
-
 @pytest.fixture(scope="module")
-def rigs(request, new_place, tmp_path_factory) -> Callable[..., AbstractContextManager[list[Rig]]]:
-    """Return a context of what the selected rows play on. wrap: row's name → what its sources are put in."""
+def rigs(request, aws: Ministack, apis: str, tmp_path_factory) -> Callable[..., AbstractContextManager]:
+    """Return a context of what the selected rows play on.
+
+    queues: another AWS for queues. wrap: row's name → what its sources are put in. more: see `rig_of`.
+    """
+    folder = partial(tmp_path_factory.mktemp, "row")
 
     @contextmanager
-    def opened(wrap: Callable[[str], Callable] | None = None, **more: Any) -> Iterator[list[Rig]]:
+    def opened(
+        queues: Ministack = aws, wrap: Callable[[str], Callable] | None = None, **more: Any
+    ) -> Iterator[list[Rig]]:
         with ExitStack() as stack:
             stack.enter_context(impatient())
-            stack.enter_context(nobody(tmp_path_factory.mktemp("rates")))
-            folder = partial(tmp_path_factory.mktemp, "row")
-            yield [
-                stack.enter_context(
-                    rig_of(row, new_place(), folder(), **({"wrap": wrap(row.name)} if wrap else {}), **more)
-                )
-                for row in selected(request)
-            ]
+            stack.enter_context(nobody(folder()))
+            rigs = []
+            for row in selected(request):
+                own = {**more, "wrap": wrap(row.name)} if wrap else more
+                rigs.append(stack.enter_context(rig_of(row, new_place(queues, apis), folder(), **own)))
+            yield rigs
 
     return opened
+
+
+def new_place(aws: Ministack, apis: str) -> Place:
+    """Return a place with names and an account that nobody else uses, at the present moment."""
+    mark = f"{random.SystemRandom().randrange(10**12):012}"
+    return Place(aws, apis, mark, lambda name: f"{name}-{mark}", int(time.time()))
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from flows.config import load
 from flows.demo.embedded import EmbeddedAws
 from flows.demo.fake_aws import server as fake_aws
 from flows.service import Context, Source, Unit
-from flows.services import units
+from flows.services import by_name, units
 from sources.lease import LeaseOptions
 from sources.limiter import Limiters, SharedBucket
 from tests.conformance.rows import Place, Row, Site
@@ -49,6 +49,18 @@ LONG = 90.0
 
 TIGHT = 8
 """Bytes that may be fetched ahead: one page or piece at a time waits for each lane."""
+
+IAM = {
+    "sqs.DeleteMessageBatch": "sqs:DeleteMessage",
+    "sqs.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+}
+"""Operations whose action has another name."""
+
+FREE = {
+    "sts:GetCallerIdentity": "AWS answers it to everybody, no policy can deny it",
+    "sts:AssumeRole": "of the credentials, not of a service; asked for where they name a role",
+}
+"""Actions that no row declares, with the reason."""
 
 Waits = Iterator[tuple[str, Callable[[], object]]]
 Scenario = Callable[["Rig"], Waits]
@@ -97,8 +109,8 @@ class Rig:
     folder: Path
     lead: Mapping[str, str]
     credentials: Mapping[str, str]
-    running: list[Started]
-    wrap: Callable[[Source], Source] = lambda source: source
+    wrap: Callable[[Source], Source]
+    running: list[Started] = field(default_factory=list)
 
     def start(self, states: Mapping[str, Any] | None = None, ahead: int = 48 << 20) -> Started:
         """Load the configuration, build the row's source and all its lanes. ahead: see `Context`."""
@@ -136,7 +148,23 @@ class Rig:
         )
         came = had + Counter(started.lines)
         assert not started.poison
+        assert self.undeclared == set()
         assert (came - wanted, wanted - came) == (Counter(), Counter())
+
+    @property
+    def declared(self) -> set[str]:
+        """Return the IAM actions that the row declares."""
+        return {action for one in by_name()[self.row.name].permissions for action in one.actions}
+
+    @property
+    def asked(self) -> set[str]:
+        """Return the IAM actions behind everything that was asked so far."""
+        return {IAM.get(call.op, call.op.replace(".", ":")) for call in list(self.proxy.log)}
+
+    @property
+    def undeclared(self) -> set[str]:
+        """Return the actions that were asked for and are neither declared nor free."""
+        return self.asked - self.declared - set(FREE)
 
     def asked_on(self) -> int:
         """Return how often the row has asked for what is new."""
@@ -213,19 +241,28 @@ def impatient() -> Iterator[None]:
         yield
 
 
+def keys(row: Row, place: Place, _site: Site) -> dict[str, str]:
+    """Return plain keys as the configuration's credentials."""
+    return {"access_key": "test" if row.leases else place.account, "access_secret": "test"}
+
+
 @contextmanager
-def rig_of(row: Row, place: Place, folder: Path, **more: Any) -> Iterator[Rig]:
+def rig_of(
+    row: Row,
+    place: Place,
+    folder: Path,
+    wrap: Callable[[Source], Source] = lambda source: source,
+    credentials: Callable[[Row, Place, Site], Mapping[str, str]] = keys,
+) -> Iterator[Rig]:
     """Open a row's site, and a proxy before its emulator."""
     with ExitStack() as stack:
         proxy = stack.enter_context(FaultProxy(place.aws.url if row.leases else place.apis))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for operation, size in (row.pages or {}).items():
             patch.setitem(fake_aws.PLAN.page_size, operation, size)
-        key = "test" if row.leases else place.account
-        given = {"credentials": {"access_key": key, "access_secret": "test"}, "running": [], **more}
-        rig = Rig(
-            row, row.open(place), proxy, folder, EmbeddedAws(proxy.url, proxy.url).environment(), **given
-        )
+        site = row.open(place)
+        lead = EmbeddedAws(proxy.url, proxy.url).environment()
+        rig = Rig(row, site, proxy, folder, lead, credentials(row, place, site), wrap)
         stack.callback(rig.close)
         yield rig
 

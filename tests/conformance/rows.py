@@ -277,11 +277,17 @@ def _metrics(place: Place) -> Site:
             {"namespace": "App", "metricName": name, **told, "timestamp": moment, **values, **where}
         )
 
+    def unanswered() -> None:
+        """Put a metric that GetMetricData does not answer."""
+        name = f"S{place.account}"
+        put_one(name, begin)
+        fake_aws.result_statuses(name, ["InternalError"] * 1000)
+
     options = {**_polled(place, 46_000), "period": _MINUTE, "delay": 0}
     return Site(
         {"metrics-all": options},
         put,
-        seldom=lambda: fake_aws.result_statuses("M0000", ["InternalError"] * 10),
+        seldom=unanswered,
     )
 
 
