@@ -1,8 +1,11 @@
 """A running collector's status port through an outage of Devo."""
 
+import re
+import urllib.request
+
 import pytest
 
-from tests.fakes.process import wait_until
+from tests.fakes.process import HOST, free_port, wait_until
 from tests.flows.status.world import running
 
 pytestmark = pytest.mark.timeout(400)
@@ -36,9 +39,26 @@ def test_health_and_readiness_through_an_outage(certs, tmp_path):
         assert world.stop() == 0
 
 
-def test_it_is_ready_without_an_event(certs, tmp_path):
-    """An output is reached once at the start, without an event, so that a quiet collector is ready too."""
-    with running(tmp_path, certs, quiet=True) as world:
+def test_a_quiet_collector_is_ready_and_bytewax_serves_the_same_metrics(certs, tmp_path):
+    """Outputs are reached once without an event; bytewax's own web server has our metrics beside its own."""
+    port = free_port()
+    variables = {
+        "BYTEWAX_DATAFLOW_API_ENABLED": "1",
+        "BYTEWAX_DATAFLOW_API_PORT": str(port),
+        "BYTEWAX_DATAFLOW_API_CACHE_PATH": str(tmp_path),
+    }
+    with running(tmp_path / "world", certs, quiet=True, **variables) as world:
         wait_until(lambda: world.get("/readyz")[0] == 200, 90, "it is ready", 0.2)
         assert world.sink.lines == []
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=30) as reply:
+            theirs = names(reply.read().decode())
+        ours = names(world.get("/metrics")[2])
+        assert len(ours) > 10
+        assert ours - theirs == set()
+        assert "bytewax_item_out_count_total" in theirs - ours
         assert world.stop() == 0
+
+
+def names(text):
+    """Return the metrics of the collector and of bytewax in an exposition."""
+    return set(re.findall(r"^((?:collector|bytewax)_\w+)", text, re.MULTILINE))

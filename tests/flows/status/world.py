@@ -135,13 +135,13 @@ def _as_demo(certs: Certs) -> Any:
 
 
 @contextmanager
-def running(folder: Path, certs: Certs, *, quiet: bool = False) -> Iterator[World]:
-    """Start everything, and end everything with the block."""
+def running(folder: Path, certs: Certs, *, quiet: bool = False, **environment: str) -> Iterator[World]:
+    """Start everything, and end everything with the block. environment: of the collector."""
     folder.mkdir(parents=True, exist_ok=True)
     with embedded_aws(folder) as aws, TlsSink(certs) as sink:
         world = World(aws, sink, folder, certs, quiet=quiet)
         try:
-            yield world.start()
+            yield world.start(**environment)
         finally:
             if world.child is not None:
                 world.child.kill()
