@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery fuzz deploy docs format clean
+.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery fuzz deploy docs status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -77,6 +77,11 @@ bench-quick: $(VENV)/.test ## The same on small inputs, under two minutes
 fuzz: $(VENV)/.test ## Guided fuzzing of all that reads foreign bytes, for FUZZ_MINUTES (60); ARGS="records csv" for some
 	$(PIP) --editable '.[test,fuzz]'
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+status: $(VENV)/.test ## The status page in a real Chromium, dashboard and alerts in a real Prometheus (root, to install them)
+	.ci/prometheus
+	command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install -y --no-install-recommends chromium; }
+	$(BIN)/python -m pytest -m "slow or not slow" tests/flows/status tests/deploy/test_dashboards.py
 
 deploy: $(VENV)/.test ## Everything in deploy/: the image's steps (as root), the chart, the stacks, a local cluster
 	$(PIP) --editable '.[test,deploy]'
