@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -69,22 +71,35 @@ class Archive:
         return json.loads(ended.stdout)
 
 
+def settled(receiver):
+    """Return how many lines have arrived once no more come."""
+    before = -1
+    while before != (now := receiver.size()):
+        before = now
+        time.sleep(2)
+    return now
+
+
 @pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.full)])
 def test_h22_a_backfill_that_is_killed_goes_on_and_keeps_its_word(stage, rsyslog, figures, count):
     """Objects over 30 days, killed and run again: every event arrives, and the forecast was right."""
     archive = Archive(stage, rsyslog.port, count)
     forecast = archive.figures("--dry-run")
     assert (forecast["objects"], forecast["bytes"]) == (count, archive.size)
-    first = Child(archive.command(), stage.folder / "log", archive.env, stage.folder)
+    first = Child(archive.command("--debug"), stage.folder / "log", archive.env, stage.folder)
     rsyslog.wait_for(archive.due.total() // 3, _TIMEOUT)
     first.signal(signal.SIGKILL)
     first.kill()
+    receipts = [int(one) for one in re.findall(r"receipt_taken .*?events=(\d+)", first.log.read_text())]
+    interrupted = settled(rsyslog) - sum(receipts)
     told = archive.figures()
     assert told == {"objects": count, "of": count, "bytes": archive.size}
     arrived = rsyslog.events()
     found = verdict(archive.due, arrived)
     figures(f"backfill of {count} objects, killed at a third: {found}, forecast {forecast}")
     assert (found.lost, found.torn) == (0, 0), first_difference(archive.due, arrived)
+    # What comes again is younger than the last snapshot: one interval before the last receipt at most.
+    assert found.repeated <= sum(receipts[-1:]) + interrupted
     again = subprocess.run(archive.command(), env=archive.env, capture_output=True, timeout=60, check=False)
     assert again.returncode == 2
     assert b"this backfill is done" in again.stderr
