@@ -6,6 +6,7 @@ value holds what a line cannot).
 
 import tempfile
 from collections.abc import Iterator
+from os import SEEK_END
 from typing import IO, Any
 
 import msgspec
@@ -14,6 +15,7 @@ import pyarrow.compute
 import pyarrow.parquet as pq
 from pyarrow import csv
 
+from sources.errors import ObjectBroken
 from sources.piece import CHUNK_BYTES, Budget, Piece, broken
 from sources.text import repaired
 from transforms.layout import Layout
@@ -21,9 +23,14 @@ from transforms.layout import Layout
 pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
 
 MAGIC = b"PAR1"
+_UNREADABLE: Any = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError)
+"""Of Arrow, and of what it makes Python values with: names not in UTF-8, times beyond all calendars."""
+_TAIL_BYTES = 8  # the footer's length and the magic
 _IN_MEMORY = 32 << 20
 _ROWS = 8192
 _BATCH_BYTES = 8 << 20
+_LARGEST_FOOTER = 8 << 20
+"""Its parsed form takes forty times as much: a million columns, or row groups, are nobody's log."""
 
 
 def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[Piece]:
@@ -34,7 +41,7 @@ def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[Pi
     with _spooled(chunks) as file:
         try:
             yield from _rows(_opened(file, budget), layout, budget)
-        except (pa.ArrowException, OSError) as error:
+        except _UNREADABLE as error:
             told = str(error).partition("\n")[0][:200]
             raise broken("parquet_broken", f"not readable as Parquet ({told})") from error
 
@@ -43,8 +50,8 @@ def columns(chunks: Iterator[bytes]) -> list[str]:
     """Return the names of a Parquet object's columns; none when it is broken."""
     with _spooled(chunks) as file:
         try:
-            return list(pq.read_schema(file).names)
-        except (pa.ArrowException, OSError):
+            return list(_schema(file).names)
+        except (*_UNREADABLE, ObjectBroken):
             return []
 
 
@@ -56,13 +63,25 @@ def _spooled(chunks: Iterator[bytes]) -> IO[bytes]:
     return file
 
 
+def _schema(file: IO[bytes]) -> Any:
+    """Return the schema; leave the file at its beginning. Raises ObjectBroken for one too large to parse."""
+    size = file.seek(0, SEEK_END)
+    file.seek(max(0, size - _TAIL_BYTES))
+    footer = int.from_bytes(file.read(4), "little")
+    file.seek(0)
+    if _LARGEST_FOOTER < footer <= size:
+        raise broken("parquet_broken", f"its footer has {footer} bytes, more than {_LARGEST_FOOTER}")
+    schema = pq.read_schema(file)
+    file.seek(0)
+    return schema
+
+
 def _opened(file: IO[bytes], budget: Budget) -> Any:
     """Open the file; what it claims to hold uncompressed is checked before anything is inflated.
 
     Text columns stay dictionaries until rows are made: a value that stands in many rows is held once.
     """
-    schema = pq.read_schema(file)
-    file.seek(0)
+    schema = _schema(file)
     texts = [
         field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
     ]
@@ -128,12 +147,29 @@ def _filled(column: Any) -> Any:
 def _as_text(column: Any) -> Any:
     kind = column.type
     if pa.types.is_nested(kind):
-        values = column.to_pylist()
+        values = _values(column)
         return pa.array([None if one is None else msgspec.json.encode(one).decode() for one in values])
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         column = column.cast(pa.binary())
         return pc.cast(column, options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
     return column.cast(pa.string())
+
+
+def _values(column: Any) -> list[Any]:
+    """Return a nested column as Python values; times of nanoseconds, which Python has not, as text."""
+    try:
+        return list(column.to_pylist())
+    except ValueError:
+        return list(column.cast(_without_times(column.type)).to_pylist())
+
+
+def _without_times(kind: Any) -> Any:
+    """Return a nested type with texts where it has times."""
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_times(field.type)) for field in kind])
+    if pa.types.is_list(kind):
+        return pa.list_(_without_times(kind.value_type))
+    return pa.string() if pa.types.is_timestamp(kind) else kind
 
 
 def _written(columns_: list[Any], separator: str) -> bytes:

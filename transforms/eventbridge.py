@@ -67,7 +67,7 @@ def event_type_of(envelope: bytes, mapping: Mapping[str, str]) -> str:
     """Return the event type of an envelope; one that cannot be read is an event like any other."""
     try:
         head = _HEAD.decode(envelope)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return FALLBACK
     for name in (head.detail_type, head.source):
         if name in mapping:

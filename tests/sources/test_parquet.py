@@ -55,6 +55,28 @@ def test_h11_rows_are_lines(stored):
     assert {piece.header for piece in pieces} == {b"version account-id srcport bytes log-status"}
 
 
+def test_nested_times_of_nanoseconds_are_text():
+    """A time that Python cannot hold, within a struct or list, comes out as Arrow writes it."""
+    kind = pa.struct([("at", pa.list_(pa.timestamp("ns")))])
+    (line,) = events(file({"a": pa.array([{"at": [1]}], kind)}), VPC)
+    assert line == b'{"at":["1970-01-01 00:00:00.000000001"]}'
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([{"a": 2**62}], pa.struct([("a", pa.timestamp("us"))])),
+        pa.array([[2**30]], pa.list_(pa.date32())),
+        pa.array([{"a": 1}], pa.struct([("a", pa.timestamp("s", tz="Nowhere/Land"))])),
+        pa.array([1], pa.timestamp("s", tz="Nowhere/Land")),
+    ],
+    ids=["year 148108", "day beyond all", "no zone", "no zone at the top"],
+)
+def test_times_beyond_all_calendars_break_the_object(column):
+    """A value that has no Python form is an error of the object, with its reason, and crashes nothing."""
+    assert collect(file({"a": column}), VPC)[1].reason == "parquet_broken"
+
+
 def test_h12_cloudfront_rows_are_tab_separated():
     """Columns get the names that `#Fields` has for them."""
     (piece,) = decoded(
