@@ -14,7 +14,7 @@ from sinks.devo import Process
 from sources.places import Place
 
 _FORGET_SECONDS = 3600.0
-"""How long an error is shown after it was over."""
+"""How long an error is shown that does not last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Watch:
             "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", place) or 0.0),
             "lanes": int(now.sum("lanes", **unit)),
             "prefetched_bytes": int(now.sum("prefetched_bytes", **unit)),
-            "last_error": self._told(self.board.failures.get(place)),
+            "last_error": self._told(self.board.failures.get(place), lasts=figure["targets_failing"] > 0),
         }
 
     def _output(self, name: str, output: Output, now: Figures) -> dict[str, Any]:
@@ -126,15 +126,16 @@ class Watch:
                 "limit_bytes": int(limit),
                 "fill": round(held / limit, 4) if limit else 0.0,
             },
-            "last_error": self._told(output.failure),
+            "last_error": self._told(output.failure, lasts=not output.ready),
         }
 
     def _ago(self, moment: float) -> float | None:
         """Return the age of a moment, None when it never was."""
         return round(max(self.clock() - moment, 0.0), 1) if moment else None
 
-    def _told(self, failure: Failure | None) -> dict[str, Any] | None:
-        if failure is None or (failure.over and self.clock() - failure.at > _FORGET_SECONDS):
+    def _told(self, failure: Failure | None, *, lasts: bool) -> dict[str, Any] | None:
+        """Return an error as data: as long as it lasts, and for an hour afterwards."""
+        if failure is None or (not lasts and self.clock() - failure.at > _FORGET_SECONDS):
             return None
         return {**asdict(failure), "at": _iso(failure.at), "seconds_ago": self._ago(failure.at)}
 

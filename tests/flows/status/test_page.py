@@ -11,7 +11,7 @@ from flows.status.assets import SCRIPT, STYLE
 from flows.status.page import page, policy
 from flows.status.view import Cell, age, lag, number, points, rate, size, view
 from sources.places import Place
-from tests.flows.status.acting import HOSTILE, LOGS, NOW, trouble, watch
+from tests.flows.status.acting import DENIED, FLOW, HOSTILE, NOW, trouble, watch
 
 
 def row(state, name):
@@ -77,14 +77,24 @@ def test_trouble_is_told_with_its_hint():
     assert "allow logs:FilterLogEvents" in row(state, "logs")["error"].text
 
 
-def test_an_error_that_is_over_is_shown_for_an_hour():
-    """What works again is shown quietly, and after an hour not at all."""
+def test_an_error_that_lasts_is_shown_for_ever():
+    """A source that still fails after a day shows its last error all the same."""
     made = trouble(watch())
-    made.board.hear("place_recovered", {"place": LOGS})
-    cell = row(made.state(), "logs")["error"]
-    assert (cell.level, ", over by now:" in cell.text) == ("mute", True)
+    made.clock = lambda: NOW + 86_400
+    assert row(made.state(), "logs")["error"].level == "bad"
+
+
+def test_an_error_that_is_over_is_shown_for_an_hour():
+    """What works again is shown quietly, a single object's failure as a warning, and later neither."""
+    made = trouble(watch())
+    made.board.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
+    made.board.hear("output_recovered", {"output": "devo"})
+    made.board.hear("object_failed", {"place": FLOW, "error": DENIED})
+    cells = [row(made.state(), name)["error"] for name in ("devo", "flowlogs")]
+    assert [cell.level for cell in cells] == ["mute", "warn"]
+    assert ", over by now:" in cells[0].text
     made.clock = lambda: NOW + 3600
-    assert row(made.state(), "logs")["error"] == Cell("")
+    assert [row(made.state(), name)["error"] for name in ("devo", "flowlogs")] == [Cell("")] * 2
 
 
 def test_a_hang_comes_first():
