@@ -13,6 +13,9 @@ from flows.config_errors import SettingsError, is_secret
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LARGEST = 4 << 20
 _DEEPEST = 20
+_MOST_PARTS = 100_000
+"""Of a configuration once its YAML aliases are written out; ten lines of them can stand for a billion."""
+_LONGEST_SECRET = 1 << 16
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,6 +102,15 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _content(place: Path) -> str:
+    """Return the text of a file that holds a secret. Raises OSError, ValueError."""
+    with place.open("rb") as file:
+        data = file.read(_LONGEST_SECRET + 1)
+    if len(data) > _LONGEST_SECRET:
+        raise ValueError(f"more than {_LONGEST_SECRET} bytes are no secret")
+    return data.decode().strip()
+
+
 class References:
     """Replaces `${VARIABLE}` and `{file: PATH}` by what they stand for, and remembers what must stay secret.
 
@@ -111,16 +123,17 @@ class References:
         self._env, self._where, self._folder = env, where, folder
         self.errors: list[SettingsError] = []
         self.secrets: set[str] = set()
+        self._parts = 0
 
     def resolve(self, value: Any, path: tuple[str, ...] = ()) -> Any:
         """Return a value with its references replaced and keys as text.
 
         Keys without a value are left out, except services: one without settings is one of defaults.
         """
-        if len(path) > _DEEPEST:
-            raise SettingsError(
-                "configuration refers to itself", f"{self._where}: {path[0]}", "remove the YAML alias in it"
-            )
+        self._parts += 1
+        if len(path) > _DEEPEST or self._parts > _MOST_PARTS:
+            what = "configuration refers to itself" if len(path) > _DEEPEST else "configuration is too large"
+            raise SettingsError(what, f"{self._where}: {path[0]}", "remove the YAML alias in it")
         if isinstance(value, Mapping):
             if value.keys() == {"file"} and isinstance(value["file"], str):
                 return self._from_file(value["file"], path)
@@ -147,8 +160,8 @@ class References:
     def _from_file(self, name: str, path: tuple[str, ...]) -> str:
         place = self._folder / Path(name).expanduser()
         try:
-            text = place.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
+            text = _content(place)
+        except (OSError, ValueError) as error:
             self._missing(f"file {place} cannot be read", path, f"make it readable for this user ({error})")
             return ""
         self.secrets.add(text)

@@ -172,7 +172,8 @@ def _eventbridge(value: dict[str, Any], depth: int) -> Iterable[_Found]:
 def _own_form(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
     """CloudTrail names a list of keys, AWS Config one."""
     keys = value["s3ObjectKey"]
-    return [_object(value["s3Bucket"], key, {}, {}) for key in ([keys] if isinstance(keys, str) else keys)]
+    keys = [keys] if isinstance(keys, str) else keys
+    return [_object(value["s3Bucket"], key, {}, {}) for key in keys] or [_Ignored("no_records")]
 
 
 def _config_message(_value: dict[str, Any], _depth: int) -> Iterable[_Found]:

@@ -37,6 +37,10 @@ def to_json(
     quote: None = AWS's form, where `-` is null; else plain CSV, "" or what fields may stand in.
     """
     bad: list[str] = []
+    if not names:
+        detail = f"rows not readable: {block.origin.object}: nothing names their columns"
+        yield Poison("rows_unreadable", detail, block.origin, block.payload)
+        return
     try:
         table = _parsed(block.payload, len(names), separator, quote or "", bad)
     except pa.ArrowInvalid as error:

@@ -133,8 +133,7 @@ def _one_by_one(block: Block, names: Sequence[str], separator: str) -> Iterator[
     A space before a quote is a part of the value to it, and a quote that stays open takes the rows behind it
     into the value.
     """
-    csv.field_size_limit(max(csv.field_size_limit(), len(block.payload)))
-    lines = block.payload.decode().replace("\r", " ").split("\n")[:-1]
+    lines = block.payload.decode().split("\n")[:-1]
     rows = [_cells(line, separator) for line in lines]
     made = [orjson.dumps(dict(zip(names, row, strict=True))) for row in rows if len(row) == len(names)]
     bad = [line for line, row in zip(lines, rows, strict=True) if len(row) != len(names)]
@@ -145,7 +144,9 @@ def _one_by_one(block: Block, names: Sequence[str], separator: str) -> Iterator[
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    """Divide one row. Python's parser stops at a carriage return, and at a field of 128 KiB unless told."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(line)))
+    return next(csv.reader([line.replace("\r", " ")], delimiter=separator, skipinitialspace=True), [])
 
 
 def _tagged(block: Block, options: Options, of_event: Sequence[RecordField]) -> Iterator[Item]:

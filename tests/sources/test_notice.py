@@ -118,6 +118,7 @@ IGNORED = {
     "eventbridge tags": (event(kind="Object Tags Added"), "object_tags"),
     "folder": (s3(record("a/b/", size=0)), "folder"),
     "no records": ({"Records": []}, "no_records"),
+    "no keys": ({"s3Bucket": "b", "s3ObjectKey": []}, "no_records"),
     "no files": ({"bucket": "b", "files": []}, "no_records"),
     "subscription": ({"Type": "SubscriptionConfirmation", "Token": "t", "Message": "m"}, "subscription"),
     "control tower: config's change": (
