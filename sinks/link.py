@@ -52,7 +52,8 @@ Encode: TypeAlias = Callable[[Block, float], tuple[Buffer, ...]]
 class Answers:
     """What is known of a receiver's habit to answer; shared by all links of an output.
 
-    Who has answered once must answer always. Who never did gets the weaker strength, and is asked again.
+    Who has answered once must answer always. Who never did gets the weaker strength, and is asked again; but
+    not on one connection's word: it may have been half-open, behind a balancer that acknowledges everything.
     """
 
     def __init__(self, output: str, timeout: float, *, fallback: bool = True) -> None:
@@ -75,6 +76,10 @@ class Answers:
     def timeout(self) -> float:
         """How long to wait for an answer, in seconds."""
         return self._timeout if self._silent_since is None else min(self._timeout, _ASK_AGAIN_TIMEOUT)
+
+    def in_doubt(self, strength: Strength) -> bool:
+        """Whether this first silence could be the connection's fault: another one shall be tried."""
+        return strength is Strength.KERNEL and self._fallback and not (self._answered or self._told)
 
     def judge(self, strength: Strength, where: str, now: float) -> Strength:
         """Accept what a closed connection has proved. Raises NoReceipt."""
@@ -241,7 +246,18 @@ class Link:
                 "nothing is closing", self.name, "everything since the last receipt is sent again"
             )
         strength = closing.await_close(self._answers.timeout)
+        if self._answers.in_doubt(strength):
+            self._answers.judge(self._probe(), closing.where, self._clock.now())
         return self._answers.judge(strength, closing.where, self._clock.now())
+
+    def _probe(self) -> Strength:
+        """Return what the receiver answers to a connection that brings nothing. Raises Interrupted."""
+        connection, _ = self._dial()
+        try:
+            connection.begin_close()
+            return connection.await_close(self._answers.timeout)
+        finally:
+            connection.abandon()
 
     def _recover(self, error: Interrupted) -> None:
         """Open a new connection and send the whole window, as often as it takes."""

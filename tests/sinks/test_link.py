@@ -300,7 +300,7 @@ def test_silent_receivers_are_not_asked_early(time):
         link.write(block(number))
         assert link._bytes <= 10
     assert link.receipt() is Strength.KERNEL
-    assert sum(one.ended for one in receiver.connections) == 1
+    assert sum(one.ended for one in receiver.connections) == 2  # the first one and an empty one
     assert sorted(receiver.read, key=int) == [b"%d\n" % number for number in range(50)]
 
 
@@ -427,13 +427,44 @@ def test_silent_receiver_falls_back_once_and_loudly(time, caplog):
             strengths.append(link.receipt())
     assert strengths == [Strength.KERNEL] * 3
     assert caplog.text.count("receipt_fallback") == 1
-    assert len(receiver.connections) == 2
+    assert len(receiver.connections) == 3
     assert receiver.read == [b"0\n", b"1\n", b"2\n"]
+
+
+def test_h20_one_silent_connection_is_no_silent_receiver(time, caplog):
+    """The first connection is half-open behind a balancer that acknowledges: another one is asked first."""
+    receiver = Receiver(("await_close", Strength.KERNEL))
+    link = link_to(receiver, time)
+    link.write(block(1))
+    with caplog.at_level("WARNING", "collector"):
+        assert link.receipt() is Strength.RECEIPT
+    assert "receipt_fallback" not in caplog.text
+    assert receiver.read == [b"1\n", b"1\n"]  # the second time on a connection that answered
+    link.close()
+    assert receiver.open == []
+
+
+@pytest.mark.parametrize("method", ["connect", "begin_close", "await_close"])
+def test_h20_a_receiver_that_cannot_be_asked_is_no_silent_one(time, caplog, method):
+    """When the other connection fails, nothing is believed: everything is sent again."""
+    receiver = Receiver(("await_close", Strength.KERNEL))
+    link = link_to(receiver, time)
+    link.write(block(1))
+    link.begin()
+    if method == "await_close":
+        receiver.script.append((method, LOST))
+    else:
+        receiver.script.insert(0, (method, LOST))
+    with caplog.at_level("WARNING", "collector"):
+        assert link.finish() is Strength.RECEIPT
+    assert "receipt_fallback" not in caplog.text
+    assert receiver.script == []
+    assert receiver.read[-1:] == [b"1\n"]
 
 
 def test_silent_receiver_is_asked_again(time, caplog):
     """After ten minutes a silent receiver is asked again, and believed when it answers."""
-    receiver = Receiver(("await_close", Strength.KERNEL))
+    receiver = Receiver(*[("await_close", Strength.KERNEL)] * 2)
     link = link_to(receiver, time)
     link.write(block(1))
     assert link.receipt() is Strength.KERNEL
@@ -455,7 +486,9 @@ def test_silence_that_lasts_is_told_once(time, caplog):
             assert link.receipt() is Strength.KERNEL
             time.at += ASK_AGAIN_SECONDS
     assert caplog.text.count("receipt_fallback") == 1
-    assert sum(one.ended for one in receiver.connections) == 4
+    assert (
+        sum(one.ended for one in receiver.connections) == 4 + 1
+    )  # and an empty one before the first is believed
 
 
 def test_strength_follows_what_the_receiver_proves(time, caplog):

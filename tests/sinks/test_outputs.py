@@ -223,7 +223,7 @@ def test_local_outputs_report_what_is_written(tmp_path):
 def test_silent_receiver_is_told_once_and_asked_again_later(certs, monkeypatch, caplog):
     """No close_notify in time: kernel strength, said once; asked again later, and an answer restores it."""
     monkeypatch.setattr("sinks.link.ASK_AGAIN_SECONDS", 0.0)
-    with TlsSink(certs, plan=[silent, silent]) as sink, caplog.at_level("WARNING", "collector"):
+    with TlsSink(certs, plan=[silent] * 3) as sink, caplog.at_level("WARNING", "collector"):
         output = opener(devo(sink, certs, receipt_timeout_seconds=0.2))()
         seen = []
         for number in range(3):
