@@ -112,6 +112,19 @@ def half_open(play: "Play", dose: Dose) -> None:
         play.wait(lambda seen=accepted: play.wire.accepted > seen, "it has opened another one")
 
 
+def half_open_first(play: "Play", dose: Dose) -> None:
+    """Start the collector anew; leave its first connection half-open, acknowledged, before any receipt."""
+    for _ in range(dose.times):
+        play.flowing()
+        play.collector.kill()
+        sent = play.wire.sent
+        play.collector.start()
+        play.wait(lambda sent=sent: play.wire.sent > sent, "something is sent")
+        accepted = play.wire.accepted
+        play.strike(lambda: play.wait(play.wire.swallow, "a connection is open"))
+        play.wait(lambda seen=accepted: play.wire.accepted > seen, "it has opened another one")
+
+
 def slow_reader(play: "Play", dose: Dose) -> None:
     """Let the receiver read 1 MB/s, with more than that to read for so many seconds."""
     for _ in range(dose.times):
@@ -198,6 +211,7 @@ FAULTS = {
     "reset": Fault("RST at random bytes", reset_anywhere, Dose(25), Dose(4)),
     "stall": Fault("stall", stall, Dose(1, 60), Dose(1, 3)),
     "half-open": Fault("half-open connection", half_open, Dose(2), Dose(2)),
+    "half-open-first": Fault("half-open before any receipt", half_open_first, Dose(2), Dose(1)),
     "slow": Fault("slow reader, 1 MB/s", slow_reader, Dose(1, 20), Dose(1, 2)),
     "close": Fault("accepts and closes", accept_and_close, Dose(10), Dose(2)),
     "certs": Fault("certificate expired, renewed", certificates, Dose(2), Dose(1), _PLAIN),

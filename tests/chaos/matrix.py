@@ -99,6 +99,11 @@ class Play:
         seen = self.size()
         self.wait(lambda: self.size() > seen, "events flow")
 
+    def receipted(self) -> None:
+        """Wait for a deletion at AWS that comes now: a receipt was taken, so the output's strength stands."""
+        seen = self.proxy.count("sqs.DeleteMessageBatch")
+        self.wait(lambda: self.proxy.count("sqs.DeleteMessageBatch") > seen, "a receipt is taken")
+
     def renew(self) -> None:
         """Let the collector open new connections, if its output would not do that by itself."""
         if self.target.keeps:
@@ -156,6 +161,7 @@ def run(
     with playing(stage, target, patience, seed) as (play, site):
         play.collector.start()
         for fault, dose in faults:
+            play.receipted()
             fault.plant(play, dose)
         play.flowing()
         play.feeder.stop()
