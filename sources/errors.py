@@ -20,6 +20,7 @@ SourceError                 anything below; raised itself only for requests that
 import re
 import ssl
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -192,6 +193,7 @@ _NO_CREDENTIALS = (
     boto.ProfileNotFound,
 )
 
+_LONGEST_MESSAGE = 2000
 _REFUSAL = re.compile(
     r"(?P<principal>arn:\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)"
     r"(?: on resource: \"?(?P<resource>arn:[^\s\"]+))?"
@@ -211,7 +213,7 @@ def translate(error: Exception, where: str, action: str = "") -> SourceError:
     if isinstance(error, _NO_CREDENTIALS):
         return BadCredentials(_line(str(error)), where, "give credentials, or run on a machine with a role")
     if isinstance(error, _LOST):
-        return Transient(_line(f"connection lost ({type(error).__name__})"), where, _lost_hint(error))
+        return Transient(_line(_lost(error)), where, _lost_hint(error))
     return SourceError(_line(f"{type(error).__name__} {error}"), where, _HINTS[SourceError])
 
 
@@ -230,7 +232,7 @@ def kind_of(code: str, status: int = 0, message: str = "") -> type[SourceError]:
 
 def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
     told: dict[str, Any] = error.response.get("Error", {})
-    code, message = str(told.get("Code", "")), str(told.get("Message", ""))
+    code, message = str(told.get("Code", "")), _harmless(str(told.get("Message", "")))
     about: dict[str, Any] = error.response.get("ResponseMetadata", {})
     kind = kind_of(code, about.get("HTTPStatusCode", 0), message)
     refused = _REFUSAL.search(message)
@@ -244,6 +246,11 @@ def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
         return kind(what, where, _HINTS[kind])
     cause = f"{_allowed(refused, action)} for {(refused and refused['principal']) or identity or where}"
     return Denied(what, where, _denied_hint(refused, where, action), cause=cause)
+
+
+def _harmless(message: str) -> str:
+    """Return what AWS says without the request that it repeats: a session's token is in that."""
+    return message.partition("The Canonical String")[0].strip()[:_LONGEST_MESSAGE]
 
 
 def _is_hidden(refused: re.Match[str] | None) -> bool:
@@ -263,11 +270,19 @@ def _allowed(refused: re.Match[str] | None, action: str) -> str:
     return (refused and refused["action"]) or action or "the call"
 
 
+def _lost(error: Exception) -> str:
+    """Return what became of the connection; who cannot be reached is named, without the path."""
+    url = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    host = url.netloc.rpartition("@")[2]  # a password may stand before it
+    to = f" to {url.scheme}://{host}" if host else ""
+    return f"connection{to} lost ({type(error).__name__})"
+
+
 def _lost_hint(error: Exception) -> str:
     if isinstance(error, boto.SSLError | ssl.SSLError):
         return "check AWS_CA_BUNDLE and any proxy that opens TLS"
     if isinstance(error, boto.EndpointConnectionError | boto.ProxyConnectionError):
-        return "check the region's name, the network and HTTPS_PROXY; it is tried again"
+        return "check the region's name, the network, AWS_ENDPOINT_URL and HTTPS_PROXY; it is tried again"
     return _HINTS[Transient]
 
 

@@ -233,3 +233,17 @@ def test_every_kind_has_a_hint():
             assert found.what
             assert found.where
             assert found.hint
+
+
+def test_h18_a_session_token_in_a_refusal_is_not_told():
+    """AWS repeats the whole request when a signature does not match, the session's token in its headers."""
+    message = (
+        "The request signature we calculated does not match the signature you provided. Check your key.\n\n"
+        "The Canonical String for this request should have been\n'POST\n/\n\nx-amz-security-token:planted\n'"
+    )
+    error = boto.ClientError(
+        {"Error": {"Code": "SignatureDoesNotMatch", "Message": message}}, "ReceiveMessage"
+    )
+    told = str(translate(error, "queue q"))
+    assert "Check your key." in told
+    assert "planted" not in told
