@@ -12,12 +12,13 @@ import sys
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
+from flows import telemetry
 from flows.config import Settings, SettingsError, load
 from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.service import PREFETCH_BYTES, Context, Source, Unit
@@ -40,6 +41,9 @@ def flow(config: str | None = None) -> Dataflow:
     started, drain = launch(), drain_on_signals()
     require_state(started)
     running = units(settings)
+    for unit in running:
+        telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
+    tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
     context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
     dataflow = Dataflow("aws")
@@ -57,6 +61,16 @@ def flow(config: str | None = None) -> Dataflow:
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     deliver(streams, devo, quarantine, pulse)
     return dataflow
+
+
+def tell_of_drain(drain: Event) -> None:
+    """Log the drain from a thread: a signal handler must not."""
+
+    def tell() -> None:
+        drain.wait()
+        telemetry.draining()
+
+    Thread(target=tell, name="drain", daemon=True).start()
 
 
 def settings_of(config: str | None) -> Settings:

@@ -26,7 +26,7 @@ from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.service import Unit
 from flows.services import units
-from flows.state import failure, prepare
+from flows.state import failure, hold, prepare
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
 from sources.backlog import BacklogSource
@@ -37,6 +37,7 @@ GET_USD, LIST_USD = 0.4e-6, 5e-6
 """Per request, S3 Standard in us-east-1; reading within the region costs nothing more."""
 
 _INTERVAL = timedelta(seconds=3)
+_NOTHING = ("no object of these dates", "--location, --from, --to", "correct them; --to is exclusive")
 _LIST, _DONE = "objects.jsonl", "done"
 
 
@@ -74,15 +75,19 @@ def backfill(config: Path | None, wanted: Wanted, *, dry_run: bool, as_json: boo
     if dry_run:
         asked = Asked()
         found = list(_list(unit, wanted, stretch, asked))
+        if not found:
+            raise SettingsError(*_NOTHING)
         _tell(_forecast(found, asked, wanted.rate), as_json=as_json)
         return 0
     folder = _folder(settings, unit, wanted)
     if (folder / _DONE).exists():
-        raise SettingsError(
-            "this backfill is done", str(folder), "remove the folder to collect all of it again"
-        )
+        sys.stderr.write(f"this backfill is done: {folder}: remove the folder to collect all of it again\n")
+        return 0
     prepare(folder, first=True)
+    hold(folder)
     objects, tally = _kept_list(folder, unit, wanted, stretch), Tally()
+    if not objects:
+        raise SettingsError(*_NOTHING)
     with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
         _run(settings, unit, (objects, tally), folder)
     complete = tally.objects == len(objects)
@@ -186,4 +191,4 @@ def _tell(figures: dict[str, float], *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(figures) + "\n")
         return
     for name, value in figures.items():
-        sys.stdout.write(f"{name.replace('_', ' '):14}{value:>14,}\n")
+        sys.stderr.write(f"{name.replace('_', ' '):14}{value:>14,}\n")  # events may go to stdout

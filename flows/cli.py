@@ -12,12 +12,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from transforms.errors import CollectorError
 
 FAILED, USAGE = 1, 2
+_OURS = ("flows", "sources", "sinks", "transforms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +233,13 @@ COMMANDS: tuple[Command, ...] = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     args = parser().parse_args(argv)
+    if args.command is None:
+        parser().print_help()
+        return USAGE
     if args.debug:
         os.environ["COLLECTOR_DEBUG"] = "1"  # the processes of a cluster inherit it
+    else:
+        os.environ["RUST_BACKTRACE"] = "0"  # bytewax would print one before our line
     command: Command = args.command
     try:
         return int(command.run(import_module(command.module), args) or 0)
@@ -241,6 +248,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"{error}\n")
         return exit_code(error)
+    except ModuleNotFoundError as error:
+        if args.debug or (error.name or "").startswith(_OURS):
+            raise
+        hint = "install it, in the environment that this Python belongs to: pip install ."
+        sys.stderr.write(f"the collector is not installed (no {error.name}): {sys.executable}: {hint}\n")
+        return USAGE
     except KeyboardInterrupt:
         return FAILED
 
@@ -252,10 +265,24 @@ def exit_code(error: CollectorError) -> int:
     return USAGE if isinstance(error, SettingsError) else FAILED
 
 
+class _Version(argparse.Action):
+    """Prints the installed version; looked up only when asked for."""
+
+    def __init__(self, **about: Any) -> None:
+        super().__init__(**about, nargs=0, help="print the version")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print and end."""
+        sys.stdout.write(f"{version('devo-aws-collector')}\n")
+        parser.exit()
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the argument parser of all commands."""
     top = argparse.ArgumentParser(prog="python -m flows", description="Brings AWS into Devo, receipted.")
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top.add_argument("--version", action=_Version)
+    top.set_defaults(command=None)
+    commands = top.add_subparsers(metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, help="configuration file (YAML or JSON)")
     common.add_argument("--debug", action="store_true", help="show tracebacks and debug events")

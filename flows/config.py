@@ -88,9 +88,10 @@ class _Loading:
         given = self._mapping(raw, "inputs")
         inputs = {name: found for name, one in given.items() if (found := self._input(name, one))}
         if need_inputs and not given:
-            self._wrong("inputs are missing", "inputs", "say what to collect, see python -m flows schema")
+            self._wrong("inputs are missing", "inputs", "say what to collect, see docs/settings.md")
         self._check_together(inputs)
-        base = base_folder(self.path)
+        # systemd's StateDirectory= is where a service may write; what it reads lies elsewhere
+        base = Path(self.env.get("STATE_DIRECTORY") or base_folder(self.path))
         state = base / Path(top.persistence.config.directory_name).expanduser()
         quarantine = folder_or_bucket(top.quarantine, state.parent, base)
         return Settings(
@@ -145,7 +146,7 @@ class _Loading:
 
     def _outputs(self, raw: dict[str, Any], top: Globals) -> dict[str, OutputSettings]:
         if not raw:
-            self._warn("outputs", "none given, events go to the console")
+            self._warn("outputs", "there are none: events go to the console")
             return {"console": parse_output("console", {"type": "console"})}
         return {name: found for name, one in raw.items() if (found := self._output(name, one, top))}
 

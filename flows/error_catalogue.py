@@ -36,7 +36,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         SettingsError,
         "It ends with exit code 2; every mistake is told, one line each, with its path in the file.",
-        "Correct the file; `flows check --offline` looks again, [settings](settings.md) has every key.",
+        "Correct it; `python -m flows check --offline` looks again, [settings](settings.md) has all keys.",
     ),
     Entry(
         sources.SourceError,

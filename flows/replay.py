@@ -24,10 +24,11 @@ from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.second_try import MARK, again
 from flows.service import Service
-from flows.services import every, recognise, replay_unit
+from flows.services import every, recognise, replay_unit, units
 from sinks.devo import DevoSink
 from sinks.errors import ReaderGone
-from sinks.settings import OutputSettings, parse_output
+from sinks.settings import Console, OutputSettings, parse_output
+from sources.aws import Account
 from sources.captures import CaptureSource, expand, open_stored
 from sources.decode import Limits, head, read
 from transforms.block import Block, Item, Origin, Poison
@@ -46,6 +47,7 @@ class Tally:
     events: Counter[str] = field(default_factory=Counter)
     poisons: int = 0
     objects: int = 0
+    retried: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self, item: Item) -> bool:
@@ -64,14 +66,23 @@ class Tally:
             self.objects += 1
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a replay has from outside: the configuration, if any, and the S3 client, if it needs one."""
+
+    settings: Settings | None
+    client: Any
+
+
 def replay(
     paths: Sequence[str], *, service: str | None, output: str, config: Path | None, quiet: bool
 ) -> int:
     """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered."""
     settings = load(config, need_inputs=False) if config or output == "devo" else None
     log_to_stderr(debug=bool(settings and settings.globals.debug))
-    objects, tally = expand(paths), Tally()
-    dataflow = _flow(objects, service, outputs_of(output, settings), settings, tally)
+    client = s3_client(settings) if any(path.startswith("s3://") for path in paths) else None
+    objects, tally = expand(paths, client), Tally()
+    dataflow = _flow(objects, service, outputs_of(output, settings), Given(settings, client), tally)
     try:
         with progress("objects", len(objects), lambda: tally.objects, quiet=quiet):
             cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
@@ -81,6 +92,10 @@ def replay(
             return 0  # `| head` has seen enough
         raise cause from error
     _summary(tally)
+    if tally.retried and not tally.poisons:
+        sys.stderr.write(
+            "the quarantine files are still there: delete them, or they are sent again next time\n"
+        )
     return 1 if tally.poisons else 0
 
 
@@ -90,14 +105,23 @@ def flow(
     """Build the replay for `bytewax.run`, whose own options decide workers and epochs."""
     settings = load(Path(config), need_inputs=False) if config else None
     log_to_stderr()
-    return _flow(expand(paths), service, outputs_of(output, settings), settings, Tally())
+    client = s3_client(settings) if any(path.startswith("s3://") for path in paths) else None
+    given = Given(settings, client)
+    return _flow(expand(paths, client), service, outputs_of(output, settings), given, Tally())
+
+
+def s3_client(settings: Settings | None) -> Any:
+    """Return what reads `s3://` paths: as the first input of `--config`, else as boto3's default chain."""
+    running = units(settings) if settings else []
+    account = running[0].account if running else Account("replay")
+    return account.client("s3", "")
 
 
 def _flow(
     objects: list[str],
     service: str | None,
     outputs: list[OutputSettings],
-    settings: Settings | None,
+    given: Given,
     tally: Tally,
 ) -> Dataflow:
     named = _named(service) if service else None
@@ -105,7 +129,11 @@ def _flow(
     sink = DevoSink(outputs, started, drain_on_signals())
     dataflow = Dataflow("replay")
     source = CaptureSource(
-        objects, _opened(named, settings), partitions=started.workers, finished=tally.finished
+        objects,
+        _opened(named, given, tally),
+        partitions=started.workers,
+        client=given.client,
+        finished=tally.finished,
     )
     fitting = op.flat_map("fit", op.input("captures", dataflow, source), sink.fit)
     events = op.filter("readable", fitting, tally.count)
@@ -124,24 +152,23 @@ def _named(name: str) -> Service:
     return services[name]
 
 
-def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, BinaryIO], Iterator[Item]]:
+def _opened(named: Service | None, given: Given, tally: Tally) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
     made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}
 
     def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
-        first = _head(path)
+        first = _head(path, given.client)
         if first.startswith(MARK):
-            yield from again(stream.read(), settings)
+            tally.retried += 1
+            yield from again(stream.read(), given.settings)
             return
         service = named or recognise(path, first)
         if service is None:
-            hint = f"name it with --service, one of {', '.join(sorted(_replayable()))}"
-            yield Poison(
-                "not_recognised", f"object not recognised: {path}: {hint}", Origin("replay", object=path)
-            )
+            detail = f"object not recognised: {path}: name its type with --service"
+            yield Poison("not_recognised", detail, Origin("replay", object=path))
             return
         if service.name not in made:
-            unit = replay_unit(service, settings)
+            unit = replay_unit(service, given.settings)
             made[service.name] = unit.layout(), apply(service.transform(unit))
         layout, transform = made[service.name]
         for piece in read(stream, layout.of(path), Limits()):
@@ -151,15 +178,19 @@ def _opened(named: Service | None, settings: Settings | None) -> Callable[[str, 
     return opened
 
 
-def _head(path: str) -> bytes:
-    with open_stored(path) as stream:
+def _head(path: str, client: Any) -> bytes:
+    with open_stored(path, client) as stream:
         return head(stream, _HEAD_BYTES)
 
 
 def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
     """Return the outputs that `--output` names: `stdout`, `devo` (all of the configuration), or a file."""
     if name == "devo":
-        return list(settings.outputs.values()) if settings else []
+        found = list(settings.outputs.values()) if settings else []
+        if not [one for one in found if not isinstance(one, Console)]:
+            hint = "add outputs to it, or use --output stdout"
+            raise SettingsError("the configuration names no output", "--output devo", hint)
+        return found
     raw: dict[str, Any] = (
         {"type": "console"} if name == "stdout" else {"type": "file", "config": {"path": name}}
     )

@@ -19,7 +19,7 @@ from bytewax.run import cli_main
 
 from flows.config import Settings, load
 from flows.runtime import drain_on_signals, launch
-from flows.state import check, failure, prepare
+from flows.state import check, failure, hold, prepare
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
 
@@ -51,6 +51,8 @@ def recovery_directory(settings: Settings, state: Path | None) -> Path | None:
     if directory is None:
         return None
     prepare(directory, first=launch().process.index == 0)
+    if _SUPERVISOR not in os.environ:  # a member works in what its supervisor holds
+        hold(directory)
     return directory
 
 
@@ -60,8 +62,6 @@ def collect(settings: Settings, workers: int, interval: float, recovery: Path | 
 
     end_with_supervisor()
     here = launch()
-    if "COLLECTOR_DEBUG" not in os.environ:
-        os.environ["RUST_BACKTRACE"] = "0"  # bytewax would print one before our line
     try:
         cli_main(
             flow(str(settings.path) if settings.path else None),

@@ -5,6 +5,7 @@ cannot use with a panic and a Rust backtrace; here it is one line.
 """
 
 import errno
+import fcntl
 import os
 import re
 import shutil
@@ -28,7 +29,7 @@ FORMAT = 5
 ROOM_BYTES = 1 << 20
 """What a start wants to find free; a state is some hundred kilobytes, and twice that while it is written."""
 
-_NEW, _WHOLE, _PROBE = ".new", "whole", ".probe"
+_NEW, _WHOLE, _PROBE, _LOCK = ".new", "whole", ".probe", ".lock"
 _DAMAGED_HINT = (
     "restore it from a copy, or remove the directory: queues go on where they are, "
     "API services begin anew at their start_time"
@@ -49,6 +50,23 @@ def prepare(directory: Path, *, first: bool) -> None:
     _require_room(directory)
     if first:
         _make(directory)
+
+
+def hold(directory: Path) -> None:
+    """Keep the directory for this process until it ends. Raises StateError when another one has it."""
+    with _told(directory):
+        file = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        owner = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
+        os.close(file)
+        hint = "stop that one, or give this one another directory"
+        raise StateError(
+            f"the recovery directory is in use by process {owner}", str(directory), hint
+        ) from None
+    os.ftruncate(file, 0)
+    os.pwrite(file, str(os.getpid()).encode(), 0)  # never closed: the kernel lets go at the end
 
 
 def _make(directory: Path) -> None:

@@ -174,6 +174,9 @@ class Account:
             return link.client(service, region or link.home)
         except BotoCoreError as error:
             raise translate(error, f"{self.where}, {service} in {region or 'the default region'}") from error
+        except ValueError as error:  # botocore's word for an endpoint that is no URL
+            hint = "write AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_… as http(s)://HOST[:PORT]"
+            raise SourceError(str(error), f"{self.where}, {service}", hint) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import smart_open
+from botocore.exceptions import BotoCoreError, ClientError
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sources.errors import ObjectBroken, ObjectGone
+from sources.errors import ObjectBroken, ObjectGone, SourceError, translate
 from transforms.block import Item, Origin, Poison
 
 Opened = Callable[[str, BinaryIO], Iterator[Item]]
@@ -42,16 +43,24 @@ def _expand_uri(uri: str, client: Any) -> Iterator[str]:
     if prefix and not prefix.endswith("/"):
         yield uri
         return
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for entry in page.get("Contents", []):
-            if not entry["Key"].endswith("/"):
-                yield f"s3://{bucket}/{entry['Key']}"
+    try:
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                if not entry["Key"].endswith("/"):
+                    yield f"s3://{bucket}/{entry['Key']}"
+    except (BotoCoreError, ClientError) as error:
+        raise translate(error, uri, "s3:ListBucket") from error
 
 
 def open_stored(path: str, client: Any = None) -> BinaryIO:
     """Open an object's stored bytes, not inflated: `decode` tells compression by content, not by name."""
     transport = {"client": client} if path.startswith("s3://") and client is not None else {}
-    stream: BinaryIO = smart_open.open(path, "rb", compression="disable", transport_params=transport)
+    try:
+        stream: BinaryIO = smart_open.open(path, "rb", compression="disable", transport_params=transport)
+    except OSError as error:
+        if not path.startswith("s3://"):
+            raise
+        raise translate(getattr(error, "backend_error", error), path, "s3:GetObject") from error
     return stream
 
 
@@ -92,6 +101,8 @@ class CaptureSource(FixedPartitionedSource[Item, int]):
             except ObjectBroken as error:
                 detail = f"{error.what}: {path}, {error.where}: {error.hint}"
                 yield Poison(error.reason, detail, Origin("replay", object=path, record=error.record))
+            except SourceError as error:
+                yield Poison("object_unreadable", str(error), Origin("replay", object=path))
             self._finished(path)
 
 

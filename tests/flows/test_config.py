@@ -179,7 +179,7 @@ def test_hosted_json_loads_unchanged():
     settings = loaded(json.dumps(content), name="job_config.json")
     assert settings.globals.debug
     assert [output.type for output in settings.outputs.values()] == ["console"]
-    assert settings.warnings == ("outputs: none given, events go to the console",)
+    assert settings.warnings == ("outputs: there are none: events go to the console",)
 
 
 def test_hosted_json_with_outputs_added():
@@ -549,3 +549,12 @@ def test_folder_in_place_of_a_file():
     Path("config.yaml").mkdir()
     with pytest.raises(SettingsError, match="no configuration file"):
         find(None, {})
+
+
+def test_under_systemd_state_lies_in_its_state_directory(tmp_path):
+    """A unit reads its configuration where it may not write."""
+    file = tmp_path / "config.yaml"
+    file.write_text("inputs: {a: {id: '1', services: {aws-guardduty: {regions: [eu-west-1]}}}}")
+    settings = load(file, {"STATE_DIRECTORY": "/var/lib/collector"})
+    assert str(settings.state_directory) == "/var/lib/collector/state"
+    assert settings.globals.quarantine == "/var/lib/collector/quarantine"

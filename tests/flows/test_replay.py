@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+from tests.fakes.collector import configuration
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 LINE = b'"2026-01-02 03:04:05","Laptop","Site","10.0.0.1","198.51.100.7"\n'
@@ -103,3 +106,56 @@ def test_captures_of_others(folder, tags, events, unread):
     assert done.stderr.count(b"object not recognised") == unread
     if tags:
         assert {line.split(b" ", 5)[-1].split(b": ")[0] for line in lines} == tags
+
+
+@pytest.fixture
+def archive(aws, unique, tmp_path, monkeypatch):
+    """Return (bucket with two objects of three lines, configuration that knows its keys)."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.url)
+    bucket = aws.bucket(unique("archive"))
+    for name in "ab":
+        aws.put(bucket, f"dnslogs/{name}.csv.gz", gzip.compress(LINE * 3))
+    service = {"cisco-umbrella": {"regions": ["us-east-1"], "cisco_umbrella_sqs_queue_name": "q"}}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(configuration(service, {}, tmp_path)))
+    return bucket, config
+
+
+@pytest.mark.parametrize(("path", "events"), [("dnslogs/", 6), ("dnslogs/a.csv.gz", 3)])
+def test_a_bucket_is_read_with_the_configurations_keys(archive, path, events):
+    """Prefixes and single objects need nothing of the environment when `--config` has credentials."""
+    bucket, config = archive
+    done = replay(f"s3://{bucket}/{path}", "--config", config)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, events), done.stderr
+
+
+def test_an_object_that_is_missing_is_one_line(archive):
+    """The others go on; the exit code tells."""
+    bucket, config = archive
+    done = replay(f"s3://{bucket}/gone.gz", f"s3://{bucket}/dnslogs/a.csv.gz", "--config", config)
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 3)
+    assert b"Traceback" not in done.stderr
+    assert f"s3://{bucket}/gone.gz".encode() in done.stderr
+
+
+def test_no_keys_are_one_line(archive, monkeypatch):
+    """Without any credentials it says so, without a traceback or a panic."""
+    bucket, _ = archive
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    done = replay(f"s3://{bucket}/dnslogs/")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert b"give credentials" in done.stderr
+
+
+def test_devo_without_an_output_is_an_error(archive, tmp_path):
+    """Nobody shall believe that events went to Devo which went to the console."""
+    _, config = archive
+    (tmp_path / "a.csv").write_bytes(LINE)
+    done = replay(tmp_path / "a.csv", "--output", "devo", "--config", config)
+    assert done.returncode == 2
+    assert done.stderr.endswith(
+        b"the configuration names no output: --output devo: add outputs to it, or use --output stdout\n"
+    )

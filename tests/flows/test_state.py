@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from flows.config import SettingsError
-from flows.state import FORMAT, PARTITIONS, StateError, check, failure, prepare
+from flows.state import FORMAT, PARTITIONS, StateError, check, failure, hold, prepare
 from tests.fakes.collector import ROOT, configuration
 
 FULL = ["prlimit", "--fsize=100000"]
@@ -29,7 +29,7 @@ def state(tmp_path):
 
 
 def contents(directory):
-    return {path.name: path.read_bytes() for path in sorted(directory.iterdir())}
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.name != ".lock"}
 
 
 def sql(directory, statement, part="part-1.sqlite3"):
@@ -239,3 +239,18 @@ def test_h22_every_way_to_start_says_one_line(tmp_path, state, by):
     ended = started(tmp_path, state, by=by)
     assert (ended.returncode, contents(state)) == (1, before)
     assert the_line(ended).startswith("a recovery file is damaged (file is not a database)")
+
+
+def test_h22_two_collectors_never_share_a_state(state):
+    """The second one is told who has it; when the first has ended it may begin."""
+    code = (
+        "import sys; from pathlib import Path; from flows.state import hold; hold(Path(sys.argv[1])); input()"
+    )
+    command = [sys.executable, "-c", code, str(state)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as first:
+        while not (state / ".lock").exists() or not (state / ".lock").read_bytes():
+            assert first.poll() is None
+        with pytest.raises(StateError, match=f"in use by process {first.pid}: .*: stop that one"):
+            hold(state)
+        first.communicate(b"\n")
+    hold(state)

@@ -1,0 +1,37 @@
+"""The command line itself: what is said before any command runs."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+from flows.cli import COMMANDS, main
+from tests.fakes.collector import ROOT
+
+
+def test_without_a_command_the_commands_are_shown(capsys):
+    """A first look needs no option."""
+    assert main([]) == 2
+    shown = capsys.readouterr().out
+    assert {command.name for command in COMMANDS} <= set(shown.split())
+
+
+def test_the_version_is_that_of_the_distribution(capsys):
+    """What a bug report needs."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"{version('devo-aws-collector')}\n"
+
+
+def test_a_python_without_the_collector_is_told_in_one_line():
+    """Whoever forgot to activate the environment sees no traceback."""
+    code = "import sys; sys.modules['yaml'] = None; from flows.cli import main; sys.exit(main(['check']))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"the collector is not installed (no yaml): {sys.executable}: "
+        "install it, in the environment that this Python belongs to: pip install .\n"
+    )
