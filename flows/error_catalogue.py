@@ -181,6 +181,7 @@ REASONS: dict[str, str] = {
     "object_broken": "the object is damaged; what came before is delivered",
     "object_too_large": "the object inflates beyond the limits",
     "object_unknown": "the object is of a kind that this service does not read",
+    "object_unreadable": "an object of a replay could not be had; told on stderr only",
     "parquet_broken": "the object is no readable Parquet file",
     "record_too_large": "a record is larger than `max_event_bytes`",
     "records_missing": "a JSON object has not the records that its service has",
