@@ -102,7 +102,11 @@ class Receiver:
 
     def start(self) -> "Receiver":
         """Start it and wait until it listens."""
-        self.child = Child(self._command(), self.folder / "log", {**os.environ, **self.program.environment})
+        self.child = Child(
+            command(self.program, self.folder, self._configuration),
+            self.folder / "log",
+            {**os.environ, **self.program.environment},
+        )
         self.child.await_port(self.port)
         return self
 
@@ -159,22 +163,16 @@ class Receiver:
 
         wait_until(quiet, timeout, "the receiver is quiet")
 
-    def _command(self) -> list[str]:
-        program, folder, modules = self.program, self.folder, self.program.modules
-        if program.kind == "rsyslog":
-            where = ["-M", str(modules)] if modules else []
-            return [
-                str(program.executable),
-                "-n",
-                "-i",
-                str(folder / "pid"),
-                "-f",
-                str(self._configuration),
-                *where,
-            ]
-        where = [f"--module-path={modules}"] if modules else []
-        state = [f"--persist-file={folder}/persist", f"--control={folder}/ctl", f"--pidfile={folder}/pid"]
-        return [str(program.executable), "-F", "--no-caps", "-f", str(self._configuration), *state, *where]
+
+def command(program: Program, folder: Path, configuration: Path) -> list[str]:
+    """Return the command line that runs a program in the foreground, with what it keeps in `folder`."""
+    modules, executable = program.modules, str(program.executable)
+    if program.kind == "rsyslog":
+        where = ["-M", str(modules)] if modules else []
+        return [executable, "-n", "-i", str(folder / "pid"), "-f", str(configuration), *where]
+    where = [f"--module-path={modules}"] if modules else []
+    state = [f"--persist-file={folder}/persist", f"--control={folder}/ctl", f"--pidfile={folder}/pid"]
+    return [executable, "-F", "--no-caps", "-f", str(configuration), *state, *where]
 
 
 def configuration(kind: str, folder: Path, certs: Certs | None, port: int) -> str:
