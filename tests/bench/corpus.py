@@ -2,7 +2,9 @@
 
 import gzip
 import io
+import json
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,18 +118,57 @@ MAKERS: dict[str, Callable[[random.Random], tuple[str, bytes, int, int]]] = {
     "umbrella": umbrella,
 }
 _DISTINCT = 4
-"""Different bodies per type; the rest are copies, which costs the collector the same."""
+"""Different bodies per type; the rest are links to them, which costs the collector the same."""
 
 
 def make(kind: str, files: int, folder: Path) -> Corpus:
-    """Write `files` objects of a kind into `folder` (links to a few distinct bodies)."""
+    """Write `files` objects of a kind into `folder`."""
     rng = random.Random(f"{kind}-7")
-    distinct = [MAKERS[kind](rng) for _ in range(min(files, _DISTINCT))]
+    return written([MAKERS[kind](rng) for _ in range(min(files, _DISTINCT))], files, folder)
+
+
+def sized(lines: int, files: int, folder: Path) -> Corpus:
+    """Write `files` VPC objects of so many lines each, about 114 bytes a line, a third of that stored."""
+    rng = random.Random(f"sized-{lines}")
+    template = "AWSLogs/123456789012/vpcflowlogs/us-east-1/{n}.log.gz"
+    part = [vpc_row(rng) for _ in range(min(lines, LINES_PER_FILE))]
+    whole, rest = divmod(lines, len(part))
+    members = [f"{samples._VPC_FIELDS}\n", *["\n".join(part) + "\n"] * whole]
+    members += ["\n".join(part[:rest]) + "\n"] if rest else []
+    packed = {text: gzip.compress(text.encode(), 6, mtime=0) for text in set(members)}
+    body = (
+        b"".join(packed[text] for text in members) if whole > 1 else gzip.compress("".join(members).encode())
+    )
+    return written([(template, body, lines, sum(map(len, members)))], files, folder)
+
+
+def written(distinct: list[tuple[str, bytes, int, int]], files: int, folder: Path) -> Corpus:
     events = raw = 0
+    first: dict[int, Path] = {}
     for number in range(files):
-        template, body, count, size = distinct[number % len(distinct)]
-        path = folder / template.format(n=f"{number:05}")
+        which = number % len(distinct)
+        template, body, count, size = distinct[which]
+        path = folder / template.format(n=f"{number:06}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
+        if which in first and number % _LINKS:
+            path.hardlink_to(first[which])
+        else:
+            path.write_bytes(body)
+            first[which] = path
         events, raw = events + count, raw + size
     return Corpus(folder, files, events, raw)
+
+
+_LINKS = 10_000
+"""A file system allows only so many links to one file."""
+
+
+def main() -> None:
+    """Python -m tests.bench.corpus FOLDER FILES KIND, or LINES in place of KIND: prints what was made."""
+    folder, files, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    made = sized(int(what), files, folder) if what.isdigit() else make(what, files, folder)
+    print(json.dumps([made.files, made.events, made.raw]))
+
+
+if __name__ == "__main__":
+    main()

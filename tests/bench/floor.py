@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from isal import igzip_lib, isal_zlib
+from pyarrow import csv
 
 READ = 1 << 20
 HEADER = b"<14>Jan  1 00:00:00 localhost cloud.aws.vpc.flow: "
@@ -82,7 +83,56 @@ def rows(path: Path) -> Iterator[bytes]:
         yield HEADER + data[:-1].replace(b"\n", b"\n" + HEADER) + b"\n"
 
 
-PIPES = {"vpc": lines, "cloudfront": lines, "umbrella": lines, "cloudtrail": records, "vpc-parquet": rows}
+NUMBERS = {"version", "srcport", "dstport", "protocol", "packets", "bytes", "start", "end"}
+
+
+def objects(path: Path) -> Iterator[bytes]:
+    """Make each row a JSON object: numbers bare, all else in quotes, nothing escaped."""
+    rest, fixed, names = b"", [], []
+    for chunk in inflate(path):
+        data = rest + chunk
+        end = data.rfind(b"\n") + 1
+        rest, data = data[end:], data[:end]
+        if not names:
+            head, _, data = data.partition(b"\n")
+            names = head.decode().split(" ")
+            quotes = ["" if name in NUMBERS else '"' for name in names]
+            borders = zip(["", *quotes], names, quotes, strict=False)
+            fixed = [
+                f'{before}{"," if at else ""}"{name}":{after}'
+                for at, (before, name, after) in enumerate(borders)
+            ]
+        if data:
+            yield json_lines(data, names, fixed)
+
+
+def json_lines(data: bytes, names: list[str], fixed: list[str]) -> bytes:
+    table = csv.read_csv(
+        pa.py_buffer(data),
+        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(data) + 1),
+        csv.ParseOptions(delimiter=" ", quote_char=False),
+        csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+    )
+    begin = HEADER.decode() + "{" + fixed[0]
+    parts = [
+        part
+        for name, text in zip(names, [begin, *fixed[1:]], strict=True)
+        for part in (text, table[name].chunk(0))
+    ]
+    last = "}" if names[-1] in NUMBERS else '"}'
+    rows = pc.binary_join_element_wise(*parts, last, "")
+    whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
+    return bytes(whole[0].as_buffer().to_pybytes()) + b"\n"
+
+
+PIPES = {
+    "vpc": lines,
+    "vpc-json": objects,
+    "cloudfront": lines,
+    "umbrella": lines,
+    "cloudtrail": records,
+    "vpc-parquet": rows,
+}
 
 
 def main() -> None:
