@@ -56,7 +56,7 @@ def new_place(aws: Ministack, apis: str) -> Place:
 @pytest.fixture(scope="module")
 def played(rigs) -> Callable[[Scenario, Row], None]:
     """Return a function that raises what a row met in a scenario; all selected rows play at once, once."""
-    outcomes: dict[Scenario, dict[str, BaseException | None]] = {}
+    outcomes: dict[Scenario, dict[str, Exception | None]] = {}
 
     def outcome(scenario: Scenario, row: Row) -> None:
         if scenario not in outcomes:

@@ -25,7 +25,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -62,8 +62,9 @@ FREE = {
 }
 """Actions that no row declares, with the reason."""
 
-Waits = Iterator[tuple[str, Callable[[], object]]]
-Scenario = Callable[["Rig"], Waits]
+Wait: TypeAlias = tuple[str, Callable[[], object]]
+Waits: TypeAlias = Iterator[Wait]
+Scenario: TypeAlias = Callable[["Rig"], Waits]
 
 
 @dataclass
@@ -89,6 +90,16 @@ class Started:
             else:
                 self.poison.append(item)
         return self._lines
+
+    @property
+    def ahead(self) -> bool:
+        """Tell that something was fetched and waits to be emitted."""
+        return any(len(lane._inbox) for lane in self.run.lanes.values())
+
+    def call(self) -> None:
+        """Call every lane once, without an end of the epoch."""
+        for lane in self.run.lanes.values():
+            self.run.items += lane.next_batch()
 
     def sealed(self) -> dict[str, Any]:
         """End the epoch; return the snapshots of all lanes as the recovery store would give them back."""
@@ -198,7 +209,7 @@ class _Turn:
     met: Callable[[], object] = lambda: True
     deadline: float = 0.0
     over: bool = False
-    failure: BaseException | None = None
+    failure: Exception | None = None
 
     def step(self) -> None:
         """Drive the row's lanes once; go on when what it waits for has come."""
@@ -211,11 +222,18 @@ class _Turn:
                 assert time.monotonic() < self.deadline, f"{self.rig.row.name}, not in time: {self.what}"
         except StopIteration:
             self.over = True
-        except BaseException as failure:  # noqa: BLE001 - raised by the row's own test
+        except Exception as failure:  # noqa: BLE001 - raised by the row's own test
             self.over, self.failure = True, failure
 
+    def await_threads(self) -> None:
+        """Wait for the row's threads: one that lost its proxy in mid-call would leave a socket behind."""
+        try:
+            wait_until(lambda: not self.rig.threads, LONG, f"the threads of {self.rig.row.name} end")
+        except AssertionError as failure:
+            self.failure = self.failure or failure
 
-def play(scenario: Scenario, rigs: Sequence[Rig]) -> dict[str, BaseException | None]:
+
+def play(scenario: Scenario, rigs: Sequence[Rig]) -> dict[str, Exception | None]:
     """Let all rows go through a scenario at once; return each one's failure, if it has failed."""
     turns = [_Turn(rig, scenario(rig)) for rig in rigs]
     while live := [turn for turn in turns if not turn.over]:
@@ -223,9 +241,9 @@ def play(scenario: Scenario, rigs: Sequence[Rig]) -> dict[str, BaseException | N
             turn.step()
             if turn.over:
                 turn.rig.close()
-        time.sleep(0.002)
-    for rig in rigs:  # a thread that lost its proxy in the middle of a call would leave a socket behind
-        wait_until(lambda rig=rig: not rig.threads, LONG, f"the threads of {rig.row.name} end")
+        time.sleep(0.01)
+    for turn in turns:
+        turn.await_threads()
     return {turn.rig.row.name: turn.failure for turn in turns}
 
 

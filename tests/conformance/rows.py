@@ -75,7 +75,7 @@ class Row:
     repeats: bool = True
     pages: Mapping[str, int] | None = None
     few: int = 40
-    many: int = 100
+    many: int = 80
 
     @property
     def leases(self) -> bool:

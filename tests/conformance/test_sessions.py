@@ -100,7 +100,7 @@ def ends(rig: Rig) -> Waits:
 
 
 @pytest.fixture(scope="module")
-def outcomes(rigs: Callable, guarded) -> dict[str, BaseException | None]:
+def outcomes(rigs: Callable, guarded) -> dict[str, Exception | None]:
     """Return what each row met whose sessions end."""
     aws, keys = guarded
     with pytest.MonkeyPatch.context() as patch:
