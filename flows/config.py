@@ -236,13 +236,14 @@ def _model(name: str, options: Any) -> type[Service] | None:
     given = options if isinstance(options, dict) else {}
     if name in SERVICES:
         return SERVICES[name]
-    if "logs" in (given.get("types") or ()):
+    types = given.get("types")
+    if isinstance(types, str | list) and "logs" in types:
         return CloudWatchLogs
     return SqsLogs if CUSTOM_KEYS & given.keys() else None
 
 
 def _from_globals(top: Globals, output_type: Any) -> dict[str, Any]:
     """Return what `globals` sets in the config of every output over a connection."""
-    if output_type not in _NETWORK:
+    if not isinstance(output_type, str) or output_type not in _NETWORK:
         return {}
     return {key: value for name, key in FROM_GLOBALS.items() if (value := getattr(top, name)) is not None}

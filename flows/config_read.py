@@ -85,7 +85,8 @@ def _parse(path: Path, text: str) -> Any:
         mark = error.problem_mark or error.context_mark
         place = f"{path}: line {mark.line + 1}, column {mark.column + 1}" if mark else f"{path}"
         hint = "correct this place, or the one before it"
-        raise SettingsError(f"no YAML ({error.problem or error.context})", place, hint) from error
+        what = f"no YAML ({error.problem or error.context})"
+        raise SettingsError(what, place, hint) from None  # the cause would show the line, secrets included
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split()) or "too deep"
         raise SettingsError(

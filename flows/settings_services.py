@@ -63,7 +63,12 @@ class SecurityHub(Queued):
 
 
 def _audit_types(value: Any) -> Any:
-    return ["audits_api" if kind == "audit_apis" else kind for kind in one_or_many(value)]
+    kinds = one_or_many(value)
+    return (
+        ["audits_api" if kind == "audit_apis" else kind for kind in kinds]
+        if isinstance(kinds, list)
+        else kinds
+    )
 
 
 class AuditEvents(Objects):

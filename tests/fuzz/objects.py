@@ -215,6 +215,8 @@ def csv_rows(data: bytes) -> None:
     if not out:
         return
     block = Block(out, out.count(b"\n"), Origin("custom", object="s3://b/k"), header=header)
+    if 64 <= how < 128 and out.startswith(b"{"):
+        return  # version 2 of CloudFront's logs, JSON already
     if how >= 128:
         run = vpcflow.transform(vpcflow.Options(json=True))
     elif how >= 64:
