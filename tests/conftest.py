@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from sources import telemetry
 from sources.causes import Causes
 from tests.fakes.certs import Certs, make_certs
-from tests.fakes.collector import Stage
+from tests.fakes.collector import Stage, leaking_logs
 from tests.fakes.ministack import Ministack
 from tests.fakes.receivers import KINDS, Receiver, running
 
@@ -24,6 +24,13 @@ _numbers = count(1)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test hear what is told once."""
     monkeypatch.setattr(telemetry, "CAUSES", Causes())
+
+
+@pytest.fixture(autouse=True)
+def _no_secret_in_logs() -> Iterator[None]:
+    """Look for the keys of every collector that a test has started in the collector's log."""
+    yield
+    assert not leaking_logs()
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import yaml
 from tests.fakes.certs import Certs
 from tests.fakes.corpus import Sample
 from tests.fakes.ministack import REGION, Ministack, Queue
+from tests.fakes.planted import in_configuration, leaks
 from tests.fakes.process import HOST, Child, free_port, wait_until
 from tests.fakes.receivers import Receiver
 
@@ -32,6 +33,9 @@ SERVICES = {
 """Per type: its key under `services`, and the key that names its queue."""
 
 _DRAIN_SECONDS = 40.0
+_SECRET = "Planted/secret+of=every-test"
+_STARTED: list[tuple[Path, Mapping[str, str]]] = []
+"""Logs of collectors that were started, each with the secrets that the collector knows."""
 
 
 class Site:
@@ -116,7 +120,7 @@ def configuration(
             "aws": {
                 "id": "10001",
                 "enabled": True,
-                "credentials": {"access_key": "test", "access_secret": "test"},
+                "credentials": {"access_key": "test", "access_secret": _SECRET},
                 "services": dict(services),
             }
         },
@@ -173,6 +177,7 @@ class Collector:
     def configure(self, configuration: Mapping[str, Any]) -> None:
         """Write the configuration that the next start reads."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
+        self.secrets = in_configuration(configuration)
 
     @property
     def state(self) -> Path:
@@ -207,6 +212,7 @@ class Collector:
             Child(command, self.folder / f"log-{self.starts}-{number}", environment, self.folder)
             for number, command in enumerate(self._commands())
         ]
+        _STARTED.extend((child.log, self.secrets) for child in self.children)
         return self
 
     def kill(self) -> None:
@@ -255,6 +261,13 @@ class Collector:
             return [base]
         addresses = ";".join(f"{HOST}:{free_port()}" for _ in range(launch.processes))
         return [[*base, "-i", str(number), "-a", addresses] for number in range(launch.processes)]
+
+
+def leaking_logs() -> dict[str, list[str]]:
+    """Return log → names of secrets in it, of the collectors that were started since it was last asked."""
+    started, _STARTED[:] = list(_STARTED), []
+    found = {str(log): leaks(log.read_bytes(), secrets) for log, secrets in started if log.exists()}
+    return {log: names for log, names in found.items() if names}
 
 
 def make_state(folder: Path) -> None:
