@@ -6,15 +6,18 @@ read, by looking at the parsed pattern:
 
 - In a repeated group, each part of varying length must be followed by a character that it cannot itself
   match, as in `([^/]+/)*`; alternatives must differ in their first character.
-- At most three repeated parts elsewhere may be followed by something that they can match, as in
-  `.*/CloudTrail/.*gz`: each costs up to a factor of the key's length, 1,024 at most. A beginning that is
-  neither `^` nor `.*` counts as one, since it is tried at each place.
+- Elsewhere a part that may have to give characters back to what follows it, as in `.*/CloudTrail/.*gz`,
+  costs a factor: as many as it has lengths, 1,024 at most (the longest key), also when it is optional or an
+  alternative. A beginning that is neither `^` nor `.*` costs one, being tried at each place, and so does
+  a part that is read again after others have given back. Three such factors are allowed.
 - No back-references.
 """
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from itertools import pairwise
+from math import prod
 from re import _parser as sre  # type: ignore[attr-defined] # the only parser of Python's own dialect
 from typing import Any
 from warnings import catch_warnings
@@ -23,8 +26,11 @@ LONGEST_KEY = 1024
 """S3's maximum; longer texts are cut to it before a pattern sees them."""
 
 _LOOSE_PARTS = 3
-_SMALL = 16
-"""A character repeated at most so many times is no danger by itself."""
+_MOST_STEPS = 2 * LONGEST_KEY**_LOOSE_PARTS
+"""What a pattern may take on the worst key, about; some seconds, divided by six in truth."""
+
+_FEW = 16
+"""To read a character so many times again is nothing."""
 
 _LOCAL_FLAG = re.compile(r"\(\?[a-zA-Z]*i")
 
@@ -54,8 +60,8 @@ def bounded(pattern: str) -> re.Pattern[str]:
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression ({error})") from error
     flags = re.IGNORECASE if compiled.flags & re.IGNORECASE or _LOCAL_FLAG.search(pattern) else 0
-    loose = sum(_loose(part, flags) for part in _sequences(tree, flags)) + (not _begins_once(pattern))
-    if loose > _LOOSE_PARTS:
+    steps = prod(_steps(part, flags) for part in _sequences(tree, flags))
+    if steps * (1 if _begins_once(pattern) else LONGEST_KEY) > _MOST_STEPS:
         raise ValueError(
             f"has too many parts such as .* that can match what follows them: use at most {_LOOSE_PARTS}, "
             "write [^/]* instead of .*, and begin with ^"
@@ -149,22 +155,68 @@ def _check_branches(branches: list[list[Any]], flags: int) -> None:
         seen |= first
 
 
-def _loose(sequence: list[Any], flags: int) -> int:
-    """Count the repeated parts that may have to give characters back to what follows."""
-    return sum(
-        _is_loose(operation, value, sequence[position + 1], flags)
-        for position, (operation, value) in enumerate(sequence[:-1])
+def _steps(sequence: list[Any], flags: int) -> int:
+    """Return about how often a sequence may be tried from one place: the product of its parts' choices."""
+    steps, read_again = 1, False
+    for part, following in pairwise(sequence):
+        choices = _choices(part, following, flags)
+        read_again = read_again or (choices == 1 and steps > 1 and _is_long(part, following))
+        steps *= choices
+    return steps * (LONGEST_KEY if read_again else 1)
+
+
+def _choices(part: Any, following: Any, flags: int) -> int:
+    """Return in how many ways a part may match so that what follows it has to be tried."""
+    operation, value = part
+    if operation is sre.BRANCH:
+        return _ways([_flatten(branch) for branch in value[1]], flags)
+    if operation not in _REPEATS or operation is sre.POSSESSIVE_REPEAT or _is_rest(part, following):
+        return 1
+    body, follower = _flatten(value[2]), _first(following, flags)
+    own = (
+        _first(body[0], flags)
+        if _is_character(body) or (value[1] == 1 and _span(body) == 1 and body)
+        else None
     )
+    is_loose = own is None or follower is None or bool(own & follower)
+    return _span([part]) if is_loose else 1
 
 
-def _is_loose(operation: Any, value: Any, following: Any, flags: int) -> bool:
-    if operation not in _REPEATS or operation is sre.POSSESSIVE_REPEAT or value[1] <= _SMALL:
-        return False
-    if following[0] is sre.AT and following[1] in _ENDS and _is_any(value[2]):
-        return False
-    own = _characters(_flatten(value[2]), flags) if _is_character(value[2]) else None
-    follower = _first(following, flags)
-    return own is None or follower is None or bool(own & follower)
+def _ways(branches: list[list[Any]], flags: int) -> int:
+    """Return in how many ways alternatives may match: if they differ at the beginning, one of them only."""
+    spans, seen, differ = [], frozenset[str](), True
+    for branch in branches:
+        first = _first(branch[0], flags) if branch else None
+        differ = differ and first is not None and not first & seen
+        seen |= first or frozenset()
+        spans.append(_span(branch[-1:]))
+    return max(spans) if differ else sum(spans)
+
+
+def _span(parts: Sequence[Any]) -> int:
+    """Return about how many lengths a run of parts can have, the longest key's at most."""
+    spans = 1
+    for operation, value in parts:
+        if operation in _REPEATS:
+            most = min(value[1], LONGEST_KEY)
+            inner = _span(_flatten(value[2])[-1:] if most == 1 else _flatten(value[2]))
+            spans *= (most - value[0] + 1) * (inner if most == 1 else LONGEST_KEY if inner > 1 else 1)
+        elif operation is sre.BRANCH:
+            spans *= sum(_span(_flatten(branch)[-1:]) for branch in value[1])
+    return min(spans, LONGEST_KEY)
+
+
+def _is_long(part: Any, following: Any) -> bool:
+    """Tell whether a part may read much of a key, and fail only after that."""
+    operation, value = part
+    return operation in _REPEATS and value[1] > _FEW and not _is_rest(part, following)
+
+
+def _is_rest(part: Any, following: Any) -> bool:
+    """Tell `.*$`: it reads on to the end, and cannot fail there."""
+    operation, value = part
+    at_end = following[0] is sre.AT and following[1] in _ENDS
+    return bool(operation in _REPEATS and at_end and _is_any(value[2]))
 
 
 def _is_any(body: Sequence[Any]) -> bool:
