@@ -202,15 +202,18 @@ def bench(folder: Path, rounds: int, *, quick: bool) -> Iterator[Bench]:
 Program = Callable[[Made], Cost]
 
 
-def paired(programs: Mapping[str, Program], large: Made, small: Made, rounds: int) -> dict[str, Rate]:
-    """Run all programs in turns on a large and a small corpus; rates are net of the small one."""
+def paired(
+    programs: Mapping[str, Program], large: Mapping[str, Made], small: Made, rounds: int
+) -> dict[str, Rate]:
+    """Run all programs in turns, each on its large corpus, then on the small one; rates are net of that."""
     costs: dict[tuple[str, bool], list[Cost]] = {}
     for _ in range(rounds):
-        for big, corpus in ((True, large), (False, small)):
+        for big in (True, False):
             for who, program in programs.items():
-                costs.setdefault((who, big), []).append(program(corpus))
-    events = large.events - small.events
-    return {who: net(costs[who, True], costs[who, False], events) for who in programs}
+                costs.setdefault((who, big), []).append(program(large[who] if big else small))
+    return {
+        who: net(costs[who, True], costs[who, False], large[who].events - small.events) for who in programs
+    }
 
 
 def net(large: Sequence[Cost], small: Sequence[Cost], events: int) -> Rate:

@@ -151,6 +151,12 @@ CALLS: dict[str, Callable[[Place, dict[str, Any]], dict[str, Any] | bytes]] = {
 }
 
 
+IDENTITY = (
+    b"<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>arn:aws:iam::%(id)s:user/bench</Arn>"
+    b"<UserId>bench</UserId><Account>%(id)s</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+) % {b"id": ACCOUNT.encode()}
+
+
 def get_object(place: Place, key: str, headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
     place.calls["s3.GetObject"] += 1
     path = place.objects.get(key)
@@ -169,8 +175,11 @@ async def answer(
     operation = headers.get("x-amz-target", "").rpartition(".")[2]
     if target == "/_stats":
         return 200, {}, json.dumps(place.stats()).encode()
+    if not operation and asked.startswith(b"Action=GetCallerIdentity"):
+        return 200, {"Content-Type": "text/xml"}, IDENTITY
     if not operation:
-        return get_object(place, unquote(target.partition("?")[0].split("/", 2)[2]), headers)
+        key = unquote(target.partition("?")[0]).removeprefix(f"/{BUCKET}/")
+        return get_object(place, key, headers)
     request = json.loads(asked)
     if operation == "ReceiveMessage" and not place.waiting:
         await asyncio.sleep(request.get("WaitTimeSeconds", 0))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tests.bench.bench import PYTHON, Bench, Cost, Failed, Made, Program, Rate, paired
 from tests.bench.replays import collector, files, replay
-from tests.bench.table import PEERS, Measured, Target
+from tests.bench.table import Measured, Target
 from tests.fakes import receivers
 
 TEMPLATES = Path(__file__).parent / "peers"
@@ -130,16 +130,12 @@ def measure(bench: Bench, target: Target) -> Measured:
     if not executable:
         return Measured(target.work, skipped=f"not on this machine: {peer.missing}")
     small = bench.corpus("vpc", 1)
-    many = bench.corpus("vpc", max(3, int(files(bench, 60) * peer.share)))
+    full = files(bench, 60)
+    large = {"ours": bench.corpus("vpc", full), "peer": bench.corpus("vpc", max(3, int(full * peer.share)))}
     ours = collector(bench, replay("vpc"))
     programs: dict[str, Program] = {"ours": ours, "peer": partial(peer.run, bench, executable)}
     try:
-        rates: dict[str, Rate] = paired(programs, many, small, bench.rounds)
+        rates: dict[str, Rate] = paired(programs, large, small, bench.rounds)
     except Failed as error:
         return Measured(target.work, skipped=f"failed: {str(error).splitlines()[-1][:120]}")
     return Measured(target.work, rates["ours"].cpu, rates["peer"].cpu, rates["peer"].peak)
-
-
-def versions() -> list[str]:
-    """Return the peers that can be had here, by name."""
-    return [target.work for target in PEERS if next(p for p in PROGRAMS if p.work == target.work).find()]
