@@ -1,18 +1,17 @@
 """From a unit's settings to its source: one builder for each family, nothing service by service."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from threading import Event
 from typing import Any
 
 from flows.service import Context, Source, Unit
 from flows.settings_base import limits
-from sources.cloudtrail import shared_limiters
 from sources.cursor import CursorOptions, CursorSource
 from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split
 from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
-from sources.limiter import Bucket, Chain, Limiters
+from sources.limiter import Bucket, Chain, Limiters, shared
 from sources.places import Counted, Owner, place
 from sources.policy import Rules
 from sources.poll import Poll
@@ -91,10 +90,19 @@ def as_configured(unit: Unit) -> Limiters:
     )
 
 
-def as_lookup_events(unit: Unit) -> Limiters:
-    """Return the same, and never more than LookupEvents takes from all processes of this machine."""
-    shared, configured = shared_limiters(), as_configured(unit)
-    return Limiters(lambda *place: Chain([configured.of(*place), shared.of(*place)]))
+def within(rates: Mapping[str, float], *, fixed: bool = False) -> Callable[[Unit], Limiters]:
+    """Return what paces a unit: as configured, and within AWS's rates (API → requests a second by default).
+
+    fixed: AWS raises them for nobody; else a `requests_per_second` of the configuration stands instead.
+    """
+
+    def paced(unit: Unit) -> Limiters:
+        configured, aws = as_configured(unit), shared(rates)
+        if unit.options.requests_per_second and not fixed:
+            return configured
+        return Limiters(lambda *of: Chain([configured.of(*of), aws.of(*of)]))
+
+    return paced
 
 
 def owner(unit: Unit) -> Owner:

@@ -15,6 +15,9 @@ from flows.settings_objects import SqsLogs
 from flows.settings_services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
 from sources import events
 from sources.aws import Account
+from sources.cloudtrail import RATES as LOOKUP_RATES
+from sources.cloudwatch_logs import RATES as LOGS_RATES
+from sources.cloudwatch_metrics import RATES as METRICS_RATES
 from transforms import (
     cloudfront,
     cloudtrail,
@@ -89,21 +92,21 @@ CATALOGUE: tuple[Service, ...] = (
     Service(
         "audits_api",
         "audit-events-all",
-        build.polled(polls.lookup_events, build.as_lookup_events),
+        build.polled(polls.lookup_events, build.within(LOOKUP_RATES, fixed=True)),
         tagging.records,
         (_api("cloudtrail:LookupEvents"),),
     ),
     Service(
         "metrics-all",
         "metrics-all",
-        build.polled(polls.metric_data, build.as_configured),
+        build.polled(polls.metric_data, build.within(METRICS_RATES)),
         tagging.one_table(cloudwatch_metrics.TEMPLATE),
         (_api("cloudwatch:ListMetrics", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics"),),
     ),
     Service(
         "logs",
         "",
-        build.polled(polls.log_events, build.as_configured),
+        build.polled(polls.log_events, build.within(LOGS_RATES)),
         tagging.one_table(cloudwatch_logs.TEMPLATE),
         (_api("logs:DescribeLogGroups", "logs:FilterLogEvents"),),
     ),

@@ -88,7 +88,8 @@ class Polled(Service):
     requests_per_second: float | None = Field(
         None,
         gt=0,
-        description="Most requests of each API, region and account; by default the input's. Unit: requests/s",
+        description="Most requests of each API, region and account; by default the input's, else what AWS "
+        "allows CloudWatch's APIs by default. Unit: requests/s",
         examples=[2],
     )
     requests_limits: tuple[RequestLimit, ...] = Field(

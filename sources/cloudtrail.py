@@ -26,13 +26,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sources import telemetry
 from sources.aws import Account, required
 from sources.errors import Transient, translate
-from sources.limiter import Limiter, Limiters, SharedBucket
+from sources.limiter import Limiter, Limiters
 from sources.poll import Page, State, Target, known
 from sources.window import Reach, Seen, Window, behind, next_window, now_ms, to_datetime, to_ms
 from transforms.block import Block, Item, Origin, Poison
 
-REQUESTS_PER_SECOND = 1.8
-"""AWS allows 2; a tenth less keeps a third request out of the second in which a slow first one arrives."""
+RATES = {"LookupEvents": 2.0}
+"""Requests a second that AWS allows one account in one region, whoever asks."""
 
 DAYS_KEPT = 90
 _DAY = 86_400_000
@@ -59,11 +59,6 @@ class LookupOptions:
     overlap_seconds: int = 900
     span_seconds: int = 3600
     service: str = "audits_api"
-
-
-def shared_limiters(per_second: float = REQUESTS_PER_SECOND) -> Limiters:
-    """Return one bucket per account and region, shared by all processes of this machine."""
-    return Limiters(lambda account, region, api: SharedBucket(f"{api} {account} {region}", per_second))
 
 
 class LookupEvents:

@@ -27,6 +27,7 @@ class Api:
 
     def __init__(self, account: Account, service: str, limiters: Limiters, drain: threading.Event) -> None:
         self.account = account
+        self._number = ""
         self._service, self._limiters, self._drain = service, limiters, drain
 
     def ask(self, region: str, api: str, mandatory: str, place: str, **asked: Any) -> dict[str, Any]:
@@ -35,7 +36,8 @@ class Api:
         place: for messages, what is asked about. Raises SourceError, also when the process drains instead.
         """
         where = f"{api} of {place}, {self.account.where}"
-        if not self._limiters.of(self.account.name, region, api).wait(self._drain):
+        self._number = self._number or self.account.account_id or self.account.name  # whose rates they are
+        if not self._limiters.of(self._number, region, api).wait(self._drain):
             raise Transient("not asked", where, "the process drains")
         client = self.account.client(self._service, region)
         try:

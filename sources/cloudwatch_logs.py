@@ -46,7 +46,7 @@ _EVENTS_PER_WINDOW = 50_000
 _READABLE = "STANDARD"
 
 RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
-"""Requests a second that AWS allows one account in one region, for whoever makes the limiters."""
+"""Requests a second that AWS allows one account in one region by default, whoever asks."""
 
 
 @dataclass(frozen=True, slots=True)

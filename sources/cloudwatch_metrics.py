@@ -62,7 +62,7 @@ _LISTED_LATE = 15 * _MINUTE
 """How long a new metric may be missing in ListMetrics."""
 
 RATES = {"GetMetricData": 50.0, "ListMetrics": 25.0, "GetMetricStatistics": 400.0}
-"""Requests a second that AWS allows one account in one region, for whoever makes the limiters."""
+"""Requests a second that AWS allows one account in one region by default, whoever asks."""
 
 _LONGEST_PERIODS = 720
 """New periods per window; with as many read once more it is what GetMetricStatistics gives at once."""

@@ -6,8 +6,9 @@ A limiter is taken from before each request, in a fetch thread:
         return
 
 AWS counts per account, region and API, so there is one bucket for each: `Limiters.of(account, region, api)`.
-LookupEvents allows 2 requests a second for all who ask, so its bucket lies in a file that the processes of
-a local cluster share. Processes on other machines, or in other containers, are not seen.
+What AWS itself allows, 2 requests a second of LookupEvents for instance, it allows to all who ask together:
+these buckets lie in files that the processes of a machine share (`shared`). Processes on other machines, or
+in other containers, are not seen.
 """
 
 import fcntl
@@ -16,7 +17,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -24,11 +25,14 @@ from sources.errors import SourceError
 
 Clock = Callable[[], float]
 
+_MARGIN = 0.9
+"""Of AWS's rates: a tenth less keeps one more request out of the second in which a slow first one arrives."""
+
 _HORIZON_SECONDS = 900.0
 """A shared turn further away than this was left by a former boot of the machine."""
 
 
-_LATE = 0.25
+_LATE = 0.1
 """Part of the gap between two turns by which one may be late."""
 
 
@@ -146,6 +150,20 @@ class Limiters:
             if key not in self._made:
                 self._made[key] = self._make(account, region, api)
             return self._made[key]
+
+
+def shared(rates: Mapping[str, float]) -> Limiters:
+    """Return one bucket per account, region and API, shared by all processes of this machine.
+
+    rates: API → requests a second that AWS allows; an API without one is not limited.
+    """
+
+    def make(account: str, region: str, api: str) -> Limiter:
+        if api not in rates:
+            return Chain(())
+        return SharedBucket(f"{api} {account} {region}", _MARGIN * rates[api])
+
+    return Limiters(make)
 
 
 def turn(now: float, following: float, gap: float, slack: float) -> tuple[float, float]:

@@ -36,7 +36,7 @@ from flows.demo.fake_aws import server as fake_aws
 from flows.service import Context, Source, Unit
 from flows.services import by_name, units
 from sources.lease import LeaseOptions
-from sources.limiter import Limiters, SharedBucket
+from sources.limiter import SharedBucket
 from tests.conformance.rows import Place, Row, Site
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import REGION
@@ -287,7 +287,7 @@ def rig_of(
 
 @contextmanager
 def nobody(folder: Path) -> Iterator[None]:
-    """Take this machine's own identity away; keep shared rates in a folder of the test's own."""
+    """Take this machine's own identity away; count AWS's rates apart from other tests, and raise them."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
             patch.delenv(name, raising=False)
@@ -295,6 +295,6 @@ def nobody(folder: Path) -> Iterator[None]:
             patch.setenv(name, "/nonexistent")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_DEFAULT_REGION", REGION)
-        quick = partial(SharedBucket, per_second=50, folder=folder)
-        patch.setattr("flows.build.shared_limiters", lambda: Limiters(lambda *of: quick("-".join(of))))
+        patch.setattr("sources.limiter.SharedBucket", partial(SharedBucket, folder=folder))
+        patch.setattr("sources.limiter._MARGIN", 25)
         yield

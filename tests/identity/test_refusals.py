@@ -118,7 +118,7 @@ def cloud() -> Iterator[Cloud]:
 
 def inputs(cloud: Cloud, start: str) -> dict[str, dict]:
     """Return the inputs: one that works, and four of which AWS refuses something."""
-    polled = {"start_time": start, "request_period_in_seconds": 1}
+    polled = {"start_time": start, "request_period_in_seconds": 1, "requests_per_second": 1000}
     here, both = {"regions": [REGION]}, {"regions": [REGION, OTHER_REGION]}
     logs = {"types": ["logs"], "log_group": "/", **polled}
     everything = {

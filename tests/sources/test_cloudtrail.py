@@ -330,9 +330,10 @@ def test_h14_three_regions_while_new_events_arrive(served, count):
 ASK = """
 import sys, threading
 from sources.aws import Account
-from sources.cloudtrail import LookupEvents, LookupOptions, shared_limiters
+from sources.cloudtrail import RATES, LookupEvents, LookupOptions
+from sources.limiter import shared
 options = LookupOptions(("us-east-1", "eu-west-1"), 0)
-poll = LookupEvents(Account("main"), options, shared_limiters(), threading.Event())
+poll = LookupEvents(Account("main"), options, shared(RATES), threading.Event())
 def ask(target):
     list(poll.pages(target, {}))
 threads = [threading.Thread(target=ask, args=(target,)) for target in poll.targets() for _ in range(2)]

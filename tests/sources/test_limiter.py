@@ -4,13 +4,14 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.errors import SourceError
-from sources.limiter import Bucket, Chain, Limiters, SharedBucket, turn
+from sources.limiter import Bucket, Chain, Limiters, SharedBucket, shared, turn
 
 
 class Clock:
@@ -176,7 +177,7 @@ def test_one_limiter_for_each_account_region_and_api():
     assert made == [("1", "eu-west-1", "LookupEvents"), ("1", "us-east-1", "LookupEvents")]
 
 
-@pytest.mark.parametrize(("late", "turns"), [(0.0, 1), (0.1, 1), (0.2, 2)])
+@pytest.mark.parametrize(("late", "turns"), [(0.0, 1), (0.04, 1), (0.1, 2)])
 def test_h14_who_wakes_too_late_takes_a_new_turn(tmp_path, late, turns):
     """On a busy machine two late turns would go together, and AWS would count three in a second."""
     now, waits = [100.0], []
@@ -211,3 +212,15 @@ def test_a_chain_waits_for_each_of_its_limits():
     drain.set()
     assert not chain.wait(drain)
     assert order == ["own", "shared", "own"]
+
+
+def test_awss_rates_are_shared_by_all_who_ask(monkeypatch, tmp_path):
+    """Two services, or two processes, of one account have one rate together, and other accounts their own."""
+    monkeypatch.setattr("sources.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, clock=Clock()))
+    one, other = shared({"FilterLogEvents": 5.0}), shared({"FilterLogEvents": 5.0})
+    mine = ("123456789012", "eu-west-1", "FilterLogEvents")
+    waits = [limiters.of(*mine).reserve() for limiters in (one, other) * 3]
+    assert waits == pytest.approx([n / 5 / 0.9 for n in range(6)], rel=1e-4)
+    assert other.of("210987654321", *mine[1:]).reserve() == 0
+    assert other.of(mine[0], "us-east-1", mine[2]).reserve() == 0
+    assert [other.of(*mine[:2], "ListMetrics").reserve() for _ in range(9)] == [0] * 9

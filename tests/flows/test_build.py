@@ -1,0 +1,62 @@
+"""A unit's settings become its source, at the pace that AWS and the configuration allow."""
+
+from functools import partial
+
+import pytest
+
+from flows.build import within
+from flows.service import Unit
+from flows.services import by_name
+from flows.settings_services import SERVICES, CloudWatchLogs
+from sources.aws import Account
+from sources.cloudtrail import RATES as LOOKUP
+from sources.cloudwatch_logs import RATES as LOGS
+from sources.cloudwatch_metrics import RATES as METRICS
+from sources.limiter import Bucket, SharedBucket
+
+
+def unit_of(name, **more):
+    service = by_name()[name]
+    needed = {"regions": ["eu-west-1"], "types": [name], **({"log_group": "/"} if name == "logs" else {})}
+    model = SERVICES.get(service.setting, CloudWatchLogs)
+    return Unit("1", service.setting, Account("in"), service, model.model_validate({**needed, **more}))
+
+
+def gap(limiters, api):
+    """Return the seconds between two turns in the long run."""
+    limiter = limiters.of("1", "eu-west-1", api)
+    return [limiter.reserve() for _ in range(11)][-1] / 10
+
+
+@pytest.fixture(autouse=True)
+def _clock_that_stands(monkeypatch, tmp_path):
+    stands = {"clock": lambda: 1000.0}
+    monkeypatch.setattr("sources.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, **stands))
+    monkeypatch.setattr("flows.build.Bucket", partial(Bucket, **stands))
+
+
+@pytest.mark.parametrize(
+    ("name", "api", "rates", "fixed", "asked", "expected"),
+    [
+        ("logs", "FilterLogEvents", LOGS, False, None, 1 / 4.5),
+        ("logs", "FilterLogEvents", LOGS, False, 1, 1),
+        ("logs", "FilterLogEvents", LOGS, False, 1000, 1 / 1000),
+        ("metrics-all", "ListMetrics", METRICS, False, None, 1 / 22.5),
+        ("metrics-all", "GetMetricData", METRICS, False, None, 1 / 45),
+        ("audits_api", "LookupEvents", LOOKUP, True, None, 1 / 1.8),
+        ("audits_api", "LookupEvents", LOOKUP, True, 1000, 1 / 1.8),
+        ("audits_api", "LookupEvents", LOOKUP, True, 1, 1),
+    ],
+)
+def test_rates(name, api, rates, fixed, asked, expected):
+    """AWS's default rate holds until the configuration names one; one that AWS never raises holds always."""
+    unit = unit_of(name, **({"requests_per_second": asked} if asked else {}))
+    assert gap(within(rates, fixed=fixed)(unit), api) == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_catalogue_keeps_within_awss_rates():
+    """Every rate that AWS states is one of an operation that a service declares."""
+    declared = {
+        action.split(":")[1] for one in by_name().values() for p in one.permissions for action in p.actions
+    }
+    assert {*LOOKUP, *LOGS, *METRICS} <= declared
