@@ -87,29 +87,12 @@ def _opened(file: IO[bytes], budget: Budget) -> Any:
     ]
     size = file.seek(0, SEEK_END)
     file.seek(0)
-    metadata = pq.read_metadata(file)
-    file.seek(0)
-    step = _step(metadata, size)
+    step = CHUNK_BYTES if size > _IN_MEMORY else 0  # by steps Arrow takes what a page claims, 2 GiB at most
     opened = pq.ParquetFile(file, buffer_size=step, pre_buffer=False, read_dictionary=texts)
+    metadata = opened.metadata
     claimed = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     Budget(budget.limits, budget.stored).spend(claimed)
     return opened
-
-
-def _step(metadata: Any, size: int) -> int:
-    """Return the bytes by which columns are read, 0 = a row group's column at once.
-
-    By steps Arrow believes what a page says of its own length, and takes up to 2 GiB for it before it reads;
-    at once it knows better. So steps are for row groups that are large, and really are: `size` is the file's.
-    """
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    stored = [
-        sum(group.column(number).total_compressed_size for number in range(group.num_columns))
-        for group in groups
-    ]
-    if sum(stored) > size:
-        raise broken("parquet_broken", f"its columns have {sum(stored)} bytes, more than the file's {size}")
-    return CHUNK_BYTES if max(stored, default=0) > _IN_MEMORY else 0
 
 
 def _rows(file: Any, layout: Layout, budget: Budget) -> Iterator[Piece]:
