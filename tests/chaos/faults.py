@@ -208,9 +208,9 @@ _PLAIN = (("tcp", "no certificates on plain TCP"),)
 FAULTS = {
     "kill-collector": Fault("kill -9 of the collector", kill_collector, Dose(8), Dose(1)),
     "kill-receiver": Fault("kill -9 of the receiver", kill_receiver, Dose(8), Dose(1)),
-    "reset": Fault("RST at random bytes", reset_anywhere, Dose(25), Dose(4)),
+    "reset": Fault("RST at random bytes", reset_anywhere, Dose(25), Dose(3)),
     "stall": Fault("stall", stall, Dose(1, 60), Dose(1, 3)),
-    "half-open": Fault("half-open connection", half_open, Dose(2), Dose(2)),
+    "half-open": Fault("half-open connection", half_open, Dose(2), Dose(1)),
     "half-open-first": Fault("half-open before any receipt", half_open_first, Dose(2), Dose(1)),
     "slow": Fault("slow reader, 1 MB/s", slow_reader, Dose(1, 20), Dose(1, 2)),
     "close": Fault("accepts and closes", accept_and_close, Dose(10), Dose(2)),
