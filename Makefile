@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-delivery fuzz deploy docs status format clean
+.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -68,11 +68,23 @@ soak: $(VENV)/.test ## 50,000 events a second with a fault every ten seconds, fo
 big: $(VENV)/.test ## Peak memory on a 2 GB CloudTrail object and a 5 GB VPC flow log
 	$(BIN)/python -m tests.chaos.big
 
-bench: $(VENV)/.test ## Events per CPU-second beside the floor, measured in one run
-	$(BIN)/python -m tests.bench
+bench: $(VENV)/.test ## What each work costs beside its floor and beside other shippers; figures into docs/
+	.ci/receivers
+	$(PIP) --editable '.[test,bench]'
+	$(BIN)/python -m tests.bench --json docs/figures/bench.json $(ARGS)
+	$(BIN)/python -m tests.bench.page
 
-bench-quick: $(VENV)/.test ## The same on small inputs, under two minutes
-	$(BIN)/python -m tests.bench --quick
+bench-quick: $(VENV)/.test ## The same on small inputs, about two minutes, nothing written
+	$(BIN)/python -m tests.bench --quick $(ARGS)
+
+bench-curves: $(VENV)/.test ## How cost grows with size and number; curves into docs/ (ARGS=--quick for few points)
+	$(PIP) --editable '.[test,bench]'
+	$(BIN)/python -m tests.bench.curves --json docs/figures/curves.json $(ARGS)
+	$(BIN)/python -m tests.bench.page
+
+capacity: $(VENV)/.test ## What 1, 10 and 100 TB a day need, from the figures of `make bench`; into docs/
+	$(PIP) --editable '.[test,bench]'
+	$(BIN)/python -m tests.bench.capacity
 
 fuzz: $(VENV)/.test ## Guided fuzzing of all that reads foreign bytes, for FUZZ_MINUTES (60); ARGS="records csv" for some
 	$(PIP) --editable '.[test,fuzz]'

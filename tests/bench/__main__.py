@@ -71,9 +71,14 @@ def main() -> None:
                 for row in measured(running, work):
                     found.append(row)
                     print(line(cells(target(row.work), row)), flush=True)
-    if args.json:
-        rows = {"rows": as_json(found, TARGETS), "peers": as_json(found, PEERS)}
-        args.json.write_text(json.dumps({"machine": told, **rows}, indent=1) + "\n")
+                if args.json:  # after each work: a run that is ended leaves what it has
+                    write(args.json, told, found)
+
+
+def write(path: Path, told: dict[str, Any], found: list[Measured]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {"rows": as_json(found, TARGETS), "peers": as_json(found, PEERS)}
+    path.write_text(json.dumps({"machine": told, **rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

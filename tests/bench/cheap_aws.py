@@ -23,8 +23,8 @@ from urllib.parse import unquote
 from tests.fakes.bigs3 import notice
 
 BUCKET, QUEUE, ACCOUNT = "bench", "bench", "123456789012"
-LOG_START, LOG_STEP = 1_767_322_800_000, 5
-"""Epoch ms of the first log event of each group, and from one to the next."""
+LOG_START, LOG_STEP = (int(time.time()) // 86_400 - 1) * 86_400_000, 5
+"""Epoch ms of each group's first log event, the last midnight but one; and from one to the next."""
 _PAGE, _LOT, _GROUPS_PAGE = 3_500, 10, 50
 _TEXT = (
     "START RequestId: 6bc28136-xmpl-4365-b021-0ce6b2e64ab0 Version: $LATEST duration 12.4 ms memory 128 MB "

@@ -1,0 +1,31 @@
+"""The curves as small PNG files. Needs the extra `bench`: matplotlib."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.growth import Curve, Point
+
+_DOTS_PER_INCH = 72
+
+
+def plot(curve: Curve, points: Sequence[Point], path: Path) -> None:
+    """Draw events a second and a CPU-second over x, both axes logarithmic."""
+    import matplotlib as mpl  # noqa: PLC0415 - of the extra: the page's text needs none
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of its backend
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.4))
+    for label, style, of in (
+        ("a CPU-second", "o-", lambda one: one.per_cpu),
+        ("a second", "s--", lambda one: one.per_second),
+    ):
+        drawn = [(one.x, of(one)) for one in points if math.isfinite(of(one))]
+        axes.plot([x for x, _ in drawn], [y for _, y in drawn], style, label=label)
+    axes.set(xscale="log", yscale="log", xlabel=curve.axis, ylabel="events", title=curve.title)
+    axes.grid(visible=True, which="major", alpha=0.4)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    plt.close(figure)
