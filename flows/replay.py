@@ -80,7 +80,7 @@ def replay(
     """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered."""
     settings = load(config, need_inputs=False) if config or output == "devo" else None
     log_to_stderr(debug=bool(settings and settings.globals.debug))
-    client = s3_client(settings) if any(path.startswith("s3://") for path in paths) else None
+    client = s3_client(paths, settings)
     objects, tally = expand(paths, client), Tally()
     dataflow = _flow(objects, service, outputs_of(output, settings), Given(settings, client), tally)
     try:
@@ -105,13 +105,18 @@ def flow(
     """Build the replay for `bytewax.run`, whose own options decide workers and epochs."""
     settings = load(Path(config), need_inputs=False) if config else None
     log_to_stderr()
-    client = s3_client(settings) if any(path.startswith("s3://") for path in paths) else None
+    client = s3_client(paths, settings)
     given = Given(settings, client)
     return _flow(expand(paths, client), service, outputs_of(output, settings), given, Tally())
 
 
-def s3_client(settings: Settings | None) -> Any:
-    """Return what reads `s3://` paths: as the first input of `--config`, else as boto3's default chain."""
+def s3_client(paths: Sequence[str], settings: Settings | None) -> Any:
+    """Return what reads `s3://` paths, None if there are none.
+
+    It works as the first input of `--config`, else as boto3's default chain.
+    """
+    if not any(path.startswith("s3://") for path in paths):
+        return None
     running = units(settings) if settings else []
     account = running[0].account if running else Account("replay")
     return account.client("s3", "")

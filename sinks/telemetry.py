@@ -2,7 +2,7 @@
 
 import logging
 
-from transforms.telemetry import counter, gauge, notify, say
+from transforms.telemetry import add, counter, gauge, notify, say
 
 _STRENGTHS = ("receipt", "closed", "kernel", "written", "none")
 
@@ -27,18 +27,14 @@ def _strength(output: str, strength: str) -> None:
 
 def block_written(output: str, events: int, size: int) -> None:
     """Count a block that was handed to an output; it is not receipted yet."""
-    counter("events_sent", "Events handed to an output, repeats included", "output").labels(output).inc(
-        events
-    )
-    counter("bytes_sent", "Payload bytes handed to an output", "output").labels(output).inc(size)
+    add("events_sent", "Events handed to an output, repeats included", events, output=output)
+    add("bytes_sent", "Payload bytes handed to an output", size, output=output)
 
 
 def receipt_taken(output: str, strength: str, events: int, seconds: float) -> None:
     """Tell that everything since the last receipt has arrived, with this strength."""
-    counter("receipts", "Receipts taken", "output", "strength").labels(output, strength).inc()
-    counter("events_delivered", "Events with a receipt", "output", "strength").labels(output, strength).inc(
-        events
-    )
+    add("receipts", "Receipts taken", output=output, strength=strength)
+    add("events_delivered", "Events with a receipt", events, output=output, strength=strength)
     gauge("receipt_seconds", "How long the last receipt took", "output").labels(output).set(seconds)
     gauge("receipt_timestamp_seconds", "When the last receipt was taken", "output").labels(
         output
@@ -82,7 +78,7 @@ def output_declared(output: str, kind: str, strength: str, *, required: bool) ->
 
 def receipt_fallback(output: str, where: str, strength: str) -> None:
     """Say once that a receiver gives no receipt, and how strong delivery is from now on."""
-    counter("receipt_fallbacks", "Receivers found silent", "output").labels(output).inc()
+    add("receipt_fallbacks", "Receivers found silent", output=output)
     _strength(output, strength)
     say(
         logging.WARNING,
@@ -105,10 +101,8 @@ def delivery_retried(
 ) -> None:
     """Tell that delivery failed: what has no receipt goes out again after `pause` seconds."""
     kind = type(error).__name__
-    counter("delivery_retries", "Attempts to deliver that failed", "output", "error").labels(
-        output, kind
-    ).inc()
-    counter("events_resent", "Events sent again", "output").labels(output).inc(events)
+    add("delivery_retries", "Attempts to deliver that failed", output=output, error=kind)
+    add("events_resent", "Events sent again", events, output=output)
     level = logging.DEBUG if quiet else logging.WARNING
     say(level, "delivery_retried", output=output, error=error, pause=round(pause, 2), events=events)
 
@@ -121,7 +115,7 @@ def delivery_refused(output: str, error: Exception, events: int) -> None:
 
 def request_split(output: str, most: int) -> None:
     """Tell that the receiver found a request too large: from now on none exceeds `most` bytes."""
-    counter("requests_split", "Requests found too large", "output").labels(output).inc()
+    add("requests_split", "Requests found too large", output=output)
     say(logging.WARNING, "request_split", output=output, most_bytes=most)
 
 
@@ -138,19 +132,19 @@ def output_blocked(output: str, *, blocked: bool) -> None:
 
 def window_full(output: str, size: int) -> None:
     """Tell that the resend window is full: a receipt is taken before the epoch's end."""
-    counter("windows_full", "Receipts taken early", "output").labels(output).inc()
+    add("windows_full", "Receipts taken early", output=output)
     say(logging.DEBUG, "window_full", output=output, bytes=size)
 
 
 def connection_opened(output: str, where: str, seconds: float) -> None:
     """Tell that a connection to an output is open."""
-    counter("connections", "Connections opened", "output").labels(output).inc()
+    add("connections", "Connections opened", output=output)
     say(logging.DEBUG, "connection_opened", output=output, where=where, seconds=round(seconds, 3))
 
 
 def peer_closed_idle(output: str, where: str) -> None:
     """Tell that the receiver closed an idle connection, as Devo's balancer does."""
-    counter("idle_closes", "Connections that the receiver closed while idle", "output").labels(output).inc()
+    add("idle_closes", "Connections that the receiver closed while idle", output=output)
     say(logging.DEBUG, "peer_closed_idle", output=output, where=where)
 
 
@@ -180,5 +174,5 @@ def best_effort_restored(output: str, strength: str) -> None:
 
 def poison_kept(reason: str, service: str, detail: str) -> None:
     """Tell that something unreadable is in quarantine."""
-    counter("poison", "Items in quarantine", "reason", "service").labels(reason, service).inc()
+    add("poison", "Items in quarantine", reason=reason, service=service)
     say(logging.WARNING, "poison_kept", reason=reason, service=service, detail=detail)

@@ -16,6 +16,7 @@ from flows.demo.fake_aws.core import (
     PLAN,
     REGION,
     Request,
+    epoch_seconds,
     install,
     make_token,
     read_token,
@@ -51,7 +52,7 @@ def lookup_events(request: Request) -> dict[str, Any]:
         raise refuse("InvalidLookupAttributesException", "You can only specify one lookup attribute.")
     now = CLOCK.now()
     oldest = now - _DAYS_KEPT * 86_400
-    start, end = _seconds(request.get("StartTime", oldest)), _seconds(request.get("EndTime", now))
+    start, end = epoch_seconds(request.get("StartTime", oldest)), epoch_seconds(request.get("EndTime", now))
     if start > end:
         raise refuse("InvalidTimeRangeException", "The start time must be before the end time.")
     bound = signature(request, "StartTime", "EndTime", "LookupAttributes", "EventCategory")
@@ -122,7 +123,7 @@ def _event(given: Mapping[str, Any], account: str, region: str) -> _Event:
     }
     shown["CloudTrailEvent"] = given.get("CloudTrailEvent") or json.dumps(_record(shown, account, region))
     visible = now + given.get("delay_s", 0)
-    return _Event(_seconds(shown["EventTime"]), visible, given.get("category", "management"), shown)
+    return _Event(epoch_seconds(shown["EventTime"]), visible, given.get("category", "management"), shown)
 
 
 def _record(shown: Mapping[str, Any], account: str, region: str) -> dict[str, Any]:
@@ -153,14 +154,6 @@ def _has(shown: Mapping[str, Any], key: str, value: str) -> bool:
     if key in _ATTRIBUTES:
         return bool(shown[key] == value)
     return any(resource.get(key) == value for resource in shown["Resources"])
-
-
-def _seconds(moment: Any) -> float:
-    """Return epoch seconds of a parsed timestamp, which moto gives as datetime, number or ISO text."""
-    if isinstance(moment, int | float):
-        return float(moment)
-    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def extend() -> None:

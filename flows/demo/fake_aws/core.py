@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from moto.core.exceptions import ServiceException
@@ -192,6 +193,14 @@ def read_token(token: str, bound: str, code: str) -> Any:
     if its != bound:
         raise refuse(code, "The token was issued for other parameters.")
     return position
+
+
+def epoch_seconds(moment: Any) -> float:
+    """Return epoch seconds of a parsed timestamp, which moto gives as datetime, number or ISO text."""
+    if isinstance(moment, int | float):
+        return float(moment)
+    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def page_of(

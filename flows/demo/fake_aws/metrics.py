@@ -18,6 +18,7 @@ from flows.demo.fake_aws.core import (
     PLAN,
     REGION,
     Request,
+    epoch_seconds,
     install,
     make_token,
     page_of,
@@ -114,7 +115,7 @@ def _sample(given: Mapping[str, Any]) -> Sample:
 def put_metric_data(request: Request) -> dict[str, Any]:
     """Take published data in any of the three forms."""
     for datum in request.params["MetricData"]:
-        at = _seconds(datum.get("Timestamp", CLOCK.now()))
+        at = epoch_seconds(datum.get("Timestamp", CLOCK.now()))
         sets = datum.get("StatisticValues")
         if sets:
             forms = [{"count": sets["SampleCount"], "sum": sets["Sum"]}]
@@ -255,7 +256,7 @@ def get_metric_statistics(request: Request) -> dict[str, Any]:
 
 
 def _window(request: Request) -> tuple[float, float]:
-    start, end = _seconds(request.params["StartTime"]), _seconds(request.params["EndTime"])
+    start, end = epoch_seconds(request.params["StartTime"]), epoch_seconds(request.params["EndTime"])
     if start >= end:
         raise refuse("ValidationError", "The parameter StartTime must be less than the parameter EndTime.")
     return start, end
@@ -268,13 +269,6 @@ def _key(metric: Mapping[str, Any]) -> Key:
 
 def _store(account: str, region: str) -> dict[Key, _Series]:
     return state("metrics", account, region, dict[Key, _Series])
-
-
-def _seconds(moment: Any) -> float:
-    if isinstance(moment, int | float):
-        return float(moment)
-    found = moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def extend() -> None:
