@@ -5,10 +5,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 HOST = "127.0.0.1"
 
@@ -34,6 +36,25 @@ def wait_until(true: Callable[[], object], timeout: float, what: str, every: flo
     while not true():
         assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
         time.sleep(every)
+
+
+class Background:
+    """Runs `_run` in a thread while the block runs; `_ended` asks it to stop."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        raise NotImplementedError
 
 
 class Child:
