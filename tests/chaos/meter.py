@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
 
 from tests.fakes.collector import Collector
+from tests.fakes.process import Background
 
 _SAMPLE_SECONDS = 0.1
 _MEMORY_EVERY = 5
 
 
-class Meter:
+class Meter(Background):
     """Samples the number of lines that have arrived, and the collector's peak memory.
 
     size: tells how many lines have arrived. peak_bytes: the largest resident size of any life.
@@ -23,16 +23,7 @@ class Meter:
         self._size, self._collector = size, collector
         self._seen: list[tuple[float, int]] = []
         self.peak_bytes = 0
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
+        super().__init__()
 
     @property
     def longest_stall(self) -> float:

@@ -19,9 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 from flows.service import Source
+from tests.fakes.process import Background
 
 ALLOWED_SECONDS = 0.05
 
@@ -144,22 +145,13 @@ class WatchedPart:
         self.part.close()
 
 
-class Metronome:
+class Metronome(Background):
     """A thread that wakes up every few milliseconds. late: when it was late by as much again, or longer."""
 
     def __init__(self, every: float = 0.005) -> None:
         self._every = every
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="metronome", daemon=True)
+        super().__init__()
         self.late: list[tuple[float, float]] = []
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Container
 from dataclasses import dataclass
-from typing import Self
 
 from flows.demo.fake_aws import server as fake_aws
 from flows.demo.fake_aws.core import ACCOUNT, LOCK
 from flows.demo.fake_aws.server import PLAN, REGION
+from tests.fakes.process import Background
 
 GROUPS, STREAMS = 40, 300
 _TICK_SECONDS = 0.25
@@ -37,7 +37,7 @@ class Scale:
     patient: bool = False
 
 
-class World:
+class World(Background):
     """Writes in a thread of its own while the block runs; `must` is what has to arrive, `may` what can.
 
     An event need not arrive when its group or stream was deleted before, or when it was shown later than
@@ -51,19 +51,10 @@ class World:
         self._arrived, self._rng = arrived, random.Random(seed)
         self._passing: list[tuple[float, list[str], list[str]]] = []
         self._churns, self._churning = True, threading.Lock()
-        self._ended = threading.Event()
+        super().__init__()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
         self._backlog(int(time.time() * 1000))
         fake_aws.shuffle("FilterLogEvents")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     @property
     def share(self) -> float:

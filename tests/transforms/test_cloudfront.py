@@ -1,10 +1,12 @@
 """CloudFront logs: tab-separated lines, JSON and Parquet rows, web and RTMP."""
 
 import json
+from functools import partial
 
 import pytest
 
-from transforms.block import Block, Origin, Poison
+from tests.transforms.blocks import lines_of, only_item
+from transforms.block import Origin, Poison
 from transforms.cloudfront import Options, column, detect, transform
 from transforms.tagged import Stamp
 
@@ -16,13 +18,8 @@ LINE = b'2026-01-02\t03:04:05\tFRA60-P1\t122254\t1.2.3.4\tGET\td1.example\t/a%20
 RTMP = b"date time x-edge-location c-ip x-event sc-bytes x-cf-status"
 
 
-def block(payload: bytes, header: bytes = b"") -> Block:
-    return Block(payload, payload.count(b"\n"), ORIGIN, header=header)
-
-
-def only(options: Options, given: Block):
-    (item,) = transform(options)(given)
-    return item
+block = partial(lines_of, ORIGIN)
+only = partial(only_item, transform)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import json
 import re
+from functools import partial
 
 import pytest
 
-from transforms.block import Block, Origin, Poison
+from tests.transforms.blocks import lines_of, only_item
+from transforms.block import Origin, Poison
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 from transforms.vpcflow import (
@@ -27,13 +29,8 @@ NODATA = b"2 000123456789 eni-0a - - - - - - - 1431280876 1431280934 - NODATA\n"
 TGW = b"version account-id tgw-id tgw-attachment-id srcaddr packets-lost-blackhole log-status"
 
 
-def block(payload: bytes, header: bytes = b"") -> Block:
-    return Block(payload, payload.count(b"\n"), ORIGIN, header=header)
-
-
-def only(options: Options, given: Block):
-    (item,) = transform(options)(given)
-    return item
+block = partial(lines_of, ORIGIN)
+only = partial(only_item, transform)
 
 
 @pytest.mark.parametrize(
