@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.demo.fake_aws.wire import control
 from sources.metric_data import QUERIES, STATISTICS
-from tests.bench.bench import PYTHON, Bench, Cost, ended, net, start
+from tests.bench.bench import PYTHON, Bench, Cost, ended, net, start, surely_ended
 from tests.bench.cheap_aws import LOG_START
 from tests.bench.live import AWS, collect, endpoint
 from tests.bench.replays import aws_input
@@ -107,15 +107,11 @@ def metric_run(bench: Bench, metrics: int) -> tuple[Cost, int]:
         process = start(
             [PYTHON, "-m", "flows", "run", "--config", str(config), "--interval", "1"], endpoint(port), log
         )
-        try:
+        with surely_ended(process):
             bench.wait(lambda: bench.count() >= base + metrics, process, log)
             calls = control(f"http://127.0.0.1:{port}", "served_counts")
             process.terminate()
             cost = ended(process, began, asked=True, log=log)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                process.wait()
     finally:
         fake.kill()
         fake.wait()

@@ -77,6 +77,17 @@ def start(command: Sequence[str], more: Mapping[str, str], log: Path) -> "subpro
         )
 
 
+@contextmanager
+def surely_ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Kill a process that the block has not seen to its end."""
+    try:
+        yield
+    finally:
+        if process.returncode is None:
+            process.kill()
+            process.wait()
+
+
 def ended(process: "subprocess.Popen[bytes]", began: float, *, asked: bool, log: Path) -> Cost:
     """Wait for a process and return its cost. asked: it was told to end, so any exit code will do."""
     _, status, usage = os.wait4(process.pid, 0)
@@ -125,15 +136,11 @@ class Bench:
         """Run a program that never ends by itself until so many lines have arrived; wall: until then."""
         log, began, aim = self.folder / "log", time.monotonic(), self.count() + lines
         process = start(command, more or {}, log)
-        try:
+        with surely_ended(process):
             self.wait(lambda: self.count() >= aim, process, log)
             arrived = time.monotonic() - began
             process.terminate()
             cost = ended(process, began, asked=True, log=log)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                process.wait()
         return Cost(cost.cpu, arrived, cost.peak)
 
     def wait(self, true: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:

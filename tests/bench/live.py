@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.bench import PYTHON, Bench, Cost, Made, ended, net, start
+from tests.bench.bench import PYTHON, Bench, Cost, Made, ended, net, start, surely_ended
 from tests.bench.replays import aws_input, collector, files, floor_command, flow_logs, replay
 from tests.bench.table import Measured
 
@@ -48,7 +48,7 @@ def collect(bench: Bench, port: int, config: Path, lines: int, options: tuple[st
     log, began, base = bench.folder / "log", time.monotonic(), bench.count()
     command = [PYTHON, "-m", "flows", "run", "--config", str(config), "--interval", "1", *options]
     process = start(command, endpoint(port), log)
-    try:
+    with surely_ended(process):
         bench.wait(lambda: bench.count() > base, process, log)
         first = time.monotonic() - began
         bench.wait(lambda: bench.count() >= base + lines, process, log)
@@ -57,10 +57,6 @@ def collect(bench: Bench, port: int, config: Path, lines: int, options: tuple[st
         told = stats(port)
         process.terminate()
         cost = ended(process, began, asked=True, log=log)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            process.wait()
     return Lived(cost, arrived - (told["first"] or arrived), first, told["calls"])
 
 

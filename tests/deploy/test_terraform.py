@@ -11,6 +11,7 @@ from tests.deploy.test_stacks import actions_needed, template
 
 MODULES = ROOT / "deploy/aws/terraform"
 NAMES = ("objects", "events", "roles")
+_OURS = (*NAMES, "queue")
 _ONLY_CLOUDFORMATION = {"DeadLetterQueueUrl", "BucketArn", "UserName"}
 _ONLY_TERRAFORM = {"ObjectArn"}
 """One of CloudFormation's BucketArn, with the prefix."""
@@ -21,7 +22,7 @@ def source(name):
     return (MODULES / name / "main.tf").read_text()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", _OURS)
 def test_modules_parse_and_explain_every_variable(name):
     """A reader learns from the module itself what each variable and output is for."""
     hcl2 = pytest.importorskip("hcl2", reason="needs the extra [deploy]")

@@ -51,63 +51,16 @@ variable "alarm_topic_arns" {
 
 data "aws_region" "here" {}
 
-resource "aws_sqs_queue" "dead_letters" {
-  name                      = "${var.name}-dead-letters.fifo"
-  fifo_queue                = true
-  message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
-  kms_master_key_id         = var.kms_key_arn
-}
-
-resource "aws_sqs_queue" "this" {
-  name                        = "${var.name}.fifo"
-  fifo_queue                  = true
-  content_based_deduplication = true
-  message_retention_seconds   = 1209600
-  visibility_timeout_seconds  = var.visibility_timeout
-  sqs_managed_sse_enabled     = var.kms_key_arn == null ? true : null
-  kms_master_key_id           = var.kms_key_arn
-  redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
-    maxReceiveCount     = var.max_receive_count
-  })
-}
-
-data "aws_iam_policy_document" "queue" {
-  statement {
-    sid       = "Events"
-    actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.this.arn]
-    principals {
-      type        = "Service"
-      identifiers = ["events.amazonaws.com"]
-    }
-    condition {
-      test     = "ArnLike"
-      variable = "aws:SourceArn"
-      values   = [aws_cloudwatch_event_rule.this.arn]
-    }
-  }
-  statement {
-    sid       = "OnlyOverTls"
-    effect    = "Deny"
-    actions   = ["sqs:*"]
-    resources = [aws_sqs_queue.this.arn]
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-}
-
-resource "aws_sqs_queue_policy" "this" {
-  queue_url = aws_sqs_queue.this.url
-  policy    = data.aws_iam_policy_document.queue.json
+module "queue" {
+  source             = "../queue"
+  name               = var.name
+  fifo               = true
+  sender             = "events.amazonaws.com"
+  sender_arn         = aws_cloudwatch_event_rule.this.arn
+  visibility_timeout = var.visibility_timeout
+  max_receive_count  = var.max_receive_count
+  kms_key_arn        = var.kms_key_arn
+  alarm_topic_arns   = var.alarm_topic_arns
 }
 
 resource "aws_cloudwatch_event_rule" "this" {
@@ -120,39 +73,24 @@ resource "aws_cloudwatch_event_rule" "this" {
 resource "aws_cloudwatch_event_target" "this" {
   rule           = aws_cloudwatch_event_rule.this.name
   event_bus_name = var.event_bus
-  arn            = aws_sqs_queue.this.arn
+  arn            = module.queue.arn
   sqs_target {
     message_group_id = "devo"
   }
 }
 
-resource "aws_cloudwatch_metric_alarm" "dead_letters" {
-  alarm_name          = "${var.name}-dead-letters"
-  alarm_description   = "An event could not be collected; flows check and the quarantine say why"
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = aws_sqs_queue.dead_letters.name }
-  statistic           = "Maximum"
-  period              = 300
-  evaluation_periods  = 1
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = var.alarm_topic_arns
-}
-
 output "queue_name" {
-  value       = aws_sqs_queue.this.name
+  value       = module.queue.name
   description = "For cloudwatch_sqs_queue_name"
 }
 
 output "queue_arn" {
-  value       = aws_sqs_queue.this.arn
+  value       = module.queue.arn
   description = "For the roles module"
 }
 
 output "queue_url" {
-  value       = aws_sqs_queue.this.url
+  value       = module.queue.url
   description = "For queue_url, where the queue is another account's"
 }
 

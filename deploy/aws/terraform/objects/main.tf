@@ -58,7 +58,6 @@ variable "alarm_topic_arns" {
   description = "Are told when something comes to the dead letter queue"
 }
 
-data "aws_caller_identity" "here" {}
 data "aws_partition" "here" {}
 data "aws_region" "here" {}
 
@@ -67,76 +66,26 @@ locals {
   bucket_arn = "arn:${data.aws_partition.here.partition}:s3:::${var.bucket}"
 }
 
-resource "aws_sqs_queue" "dead_letters" {
-  name                      = "${var.name}-dead-letters"
-  message_retention_seconds = 1209600
-  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
-  kms_master_key_id         = var.kms_key_arn
-}
-
-resource "aws_sqs_queue" "this" {
-  name                       = var.name
-  message_retention_seconds  = 1209600
-  visibility_timeout_seconds = var.visibility_timeout
-  sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
-  kms_master_key_id          = var.kms_key_arn
-  redrive_policy = jsonencode({
-    deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
-    maxReceiveCount     = var.max_receive_count
-  })
-}
-
-data "aws_iam_policy_document" "queue" {
-  statement {
-    sid       = "Announcements"
-    actions   = ["sqs:SendMessage"]
-    resources = [aws_sqs_queue.this.arn]
-    principals {
-      type        = "Service"
-      identifiers = [local.by_rule ? "events.amazonaws.com" : "s3.amazonaws.com"]
-    }
-    condition {
-      test     = "ArnLike"
-      variable = "aws:SourceArn"
-      values   = [local.by_rule ? aws_cloudwatch_event_rule.this[0].arn : local.bucket_arn]
-    }
-    condition {
-      test     = "StringEquals"
-      variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.here.account_id]
-    }
-  }
-  statement {
-    sid       = "OnlyOverTls"
-    effect    = "Deny"
-    actions   = ["sqs:*"]
-    resources = [aws_sqs_queue.this.arn]
-    principals {
-      type        = "*"
-      identifiers = ["*"]
-    }
-    condition {
-      test     = "Bool"
-      variable = "aws:SecureTransport"
-      values   = ["false"]
-    }
-  }
-}
-
-resource "aws_sqs_queue_policy" "this" {
-  queue_url = aws_sqs_queue.this.url
-  policy    = data.aws_iam_policy_document.queue.json
+module "queue" {
+  source             = "../queue"
+  name               = var.name
+  fifo               = false
+  sender             = local.by_rule ? "events.amazonaws.com" : "s3.amazonaws.com"
+  sender_arn         = local.by_rule ? aws_cloudwatch_event_rule.this[0].arn : local.bucket_arn
+  visibility_timeout = var.visibility_timeout
+  max_receive_count  = var.max_receive_count
+  kms_key_arn        = var.kms_key_arn
+  alarm_topic_arns   = var.alarm_topic_arns
 }
 
 resource "aws_s3_bucket_notification" "this" {
   count  = local.by_rule ? 0 : 1
   bucket = var.bucket
   queue {
-    queue_arn     = aws_sqs_queue.this.arn
+    queue_arn     = module.queue.arn
     events        = ["s3:ObjectCreated:*"]
     filter_prefix = var.key_prefix
   }
-  depends_on = [aws_sqs_queue_policy.this]
 }
 
 resource "aws_cloudwatch_event_rule" "this" {
@@ -156,36 +105,21 @@ resource "aws_cloudwatch_event_rule" "this" {
 resource "aws_cloudwatch_event_target" "this" {
   count = local.by_rule ? 1 : 0
   rule  = aws_cloudwatch_event_rule.this[0].name
-  arn   = aws_sqs_queue.this.arn
-}
-
-resource "aws_cloudwatch_metric_alarm" "dead_letters" {
-  alarm_name          = "${var.name}-dead-letters"
-  alarm_description   = "An object's notice could not be collected; flows check and the quarantine say why"
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateNumberOfMessagesVisible"
-  dimensions          = { QueueName = aws_sqs_queue.dead_letters.name }
-  statistic           = "Maximum"
-  period              = 300
-  evaluation_periods  = 1
-  threshold           = 0
-  comparison_operator = "GreaterThanThreshold"
-  treat_missing_data  = "notBreaching"
-  alarm_actions       = var.alarm_topic_arns
+  arn   = module.queue.arn
 }
 
 output "queue_name" {
-  value       = aws_sqs_queue.this.name
+  value       = module.queue.name
   description = "For the service's queue key"
 }
 
 output "queue_arn" {
-  value       = aws_sqs_queue.this.arn
+  value       = module.queue.arn
   description = "For the roles module"
 }
 
 output "queue_url" {
-  value       = aws_sqs_queue.this.url
+  value       = module.queue.url
   description = "For queue_url, where the queue is another account's"
 }
 
