@@ -19,10 +19,10 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows import telemetry
-from flows.config import Settings, SettingsError, load
+from flows.catalogue.service import PREFETCH_BYTES, Context, Source, Unit
+from flows.catalogue.services import units
+from flows.config.load import Settings, SettingsError, load
 from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
-from flows.service import PREFETCH_BYTES, Context, Source, Unit
-from flows.services import units
 from flows.state import StateError, check
 from flows.status.pulse import Pulse
 from flows.status.start import begin

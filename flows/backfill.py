@@ -19,13 +19,13 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from flows.aws import collect, deliver, s3_of
-from flows.build import object_opener
-from flows.config import Settings, SettingsError, load
+from flows.catalogue.build import object_opener
+from flows.catalogue.service import Unit
+from flows.catalogue.services import units
+from flows.config.load import Settings, SettingsError, load
 from flows.progress import progress
 from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
-from flows.service import Unit
-from flows.services import units
 from flows.state import failure, hold, prepare
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink

@@ -226,7 +226,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda reference, args: reference.show(args.page),
         (_option("page", choices=("settings", "errors")),),
     ),
-    Command("schema", "print the configuration's JSON Schema", "flows.settings", lambda *_: _schema()),
+    Command("schema", "print the configuration's JSON Schema", "flows.config.settings", lambda *_: _schema()),
 )
 
 
@@ -260,7 +260,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def exit_code(error: CollectorError) -> int:
     """Return 2 for what the user wrote wrong, 1 for what failed outside."""
-    from flows.config import SettingsError  # noqa: PLC0415 - a plain `--help` should not import the SDKs
+    from flows.config.load import SettingsError  # noqa: PLC0415 - a plain `--help` should not import the SDKs
 
     return USAGE if isinstance(error, SettingsError) else FAILED
 
@@ -297,7 +297,7 @@ def parser() -> argparse.ArgumentParser:
 def _schema() -> int:
     import orjson  # noqa: PLC0415
 
-    from flows.settings import json_schema  # noqa: PLC0415
+    from flows.config.settings import json_schema  # noqa: PLC0415
 
     sys.stdout.buffer.write(orjson.dumps(json_schema(), option=orjson.OPT_INDENT_2) + b"\n")
     return 0

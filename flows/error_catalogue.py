@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from flows.config_errors import SettingsError
+from flows.config.errors import SettingsError
 from flows.state import StateError
 from sinks import errors as sinks
 from sources import errors as sources

@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
 
-from flows.config import Settings
-from flows.service import Permission, Unit
-from flows.services import units
+from flows.catalogue.service import Permission, Unit
+from flows.catalogue.services import units
+from flows.config.load import Settings
 from sources.cloudwatch_logs import GroupRule
 from sources.cloudwatch_metrics import MetricsOptions
 from sources.lease import LeaseOptions

@@ -7,7 +7,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from flows.config import load
+from flows.config.load import load
 from flows.plan import DAYS_A_MONTH, PRICES_OF, Guess, Row, plan, report, totals
 
 _PLAIN_WIDTH = 110

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from flows.config import Settings
-from flows.service import Permission, Unit
-from flows.services import units
+from flows.catalogue.service import Permission, Unit
+from flows.catalogue.services import units
+from flows.config.load import Settings
 from sources.cloudwatch_logs import GroupRule
 from sources.credentials import Credentials
 

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import yaml
 
-from flows.config import SettingsError, load
+from flows.config.load import SettingsError, load
 from flows.policy import ANY_ACCOUNT, Grant, Known, grants
 
 _ABOUT = "devo-aws-collector, {who}, input {input}"

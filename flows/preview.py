@@ -15,10 +15,10 @@ from itertools import islice
 from pathlib import Path
 
 from flows.aws import apply
-from flows.config import Settings, SettingsError, load
+from flows.catalogue.service import Context, Unit
+from flows.catalogue.services import units
+from flows.config.load import Settings, SettingsError, load
 from flows.runtime import log_to_stderr
-from flows.service import Context, Unit
-from flows.services import units
 from sinks.frame import Framer, guard
 from sources.cursor import CursorSource
 from sources.errors import Denied, SourceError

@@ -13,11 +13,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from flows import error_catalogue
-from flows.config_errors import SettingsError
-from flows.file_formats import FileFormat, FormatConfig
-from flows.settings import Globals, Input, Persistence, PersistenceConfig
-from flows.settings_base import Objects, Polled, Queued, Service, Typed
-from flows.settings_objects import (
+from flows.config.base import Objects, Polled, Queued, Service, Typed
+from flows.config.errors import SettingsError
+from flows.config.file_formats import FileFormat, FormatConfig
+from flows.config.objects import (
     SQS_SERVICES,
     FieldOperation,
     FileRule,
@@ -25,8 +24,9 @@ from flows.settings_objects import (
     RecordMapping,
     SqsLogs,
 )
-from flows.settings_services import SERVICES, CloudWatchLogs, LogGroup
-from flows.settings_types import RequestLimit
+from flows.config.services import SERVICES, CloudWatchLogs, LogGroup
+from flows.config.settings import Globals, Input, Persistence, PersistenceConfig
+from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.credentials import Credentials
 

@@ -18,13 +18,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from flows.aws import apply, spread
-from flows.config import Settings, SettingsError, load
+from flows.catalogue.service import Service
+from flows.catalogue.services import every, recognise, replay_unit, units
+from flows.config.load import Settings, SettingsError, load
 from flows.progress import progress
 from flows.run import root_cause
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.second_try import MARK, again
-from flows.service import Service
-from flows.services import every, recognise, replay_unit, units
 from sinks.devo import DevoSink
 from sinks.errors import ReaderGone
 from sinks.settings import Console, OutputSettings, parse_output

@@ -17,7 +17,7 @@ from pathlib import Path
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
-from flows.config import Settings, load
+from flows.config.load import Settings, load
 from flows.runtime import drain_on_signals, launch
 from flows.state import check, failure, hold, prepare
 from sinks.errors import DeliveryError

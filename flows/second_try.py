@@ -10,10 +10,10 @@ from dataclasses import replace
 from threading import Event
 
 from flows.aws import apply
-from flows.build import object_opener
-from flows.config import Settings
-from flows.service import Context, Unit
-from flows.services import units
+from flows.catalogue.build import object_opener
+from flows.catalogue.service import Context, Unit
+from flows.catalogue.services import units
+from flows.config.load import Settings
 from sinks.frame import TOO_LARGE
 from sinks.quarantine import from_json
 from sources.lease import LeaseSource

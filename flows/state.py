@@ -17,7 +17,7 @@ from typing import Any
 
 from bytewax.recovery import init_db_dir
 
-from flows.config import SettingsError
+from flows.config.load import SettingsError
 from transforms.errors import CollectorError
 
 PARTITIONS = 8

@@ -1,7 +1,7 @@
 """The one root of this project's errors: every message says what broke, where, and what to do.
 
 CollectorError                 transforms/errors.py
-├── SettingsError              flows/config.py      wrong configuration or usage   exit 2
+├── SettingsError              flows/config/load.py      wrong configuration or usage   exit 2
 ├── SourceError …              sources/errors.py    AWS, queues, objects
 └── DeliveryError …            sinks/errors.py      Devo and other outputs
 """

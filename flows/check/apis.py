@@ -12,9 +12,9 @@ from typing import Any
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
-from flows.service import Unit
 from sources.aws import required
 from sources.cloudwatch_logs import GroupRule
 from sources.errors import BadCredentials, Denied, SourceError, translate

@@ -9,8 +9,8 @@ from enum import StrEnum
 from functools import partial
 from typing import TypeVar
 
-from flows.config import Settings
-from flows.service import Unit
+from flows.catalogue.service import Unit
+from flows.config.load import Settings
 from sources.aws import Account
 from sources.credentials import Hop
 from sources.errors import Denied

@@ -12,11 +12,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, fail, ok, spread, warn
 from flows.check.identities import greeting, known_accounts, number
 from flows.check.queues import attributes, wanted
 from flows.policy import partition_of, queue_arn
-from flows.service import Unit
 from sources.aws import Account, required
 from sources.errors import SourceError
 

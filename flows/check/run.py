@@ -7,6 +7,7 @@ from pathlib import Path
 
 import orjson
 
+from flows.catalogue.services import units
 from flows.check import (
     apis,
     certificates,
@@ -18,8 +19,7 @@ from flows.check import (
     settings,
 )
 from flows.check.finding import Check, Context, Finding, Level, of_error
-from flows.config import SettingsError, find, load
-from flows.services import units
+from flows.config.load import SettingsError, find, load
 from transforms.errors import CollectorError
 from transforms.telemetry import LOG
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, fail, ok, warn
-from flows.config import SettingsError, SettingsErrors
-from flows.service import Unit
-from flows.settings_base import region_of
+from flows.config.base import region_of
+from flows.config.load import SettingsError, SettingsErrors
 from sinks.settings import File
 
 _SAFE_INTERVALS = 3

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from flows import telemetry
-from flows.config import Settings, SettingsError
+from flows.catalogue.service import QUEUE, Unit
+from flows.config.load import Settings, SettingsError
 from flows.runtime import Launch
-from flows.service import QUEUE, Unit
 from flows.status.board import Board
 from flows.status.figures import figures
 from flows.status.history import STEP_SECONDS

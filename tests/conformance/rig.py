@@ -1,4 +1,4 @@
-"""Rows of the catalogue at work: their sources, as `flows.build` makes them of a configuration, by hand.
+"""Rows of the catalogue at work: their sources, as `flows.catalogue.build` makes them, driven by hand.
 
 Between boto3 and the emulators stands a proxy for each row; nothing of the collector is replaced. Only pauses
 are shortened (`impatient`), so that what has to be tried again is tried again soon.
@@ -30,11 +30,11 @@ from typing import Any, TypeAlias
 import pytest
 
 from flows.aws import apply
-from flows.config import load
+from flows.catalogue.service import Context, Source, Unit
+from flows.catalogue.services import by_name, units
+from flows.config.load import load
 from flows.demo.embedded import EmbeddedAws
 from flows.demo.fake_aws import server as fake_aws
-from flows.service import Context, Source, Unit
-from flows.services import by_name, units
 from sources.lease import LeaseOptions
 from sources.limiter import SharedBucket
 from tests.conformance.rows import Place, Row, Site
@@ -255,7 +255,7 @@ def impatient() -> Iterator[None]:
         patch.setattr("sources.receiver.pause_after", lambda *_: 0.05)
         patch.setattr("sources.polling.pause_after", lambda *_: 0.05)
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.02)
-        patch.setattr("flows.build.LeaseOptions", partial(LeaseOptions, wait_seconds=1))
+        patch.setattr("flows.catalogue.build.LeaseOptions", partial(LeaseOptions, wait_seconds=1))
         yield
 
 

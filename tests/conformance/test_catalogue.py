@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.config import Settings
-from flows.service import Context, Unit
-from flows.services import CATALOGUE, by_name, recognise, replay_unit, services_of
-from flows.settings_services import SERVICES, CloudWatchLogs
+from flows.catalogue.service import Context, Unit
+from flows.catalogue.services import CATALOGUE, by_name, recognise, replay_unit, services_of
+from flows.config.load import Settings
+from flows.config.services import SERVICES, CloudWatchLogs
 from sources.aws import Account
 from sources.cursor import CursorSource
 from sources.decode import head

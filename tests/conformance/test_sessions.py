@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from flows.catalogue.services import by_name
 from flows.demo.fake_aws import server as fake_aws
-from flows.services import by_name
 from sources.aws import Account
 from tests.conformance.rig import Rig, Waits, play
 from tests.conformance.rows import Place, Row, Site
@@ -106,7 +106,7 @@ def outcomes(rigs: Callable, guarded) -> dict[str, Exception | None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sources.aws._CALM_SECONDS", 0.2)
         short = partial(Account, session_seconds=SESSION_SECONDS, clock=behind)
-        patch.setattr("flows.services.Account", short)
+        patch.setattr("flows.catalogue.services.Account", short)
         patch.setitem(fake_aws.sts.limits, "shortest", SESSION_SECONDS)
         with rigs(queues=aws, credentials=partial(role_of, keys)) as all_of_them:
             return play(ends, all_of_them)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.services import by_name
+from flows.catalogue.services import by_name
 from tests.conformance.rows import ROWS
 from tests.conformance.waivers import WAIVERS, over_rows, told
 

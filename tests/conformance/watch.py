@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from flows.service import Source
+from flows.catalogue.service import Source
 from tests.fakes.process import Background
 
 ALLOWED_SECONDS = 0.05

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from flows.services import CATALOGUE
+from flows.catalogue.services import CATALOGUE
 from tests.deploy.image import ROOT
 from tests.fakes.collector import Collector, Launch, configuration, first_difference, output, verdict
 from tests.fakes.corpus import corpus, expected

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
-from flows.config_errors import is_secret
+from flows.config.errors import is_secret
 
 _SHORTEST = 8
 

@@ -4,10 +4,10 @@ import orjson
 import pytest
 import yaml
 
+from flows.catalogue.services import CATALOGUE
 from flows.cli import main
-from flows.config import load
+from flows.config.load import load
 from flows.plan import CALLS, DAYS_A_MONTH, Guess, plan, totals
-from flows.services import CATALOGUE
 
 REGIONS = ["eu-west-1", "us-east-1"]
 FLOW = {"types": ["flowlogs"], "regions": REGIONS, "vpcflowlogs_sqs_queue_name": "flow"}

@@ -6,12 +6,12 @@ import re
 import pytest
 import yaml
 
+from flows.catalogue.services import CATALOGUE
 from flows.cli import main
-from flows.config import load
+from flows.config.load import load
+from flows.config.services import SERVICES
 from flows.policy import ANY_ACCOUNT, QUEUE_ATTRIBUTES, Known, grants
 from flows.policy_formats import FORMATS
-from flows.services import CATALOGUE
-from flows.settings_services import SERVICES
 
 BASE, TARGET = "arn:aws:iam::111111111111:role/base", "arn:aws:iam::222222222222:role/reads"
 KEYS = {"access_key": "A", "access_secret": "s"}

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows import error_catalogue
+from flows.config.settings import json_schema
 from flows.reference import OURS, settings_page
-from flows.settings import json_schema
 from transforms.telemetry import say
 
 ROOT = Path(__file__).parents[2]

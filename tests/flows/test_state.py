@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 import yaml
 
-from flows.config import SettingsError
+from flows.config.load import SettingsError
 from flows.state import FORMAT, PARTITIONS, StateError, check, failure, hold, prepare
 from tests.fakes.collector import ROOT, configuration
 

@@ -6,8 +6,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from flows import patterns
-from flows.config import SettingsError, SettingsErrors, load
+from flows.config import patterns
+from flows.config.load import SettingsError, SettingsErrors, load
 from sinks.errors import Interrupted
 from sinks.exchange import Exchange
 from sinks.frame import frame, guard, header

@@ -12,9 +12,9 @@ import pytest
 import yaml
 
 from flows.aws import apply
-from flows.config import load
+from flows.catalogue.services import units
+from flows.config.load import load
 from flows.demo.fake_aws import server as fake_aws
-from flows.services import units
 from sources.window import now_ms, to_datetime
 from tests.fakes.collector import Collector, Launch, configuration, output
 from tests.fakes.process import wait_until

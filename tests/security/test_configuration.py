@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.config import SettingsError, load
+from flows.config.load import SettingsError, load
 
 _TEN = ", ".join
 LAUGHS = "a: &a0 [x]\n" + "".join(f"b{n}: &a{n + 1} [{_TEN([f'*a{n}'] * 10)}]\n" for n in range(12))

@@ -11,10 +11,10 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from flows.check.finding import denied
-from flows.config import SettingsError, load
-from flows.settings import Globals, Input
-from flows.settings_objects import SqsLogs
-from flows.settings_services import SERVICES, CloudWatchLogs
+from flows.config.load import SettingsError, load
+from flows.config.objects import SqsLogs
+from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.settings import Globals, Input
 from sinks.frame import clean_host, clean_tag, guard
 from sinks.request import waiting
 from sinks.settings import Outputs

@@ -16,9 +16,9 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
-from flows.config import SettingsError, load
-from flows.config_errors import is_secret
-from flows.config_paths import CERTIFICATES
+from flows.config.errors import is_secret
+from flows.config.load import SettingsError, load
+from flows.config.paths import CERTIFICATES
 from tests.fakes.certs import make_certs
 from tests.fakes.http_devo import HttpDevo, answering
 from tests.fakes.ministack import ACCOUNT, REGION, Ministack

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from flows.aws import apply
-from flows.object_types import CUSTOM
-from flows.service import Service, Unit
-from flows.services import every, replay_unit
-from flows.settings_objects import SqsLogs
+from flows.catalogue.object_types import CUSTOM
+from flows.catalogue.service import Service, Unit
+from flows.catalogue.services import every, replay_unit
+from flows.config.objects import SqsLogs
 from sources.decode import Limits, head, read
 from sources.errors import ObjectBroken
 from transforms.block import Block, Item, Origin, Poison

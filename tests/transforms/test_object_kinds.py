@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from flows.aws import apply
-from flows.service import Service
-from flows.services import every, replay_unit
+from flows.catalogue.service import Service
+from flows.catalogue.services import every, replay_unit
 from sources.decode import Limits, head, read
 from tests.fakes.corpus.sqs import MAKERS, sqs_corpus
 from transforms import object_kinds

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.services import by_name, recognise, replay_unit
+from flows.catalogue.services import by_name, recognise, replay_unit
 from sources.decode import Limits, head, read
 from transforms.block import Block, Origin
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from flows.catalogue.services import units
 from flows.check.finding import Context, Finding, Level
 from flows.check.run import run
 from flows.check.settings import refused
-from flows.config import SettingsError, load
-from flows.services import units
+from flows.config.load import SettingsError, load
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import ACCOUNT, REGION, Ministack
 

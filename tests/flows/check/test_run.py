@@ -11,7 +11,7 @@ import yaml
 from flows.check.finding import Check, Context, Level, ok
 from flows.check.run import CHECKS, run, summary
 from flows.cli import main
-from flows.config import load
+from flows.config.load import load
 from tests.flows.check.conftest import config, flow_logs
 from transforms.errors import CollectorError
 

@@ -6,14 +6,14 @@ from datetime import datetime
 import pytest
 import yaml
 
-from flows.config import load
+from flows.catalogue.services import units
+from flows.config.load import load
 from flows.demo.configuration import QUEUES, configuration
 from flows.demo.embedded import isolated
 from flows.demo.receiver import make_certificates
 from flows.demo.sample_apis import put_history
 from flows.demo.sample_events import messages
 from flows.demo.samples import HISTORY_SECONDS, objects, spread
-from flows.services import units
 
 TEN = {*QUEUES, "audits_api", "metrics-all", "logs", "aws-guardduty"}
 """The rows of contract 3."""

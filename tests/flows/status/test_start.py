@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.config import SettingsError, load
+from flows.catalogue.services import units
+from flows.config.load import SettingsError, load
 from flows.demo.configuration import configuration
 from flows.demo.receiver import Certificates
 from flows.runtime import Launch
-from flows.services import units
 from flows.status.start import address, places, serve, tell_statistics
 from sinks.devo import Process
 from sources import places as events

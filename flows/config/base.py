@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.patterns import matches
-from flows.settings_types import (
+from flows.config.patterns import matches
+from flows.config.types import (
     MOST_LEVELS,
     EventTypes,
     Model,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from flows.patterns import bounded
+from flows.config.patterns import bounded
 
 WITHOUT_EFFECT = "Accepted because Devo's collector has it; no effect here"
 """Beginning of the description of a key that changes nothing."""
@@ -107,7 +107,7 @@ def _pattern(value: Any) -> re.Pattern[str]:
 Pattern = Annotated[
     re.Pattern[str], BeforeValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})
 ]
-"""A regular expression on an object's key that cannot run away (see `flows/patterns.py`)."""
+"""A regular expression on an object's key that cannot run away (see `flows/config/patterns.py`)."""
 
 
 def _event_types(value: Any) -> Any:

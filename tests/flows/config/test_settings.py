@@ -8,10 +8,9 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flows.settings import FROM_GLOBALS, Globals, Input, json_schema
-from flows.settings_base import Queued, limits, region_of
-from flows.settings_objects import SQS_SERVICES, SqsLogs
-from flows.settings_services import (
+from flows.config.base import Queued, limits, region_of
+from flows.config.objects import SQS_SERVICES, SqsLogs
+from flows.config.services import (
     SERVICES,
     AuditEvents,
     CiscoUmbrella,
@@ -22,7 +21,8 @@ from flows.settings_services import (
     SecurityHub,
     ServiceEvents,
 )
-from flows.settings_types import RequestLimit, ineffective
+from flows.config.settings import FROM_GLOBALS, Globals, Input, json_schema
+from flows.config.types import RequestLimit, ineffective
 
 HERE = {"regions": ["eu-west-1"]}
 BOTH = {"regions": ["eu-west-1", "us-east-1"]}

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flows import build
-from flows.service import OBJECTS, QUEUE, Service, Unit
-from flows.settings_objects import SqsLogs
-from flows.tagging import rule, stamp
+from flows.catalogue import build
+from flows.catalogue.service import OBJECTS, QUEUE, Service, Unit
+from flows.catalogue.tagging import rule, stamp
+from flows.config.objects import SqsLogs
 from sources import telemetry
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
 from transforms.block import Block, Item, Transform

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.settings_types import Model, one_or_many, without_effect
+from flows.config.types import Model, one_or_many, without_effect
 from transforms import documents, vpcflow
 from transforms.layout import Layout
 from transforms.routed import Columns

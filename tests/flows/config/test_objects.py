@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.config import SettingsError, load
-from flows.object_types import CUSTOM, OBJECT_TYPES, type_of
-from flows.service import Context
-from flows.services import every, units
-from flows.settings_objects import SQS_SERVICES, SqsLogs
+from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES, type_of
+from flows.catalogue.service import Context
+from flows.catalogue.services import every, units
+from flows.config.load import SettingsError, load
+from flows.config.objects import SQS_SERVICES, SqsLogs
 from transforms.block import Block, Origin
 
 DOCUMENTED = {
@@ -124,7 +124,7 @@ def test_devos_example_of_a_custom_service_loads(tmp_path):
 
 def test_the_readmes_custom_service_loads(tmp_path):
     """What the README shows works as it stands there."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    readme = (Path(__file__).parents[3] / "README.md").read_text()
     (text,) = re.findall(r"```yaml\n(services:.*?)```", readme, re.DOTALL)
     services = yaml.safe_load(text)["services"]
     (one,) = units(loaded(tmp_path, services, base_url=None))

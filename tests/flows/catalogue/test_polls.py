@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from flows import polls
-from flows.build import as_configured, fingerprint
-from flows.service import Unit
-from flows.services import by_name
-from flows.settings_services import SERVICES, CloudWatchLogs
+from flows.catalogue import polls
+from flows.catalogue.build import as_configured, fingerprint
+from flows.catalogue.service import Unit
+from flows.catalogue.services import by_name
+from flows.config.services import SERVICES, CloudWatchLogs
 from sources.aws import Account
 from sources.cloudtrail import LookupOptions
 from sources.cloudwatch_logs import GroupRule, LogsOptions

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from flows.service import Unit
+from flows.catalogue.service import Unit
 from sources import telemetry
 from sources.window import now_ms
 from transforms import cloudfront, cloudtrail, eventbridge, tagged, umbrella, vpcflow

@@ -13,7 +13,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
 
-from flows.config_errors import SettingsError
+from flows.config.errors import SettingsError
 from sources.aws import Account
 from transforms.block import Item, Transform
 from transforms.layout import Layout

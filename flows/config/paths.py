@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flows.config_errors import SettingsError
+from flows.config.errors import SettingsError
 
 CERTIFICATES = ("chain", "cert", "key", "chain_loc", "cert_loc", "key_loc")
 """Keys of an output's config that name a file, in both of Devo's spellings."""

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from flows.file_formats import FileFormat
+from flows.config.file_formats import FileFormat
 from tests.sources.decoding import events
 
 

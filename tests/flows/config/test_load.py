@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.config import SettingsError, SettingsErrors, find, load
-from flows.settings_services import AuditEvents, CloudWatchLogs, GuardDuty, NonCloudwatchLogs
+from flows.config.load import SettingsError, SettingsErrors, find, load
+from flows.config.services import AuditEvents, CloudWatchLogs, GuardDuty, NonCloudwatchLogs
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INPUT = {"id": "10001", "services": {"aws-guardduty": {"regions": ["eu-west-1"]}}}
 
 

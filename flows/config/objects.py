@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from flows.file_formats import FileFormat
-from flows.patterns import matches
-from flows.settings_base import Typed
-from flows.settings_types import (
+from flows.config.base import Typed
+from flows.config.file_formats import FileFormat
+from flows.config.patterns import matches
+from flows.config.types import (
     MOST_LEVELS,
     WITHOUT_EFFECT,
     Model,

@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.settings_base import Objects, Polled, Queued, Service, Typed
-from flows.settings_types import Model, Moment, RequestLimit, one_or_many, without_effect
+from flows.config.base import Objects, Polled, Queued, Service, Typed
+from flows.config.types import Model, Moment, RequestLimit, one_or_many, without_effect
 
 _HIGH_RESOLUTION = (1, 5, 10, 30)
 _MINUTE = 60

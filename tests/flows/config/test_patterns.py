@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from flows.patterns import LONGEST_KEY, bounded, matches
+from flows.config.patterns import LONGEST_KEY, bounded, matches
 
 
 @pytest.mark.parametrize(

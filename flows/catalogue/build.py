@@ -5,8 +5,8 @@ from functools import partial
 from threading import Event
 from typing import Any
 
-from flows.service import Context, Source, Unit
-from flows.settings_base import limits
+from flows.catalogue.service import Context, Source, Unit
+from flows.config.base import limits
 from sources.cursor import CursorOptions, CursorSource
 from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split

@@ -7,12 +7,12 @@ collector. A new type that comes as S3 objects is one more value there, and gold
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flows import build, polls, tagging
-from flows.config import Settings
-from flows.object_types import CUSTOM, OBJECT_TYPES
-from flows.service import OBJECTS, QUEUE, Permission, Service, Unit
-from flows.settings_objects import SqsLogs
-from flows.settings_services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
+from flows.catalogue import build, polls, tagging
+from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
+from flows.catalogue.service import OBJECTS, QUEUE, Permission, Service, Unit
+from flows.config.load import Settings
+from flows.config.objects import SqsLogs
+from flows.config.services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
 from sources import events
 from sources.aws import Account
 from sources.cloudtrail import RATES as LOOKUP_RATES

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from flows.config_errors import SettingsError, is_secret
+from flows.config.errors import SettingsError, is_secret
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LARGEST = 4 << 20

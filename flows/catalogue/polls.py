@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from flows.build import PollOf
-from flows.service import Unit
+from flows.catalogue.build import PollOf
+from flows.catalogue.service import Unit
 from sources.cloudtrail import LookupEvents, LookupOptions
 from sources.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
 from sources.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions

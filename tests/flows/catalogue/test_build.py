@@ -4,10 +4,10 @@ from functools import partial
 
 import pytest
 
-from flows.build import within
-from flows.service import Unit
-from flows.services import by_name
-from flows.settings_services import SERVICES, CloudWatchLogs
+from flows.catalogue.build import within
+from flows.catalogue.service import Unit
+from flows.catalogue.services import by_name
+from flows.config.services import SERVICES, CloudWatchLogs
 from sources.aws import Account
 from sources.cloudtrail import RATES as LOOKUP
 from sources.cloudwatch_logs import RATES as LOGS
@@ -32,7 +32,7 @@ def gap(limiters, api):
 def _clock_that_stands(monkeypatch, tmp_path):
     stands = {"clock": lambda: 1000.0}
     monkeypatch.setattr("sources.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, **stands))
-    monkeypatch.setattr("flows.build.Bucket", partial(Bucket, **stands))
+    monkeypatch.setattr("flows.catalogue.build.Bucket", partial(Bucket, **stands))
 
 
 @pytest.mark.parametrize(

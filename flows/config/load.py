@@ -14,14 +14,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.config_errors import SettingsError, SettingsErrors, nearest, raise_any, told
-from flows.config_paths import base_folder, by_name, find, folder_or_bucket, located
-from flows.config_read import References, read
-from flows.settings import FROM_GLOBALS, Globals, Input
-from flows.settings_base import Service
-from flows.settings_objects import CUSTOM_KEYS, SQS_SERVICES, SqsLogs, sqs_defaults
-from flows.settings_services import SERVICES, CloudWatchLogs
-from flows.settings_types import has_effect, ineffective
+from flows.config.base import Service
+from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_any, told
+from flows.config.objects import CUSTOM_KEYS, SQS_SERVICES, SqsLogs, sqs_defaults
+from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
+from flows.config.read import References, read
+from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.settings import FROM_GLOBALS, Globals, Input
+from flows.config.types import has_effect, ineffective
 from sinks.settings import OutputSettings, parse_output, without_effect
 
 __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]

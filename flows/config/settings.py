@@ -1,7 +1,7 @@
 """Settings of a configuration as a whole: globals, inputs, and the JSON Schema of all of it.
 
 globals     Globals
-inputs      name → Input (id, credentials, …) with services: name → flows/settings_services.py
+inputs      name → Input (id, credentials, …) with services: name → flows/config/services.py
 outputs     name → sinks/settings.py
 """
 
@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
-from flows.settings_objects import SQS_SERVICES, SqsInput, SqsLogs
-from flows.settings_services import SERVICES, CloudWatchLogs
-from flows.settings_types import Model, without_effect
+from flows.config.objects import SQS_SERVICES, SqsInput, SqsLogs
+from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.types import Model, without_effect
 from sinks.settings import Outputs
 from sources.credentials import Credentials
 
