@@ -9,9 +9,6 @@ from flows.config.types import Model, Moment, RequestLimit, one_or_many, without
 
 _HIGH_RESOLUTION = (1, 5, 10, 30)
 _MINUTE = 60
-EVERY_GROUP = "/"
-"""As `log_group`: every log group of the region."""
-
 _AUTO = "true: the tag's last level tells the event's type"
 
 
