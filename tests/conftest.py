@@ -1,7 +1,9 @@
 """Fixtures that start real parts: an embedded AWS, receivers, and names of one's own within them."""
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 
 import pytest
@@ -18,6 +20,24 @@ settings.register_profile("here", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("here")  # time is never asserted: a busy machine is no failure
 
 _numbers = count(1)
+_FIGURES = "figures"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_served() -> Iterator[None]:
+    """Let no module find the clock, the plan or the state that an earlier one left in the served APIs."""
+    yield
+    if "flows.demo.fake_aws.server" in sys.modules:  # moto is slow to import
+        sys.modules["flows.demo.fake_aws.server"].reset()
+
+
+@pytest.fixture(autouse=True)
+def _log_as_found() -> Iterator[None]:
+    """Give the collector's log back as it was: a command that ran in this process has set it up."""
+    logger = logging.getLogger("collector")
+    before = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.level, logger.propagate = before
 
 
 @pytest.fixture(autouse=True)
@@ -71,14 +91,28 @@ def syslog_ng(tmp_path, certs: Certs) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def figures(capsys: pytest.CaptureFixture[str]) -> Callable[[str], None]:
-    """Return a function that shows lines of figures on the terminal while the tests run."""
+def figures(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Return a function that shows lines of figures on the terminal when the test has ended."""
+    return partial(record_property, _FIGURES)
 
-    def show(text: str) -> None:
-        with capsys.disabled():
-            sys.stdout.write(f"\n{text}\n")
 
-    return show
+class _Shown:
+    """Prints each test's figures where the terminal is: a test's own process may have none."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._plugins = config.pluginmanager
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._plugins.get_plugin("terminalreporter")
+        if terminal and report.when == "call":
+            for name, text in report.user_properties:
+                if name == _FIGURES:
+                    terminal.write(f"\n{text}\n")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let figures be shown."""
+    config.pluginmanager.register(_Shown(config))
 
 
 @pytest.fixture

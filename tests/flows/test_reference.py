@@ -1,5 +1,6 @@
 """The pages are what the code says: every key, every failure, every reason."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from flows import error_catalogue
 from flows.config.settings import json_schema
 from flows.reference import OURS, settings_page
+from sources.errors import Throttled
 from transforms.telemetry import say
 
 ROOT = Path(__file__).parents[2]
@@ -70,11 +72,6 @@ def test_every_reason_of_the_code_is_told():
 
 def test_a_failure_in_the_log_has_its_code(caplog):
     """The line leads to the page."""
-    import logging  # noqa: PLC0415
-
-    from sources.errors import Throttled  # noqa: PLC0415
-
     with caplog.at_level(logging.WARNING, "collector"):
-        logging.getLogger("collector").propagate = True
         say(logging.WARNING, "poll_failed", error=Throttled("slow", "here", "wait"))
     assert caplog.messages == ["poll_failed error=slow: here: wait code=api-throttled"]

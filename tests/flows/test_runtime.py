@@ -64,15 +64,7 @@ def test_a_signal_sets_the_drain_flag(number):
         signal.signal(signal.SIGINT, before[1])
 
 
-@pytest.fixture
-def quiet_again():
-    logger = logging.getLogger("collector")
-    before = logger.handlers[:], logger.level, logger.propagate
-    yield
-    logger.handlers[:], logger.level, logger.propagate = before
-
-
-def test_named_events_are_one_line_of_text(capsys, quiet_again):
+def test_named_events_are_one_line_of_text(capsys):
     """A person reads time, level, event and its fields in one line."""
     log_to_stderr(as_json=False)
     say(logging.INFO, "object_collected", service="flowlogs", events=3)
@@ -80,7 +72,7 @@ def test_named_events_are_one_line_of_text(capsys, quiet_again):
     assert line.endswith("INFO    object_collected service=flowlogs events=3\n")
 
 
-def test_named_events_are_json_on_request(capsys, quiet_again):
+def test_named_events_are_json_on_request(capsys):
     """A log pipeline gets one JSON object per line, fields by name."""
     log_to_stderr(as_json=True)
     say(logging.WARNING, "object_missing", key='a "b"')
@@ -89,7 +81,7 @@ def test_named_events_are_json_on_request(capsys, quiet_again):
 
 
 @pytest.mark.parametrize(("as_json", "shown"), [(False, "INFO    [2] drained\n"), (True, '"process":2')])
-def test_a_member_of_a_cluster_says_which_it_is(capsys, quiet_again, monkeypatch, as_json, shown):
+def test_a_member_of_a_cluster_says_which_it_is(capsys, monkeypatch, as_json, shown):
     """Lines of several processes in one log tell whose they are."""
     monkeypatch.setenv("BYTEWAX_ADDRESSES", "a:1;b:1;c:1")
     monkeypatch.setenv("BYTEWAX_PROCESS_ID", "2")
@@ -98,7 +90,7 @@ def test_a_member_of_a_cluster_says_which_it_is(capsys, quiet_again, monkeypatch
     assert shown in capsys.readouterr().err
 
 
-def test_debug_events_are_shown_on_request(capsys, quiet_again, monkeypatch):
+def test_debug_events_are_shown_on_request(capsys, monkeypatch):
     """`--debug` reaches every process of a cluster by its environment."""
     monkeypatch.setenv("COLLECTOR_DEBUG", "1")
     log_to_stderr()

@@ -418,7 +418,7 @@ def test_prefixes_that_others_contain_are_not_listed_twice():
 @pytest.mark.parametrize(
     "scale", [2_500, pytest.param(100_000, marks=[pytest.mark.full, pytest.mark.timeout(900)])]
 )
-def test_h15_h19_a_whole_service_loses_and_repeats_nothing(poll, proxy, scale, capsys):
+def test_h15_h19_a_whole_service_loses_and_repeats_nothing(poll, proxy, scale, figures):
     """Streams and groups that come and go, 5 % late, bursts, all page sizes, faults: each event once."""
     world = World(scale, random.Random(scale))
     for do, share in (("error", 0.02), ("reset", 0.01), ("lost", 0.01), ("short", 0.01), ("junk", 0.01)):
@@ -431,12 +431,11 @@ def test_h15_h19_a_whole_service_loses_and_repeats_nothing(poll, proxy, scale, c
         collector.round()
     lost, foreign = world.expected - set(collector.ids), set(collector.ids) - world.expected
     repeated = [one for one, times in collector.ids.items() if times > 1]
-    with capsys.disabled():
-        print(  # noqa: T201 - figures of the run
-            f"\n{len(world.expected)} events in {len(world.names)} streams, {len(collector.ids)} collected "
-            f"in {fake_aws.served_counts()['logs.FilterLogEvents']} calls, "
-            f"{len(collector.errors)} polls failed, {len(lost)} lost, {len(repeated)} repeated"
-        )
+    figures(
+        f"{len(world.expected)} events in {len(world.names)} streams, {len(collector.ids)} collected "
+        f"in {fake_aws.served_counts()['logs.FilterLogEvents']} calls, "
+        f"{len(collector.errors)} polls failed, {len(lost)} lost, {len(repeated)} repeated"
+    )
     assert (lost, foreign, repeated) == (set(), set(), [])
     assert len(world.expected) > scale * 0.9
 

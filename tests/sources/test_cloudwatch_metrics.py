@@ -325,7 +325,7 @@ def test_another_period_goes_on_without_a_hole(poll):
     ("metrics", "periods"),
     [(240, 4), pytest.param(3000, 12, marks=[pytest.mark.full, pytest.mark.timeout(900)])],
 )
-def test_h16_a_whole_service_in_the_fewest_calls(poll, metrics, periods, capsys):
+def test_h16_a_whole_service_in_the_fewest_calls(poll, metrics, periods, figures):
     """Two regions, late and revised points: every point once, revised ones once more, calls within 5 %."""
     rng, regions = random.Random(metrics), (REGION, "eu-west-1")
     collector = Collector(poll(regions, start=NOW * 1000, delay_seconds=180))
@@ -357,11 +357,10 @@ def test_h16_a_whole_service_in_the_fewest_calls(poll, metrics, periods, capsys)
         1 + (periods + 1) * PERIOD // 3600
     )
     made = sum(fake_aws.served_counts().values()) - fake_aws.served_counts().get("sts.GetCallerIdentity", 0)
-    with capsys.disabled():
-        print(  # noqa: T201 - figures of the run
-            f"\n{metrics} metrics, {sum(expected.values())} points and revisions, "
-            f"{sum(got.values())} collected, {made} calls, {least} are the least ({made / least:.1%})"
-        )
+    figures(
+        f"{metrics} metrics, {sum(expected.values())} points and revisions, "
+        f"{sum(got.values())} collected, {made} calls, {least} are the least ({made / least:.1%})"
+    )
     assert got == expected
     assert made <= least * 1.05
 
