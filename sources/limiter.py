@@ -25,8 +25,8 @@ from sources.errors import SourceError
 
 Clock = Callable[[], float]
 
-_MARGIN = 0.9
-"""Of AWS's rates: a tenth less keeps one more request out of the second in which a slow first one arrives."""
+_MARGIN = 0.8
+"""Of AWS's rates: requests may come a quarter of a second late or early, and no second has one too many."""
 
 _HORIZON_SECONDS = 900.0
 """A shared turn further away than this was left by a former boot of the machine."""

@@ -7,10 +7,12 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -29,18 +31,40 @@ _SETTLE = 2
 _STALL = 120.0
 
 
+class Asked(NamedTuple):
+    """A LookupEvents request. at: monotonic seconds. process: its id, 0 when it could not be found."""
+
+    at: float
+    region: str
+    process: int
+
+
 @dataclass
 class Watched:
-    """The served APIs, with a note of each LookupEvents: when, for which region, from which port."""
+    """The served APIs, with a note of each LookupEvents. head: whose children ask."""
 
     app: object
-    asked: list[tuple[float, str, int]] = field(default_factory=list)
+    head: int = 0
+    asked: list[Asked] = field(default_factory=list)
 
     def __call__(self, environ, start_response):
         if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".LookupEvents"):
-            region = caller(environ["HTTP_AUTHORIZATION"]).region
-            self.asked.append((time.monotonic(), region, environ["REMOTE_PORT"]))
+            at, region = time.monotonic(), caller(environ["HTTP_AUTHORIZATION"]).region
+            # the server closes each connection after its reply: only now is it anybody's
+            self.asked.append(Asked(at, region, holder(members(self.head), environ["REMOTE_PORT"])))
         return self.app(environ, start_response)
+
+
+def holder(pids: Iterable[int], port: int) -> int:
+    """Return which of some processes has a connection from this port of this machine; 0 when none has."""
+    rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}")}
+    for pid in pids:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):  # closed meanwhile
+                if link.readlink().name in sockets:
+                    return pid
+    return 0
 
 
 @pytest.fixture
@@ -107,56 +131,54 @@ def settings(receiver, certs, folder, overlap: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("backlog", "live", "seconds", "late"),
+    ("backlog", "live", "seconds", "late", "spare"),
     [
-        pytest.param(600, 60, 4, 3, id="600 events", marks=pytest.mark.timeout(600)),
+        # beside other tests the scheduling of a busy machine is left one more
+        pytest.param(600, 60, 4, 3, 1, id="600 events", marks=pytest.mark.timeout(600)),
         pytest.param(
-            30_000, 900, 100, 30, id="30,000 events", marks=[pytest.mark.full, pytest.mark.timeout(1800)]
+            30_000, 900, 100, 30, 0, id="30,000 events", marks=[pytest.mark.full, pytest.mark.timeout(1800)]
         ),
     ],
 )
 def test_h14_two_processes_keep_to_two_requests_a_second(
-    apis, rsyslog, certs, tmp_path, figures, backlog, live, seconds, late
+    apis, rsyslog, certs, tmp_path, figures, backlog, live, seconds, late, spare
 ):
     """A backlog and new events, newest first: each arrives once, and AWS is never asked too fast."""
     asked = apis.watched.asked
     with Trail(backlog, live, seconds, late) as trail:
         chosen = settings(rsyslog, certs, tmp_path, 2 * late)
         collector = Collector(apis, tmp_path / "collector", chosen, Launch("flows", processes=2))
-        owners: dict[int, int] = {}
         try:
             collector.start()
+            apis.watched.head = collector.children[0].pid
             wait_while_moving(
                 collector,
-                lambda: (
-                    note_ports(owners, collector, apis)
-                    and trail.whole
-                    and rsyslog.size() >= trail.due.total()
-                ),
+                lambda: trail.whole and rsyslog.size() >= trail.due.total(),
                 lambda: f"{rsyslog.size()} of {trail.due.total()} lines, {len(asked)} requests",
                 _STALL,
             )
             before = len(asked)
-            wait_until(
-                lambda: note_ports(owners, collector, apis) and len(asked) > before + 6 * len(REGIONS),
-                _STALL,
-                "more polls",
-                0.1,
-            )
+            wait_until(lambda: len(asked) > before + 6 * len(REGIONS), _STALL, "more polls", 0.1)
             collector.drain()
         finally:
             collector.kill()
     rsyslog.stop()
     arrived = Counter(message.decode() for _, message in rsyslog.events().elements())
     lost, again = trail.due - arrived, arrived - trail.due
-    figures(table(asked, owners, trail.due.total(), lost.total(), again.total()))
+    figures(table(asked, trail.due.total(), lost.total(), again.total()))
     assert (lost, again) == (Counter(), Counter())
     for region in REGIONS:
-        moments = [moment for moment, where, _ in asked if where == region]
+        moments = moments_of(asked, region)
         assert most_within(moments, 30) <= 30 * RATE, region
-        assert fullest(moments) <= RATE + 1, region  # one more is left to a busy machine's scheduling
+        assert most_within(moments, 1) <= RATE + spare, region
+        assert fullest(moments) <= RATE + spare, region
     # bytewax deals the lanes out as it likes: that one region has two askers is chance, that both ask is not.
-    assert len(set().union(*(askers(asked, owners, region) for region in REGIONS))) == 2
+    assert len({one.process for one in asked} - {0}) == 2
+
+
+def moments_of(asked: Iterable[Asked], region: str) -> list[float]:
+    """Return when a region was asked for, monotonic seconds."""
+    return [one.at for one in asked if one.region == region]
 
 
 def fullest(moments: list[float]) -> float:
@@ -168,37 +190,16 @@ def fullest(moments: list[float]) -> float:
     return most
 
 
-def askers(asked, owners: dict[int, int], region: str) -> set[int]:
-    """Return the processes that asked for a region."""
-    return {owners[port] for _, where, port in asked if where == region and port in owners}
-
-
-def note_ports(owners: dict[int, int], collector: Collector, apis: FakeAws) -> bool:
-    """Note which of the cluster's processes holds which connection to the APIs; always true."""
-    to = f":{int(apis.url.rpartition(':')[2]):04X}"
-    for pid in members(collector.children[0].pid):
-        try:
-            held = {link.readlink().name for link in Path(f"/proc/{pid}/fd").iterdir()}
-            rows = [row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
-        except OSError:  # a file that was closed meanwhile
-            continue
-        owners |= {
-            int(row[1].rpartition(":")[2], 16): pid
-            for row in rows
-            if row[2].endswith(to) and f"socket:[{row[9]}]" in held
-        }
-    return True
-
-
-def table(asked, owners: dict[int, int], total: int, lost: int, again: int) -> str:
+def table(asked: Sequence[Asked], total: int, lost: int, again: int) -> str:
     """Return a line per region: requests, and how fast they came."""
     rows = [f"{total} events over {len(REGIONS)} regions, {lost} lost, {again} came twice"]
     rows.append("region      requests  processes  seconds  mean/s  most in 1 s  in 10 s  in 30 s")
     for region in REGIONS:
-        moments = [moment for moment, where, _ in asked if where == region]
+        moments = moments_of(asked, region)
+        processes = {one.process for one in asked if one.region == region}
         passed = moments[-1] - moments[0]
         rows.append(
-            f"{region:10} {len(moments):9} {len(askers(asked, owners, region)):10} {passed:8.1f} "
+            f"{region:10} {len(moments):9} {len(processes):10} {passed:8.1f} "
             f"{(len(moments) - 1) / passed:7.2f} {most_within(moments, 1):12} {most_within(moments, 10):8} "
             f"{most_within(moments, 30):8}"
         )

@@ -220,7 +220,7 @@ def test_awss_rates_are_shared_by_all_who_ask(monkeypatch, tmp_path):
     one, other = shared({"FilterLogEvents": 5.0}), shared({"FilterLogEvents": 5.0})
     mine = ("123456789012", "eu-west-1", "FilterLogEvents")
     waits = [limiters.of(*mine).reserve() for limiters in (one, other) * 3]
-    assert waits == pytest.approx([n / 5 / 0.9 for n in range(6)], rel=1e-4)
+    assert waits == pytest.approx([n / 5 / 0.8 for n in range(6)], rel=1e-4)
     assert other.of("210987654321", *mine[1:]).reserve() == 0
     assert other.of(mine[0], "us-east-1", mine[2]).reserve() == 0
     assert [other.of(*mine[:2], "ListMetrics").reserve() for _ in range(9)] == [0] * 9

@@ -43,8 +43,8 @@ def _clock_that_stands(monkeypatch, tmp_path):
         ("logs", "FilterLogEvents", LOGS, False, 1000, 1 / 1000),
         ("metrics-all", "ListMetrics", METRICS, False, None, 1 / 22.5),
         ("metrics-all", "GetMetricData", METRICS, False, None, 1 / 45),
-        ("audits_api", "LookupEvents", LOOKUP, True, None, 1 / 1.8),
-        ("audits_api", "LookupEvents", LOOKUP, True, 1000, 1 / 1.8),
+        ("audits_api", "LookupEvents", LOOKUP, True, None, 1 / 1.6),
+        ("audits_api", "LookupEvents", LOOKUP, True, 1000, 1 / 1.6),
         ("audits_api", "LookupEvents", LOOKUP, True, 1, 1),
     ],
 )
