@@ -97,7 +97,8 @@ def test_h22_a_backfill_that_is_killed_goes_on_and_keeps_its_word(stage, rsyslog
     arrived = rsyslog.events()
     found = verdict(archive.due, arrived)
     figures(f"backfill of {count} objects, killed at a third: {found}, forecast {forecast}")
-    assert (found.lost, found.torn) == (0, 0), first_difference(archive.due, arrived)
+    assert found.lost == 0, first_difference(archive.due, arrived)
+    assert found.torn <= 1  # the kill may cut the line that is being written; it comes again, whole
     # What comes again is younger than the last snapshot: one interval before the last receipt at most.
     assert found.repeated <= sum(receipts[-1:]) + interrupted
     again = subprocess.run(archive.command(), env=archive.env, capture_output=True, timeout=60, check=False)

@@ -1,6 +1,7 @@
 """Custom endpoints, FIPS, VPC endpoints and proxies are botocore's own settings, and reach every client."""
 
 import json
+import re
 import socket
 import ssl
 import threading
@@ -106,11 +107,19 @@ class ConnectProxy:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert(target.partition(":")[0]).configure_cert(context)
         with context.wrap_socket(connection, server_side=True) as tls:
-            _until_blank(tls)
+            _whole(tls)  # a close with something unread would reset the connection before its reply is read
             body = json.dumps({"QueueUrl": "https://sqs.eu-west-1.amazonaws.com/1/q"}).encode()
             tls.sendall(
                 b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
+
+
+def _whole(connection: socket.socket) -> None:
+    """Read a request, its body too."""
+    head, _, body = _until_blank(connection).partition(b"\r\n\r\n")
+    length = int(re.search(rb"(?i)content-length: (\d+)", head)[1])
+    while len(body) < length:
+        body += connection.recv(65536)
 
 
 def _until_blank(connection: socket.socket) -> bytes:

@@ -38,11 +38,11 @@ def _clock_that_stands(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "api", "rates", "fixed", "asked", "expected"),
     [
-        ("logs", "FilterLogEvents", LOGS, False, None, 1 / 4.5),
+        ("logs", "FilterLogEvents", LOGS, False, None, 1 / 4),
         ("logs", "FilterLogEvents", LOGS, False, 1, 1),
         ("logs", "FilterLogEvents", LOGS, False, 1000, 1 / 1000),
-        ("metrics-all", "ListMetrics", METRICS, False, None, 1 / 22.5),
-        ("metrics-all", "GetMetricData", METRICS, False, None, 1 / 45),
+        ("metrics-all", "ListMetrics", METRICS, False, None, 1 / 20),
+        ("metrics-all", "GetMetricData", METRICS, False, None, 1 / 40),
         ("audits_api", "LookupEvents", LOOKUP, True, None, 1 / 1.6),
         ("audits_api", "LookupEvents", LOOKUP, True, 1000, 1 / 1.6),
         ("audits_api", "LookupEvents", LOOKUP, True, 1, 1),
