@@ -27,7 +27,10 @@ def show_plan(config: Path | None, guess: Guess, *, as_json: bool) -> int:
 
 def table(rows: list[Row]) -> Table:
     """Return one line for each service and region."""
-    made = Table("input", "service", "region", "mostly", box=None, pad_edge=False, show_footer=True)
+    made = Table(box=None, pad_edge=False, show_footer=True)
+    made.add_column("input", "total")
+    for name in ("service", "region", "mostly"):
+        made.add_column(name)
     made.add_column("calls/day", f"{sum(row.calls for row in rows):,.0f}", justify="right")
     made.add_column("USD/month", f"{sum(row.usd for row in rows):,.2f}", justify="right")
     for (name, service, region), (calls, usd) in totals(rows).items():

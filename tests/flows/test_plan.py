@@ -133,6 +133,8 @@ def test_the_table(planned, tmp_path, capsys):
         ["aws", "aws-guardduty", "eu-west-1"],
     ]
     assert out.splitlines()[3].split()[-1] == "free"
+    assert [word[:1].isdigit() for word in out.splitlines()[4].split()] == [False, True, True]
+    assert out.splitlines()[4].split()[0] == "total"
     assert "500,000 objects" in out
     assert "us-east-1 list prices of 20" in " ".join(out.split())
 
