@@ -13,6 +13,9 @@ _SECRET = re.compile(r"secret|token|password|external|access_key", re.IGNORECASE
 _SHORTEST_SECRET = 4
 _LONGEST_VALUE = 80
 _MANY = 12
+_SEVERAL = 2
+_PLAIN = {"too_short": "it is empty", "tuple_type": "it should be a list"}
+"""What pydantic says of lists, in the words of a configuration."""
 
 
 class SettingsError(CollectorError):
@@ -60,8 +63,17 @@ def told(
     where: file and path of `raw`, e.g. `config.yaml: inputs.aws`. secrets: texts that are never shown.
     """
     found = [dict(one) for one in error.errors(include_url=False)]
+    found = [one for one in found if not _follows(one, found)]
     found.sort(key=lambda one: one["type"] != "extra_forbidden")  # a misspelt key explains a missing one
     return [_told(one, model, raw, where, secrets) for one in found]
+
+
+def _follows(error: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:
+    """Tell whether a list is too short only because an element of it is wrong, which is told by itself."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(
+        other["loc"][: len(loc)] == loc for other in others if other is not error
+    )
 
 
 def _told(
@@ -85,8 +97,8 @@ def _told(
         shown = _shown(name, _value(raw, path), secrets) if path else ""
         what, hint = f"{name} {shown}{text}", hint or _about(fields.get(name))
     else:
-        what = f"{name} {_shown(name, _value(raw, path), secrets)}is not accepted ({_plain(error)})"
-        hint = _choice(error, _value(raw, path)) or _about(fields.get(name))
+        what = f"{name} {_shown(name, _value(raw, path), secrets)}is not accepted{_plain(error)}"
+        hint = _choice(error, _value(raw, path), fields.get(name)) or _about(fields.get(name))
     full = ".".join((where, *path)) if path else where
     return SettingsError(hide(what, secrets), hide(full, secrets), hide(hint, secrets))
 
@@ -139,15 +151,31 @@ def _shown(name: str, value: Any, secrets: Iterable[str]) -> str:
 
 
 def _plain(error: Mapping[str, Any]) -> str:
-    message = str(error["msg"])
-    return message.replace("Input should be", "it should be").replace("String should", "it should")
-
-
-def _choice(error: Mapping[str, Any], value: Any) -> str:
-    """Return the nearest of the values that a key may have."""
-    if error["type"] != "literal_error" or not isinstance(value, str):
+    """Return, with a blank, why a value is not accepted; "" where the hint tells all values that are."""
+    if error["type"] == "literal_error":
         return ""
-    return nearest(value, re.findall(r"'([^']+)'", error["ctx"]["expected"]))
+    plain = _PLAIN.get(error["type"]) or str(error["msg"])
+    return f" ({plain.replace('Input should be', 'it should be').replace('String should', 'it should')})"
+
+
+def _choice(error: Mapping[str, Any], value: Any, field: Any) -> str:
+    """Return the values that a key, or a list's element, may have; "" where that is anything."""
+    if error["type"] == "literal_error":
+        known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
+    else:
+        known = _literals(field.annotation) if field and error["type"] in _PLAIN else []
+    if len(known) < _SEVERAL:
+        return f"write {known[0]}" if known else ""
+    told = f"known are {', '.join(sorted(known))}"
+    near = nearest(value, known) if isinstance(value, str) else told
+    return near if near == told else f"{near} {told}"
+
+
+def _literals(annotation: Any) -> list[str]:
+    """Return the texts that stand in an annotation."""
+    if isinstance(annotation, str):
+        return [annotation]
+    return [text for argument in get_args(annotation) for text in _literals(argument)]
 
 
 def _about(field: Any) -> str:

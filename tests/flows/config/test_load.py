@@ -404,8 +404,9 @@ def test_settings_do_not_show_secrets():
         (
             with_service("audit-events-all", types=["audits_s4"], regions=["eu-west-1"]),
             (
-                "types.0 'audits_s4' is not accepted (it should be 'audits_api' or 'audits_s3'): "
-                "config.yaml: inputs.aws.services.audit-events-all.types.0: did you mean audits_s3?"
+                "types.0 'audits_s4' is not accepted: config.yaml: "
+                "inputs.aws.services.audit-events-all.types.0: did you mean audits_s3? "
+                "known are audits_api, audits_s3"
             ),
         ),
         (
@@ -450,6 +451,36 @@ def test_settings_do_not_show_secrets():
 def test_what_is_wrong_is_told_with_place_and_hint(content, expected):
     """Each error names what, where (file and path of keys) and what to do."""
     assert refused(content).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "types", "expected"),
+    [
+        (
+            "non-cloudwatch-logs",
+            ["flowlog"],
+            "types.0: did you mean flowlogs? known are cloudfrontlogs, flowlogs",
+        ),
+        (
+            "non-cloudwatch-logs",
+            ["logs", "flowlogs"],
+            "types.0: did you mean flowlogs? known are cloudfrontlogs, flowlogs",
+        ),
+        ("non-cloudwatch-logs", ["x"], "types.0: known are cloudfrontlogs, flowlogs"),
+        ("non-cloudwatch-logs", "x", "types: known are cloudfrontlogs, flowlogs"),
+        ("non-cloudwatch-logs", [], "types: known are cloudfrontlogs, flowlogs"),
+        ("audit-events-all", {"audits_s3": True}, "types: known are audits_api, audits_s3"),
+        ("audit-events-all", [7], "types.0: known are audits_api, audits_s3"),
+        ("metrics-all", ["metrics"], "types.0: write metrics-all"),
+        ("mine", ["logs", "x"], "types.1: write logs"),
+    ],
+)
+def test_a_wrong_type_is_told_in_one_line_with_the_known_ones(name, types, expected):
+    """A wrong `types` is one error, ours, and its hint has every type that there is."""
+    told = refused(with_service(name, types=types, regions=["eu-west-1"]))
+    assert "\n" not in told
+    assert "Tuple" not in told
+    assert told.endswith(f"config.yaml: inputs.aws.services.{name}.{expected}")
 
 
 def test_everything_wrong_is_told_at_once():
