@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-import smart_open
 from botocore.exceptions import BotoCoreError, ClientError
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
@@ -139,6 +138,8 @@ class Prefix:
 
     def keep(self, name: str, body: bytes) -> None:
         """Put one object."""
+        import smart_open  # noqa: PLC0415 - slow to import, and most collectors have nothing to quarantine
+
         uri = f"{self._prefix}/{name}"
         parameters = {"client": self._client(), "multipart_upload": False}
         try:

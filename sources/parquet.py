@@ -10,21 +10,16 @@ from os import SEEK_END
 from typing import IO, Any
 
 import msgspec
-import pyarrow as pa
-import pyarrow.compute
-import pyarrow.parquet as pq
-from pyarrow import csv
 
 from sources.errors import ObjectBroken
 from sources.piece import CHUNK_BYTES, Budget, Piece, broken
 from sources.text import repaired
+from transforms import arrow as pa
 from transforms.layout import Layout
 
-pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
-
 MAGIC = b"PAR1"
-_UNREADABLE: Any = (pa.ArrowException, OSError, ValueError, OverflowError, KeyError)
-"""Of Arrow, and of what it makes Python values with: names not in UTF-8, times beyond all calendars."""
+_UNREADABLE = (OSError, ValueError, OverflowError, KeyError)
+"""Of what Arrow makes Python values with: names not in UTF-8, times beyond all calendars."""
 _TAIL_BYTES = 8  # the footer's length and the magic
 _IN_MEMORY = 32 << 20
 _ROWS = 8192
@@ -41,7 +36,7 @@ def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[Pi
     with _spooled(chunks) as file:
         try:
             yield from _rows(_opened(file, budget), layout, budget)
-        except _UNREADABLE as error:
+        except (pa.ArrowException, *_UNREADABLE) as error:
             told = str(error).partition("\n")[0][:200]
             raise broken("parquet_broken", f"not readable as Parquet ({told})") from error
 
@@ -51,7 +46,7 @@ def columns(chunks: Iterator[bytes]) -> list[str]:
     with _spooled(chunks) as file:
         try:
             return list(_schema(file).names)
-        except (*_UNREADABLE, ObjectBroken):
+        except (pa.ArrowException, *_UNREADABLE, ObjectBroken):
             return []
 
 
@@ -71,7 +66,7 @@ def _schema(file: IO[bytes]) -> Any:
     file.seek(0)
     if _LARGEST_FOOTER < footer <= size:
         raise broken("parquet_broken", f"its footer has {footer} bytes, more than {_LARGEST_FOOTER}")
-    schema = pq.read_schema(file)
+    schema = pa.parquet.read_schema(file)
     file.seek(0)
     return schema
 
@@ -88,7 +83,7 @@ def _opened(file: IO[bytes], budget: Budget) -> Any:
     size = file.seek(0, SEEK_END)
     file.seek(0)
     step = CHUNK_BYTES if size > _IN_MEMORY else 0  # by steps Arrow takes what a page claims, 2 GiB at most
-    opened = pq.ParquetFile(file, buffer_size=step, pre_buffer=False, read_dictionary=texts)
+    opened = pa.parquet.ParquetFile(file, buffer_size=step, pre_buffer=False, read_dictionary=texts)
     metadata = opened.metadata
     claimed = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     Budget(budget.limits, budget.stored).spend(claimed)
@@ -120,7 +115,7 @@ def _most_bytes(column: Any) -> int:
     """Return the most that a column may take as text."""
     if not pa.types.is_dictionary(column.type):
         return int(column.nbytes)
-    longest = pc.max(pc.binary_length(column.dictionary)).as_py() or 0
+    longest = pa.compute.max(pa.compute.binary_length(column.dictionary)).as_py() or 0
     return len(column) * int(longest)
 
 
@@ -142,9 +137,9 @@ def _filled(column: Any) -> Any:
     if not pa.types.is_string(column.type):
         column = _as_text(column)
     if column.null_count:
-        column = pc.fill_null(column, "-")
-    has_empty = pc.min(pc.binary_length(column)).as_py() == 0
-    return pc.if_else(pc.equal(column, ""), "-", column) if has_empty else column
+        column = pa.compute.fill_null(column, "-")
+    has_empty = pa.compute.min(pa.compute.binary_length(column)).as_py() == 0
+    return pa.compute.if_else(pa.compute.equal(column, ""), "-", column) if has_empty else column
 
 
 def _as_text(column: Any) -> Any:
@@ -154,7 +149,7 @@ def _as_text(column: Any) -> Any:
         return pa.array([None if one is None else msgspec.json.encode(one).decode() for one in values])
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
         column = column.cast(pa.binary())
-        return pc.cast(column, options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
+        return pa.compute.cast(column, options=pa.compute.CastOptions(pa.string(), allow_invalid_utf8=True))
     return column.cast(pa.string())
 
 
@@ -178,16 +173,16 @@ def _without_times(kind: Any) -> Any:
 def _written(columns_: list[Any], separator: str) -> bytes:
     """Return rows by way of Arrow's CSV writer, which refuses what would need quotes."""
     batch = pa.RecordBatch.from_arrays(columns_, list(map(str, range(len(columns_)))))
-    options = csv.WriteOptions(include_header=False, delimiter=separator, quoting_style="none")
+    options = pa.csv.WriteOptions(include_header=False, delimiter=separator, quoting_style="none")
     out = pa.BufferOutputStream()
-    csv.write_csv(batch, out, options)
+    pa.csv.write_csv(batch, out, options)
     return bytes(out.getvalue().to_pybytes())
 
 
 def _one_line(column: Any) -> Any:
-    return pc.replace_substring_regex(column.cast(pa.string()), r"[\r\n]+", " ")
+    return pa.compute.replace_substring_regex(column.cast(pa.string()), r"[\r\n]+", " ")
 
 
 def _joined(columns_: list[Any], separator: str) -> bytes:
-    joined = pc.binary_join_element_wise(*columns_, separator).cast(pa.binary())
+    joined = pa.compute.binary_join_element_wise(*columns_, separator).cast(pa.binary())
     return b"".join([row + b"\n" for row in joined.to_pylist()])

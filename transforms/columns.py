@@ -10,13 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute
-from pyarrow import csv
 
+from transforms import arrow as pa
 from transforms.block import Block, Item, Poison
-
-pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
 
 _NULL = "-"
 _NOT_IN_JSON = bytes({*range(0x20), *b'"\\'} - {*b"\n"})
@@ -74,11 +70,11 @@ def _parsed(payload: bytes, width: int, separator: str, quote: str, bad: list[st
     names = [str(number) for number in range(width)]
     if b"\r" in payload:  # it would end a row
         payload = payload.replace(b"\r", b" ")
-    return csv.read_csv(
+    return pa.csv.read_csv(
         pa.py_buffer(payload),
-        csv.ReadOptions(use_threads=False, column_names=names, block_size=len(payload) + 1),
-        csv.ParseOptions(delimiter=separator, quote_char=quote or False, invalid_row_handler=skip),
-        csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        pa.csv.ReadOptions(use_threads=False, column_names=names, block_size=len(payload) + 1),
+        pa.csv.ParseOptions(delimiter=separator, quote_char=quote or False, invalid_row_handler=skip),
+        pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
     )
 
 
@@ -105,42 +101,42 @@ def _objects(
         value, quote = _value(column, name in numbers, escapes, null)
         parts += [f"{between}{orjson.dumps(name).decode()}:{quote}", value]
         between = quote + ","
-    rows = pc.binary_join_element_wise(*parts, between[:-1] + "}", "")
+    rows = pa.compute.binary_join_element_wise(*parts, between[:-1] + "}", "")
     return joined(rows)
 
 
 def joined(rows: Any) -> bytes:
     """Return an Arrow array of texts as newline-terminated lines."""
-    whole = pc.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
+    whole = pa.compute.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
     return b"".join([bytes(whole[0].as_buffer().to_pybytes()), b"\n"])
 
 
 def _value(column: Any, number: bool, escapes: list[tuple[str, str]], null: str) -> tuple[Any, str]:  # noqa: FBT001 - told by name
     """Return a column as JSON, and the quote to be put around every value ("" when that differs)."""
-    missing = pc.equal(column, null)
+    missing = pa.compute.equal(column, null)
     any_missing = null != "" and missing.true_count > 0
     if number:
-        bare = pc.or_(missing, _is_number(column))
+        bare = pa.compute.or_(missing, _is_number(column))
         if bare.true_count == len(column):
-            return (pc.if_else(missing, "null", column) if any_missing else column), ""
+            return (pa.compute.if_else(missing, "null", column) if any_missing else column), ""
         quoted = _quoted(column, escapes)
-        return pc.if_else(missing, "null", pc.if_else(bare, column, quoted)), ""
+        return pa.compute.if_else(missing, "null", pa.compute.if_else(bare, column, quoted)), ""
     if any_missing:
-        return pc.if_else(missing, "null", _quoted(column, escapes)), ""
+        return pa.compute.if_else(missing, "null", _quoted(column, escapes)), ""
     return _escaped(column, escapes), '"'
 
 
 def _is_number(column: Any) -> Any:
     """Tell which values are JSON numbers; digits without a leading zero, the usual case, are told fast."""
-    plain = pc.and_not(pc.ascii_is_decimal(column), pc.starts_with(column, "0"))
-    return plain if plain.true_count == len(column) else pc.match_substring_regex(column, _NUMBER)
+    plain = pa.compute.and_not(pa.compute.ascii_is_decimal(column), pa.compute.starts_with(column, "0"))
+    return plain if plain.true_count == len(column) else pa.compute.match_substring_regex(column, _NUMBER)
 
 
 def _quoted(column: Any, escapes: list[tuple[str, str]]) -> Any:
-    return pc.binary_join_element_wise('"', _escaped(column, escapes), '"', "")
+    return pa.compute.binary_join_element_wise('"', _escaped(column, escapes), '"', "")
 
 
 def _escaped(column: Any, escapes: list[tuple[str, str]]) -> Any:
     for raw, written in escapes:
-        column = pc.replace_substring(column, raw, written)
+        column = pa.compute.replace_substring(column, raw, written)
     return column

@@ -12,17 +12,14 @@ from functools import reduce
 from typing import Any
 
 import orjson
-import pyarrow as pa
-import pyarrow.compute
 
+from transforms import arrow as pa
 from transforms.block import Block, Item, Transform
 from transforms.columns import joined, to_json, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
 from transforms.jsonline import add_fields
 from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import TagRule, level
-
-pc: Any = pyarrow.compute  # its kernels are made at import, no checker knows them all
 
 PLACEHOLDER = re.compile(r"\[(file|record)-(\w+)\]")
 """Devo's own form: `my.app.[file-log_type].[record-kind]`."""
@@ -193,18 +190,17 @@ def _parts(block: Block, wanted: Sequence[RecordField]) -> Iterator[tuple[Block,
 
 def _kept(block: Block, options: Options) -> Block:
     """Return the events that no list of rules drops."""
-    lines = pc.split_pattern(pa.array([block.payload[:-1]], pa.string()), "\n").flatten()
+    lines = pa.compute.split_pattern(pa.array([block.payload[:-1]], pa.string()), "\n").flatten()
     columns = _columns(block, lines, options)
-    drops = reduce(
-        pc.or_, [reduce(pc.and_, [_fits(rule, columns) for rule in rules]) for rules in options.rules]
-    )
+    rules = [reduce(pa.compute.and_, [_fits(one, columns) for one in each]) for each in options.rules]
+    drops = reduce(pa.compute.or_, rules)
     gone = drops.true_count
     if not gone:
         return block
     options.dropped(gone)
     if gone == block.count:
         return replace(block, payload=b"", count=0)
-    return replace(block, payload=joined(lines.filter(pc.invert(drops))), count=block.count - gone)
+    return replace(block, payload=joined(lines.filter(pa.compute.invert(drops))), count=block.count - gone)
 
 
 def _columns(block: Block, lines: Any, options: Options) -> dict[tuple[str, str], Any]:
@@ -226,14 +222,17 @@ def _columns(block: Block, lines: Any, options: Options) -> dict[tuple[str, str]
 
 def _fits(rule: Rule, columns: Mapping[tuple[str, str], Any]) -> Any:
     column = columns[rule.source, rule.name]
-    found = pc.match_substring_regex(column, rule.pattern) if rule.pattern else pc.equal(column, rule.value)
-    return pc.invert(found) if rule.negated else found
+    if rule.pattern:
+        found = pa.compute.match_substring_regex(column, rule.pattern)
+    else:
+        found = pa.compute.equal(column, rule.value)
+    return pa.compute.invert(found) if rule.negated else found
 
 
 def compiles(pattern: str) -> None:
     """Raise ValueError when RE2 does not know a pattern."""
     try:
-        pc.match_substring_regex(pa.array([""]), pattern)
+        pa.compute.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid as error:
         told = str(error).splitlines()[0]
         raise ValueError(f"is no regular expression of RE2 ({told})") from error
