@@ -64,7 +64,7 @@ def _page() -> Iterator[str]:
     yield "Written by `python -m flows reference settings` from the models that check a configuration;"
     yield "`python -m flows schema` prints the same for editors. *Devo's* keys mean here what they mean in"
     yield "Devo's collector; *ours* it does not have. Secrets may be `${NAME}` of the environment or"
-    yield "`{file: PATH}`."
+    yield "`{file: PATH}`, where PATH may hold `${NAME}` too."
     sections: Iterable[tuple[str, str, type[BaseModel], tuple[type[BaseModel], ...]]] = [
         ("globals", "What concerns the whole collector.", Globals, ()),
         ("globals.persistence", "", Persistence, ()),

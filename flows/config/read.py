@@ -152,18 +152,28 @@ class References:
         return value
 
     def _from_environment(self, name: str, path: tuple[str, ...]) -> str:
+        value = self._variable(name, path)
+        if value:
+            self.secrets.add(value)
+        return value
+
+    def _variable(self, name: str, path: tuple[str, ...]) -> str:
         if name not in self._env:
             self._missing(f"environment variable {name} is not set", path, f"set {name}, or write the value")
-            return ""
-        self.secrets.add(self._env[name])
-        return self._env[name]
+        return self._env.get(name, "")
 
     def _from_file(self, name: str, path: tuple[str, ...]) -> str:
-        place = self._folder / Path(name).expanduser()
+        wrong = len(self.errors)
+        expanded = _VARIABLE.sub(lambda found: self._variable(found[1], path), name)
+        if len(self.errors) > wrong:
+            return ""
+        place = self._folder / Path(expanded).expanduser()
         try:
             text = _content(place)
         except (OSError, ValueError) as error:
-            self._missing(f"file {place} cannot be read", path, f"make it readable for this user ({error})")
+            shown = place if expanded == name else name  # a variable could hold the secret by mistake
+            why = getattr(error, "strerror", None) or error
+            self._missing(f"file {shown} cannot be read", path, f"make it readable for this user ({why})")
             return ""
         self.secrets.add(text)
         return text

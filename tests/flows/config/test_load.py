@@ -313,6 +313,23 @@ def test_references():
     assert (found.access_key, found.access_secret.get_secret_value()) == ("AKIA", "from-a-file")
 
 
+def test_a_variable_in_the_path_of_a_secret(here):
+    """{file: ${DIR}/x} is read where the variable says; an unset one is named, what a set one holds is not."""
+    credentials = {"access_key": "AKIA", "access_secret": {"file": "${DIR}/${NAME}"}}
+    content = with_input(credentials=credentials)
+    write("from-a-file", "elsewhere/secret")
+    env = {"DIR": str(here / "elsewhere"), "NAME": "secret"}
+    found = loaded(content, env).inputs["aws"].credentials
+    assert found.access_secret.get_secret_value() == "from-a-file"
+    where = "config.yaml: inputs.aws.credentials.access_secret"
+    told = f"environment variable NAME is not set: {where}: set NAME, or write the value"
+    assert refused(content, {"DIR": "/"}) == told
+    assert refused(content, env | {"NAME": "pasted-secret"}) == (
+        f"file ${{DIR}}/${{NAME}} cannot be read: {where}: make it readable for this user "
+        "(No such file or directory)"
+    )
+
+
 def test_missing_references_are_all_named(here):
     """Each variable and file that is not there is named with its place."""
     told = refused(with_input(environment="${NOPE}", credentials={"access_key": {"file": "gone"}}))
