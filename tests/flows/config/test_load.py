@@ -314,7 +314,7 @@ def test_references():
 
 
 def test_a_variable_in_the_path_of_a_secret(here):
-    """{file: ${DIR}/x} is read where the variable says; an unset one is named, what a set one holds is not."""
+    """{file: ${DIR}/x} is read where the variable says; one not set is named, what one holds is not shown."""
     credentials = {"access_key": "AKIA", "access_secret": {"file": "${DIR}/${NAME}"}}
     content = with_input(credentials=credentials)
     write("from-a-file", "elsewhere/secret")
