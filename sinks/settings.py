@@ -43,7 +43,7 @@ def _devo_only(example: object) -> Any:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Delivery(_Model):
@@ -289,7 +289,7 @@ Outputs: TypeAlias = Annotated[dict[str, OutputSettings], AfterValidator(_named)
 """Field type of `outputs`: name → output, each knowing its own name."""
 
 _ADAPTER: TypeAdapter[OutputSettings] = TypeAdapter(
-    OutputSettings, config=ConfigDict(hide_input_in_errors=True)
+    OutputSettings, config=ConfigDict(defer_build=True, hide_input_in_errors=True)
 )
 """Its errors never show what was given: a token may be in it."""
 

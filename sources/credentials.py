@@ -82,7 +82,7 @@ _FAULTS: tuple[tuple[str, set[str], set[str], str], ...] = (
 class Credentials(BaseModel):
     """Who the collector is in AWS. Leave all out to use boto3's default chain (the machine's own role)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
     access_key: _Text = Field(
         None,

@@ -23,7 +23,7 @@ _MEBIBYTE = 1 << 20
 class PersistenceConfig(Model):
     """Where state is kept."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(defer_build=True, extra="allow")
 
     directory_name: str = Field(
         "state",
@@ -163,7 +163,7 @@ class Input(SqsInput):
 class _File(BaseModel):
     """A configuration, for its JSON Schema."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(defer_build=True, extra="forbid")
 
     globals: Globals = Field(default_factory=Globals, description="What concerns the whole collector")
     global_overrides: Globals = Field(default_factory=Globals, description="Another spelling of globals")

@@ -25,7 +25,7 @@ class Model(BaseModel):
     """What all settings have in common: unknown keys are errors, values do not change."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True
+        defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True
     )
 
 
