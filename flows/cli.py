@@ -101,10 +101,11 @@ COMMANDS: tuple[Command, ...] = (
         "demo",
         "the main job on an embedded AWS and Devo",
         "flows.demo.demo",
-        lambda demo, args: demo.demo(args.objects, args.timeout),
+        lambda demo, args: demo.demo(args.objects, args.timeout, as_json=args.json),
         (
             _option("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)"),
             _option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
+            _JSON,
         ),
     ),
     Command(
@@ -112,13 +113,21 @@ COMMANDS: tuple[Command, ...] = (
         "send captured S3 objects, or what is in quarantine, once more",
         "flows.replay",
         lambda replay, args: replay.replay(
-            args.paths, service=args.service, output=args.output, config=args.config, quiet=args.quiet
+            replay.Wanted(args.paths, args.service, args.output),
+            args.config,
+            as_json=args.json,
+            quiet=args.quiet,
         ),
         (
             _option("paths", nargs="+", metavar="PATH", help="files, folders or s3:// URIs"),
-            _option("--service", help="type of the objects (default: detected for each object)"),
-            _option("--output", default="stdout", help="stdout, devo (of the configuration), or a file"),
+            _option("--service", default="", help="type of the objects (default: detected for each object)"),
+            _option(
+                "--output",
+                default="",
+                help="stdout, devo (of the configuration), or a file (default: stdout; with --json nowhere)",
+            ),
             _option("--quiet", action="store_true", help="no progress bar"),
+            _option("--json", action="store_true", help="for machines: what was done, instead of the events"),
         ),
     ),
     Command(

@@ -1,6 +1,7 @@
 """Captured S3 objects through the same transforms to any sink.
 
 python -m flows replay ./captures --output devo --config config.yaml
+python -m flows replay ./captures --json
 python -m bytewax.run "flows.replay:flow('./captures')"
 """
 
@@ -13,6 +14,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import orjson
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
@@ -37,7 +39,19 @@ if TYPE_CHECKING:
     from transforms.layout import Layout
 
 _HEAD_BYTES = 64 << 10
+_STDOUT = "stdout"
 _INTERVAL = timedelta(seconds=10)
+_MOST_TOLD = 1_000
+"""Of what was not readable, in the report for machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to replay. service: "" = detected. output: as `outputs_of`; "" = stdout, which a report takes."""
+
+    paths: Sequence[str]
+    service: str = ""
+    output: str = ""
 
 
 @dataclass
@@ -45,7 +59,9 @@ class Tally:
     """What one replay has done so far; shared by the workers of the process."""
 
     events: Counter[str] = field(default_factory=Counter)
+    size: Counter[str] = field(default_factory=Counter)
     poisons: int = 0
+    unread: list[dict[str, Any]] = field(default_factory=list)
     objects: int = 0
     retried: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,8 +71,11 @@ class Tally:
         with self.lock:
             if isinstance(item, Block):
                 self.events[item.tag] += item.count
+                self.size[item.tag] += len(item.payload)
                 return True
             self.poisons += 1
+            if self.poisons <= _MOST_TOLD:
+                self.unread.append(_told(item))
         sys.stderr.write(f"{item.detail}\n")
         return False
 
@@ -74,24 +93,30 @@ class Given:
     client: Any
 
 
-def replay(
-    paths: Sequence[str], *, service: str | None, output: str, config: Path | None, quiet: bool
-) -> int:
-    """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered."""
-    settings = load(config, need_inputs=False) if config or output == "devo" else None
+def replay(wanted: Wanted, config: Path | None, *, as_json: bool, quiet: bool) -> int:
+    """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered.
+
+    as_json: what was done goes to stdout as one JSON object, and no events.
+    """
+    if as_json and wanted.output == _STDOUT:
+        raise SettingsError("events and --json would mix", "--output stdout", "leave out one of them")
+    settings = load(config, need_inputs=False) if config or wanted.output == "devo" else None
     log_to_stderr(debug=bool(settings and settings.globals.debug))
-    client = s3_client(paths, settings)
-    objects, tally = expand(paths, client), Tally()
-    dataflow = _flow(objects, service, outputs_of(output, settings), Given(settings, client), tally)
+    outputs = outputs_of(wanted.output or _STDOUT, settings)
+    if as_json:
+        outputs = [output for output in outputs if not isinstance(output, Console)]
+    client = s3_client(wanted.paths, settings)
+    objects, tally = expand(wanted.paths, client), Tally()
+    dataflow = _flow(objects, wanted.service, outputs, Given(settings, client), tally)
     try:
-        with progress("objects", len(objects), lambda: tally.objects, quiet=quiet):
+        with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
             cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
     except Exception as error:
         cause = root_cause(error)
         if isinstance(cause, ReaderGone):
             return 0  # `| head` has seen enough
         raise cause from error
-    _summary(tally)
+    _tell(tally, as_json=as_json)
     if tally.retried and not tally.poisons:
         sys.stderr.write(
             "the quarantine files are still there: delete them, or they are sent again next time\n"
@@ -99,9 +124,7 @@ def replay(
     return 1 if tally.poisons else 0
 
 
-def flow(
-    *paths: str, service: str | None = None, output: str = "stdout", config: str | None = None
-) -> Dataflow:
+def flow(*paths: str, service: str = "", output: str = _STDOUT, config: str | None = None) -> Dataflow:
     """Build the replay for `bytewax.run`, whose own options decide workers and epochs."""
     settings = load(Path(config), need_inputs=False) if config else None
     log_to_stderr()
@@ -124,7 +147,7 @@ def s3_client(paths: Sequence[str], settings: Settings | None) -> Any:
 
 def _flow(
     objects: list[str],
-    service: str | None,
+    service: str,
     outputs: list[OutputSettings],
     given: Given,
     tally: Tally,
@@ -197,13 +220,37 @@ def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
             raise SettingsError("the configuration names no output", "--output devo", hint)
         return found
     raw: dict[str, Any] = (
-        {"type": "console"} if name == "stdout" else {"type": "file", "config": {"path": name}}
+        {"type": "console"} if name == _STDOUT else {"type": "file", "config": {"path": name}}
     )
     return [parse_output("replay", raw)]
 
 
-def _summary(tally: Tally) -> None:
+def _tell(tally: Tally, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(report(tally), option=orjson.OPT_INDENT_2) + b"\n")
+        return
     for tag, events in sorted(tally.events.items()):
         sys.stderr.write(f"{tag}  {events}\n")
     told = f"{tally.events.total()} events of {tally.objects} objects, {tally.poisons} not readable"
     sys.stderr.write(f"{told}\n")
+
+
+def report(tally: Tally) -> dict[str, Any]:
+    """Return what was done for machines. bytes: of the events, without what the wire puts around them."""
+    return {
+        "ok": not tally.poisons,
+        "objects": tally.objects,
+        "events": tally.events.total(),
+        "bytes": tally.size.total(),
+        "tags": [
+            {"tag": tag, "events": events, "bytes": tally.size[tag]}
+            for tag, events in sorted(tally.events.items())
+        ],
+        "not_readable": tally.poisons,
+        "unread": tally.unread,
+    }
+
+
+def _told(item: Poison) -> dict[str, Any]:
+    origin = item.origin
+    return {"object": origin.object, "record": origin.record, "reason": item.reason, "detail": item.detail}

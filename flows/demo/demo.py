@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
+import orjson
 import yaml
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, QUEUES, configuration
@@ -23,7 +24,7 @@ from flows.demo.receiver import Receiver, make_certificates
 from flows.demo.sample_apis import put_history
 from flows.demo.sample_events import Message, messages
 from flows.demo.samples import Sample, objects
-from flows.demo.show import say, show, summary
+from flows.demo.show import COMPLETE, report, say, show, summary
 from flows.demo.tally import Expected, Tally
 
 _POLL_SECONDS = 0.25
@@ -31,14 +32,16 @@ _DRAIN_SECONDS = 40.0
 _LOG_LINES = 30
 
 
-def demo(per_type: int, timeout: float) -> int:
-    """Run the demo; 0 when everything put in has arrived, nothing else, and every queue is empty."""
+def demo(per_type: int, timeout: float, *, as_json: bool = False) -> int:
+    """Run the demo; 0 when everything put in has arrived, nothing else, and every queue is empty.
+
+    as_json: the summary goes to stdout as one JSON object.
+    """
     isolate()
     say("Starting an embedded AWS and an embedded Devo.")
     with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, embedded_aws(Path(name)) as aws:
-        return _run(
-            Path(name), aws, Input(list(objects(per_type)), list(messages(per_type))), per_type, timeout
-        )
+        put = Input(per_type, list(objects(per_type)), list(messages(per_type)))
+        return _run(Path(name), aws, put, timeout, as_json=as_json)
 
 
 def isolate() -> None:
@@ -55,8 +58,9 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is put into buckets and queues while the collector runs."""
+    """What is put into buckets and queues while the collector runs. per_type: objects of each type."""
 
+    per_type: int
     samples: Sequence[Sample]
     sent: Sequence[Message]
 
@@ -76,13 +80,13 @@ class Input:
             aws.send(EVENT_QUEUES[one.service], one.body)
 
 
-def _run(folder: Path, aws: EmbeddedAws, put: Input, per_type: int, timeout: float) -> int:
+def _run(folder: Path, aws: EmbeddedAws, put: Input, timeout: float, *, as_json: bool) -> int:
     for queue in OBJECT_QUEUES.values():
         aws.announced_bucket(queue, queue)
     for queue in EVENT_QUEUES.values():
         aws.event_queue(queue)
     now = time.time()
-    tally = Tally([*put.events, *put_history(aws.control, aws.detector(), per_type, now)])
+    tally = Tally([*put.events, *put_history(aws.control, aws.detector(), put.per_type, now)])
     certificates = make_certificates(folder / "certs")
     receiver = Receiver(certificates, tally.arrive)
     settings = folder / "config.yaml"
@@ -94,10 +98,16 @@ def _run(folder: Path, aws: EmbeddedAws, put: Input, per_type: int, timeout: flo
     finally:
         code = _stop(collector)
     receiver.close()
-    sys.stdout.write(summary(tally.found()))
+    found, complete = tally.found(), delivered and tally.pure and code == 0
+    if as_json:
+        sys.stdout.buffer.write(
+            orjson.dumps(report(found, complete=complete), option=orjson.OPT_INDENT_2) + b"\n"
+        )
+    else:
+        sys.stdout.write(summary(found))
     sys.stdout.flush()
-    if delivered and tally.pure and code == 0:
-        say("All that was put in has arrived, byte for byte, and every queue is empty.")
+    if complete:
+        say(COMPLETE)
         return 0
     say("The collector's last log lines:")
     say("\n".join((folder / "collector.log").read_text(errors="replace").splitlines()[-_LOG_LINES:]))

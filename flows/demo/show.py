@@ -1,14 +1,20 @@
 """What the demo shows: a live table on a terminal, plain lines elsewhere, and a summary at the end."""
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from flows.demo.tally import Found, Progress
+
+COMPLETE = "All that was put in has arrived, byte for byte, and every queue is empty."
+_SAME = "identical"
+_INCOMPLETE = "An event is missing, was changed, or still waits in a queue, or the collector failed."
 
 Update = Callable[[Sequence[Progress], int], None]
 """Takes how far each service has come, and how many messages wait in queues."""
@@ -77,10 +83,34 @@ def summary(found: Sequence[Found]) -> str:
     return _aligned([head, *rows, total])
 
 
+def report(found: Sequence[Found], *, complete: bool) -> dict[str, Any]:
+    """Return the summary for machines."""
+    services: Counter[str] = sum((Counter(one.services) for one in found), Counter())
+    return {
+        "ok": complete,
+        "meaning": COMPLETE if complete else _INCOMPLETE,
+        "events": sum(one.arrived for one in found),
+        "identical": _content(found) == _SAME,
+        "services": dict(services),
+        "tags": [
+            {
+                "tag": one.tag,
+                "events": one.arrived,
+                "identical": _content([one]) == _SAME,
+                "missing": one.missing,
+                "repeated": one.repeated,
+                "unknown": one.unknown,
+                "services": one.services,
+            }
+            for one in found
+        ],
+    }
+
+
 def _content(found: Sequence[Found]) -> str:
     """Tell how what arrived compares with what was put in."""
     counts = {name: sum(getattr(one, name) for one in found) for name in ("missing", "repeated", "unknown")}
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "identical"
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or _SAME
 
 
 def _collectors(services: Mapping[str, int]) -> str:

@@ -1,6 +1,7 @@
 """Captured objects become the bytes of the wire; what cannot be read is told, and fails the command."""
 
 import gzip
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,45 @@ def test_broken_input_is_told_in_one_line(tmp_path, name, body, told):
     (line,) = [one for one in done.stderr.splitlines() if path.name.encode() in one]
     assert told in line.lower()
     assert line.count(b": ") >= 2
+
+
+def test_json_is_one_object_instead_of_the_events(tmp_path):
+    """--json: what was done by tag, in sum, and what could not be read and why; events only to --output."""
+    for name, body in {"dnslogs/a.csv": LINE * 3, "iplogs/b.csv": LINE, "picture.png": b"\x89PNG"}.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(body)
+    picture = str(tmp_path / "in" / "picture.png")
+    detail = f"object not recognised: {picture}: name its type with --service"
+    for output in ([], ["--output", str(tmp_path / "out")]):
+        done = replay(tmp_path / "in", "--json", *output)
+        assert done.returncode == 1
+        assert json.loads(done.stdout) == {
+            "ok": False,
+            "objects": 3,
+            "events": 4,
+            "bytes": len(LINE) * 4,
+            "tags": [
+                {"tag": "sig.cisco.umbrella.dns", "events": 3, "bytes": len(LINE) * 3},
+                {"tag": "sig.cisco.umbrella.ip", "events": 1, "bytes": len(LINE)},
+            ],
+            "not_readable": 1,
+            "unread": [{"object": picture, "record": 0, "reason": "not_recognised", "detail": detail}],
+        }
+    assert (tmp_path / "out").read_bytes().count(LINE) == 4
+
+
+def test_json_and_events_do_not_mix(tmp_path):
+    """Both on stdout are refused; an output of the configuration that prints is left out."""
+    (tmp_path / "dnslogs").mkdir()
+    (tmp_path / "dnslogs" / "a.csv").write_bytes(LINE)
+    done = replay(tmp_path, "--json", "--output", "stdout")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"events and --json would mix: --output stdout: leave out one of them\n"
+    outputs = {"a": {"type": "console"}, "b": {"type": "file", "config": {"path": "out"}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"outputs": outputs}))
+    done = replay(tmp_path / "dnslogs", "--json", "--output", "devo", "--config", tmp_path / "config.yaml")
+    assert (json.loads(done.stdout)["ok"], json.loads(done.stdout)["events"]) == (True, 1), done.stderr
+    assert (tmp_path / "out").read_bytes().endswith(LINE)
 
 
 def test_a_missing_path_is_told():

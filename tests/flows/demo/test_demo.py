@@ -1,5 +1,6 @@
 """`python -m flows demo`, as a newcomer runs it."""
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.demo.configuration import QUEUES
+from tests.fakes.collector import ROOT
 from tests.fakes.process import Child, wait_until
 
 TEN = {*QUEUES, "audits_api", "metrics-all", "logs", "aws-guardduty"}
@@ -24,9 +26,11 @@ def demo(tmp_path):
     folder = tmp_path / "tmp"
     folder.mkdir()
 
-    def start(*options: str) -> Child:
-        command = [sys.executable, "-m", "flows", "demo", *options]
-        child = Child(command, tmp_path / "out", {**os.environ, "TMPDIR": str(folder)}, tmp_path)
+    def start(*options: str, aside: Path = Path("/dev/stdout")) -> Child:
+        run = [sys.executable, "-m", "flows", "demo", *options]
+        command = ["sh", "-c", f'exec "$@" 2>>{aside}', "sh", *run]
+        environment = {**os.environ, "TMPDIR": str(folder), "PYTHONPATH": str(ROOT)}
+        child = Child(command, tmp_path / "out", environment, tmp_path)
         started.append(child)
         return child
 
@@ -69,6 +73,16 @@ def test_without_delivery_it_fails(demo):
     child = demo("--objects", "1", "--timeout", "0")
     assert child.wait(_SECONDS) == 1
     assert child.tail().splitlines()[-1].startswith("demo incomplete: collector exit code")
+
+
+def test_json_is_all_that_stdout_has(demo, tmp_path):
+    """--json prints one object, which tells as the exit code does; everything else goes to stderr."""
+    child = demo("--objects", "1", "--timeout", "0", "--json", aside=tmp_path / "err")
+    assert child.wait(_SECONDS) == 1
+    told = json.loads(child.log.read_text())
+    assert (told["ok"], told["identical"]) == (False, False)
+    assert {one["tag"] for one in told["tags"]} >= {"cloud.aws.vpc.flow", "sig.cisco.umbrella.dns"}
+    assert "demo incomplete" in (tmp_path / "err").read_text()
 
 
 def test_it_can_be_stopped(demo):

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from flows.demo.show import show, summary
+from flows.demo.show import COMPLETE, report, show, summary
 from flows.demo.tally import Found, Progress
 
 HALF = [Progress("audits_s3", 2, 2), Progress("logs", 10, 3)]
@@ -38,6 +38,20 @@ def test_summary_says_what_differs():
         "c.d         1  1 missing, 1 unknown",
         "total       4  3 missing, 1 repeated, 1 unknown  1 service",
     ]
+
+
+def test_report_for_machines():
+    """The same as one object: sums, what each service collected, and each tag; `ok` is the exit code."""
+    tags = [Found("a.b", 3, 0, 1, 0, {"s": 2}), Found("c.d", 5, 0, 0, 0, {"s": 1, "t": 4})]
+    told = report(tags, complete=True)
+    assert told["meaning"] == COMPLETE
+    assert (told["ok"], told["events"], told["identical"]) == (True, 8, False)
+    assert told["services"] == {"s": 3, "t": 4}
+    assert [(one["tag"], one["events"], one["identical"], one["repeated"]) for one in told["tags"]] == [
+        ("a.b", 3, False, 1),
+        ("c.d", 5, True, 0),
+    ]
+    assert report(tags, complete=False)["meaning"].startswith("An event is missing")
 
 
 @pytest.mark.parametrize("terminal", ["", "dumb"], ids=["a pipe", "a dumb terminal"])
