@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.block import Block, Origin
-from transforms.cloudtrail import TEMPLATE, Options, detect, transform
+from transforms.cloudtrail import TEMPLATE, Options, detect, sources_of, transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 
@@ -93,6 +93,63 @@ def test_h10_the_table_of_a_record(line, table):
     assert sent(AUTO, block(IAM, line)) == (
         {CT + "iam": [IAM], CT + table: [line]} if table != "iam" else {CT + "iam": [IAM, line]}
     )
+
+
+def as_aws(**fields) -> bytes:
+    """Return a record as AWS writes it: compact, eventTime right before eventSource."""
+    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+AT = {"eventVersion": "1.10", "userIdentity": {"type": "Root"}, "eventTime": "2026-01-02T03:04:05Z"}
+S3 = as_aws(**AT, eventSource="s3.amazonaws.com")
+
+
+@pytest.mark.parametrize(
+    ("line", "table"),
+    [
+        (as_aws(**AT, eventSource="ec2.amazonaws.com"), "ec2"),
+        (as_aws(**AT, eventSource="ec2.amazonaws.com", additionalEventData={**AT, **DECOY}), "ec2"),
+        (as_aws(additionalEventData={**AT, "eventSource": "s3.x"}, **AT, eventSource="ec2.x"), "ec2"),
+        (as_aws(**AT, requestParameters=f'{{"eventTime":"Z","eventSource":"{S3}"}}'), "events"),
+        (
+            as_aws(**AT, eventType="AwsCloudTrailInsight", insightDetails={"state": "Start", **DECOY}),
+            "insights",
+        ),
+        (as_aws(**AT, eventSource=""), "events"),
+        (S3.replace(b"s3.", rb"\u0065c2."), "ec2"),
+    ],
+    ids=["plain", "below another key, later", "and before", "in a string", "insight", "empty", "escaped"],
+)
+def test_h10_the_table_of_a_record_as_aws_writes_it(line, table):
+    """A search that tells sources without a parser finds what a parser finds."""
+    assert sent(AUTO, block(S3, line)) == {CT + "s3": [S3], CT + table: [line]}
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from(["eventTime", "eventSource", "eventName", "a"]),
+            st.recursive(
+                st.sampled_from(
+                    ["2026-01-02T03:04:05Z", "ec2.amazonaws.com", "Z", 'Z","eventSource":"x', ""]
+                ),
+                lambda inner: st.dictionaries(st.sampled_from(["eventTime", "eventSource", "b"]), inner),
+            ),
+        ),
+        max_size=5,
+    )
+)
+def test_a_search_agrees_with_a_parser(records):
+    """Whatever stands where: sources are the top-level ones, or the search says that it cannot tell."""
+    lines = [as_aws(**AT | {"eventSource": "s3.x"} | one) for one in records]
+    expected = [json.loads(line)["eventSource"] for line in lines]
+    found = sources_of(block(*lines).payload, lines)
+    assert not found or [one.decode() for one in found] == expected
+
+
+def test_records_of_aws_need_no_parser():
+    """The search is not for nothing."""
+    assert sources_of(S3 + b"\n", [S3]) == [b"s3.amazonaws.com"]
 
 
 def test_dropped_event_names():
