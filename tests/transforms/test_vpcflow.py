@@ -83,6 +83,14 @@ def test_json_without_header():
     assert (poison.reason, poison.body) == ("header_unknown", b"2 eni-1 OK\n")
 
 
+def test_junk_among_rows_passes_raw_and_is_told_apart_in_json():
+    """As documented: a raw line is an event whatever it says; with JSON a line of other fields is poison."""
+    junk = b"hello world\n\x01\x02 binary\n"
+    assert only(Options(), block(ROW + junk + ROW, DEFAULT_FIELDS)).payload == ROW + junk + ROW
+    rows, poison = transform(Options(json=True))(block(ROW + junk + ROW, DEFAULT_FIELDS))
+    assert (rows.count, poison.reason, poison.body) == (2, "row_width", junk)
+
+
 def test_environment_in_json_only():
     """A raw line has no place for `@devo_environment`."""
     stamp = Stamp("pro")
