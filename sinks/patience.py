@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from sinks import telemetry
 from sinks.errors import Interrupted, OutageTooLong, Refused
 
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+
 BACKOFF_SECONDS = (0.2, 30.0)
 """Longest first pause, longest pause of all; each pause is a random part of its longest (full jitter)."""
 
@@ -33,7 +35,7 @@ class Clock:
 
     drain: threading.Event = field(default_factory=threading.Event)
     now: Callable[[], float] = time.monotonic
-    part: Callable[[], float] = random.random
+    part: Callable[[], float] = _JITTER.random
 
     def pause(self, seconds: float) -> None:
         """Wait; a drain that begins meanwhile ends the wait."""
