@@ -40,7 +40,7 @@ def demo(per_type: int, timeout: float, *, as_json: bool = False) -> int:
     isolate()
     say("Starting an embedded AWS and an embedded Devo.")
     with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, embedded_aws(Path(name)) as aws:
-        put = Input(per_type, list(objects(per_type)), list(messages(per_type)))
+        put = Input(list(objects(per_type)), list(messages(per_type)), per_type)
         return _run(Path(name), aws, put, timeout, as_json=as_json)
 
 
@@ -58,11 +58,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What is put into buckets and queues while the collector runs. per_type: objects of each type."""
+    """What is put into buckets and queues while the collector runs. per_type: of what the APIs have."""
 
-    per_type: int
     samples: Sequence[Sample]
     sent: Sequence[Message]
+    per_type: int = 0
 
     @property
     def events(self) -> list[Expected]:
