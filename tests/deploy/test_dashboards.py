@@ -70,6 +70,28 @@ def test_every_metric_that_is_named_is_served(world):
     assert named - served == set()
 
 
+def shown() -> Iterator[tuple[str, set[str]]]:
+    """Yield each expression with the labels that it sorts by and that its legend or message shows."""
+    for panel in json.loads((DEPLOY / "grafana/dashboard.json").read_text())["panels"]:
+        for target in panel["targets"]:
+            yield target["expr"], set(re.findall(r"{{(\w+)}}", target.get("legendFormat") or ""))
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        yield rule["expr"], set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
+
+
+def test_every_label_that_is_named_is_served(world):
+    """What a legend or a message shows, and what a query sorts by, are labels of its metric."""
+    served = {
+        name: set(re.findall(r'(\w+)="', labels))
+        for name, labels in re.findall(r"^(\w+)\{(.*)\} ", world.get("/metrics")[2], re.MULTILINE)
+    }
+    for expression, labels in shown():
+        sorts = [label for by in re.findall(r"\bby \(([^)]*)\)", expression) for label in by.split(", ")]
+        known = set().union(*(served.get(name, set()) for name in names(expression)))
+        assert labels | {*sorts} <= known | {"instance", "job"}, expression
+
+
 def test_every_panel_has_data(world, scraped, figures):
     """A real Prometheus answers every query of the dashboard without an error, and with data."""
     world.put()  # so that something moves while it is scraped
