@@ -62,7 +62,7 @@ def head(body: Readable, size: int) -> bytes:
     """
     held = b""
     try:
-        start, chunks = _plain(body, Budget(Limits()))
+        start, chunks = _plain(body, Budget(Limits(), chunk=size))
         if start.startswith(parquet.MAGIC):
             return b" ".join([parquet.MAGIC, *(name.encode() for name in parquet.columns(chunks))])
         for chunk in chunks:

@@ -45,7 +45,7 @@ def unzstd(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
 
 
 def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
-    """Join small parts up to `CHUNK_BYTES`; what is in hand comes out before an error."""
+    """Join small parts up to the budget's chunk; what is in hand comes out before an error."""
     held, size = list[bytes | bytearray](), 0
     failure: Exception | None = None
     try:
@@ -53,7 +53,7 @@ def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
             budget.spend(len(part))
             _append(held, part)
             size += len(part)
-            if size >= CHUNK_BYTES:
+            if size >= budget.chunk:
                 yield b"".join(held)
                 held, size = [], 0
     except _DAMAGE as error:

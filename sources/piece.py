@@ -56,11 +56,12 @@ class Piece:
 
 @dataclass(slots=True)
 class Budget:
-    """How much an object has been read and inflated so far."""
+    """How much an object has been read and inflated so far. chunk: bytes that are inflated at a time."""
 
     limits: Limits
     stored: int = 0
     inflated: int = 0
+    chunk: int = CHUNK_BYTES
 
     def spend(self, size: int) -> None:
         """Count `size` bytes that decoding made. Raises ObjectTooLarge beyond the limits."""

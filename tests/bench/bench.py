@@ -66,7 +66,8 @@ class Failed(Exception):
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "BYTEWAX_"))}
+    left_out = ("AWS_", "BYTEWAX_", "PYTHONDONTWRITEBYTECODE")  # an installed package is compiled
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", **more}
 
 
