@@ -128,7 +128,7 @@ def _hand_back(queue: SqsQueue, held: list[Message]) -> None:
     for error in failed:
         _tell(f"{error}; it is visible again in {_HOLD_SECONDS} s")
     receives = max((message.receives for message in held), default=0)
-    given = f"{len(held) - len(failed)} messages handed back, received {receives} times at most"
+    given = f"{len(held) - len(failed)} messages handed back, receive count {receives} at most"
     _tell(f"{queue.queue.where}: {_depth(queue)} after; {given}")
 
 

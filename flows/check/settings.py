@@ -45,7 +45,7 @@ def loaded(context: Context) -> Iterator[Finding]:
     yield ok("settings", told, str(settings.path))
     for line in settings.warnings:
         place, _, text = line.partition(": ")
-        yield warn("settings_warning", text, place, "see python -m flows schema")
+        yield warn("settings_warning", text, place, "see python -m flows reference settings")
 
 
 @dataclass

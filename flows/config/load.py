@@ -146,7 +146,7 @@ class _Loading:
 
     def _outputs(self, raw: dict[str, Any], top: Globals) -> dict[str, OutputSettings]:
         if not raw:
-            self._warn("outputs", "there are none: events go to the console")
+            self._warn("outputs", "none is given, so events go to the console")
             return {"console": parse_output("console", {"type": "console"})}
         return {name: found for name, one in raw.items() if (found := self._output(name, one, top))}
 

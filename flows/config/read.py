@@ -173,7 +173,8 @@ class References:
         except (OSError, ValueError) as error:
             shown = place if expanded == name else name  # a variable could hold the secret by mistake
             why = getattr(error, "strerror", None) or error
-            self._missing(f"file {shown} cannot be read", path, f"make it readable for this user ({why})")
+            hint = f"put the secret there, readable for this user ({why})"
+            self._missing(f"file {shown} cannot be read", path, hint)
             return ""
         self.secrets.add(text)
         return text

@@ -61,8 +61,8 @@ def test_objects_are_shown_and_their_messages_handed_back(aws, unique, shown):
     assert all(event in due for event in payloads(lines))
     assert aws.depth(queue) == before
     assert f"{before.visible} messages visible, 0 in flight before" in told
-    assert re.search(r"after; \d+ messages handed back, received 1 times at most", told)
-    assert "received 2 times at most" in shown(flow_logs(queue), "flowlogs")[2]
+    assert re.search(r"after; \d+ messages handed back, receive count 1 at most", told)
+    assert "receive count 2 at most" in shown(flow_logs(queue), "flowlogs")[2]
 
 
 def test_all_events_are_shown_when_there_are_fewer(aws, unique, shown):

@@ -179,7 +179,7 @@ def test_hosted_json_loads_unchanged():
     settings = loaded(json.dumps(content), name="job_config.json")
     assert settings.globals.debug
     assert [output.type for output in settings.outputs.values()] == ["console"]
-    assert settings.warnings == ("outputs: there are none: events go to the console",)
+    assert settings.warnings == ("outputs: none is given, so events go to the console",)
 
 
 def test_hosted_json_with_outputs_added():
@@ -325,7 +325,7 @@ def test_a_variable_in_the_path_of_a_secret(here):
     told = f"environment variable NAME is not set: {where}: set NAME, or write the value"
     assert refused(content, {"DIR": "/"}) == told
     assert refused(content, env | {"NAME": "pasted-secret"}) == (
-        f"file ${{DIR}}/${{NAME}} cannot be read: {where}: make it readable for this user "
+        f"file ${{DIR}}/${{NAME}} cannot be read: {where}: put the secret there, readable for this user "
         "(No such file or directory)"
     )
 
