@@ -7,6 +7,7 @@ what is here. Labels are bounded: services, outputs and reasons, never object ke
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeAlias, TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge
@@ -66,7 +67,13 @@ def _made(
 
 def add(name: str, help_text: str, amount: float = 1, /, **labels: str) -> None:
     """Add to the counter `collector_<name>_total` with these labels, in this order."""
-    counter(name, help_text, *labels).labels(*labels.values()).inc(amount)
+    _series(name, help_text, tuple(labels), tuple(labels.values())).inc(amount)
+
+
+@cache
+def _series(name: str, help_text: str, labels: tuple[str, ...], values: tuple[str, ...]) -> Counter:
+    """Return one series of a counter: prometheus_client's own look-up costs more than framing a small block."""
+    return counter(name, help_text, *labels).labels(*values)
 
 
 def total(name: str, /, **labels: str) -> int:
