@@ -72,7 +72,7 @@ def add(name: str, help_text: str, amount: float = 1, /, **labels: str) -> None:
 
 @cache
 def _series(name: str, help_text: str, labels: tuple[str, ...], values: tuple[str, ...]) -> Counter:
-    """Return one series of a counter: prometheus_client's own look-up costs more than framing a small block."""
+    """Return one series of a counter: prometheus_client's look-up costs more than framing a small block."""
     return counter(name, help_text, *labels).labels(*values)
 
 
