@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from tests.fakes.process import HOST, free_port, wait_until
+from tests.fakes.process import HOST, free_port, listening, wait_until
 from tests.flows.status.world import running
 
 pytestmark = pytest.mark.timeout(400)
@@ -50,6 +50,7 @@ def test_a_quiet_collector_is_ready_and_bytewax_serves_the_same_metrics(certs, t
     with running(tmp_path / "world", certs, quiet=True, **variables) as world:
         wait_until(lambda: world.get("/readyz")[0] == 200, 90, "it is ready", 0.2)
         assert world.sink.lines == []
+        wait_until(lambda: listening(port), 90, "bytewax serves", 0.2)
         with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=30) as reply:
             theirs = names(reply.read().decode())
         ours = names(world.get("/metrics")[2])
