@@ -104,7 +104,7 @@ def unit_of(settings: Settings, service: str) -> Unit:
     able = [unit for unit in units(settings) if unit.service.layout]
     found = [unit for unit in able if service in {unit.service.name, unit.setting}]
     if len(found) != 1:
-        names = ", ".join(dict.fromkeys(unit.service.name for unit in able)) or "none of this configuration"
+        names = ", ".join(dict.fromkeys(unit.name for unit in able)) or "none of this configuration"
         what = "several services fit" if found else "no such service of S3 objects is enabled"
         raise SettingsError(what, f"--service {service}", f"name one of {names}")
     return found[0]

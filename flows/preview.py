@@ -54,7 +54,7 @@ def units_of(settings: Settings, service: str) -> list[Unit]:
     running = units(settings)
     found = [unit for unit in running if service in {unit.service.name, unit.setting}]
     if not found:
-        names = ", ".join(dict.fromkeys(unit.service.name for unit in running))
+        names = ", ".join(dict.fromkeys(unit.name for unit in running))
         raise SettingsError("no such service is enabled", f"--service {service}", f"name one of {names}")
     return found
 

@@ -72,6 +72,11 @@ class Unit:
         """Name of the dataflow step: part of the state's identity, so it never changes for an input id."""
         return f"{self.input_id}-{self.setting}-{self.service.name}".replace(".", "_")
 
+    @property
+    def name(self) -> str:
+        """What `--service` calls it: the service, or the key under `services` where that may be any."""
+        return self.service.name if self.service.setting == self.setting else self.setting
+
     def layout(self) -> Layout:
         """Return how the objects of this unit are laid out; only services read from S3 have a layout."""
         if self.service.layout is None:

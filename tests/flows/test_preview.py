@@ -100,10 +100,16 @@ def test_a_queue_that_is_missing_is_one_line(unique, shown):
 
 
 def test_an_unknown_service_names_those_that_are_enabled(aws, unique, shown):
-    """A wrong name is a usage error."""
-    code, _, told = shown(flow_logs(aws.queue(unique("preview"))), "guardduty")
+    """A wrong name is a usage error; services of any name are told by that name."""
+    own = {"regions": ["us-east-1"], "file_format": {"type": "json"}, "routing_template": "my.app.web"}
+    services = flow_logs(aws.queue(unique("preview"))) | {
+        "web-apps": {**own, "sqs_queue_name": "q"},
+        "lambda": {"types": ["logs"], "regions": ["us-east-1"], "log_group": "/"},
+    }
+    code, _, told = shown(services, "guardduty")
     assert code == 2
-    assert told == "no such service is enabled: --service guardduty: name one of flowlogs\n"
+    hint = "name one of flowlogs, web-apps, lambda"
+    assert told == f"no such service is enabled: --service guardduty: {hint}\n"
 
 
 def test_an_api_is_asked_for_its_last_hour(shown):
