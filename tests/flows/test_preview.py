@@ -108,7 +108,7 @@ def test_an_unknown_service_names_those_that_are_enabled(aws, unique, shown):
     }
     code, _, told = shown(services, "guardduty")
     assert code == 2
-    hint = "name one of flowlogs, web-apps, lambda"
+    hint = "name one of lambda, flowlogs, web-apps"
     assert told == f"no such service is enabled: --service guardduty: {hint}\n"
 
 
