@@ -22,6 +22,7 @@ from flows import telemetry
 from flows.catalogue.service import PREFETCH_BYTES, Context, Source, Unit
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
+from flows.memory import reuse_blocks
 from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.state import StateError, check
 from flows.status.pulse import Pulse
@@ -35,6 +36,7 @@ from transforms.block import Block, Item, Poison, Transform, coalesce
 def flow(config: str | None = None) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
     settings = settings_of(config)
+    reuse_blocks()
     log_to_stderr(debug=settings.globals.debug)
     for warning in settings.warnings:
         settings_warning(warning)

@@ -25,6 +25,7 @@ from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.progress import progress
 from flows.run import root_cause
+from flows.memory import reuse_blocks
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.state import failure, hold, prepare
 from sinks.devo import DevoSink
@@ -71,6 +72,7 @@ def backfill(config: Path | None, wanted: Wanted, *, dry_run: bool, as_json: boo
     """Collect; 0 when every object of the list has been delivered, 1 when it was stopped before."""
     settings = load(config)
     log_to_stderr(debug=settings.globals.debug)
+    reuse_blocks()
     unit, stretch = unit_of(settings, wanted.service), stretch_of(wanted)
     if dry_run:
         asked = Asked()

@@ -25,6 +25,7 @@ from flows.catalogue.services import every, recognise, replay_unit, units
 from flows.config.load import Settings, SettingsError, load
 from flows.progress import progress
 from flows.run import root_cause
+from flows.memory import reuse_blocks
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.second_try import MARK, again
 from sinks.devo import DevoSink
@@ -154,6 +155,7 @@ def _flow(
 ) -> Dataflow:
     named = _named(service) if service else None
     started = launch()
+    reuse_blocks()
     sink = DevoSink(outputs, started, drain_on_signals())
     dataflow = Dataflow("replay")
     source = CaptureSource(

@@ -35,7 +35,7 @@ class Body:
             self._asked["VersionId"] = ref.version_id
         self._failures = 0
         self.offset = 0
-        reply = self._get()
+        reply = self._whole(ref)
         self.size: int = reply["ContentLength"]
         self.etag: str = reply["ETag"]
         self._stream: Any = reply["Body"]
@@ -63,6 +63,16 @@ class Body:
     def close(self) -> None:
         """Give the connection back, or drop it when not all was read."""
         self._stream.close()
+
+    def _whole(self, ref: ObjectRef) -> dict[str, Any]:
+        """Open the object; a part of it that passes for the whole would look like a damaged object."""
+        reply = self._get()
+        same = bool(ref.version_id) or reply["ETag"].strip('"') == ref.etag
+        if same and ref.size >= 0 and reply["ContentLength"] != ref.size:
+            reply["Body"].close()
+            what = f"the reply has {reply['ContentLength']} of {ref.size} bytes"
+            raise Transient(what, self._where, "check proxies in between; tried again")
+        return reply
 
     def _get(self, **more: str) -> dict[str, Any]:
         try:

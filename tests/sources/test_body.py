@@ -58,6 +58,23 @@ def test_h19_no_byte_twice_none_missing(cuts, step):
     assert whole(opened(s3), step) == DATA
 
 
+@pytest.mark.parametrize("told", ["version_id", "etag"])
+def test_h19_a_part_that_passes_for_the_whole_is_no_damage(s3, told):
+    """A reply shorter than the notice tells, with a length that fits, is tried again later."""
+    ref = ObjectRef("b", "k", size=len(DATA), **{told: s3.etags["b", "k"]})
+    s3.objects["b", "k"] = DATA[:5_000]
+    with pytest.raises(Transient, match=r"the reply has 5000 of 10000 bytes: s3://b/k"):
+        opened(s3, ref)
+    s3.objects["b", "k"] = DATA
+    assert whole(opened(s3, ref)) == DATA
+
+
+def test_an_object_that_was_overwritten_may_have_another_size(s3):
+    """Its size was another one's when the notice was written."""
+    ref = ObjectRef("b", "k", etag="of another", size=3)
+    assert whole(opened(s3, ref)) == DATA
+
+
 def test_h19_progress_earns_new_attempts(s3):
     """A connection that breaks every thousand bytes brings the whole object all the same."""
     s3.cuts = [(1000, LOST)] * 9

@@ -32,14 +32,15 @@ def s3(monkeypatch):
 
 
 def announced(s3, *keys, bucket="b", region="eu-west-1", **more):
+    def found(key):
+        size = len(s3.objects.get((bucket, key), b"?"))
+        return {"key": key, "eTag": s3.etags.get((bucket, key), "none"), "size": size, **more}
+
     records = [
         {
             "eventName": "ObjectCreated:Put",
             "awsRegion": region,
-            "s3": {
-                "bucket": {"name": bucket},
-                "object": {"key": key, "eTag": s3.etags.get((bucket, key), "none"), "size": 1, **more},
-            },
+            "s3": {"bucket": {"name": bucket}, "object": found(key)},
         }
         for key in keys
     ]
