@@ -31,7 +31,7 @@ from sinks.settings import (
 from sinks.tls import Credentials, connect_tls
 from transforms.block import Block
 
-WINDOW_BYTES = 64 << 20
+WINDOW_BYTES = 40 << 20
 """What may be without receipt in one process, by default."""
 
 _BEST_EFFORT_SECONDS = 5.0

@@ -56,7 +56,7 @@ class LeaseOptions:
     wait_seconds: int = 3
     receivers: int = 4
     fetchers: int = 16
-    prefetch_bytes: int = 48 << 20
+    prefetch_bytes: int = 24 << 20
     batch_bytes: int = 4 << 20
     drain_seconds: float = 2.0
     window: int = 100_000

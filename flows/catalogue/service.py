@@ -18,7 +18,7 @@ from sources.aws import Account
 from transforms.block import Item, Transform
 from transforms.layout import Layout
 
-PREFETCH_BYTES = 48 << 20
+PREFETCH_BYTES = 24 << 20
 
 
 @dataclass(frozen=True, slots=True)
