@@ -83,8 +83,8 @@ def user_patterns(data: bytes) -> None:
     except ValueError as error:
         assert str(error)
         return
-    for letter in {*re.findall(r"\w", text)[:4], "a", "/", "0"}:
-        patterns.matches(compiled, letter * (1023 - how % 8) + "!\n")
+    letters = sorted({*re.findall(r"\w", text)[:4], "a", "/", "0"})
+    patterns.matches(compiled, letters[how % len(letters)] * (1023 - how % 8) + "!\n")
 
 
 class _Reply:
