@@ -23,9 +23,9 @@ from flows.catalogue.build import object_opener
 from flows.catalogue.service import Unit
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
+from flows.memory import reuse_blocks
 from flows.progress import progress
 from flows.run import root_cause
-from flows.memory import reuse_blocks
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.state import failure, hold, prepare
 from sinks.devo import DevoSink

@@ -23,9 +23,9 @@ from flows.aws import apply, spread
 from flows.catalogue.service import Service
 from flows.catalogue.services import every, recognise, replay_unit, units
 from flows.config.load import Settings, SettingsError, load
+from flows.memory import reuse_blocks
 from flows.progress import progress
 from flows.run import root_cause
-from flows.memory import reuse_blocks
 from flows.runtime import drain_on_signals, launch, log_to_stderr
 from flows.second_try import MARK, again
 from sinks.devo import DevoSink
