@@ -78,13 +78,15 @@ def _parsed(pattern: str) -> tuple[re.Pattern[str], Any]:
 def matches(pattern: re.Pattern[str], key: str) -> bool:
     """Tell whether a pattern is found anywhere in an object's key."""
     key = key[:LONGEST_KEY]
-    once = _begins_once(pattern.pattern) and "\n" not in key
-    return (pattern.match(key) if once else pattern.search(key)) is not None
+    if not _begins_once(pattern.pattern):
+        return pattern.search(key) is not None
+    lines = (0, *(found.end() for found in re.finditer("\n", key)))
+    return any(pattern.match(key, at) for at in lines)
 
 
 @cache
 def _begins_once(pattern: str) -> bool:
-    """Tell whether a pattern that is not found at the beginning is found nowhere: `^…`, `.*…`."""
+    """Tell whether a pattern that is not found at a line's beginning is found nowhere: `^…`, `.*…`."""
     first = next(iter(_flatten(_parsed(pattern)[1])), None)
     if first is None or (first[0] is sre.AT and first[1] in _STARTS):
         return True

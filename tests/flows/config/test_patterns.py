@@ -87,9 +87,10 @@ def test_too_many_greedy_parts_are_refused(pattern):
 
 
 @pytest.mark.parametrize("pattern", [r".*a.*b.*c", r"^.*a.*b.*c.*$", r"a.*b.*c"])
-def test_what_passes_ends_soon_on_a_hostile_key(pattern):
+@pytest.mark.parametrize("end", ["", "\n"], ids=["", "a line ends"])
+def test_what_passes_ends_soon_on_a_hostile_key(pattern, end):
     """The dearest patterns that pass come to an end on the dearest key (or the test times out)."""
-    assert not matches(bounded(pattern), "a" * 500 + "b" * 524)
+    assert not matches(bounded(pattern), "a" * 500 + "b" * 523 + end)
 
 
 def test_back_references_are_refused():
@@ -110,8 +111,26 @@ def test_matching_searches_within_the_longest_key():
     assert not matches(re.compile("b"), "a" * LONGEST_KEY + "b")
 
 
-@pytest.mark.parametrize("pattern", [".*b", "^a", "b", ".*z|b", "(?:.*b)", ""])
-@pytest.mark.parametrize("key", ["abc", "a\nb", "c", "\nab", ""])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        ".*b",
+        "^a",
+        "b",
+        ".*z|b",
+        "(?:.*b)",
+        "",
+        "(?m)^b",
+        "^b",
+        r"\Ab",
+        "(?s).*b",
+        ".*^b",
+        r".*(?<=\n)b",
+        ".*$",
+        ".*+",
+    ],
+)
+@pytest.mark.parametrize("key", ["abc", "a\nb", "c", "\nab", "", "a\n", "\n\nb"])
 def test_matching_is_what_search_finds(pattern, key):
     """Shortcuts for patterns that begin with ^ or .* change nothing in what is found."""
     assert matches(re.compile(pattern), key) == (re.search(pattern, key) is not None)
