@@ -34,6 +34,11 @@ class Options:
     stamp: Stamp = NO_STAMP
     on_drop: Callable[[int], None] = lambda _count: None
 
+    @property
+    def asks_for_place(self) -> bool:
+        """Tell whether the tag holds the event's own account or region."""
+        return self.tag.by_place and self.place_of_event
+
 
 class Head(msgspec.Struct, gc=False):
     """What tag and filters need of a record; all else is skipped, not decoded."""
@@ -52,8 +57,7 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def transform(options: Options) -> Transform:
     """Return the transform of CloudTrail records. Within a tag, events keep their order."""
-    place_needed = options.tag.by_place and options.place_of_event
-    parses = options.auto_event_type or options.drop_event_names or place_needed
+    parses = options.auto_event_type or options.drop_event_names or options.asks_for_place
 
     def run(block: Block) -> Iterator[Item]:
         for made in _grouped(block, options) if parses else _whole(block, options):
@@ -86,8 +90,7 @@ def _grouped(block: Block, options: Options) -> Iterator[Block]:
 
 def _tags_by_source(block: Block, lines: Sequence[bytes], options: Options) -> list[str]:
     """Return the tag of each record when it depends on nothing but its eventSource, else []."""
-    asks_more = options.drop_event_names or (options.tag.by_place and options.place_of_event)
-    if asks_more or not options.auto_event_type:
+    if not options.auto_event_type or options.drop_event_names or options.asks_for_place:
         return []
     sources = sources_of(block.payload, lines)
     origin = block.origin
@@ -101,7 +104,7 @@ def _tags_by_source(block: Block, lines: Sequence[bytes], options: Options) -> l
 def sources_of(payload: bytes, lines: Sequence[bytes]) -> list[bytes]:
     """Return the eventSource of each line where a search tells it for certain, else [].
 
-    It costs half of what a parser does. The key may also stand below another one (`additionalEventData`,
+    It is cheaper than a parser. The key may also stand below another one (`additionalEventData`,
     `insightDetails`), so it must stand just once in each line, and behind eventTime as AWS writes it.
     """
     if payload.count(_NAME) != len(lines):
@@ -137,7 +140,7 @@ def _head(line: bytes) -> Head:
 
 def _tags(heads: Iterable[Head], block: Block, options: Options) -> Iterator[str]:
     """Yield the tag of each record, "" for one that is dropped."""
-    dropped, of_event = options.drop_event_names, options.tag.by_place and options.place_of_event
+    dropped, of_event = options.drop_event_names, options.asks_for_place
     asked = (block.origin.account, block.origin.region)
     told = place(block.origin.object, *asked) if of_event else asked
     known: dict[tuple[str, str, str], str] = {}
