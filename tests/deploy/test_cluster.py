@@ -84,7 +84,6 @@ def trail():
     fake_aws.reset()
     with fake_aws.FakeAws() as api:
         yield api
-    fake_aws.reset()
 
 
 def put_trail(life):

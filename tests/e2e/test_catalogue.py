@@ -24,7 +24,6 @@ def place(aws, unique, stage):
     queues = {name: aws.queue(unique(name), fifo=True) for name in names}
     with FakeAws() as apis:
         yield Place(aws, apis.url, stage.site(), queues, int(time.time()))
-    fake_aws.reset()
 
 
 @pytest.mark.parametrize("auto", [False, True], ids=["auto off", "auto on"])

@@ -34,7 +34,6 @@ def proxy() -> Iterator[FaultProxy]:
     fake_aws.reset()
     with FakeAws() as aws, FaultProxy(aws.url) as running:
         yield running
-    fake_aws.reset()
 
 
 def put_metrics(count: int, now: int) -> Counter:

@@ -73,7 +73,6 @@ def apis():
     with FakeAws() as running:
         running.watched = running._server.app = Watched(running._server.app)
         yield running
-    fake_aws.reset()
 
 
 class Trail(Background):

@@ -134,7 +134,6 @@ def fake() -> Iterator[fake_aws.FakeAws]:
     fake_aws.reset()
     with fake_aws.FakeAws() as running:
         yield running
-    fake_aws.reset()
 
 
 START, LATER = 3300, 2800

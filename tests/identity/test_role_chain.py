@@ -55,7 +55,6 @@ def proxy(monkeypatch) -> Iterator[FaultProxy]:
         running.clear()
         CLOCK.freeze(time.time() // STEP * STEP)
         yield running
-    fake_aws.reset()
 
 
 def make_role(name: str, account: str, condition: dict) -> None:

@@ -42,7 +42,6 @@ def fake() -> Iterator[fake_aws.FakeAws]:
     fake_aws.reset()
     with fake_aws.FakeAws() as running:
         yield running
-    fake_aws.reset()
 
 
 @pytest.fixture

@@ -256,7 +256,6 @@ def served(monkeypatch):
         for name, value in fake_aws.environment(aws.url).items():
             monkeypatch.setenv(name, value)
         yield aws
-        fake_aws.reset()
 
 
 def collect_all(poll, wanted, drain, seconds=60, meanwhile=lambda _lines: None):

@@ -272,7 +272,6 @@ def served(monkeypatch):
         for name, value in fake_aws.environment(aws.url).items():
             monkeypatch.setenv(name, value)
         yield aws
-        fake_aws.reset()
 
 
 @contextmanager
