@@ -248,16 +248,6 @@ def test_state_of_another_version_is_refused():
         list(poll_of(Simulated()).pages(TARGET, {"v": 2}))
 
 
-@pytest.fixture
-def served(monkeypatch):
-    """Serve an empty fake AWS and point boto3 at it."""
-    with fake_aws.FakeAws() as aws:
-        fake_aws.reset()
-        for name, value in fake_aws.environment(aws.url).items():
-            monkeypatch.setenv(name, value)
-        yield aws
-
-
 def collect_all(poll, wanted, drain, seconds=60, meanwhile=lambda _lines: None):
     """Run a whole source over all lanes until the wanted number of events has come; returns their lines."""
     source = CursorSource(poll, CursorOptions(backoff_seconds=0.02), drain)

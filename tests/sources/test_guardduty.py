@@ -264,16 +264,6 @@ def test_drain_asks_nothing():
     assert api.calls == 0
 
 
-@pytest.fixture
-def served(monkeypatch):
-    """Serve an empty fake AWS and point boto3 at it."""
-    with fake_aws.FakeAws() as aws:
-        fake_aws.reset()
-        for name, value in fake_aws.environment(aws.url).items():
-            monkeypatch.setenv(name, value)
-        yield aws
-
-
 @contextmanager
 def collecting(account, regions, **options):
     """Run a whole source over all lanes; yields a function that returns what has come out so far."""
