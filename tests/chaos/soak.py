@@ -21,7 +21,7 @@ from typing import Self
 
 from tests.chaos.load import flow_log
 from tests.chaos.matrix import INSIDE
-from tests.chaos.slope import Slope, calmed, slope
+from tests.chaos.slope import Slope, calmed, slope, typical
 from tests.chaos.tally import Tally
 from tests.chaos.targets import NAME, Patience
 from tests.chaos.wire import Wire
@@ -227,6 +227,11 @@ class Report:
         return slope(calmed(self.after_warm_up(self.watch.resident), _FAULT_SECONDS))
 
     @property
+    def usual(self) -> Slope:
+        """Return the same slope as the median over all pairs: one step does not make it, a leak does."""
+        return typical(calmed(self.after_warm_up(self.watch.resident), _FAULT_SECONDS))
+
+    @property
     def files(self) -> Slope:
         """Return the slope of the number of open descriptors."""
         return slope(calmed(self.after_warm_up(self.watch.descriptors), _FAULT_SECONDS))
@@ -243,16 +248,17 @@ class Report:
         return self.lost == 0 and self.weaker == 0 and quiet and self.rate > _ENOUGH * self.asked
 
     def __str__(self) -> str:
-        memory, files, hour = self.memory, self.files, 3600
+        memory, usual, files, hour = self.memory, self.usual, self.files, 3600
         last = [y for _, y in self.after_warm_up(self.watch.descriptors)]
-        told = "no slope" if memory.none else "a slope"
         return (
             f"{self.seconds / 60:.1f} minutes, {self.faults} faults: sent {self.sent:,} "
             f"({self.rate:,.0f} a second put in, at most {self.late:.1f} s late), "
             f"received {self.tally.received:,}, LOST {self.lost:,}, repeated {self.tally.repeated:,}, "
             f"torn {self.tally.torn:,}, longest stall {self.tally.longest_stall:.1f} s\n"
             f"memory: mean {memory.mean / _MIB:.1f} MiB, {memory.slope * hour / _MIB:+.2f} ± "
-            f"{memory.margin * hour / _MIB:.2f} MiB an hour (95 %, after {self.warm:.0f} s): {told}\n"
+            f"{memory.margin * hour / _MIB:.2f} MiB an hour (95 %, after {self.warm:.0f} s): {memory.told}\n"
+            f"memory by Theil and Sen: {usual.slope * hour / _MIB:+.2f} ± "
+            f"{usual.margin * hour / _MIB:.2f} MiB an hour: {usual.told}\n"
             f"descriptors: mean {files.mean:.1f}, {min(last):.0f} to {max(last):.0f}, "
             f"{files.slope * hour:+.2f} ± {files.margin * hour:.2f} an hour (95 %)\n"
             f"{'ok' if self.good else 'FAILED'}"
