@@ -30,7 +30,7 @@ from flows.status.start import begin
 from sinks.devo import DevoSink
 from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
-from transforms.block import Block, Item, Poison, Transform, coalesce
+from transforms.block import Block, Item, Poison, Transform, coalesce, of_origin
 
 
 def flow(config: str | None = None) -> Dataflow:
@@ -125,10 +125,11 @@ def deliver(
 
 
 def apply(transform: Transform) -> Callable[[list[Item]], list[Item]]:
-    """Return the batch form of a transform: poison passes, small blocks of one tag become one."""
+    """Return the batch form of a transform: poison passes, small blocks become one, before and after it."""
 
     def run(items: list[Item]) -> list[Item]:
-        made = (out for item in items for out in ([item] if isinstance(item, Poison) else transform(item)))
+        joined = coalesce(items, of_origin)
+        made = (out for item in joined for out in ([item] if isinstance(item, Poison) else transform(item)))
         return list(coalesce(made))
 
     return run

@@ -44,10 +44,10 @@ class LeaseOptions:
 
     visibility_timeout_seconds: a lease's length; it is extended at half time, so this is also how late a
         message comes again after a crash. wait_seconds: long poll; short, because a process
-        that ends waits for it: a reply to nobody hides its messages for a lease's length. receivers: per
-        queue, at most.
-    fetchers: objects read at once. prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one
-        call of a lane emits. drain_seconds: how long begun objects may go on after SIGTERM.
+        that ends waits for it: a reply to nobody hides its messages for a lease's length.
+    receivers: per queue, at most. fetchers: objects read at once; 0 = whoever receives a message opens it.
+    prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one call of a lane emits.
+    drain_seconds: how long begun objects may go on after SIGTERM.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
     owner: whom figures are counted for.
     """
@@ -80,7 +80,9 @@ class Feed:
         self.stopped = False
         self._started = False
         self._opener = opener
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed, self._leased, self._room = (threading.Condition(lock) for _ in range(3))
+        self._enough = max(2 * options.fetchers, 1)
         self._inboxes: dict[str, Inbox] = {}
         self._ready: deque[Lease] = deque()
         self._fetching: dict[Lease, Inbox] = {}
@@ -134,7 +136,8 @@ class Feed:
         with self._changed:
             self._inboxes.pop(lane, None)
             self.stopped = self.stopped or not self._inboxes
-            self._changed.notify_all()
+            for one in (self._changed, self._leased, self._room):
+                one.notify_all()
             last = not self._inboxes
         if last:
             telemetry.pull_totals(self.service)
@@ -203,20 +206,22 @@ class Feed:
 
     def await_room(self) -> bool:
         """Wait until leases are wanted; False when it is time to stop."""
-        with self._changed:
-            while not self._halted and len(self._ready) >= 2 * self.options.fetchers:
-                self._changed.wait(_GLANCE_SECONDS)
+        with self._room:
+            while not self._halted and len(self._ready) >= self._enough:
+                self._room.wait(_GLANCE_SECONDS)
         return not self._halted
 
     def accept(self, leases: Sequence[Lease]) -> bool:
         """Take leases over; False when it is too late for them."""
-        with self._changed:
+        with self._leased:
             if self._halted:
                 return False
-            for lease in leases:
-                lease.keeper.hold([lease])
+            for keeper, own in groupby(leases, key=lambda lease: lease.keeper):
+                keeper.hold(own)
             self._ready.extend(leases)
-            self._changed.notify_all()
+            self._leased.notify(len(leases))
+        if not self.options.fetchers:
+            self._fetch_ready()
         return True
 
     def pause(self, seconds: float) -> bool:
@@ -237,22 +242,27 @@ class Feed:
     # the fetchers
 
     def _fetch_all(self) -> None:
+        while not self._halted:
+            self._fetch_ready()
+            with self._leased:
+                if not self._ready:
+                    self._leased.wait(_GLANCE_SECONDS)
+
+    def _fetch_ready(self) -> None:
         while (begun := self._begin()) is not None:
             self._fetch(*begun)
 
     def _begin(self) -> tuple[Lease, Inbox] | None:
-        """Wait for a lease and choose its lane: the one with the least waiting. None = time to stop."""
+        """Take a lease and choose its lane: the one with the least waiting. None = there is none."""
         with self._changed:
-            while not self._halted and not self._ready:
-                self._changed.wait(_GLANCE_SECONDS)
-            if self._halted:
+            if self._halted or not self._ready:
                 return None
             lease = self._ready.popleft()
             inbox = min(self._inboxes.values(), key=lambda one: (one.bytes, one.leases, one.dealt))
             inbox.dealt += 1  # among idle lanes they take turns: their workers share the work
             self._fetching[lease] = inbox
-            if len(self._ready) == 2 * self.options.fetchers - 1:
-                self._changed.notify_all()  # receivers wait for room
+            if len(self._ready) == self._enough - 1:
+                self._room.notify_all()
         return lease, inbox
 
     def _fetch(self, lease: Lease, inbox: Inbox) -> None:

@@ -4,7 +4,7 @@ Blocks flow, not events: one `Block` holds 64 KiB to 1 MiB of newline-terminated
 the cost of a dataflow step is paid once for thousands of events.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TypeAlias
@@ -77,10 +77,22 @@ Item: TypeAlias = Block | Poison
 Transform: TypeAlias = Callable[[Block], Iterable[Item]]
 
 
-def coalesce(items: Iterable[Item], limit: int = TARGET_BYTES) -> Iterator[Item]:
-    """Join neighbouring blocks of the same tag up to `limit` payload bytes; poisons pass in their place.
+def of_origin(block: Block) -> Hashable:
+    """Return what makes blocks alike before a transform, which may look at any of it."""
+    return block.tag, block.header, block.origin
 
-    The joined block keeps the first one's origin: after tagging, an origin serves for messages only.
+
+def of_tag(block: Block) -> Hashable:
+    """Return what makes blocks alike after a transform: from there on, an origin serves for messages only."""
+    return block.tag
+
+
+def coalesce(
+    items: Iterable[Item], alike: Callable[[Block], Hashable] = of_tag, limit: int = TARGET_BYTES
+) -> Iterator[Item]:
+    """Join neighbouring blocks that are alike up to `limit` payload bytes; poisons pass in their place.
+
+    The joined block keeps the first one's origin.
     """
     for is_block, group in groupby(items, key=lambda item: isinstance(item, Block)):
         if not is_block:
@@ -90,7 +102,7 @@ def coalesce(items: Iterable[Item], limit: int = TARGET_BYTES) -> Iterator[Item]
         size = 0
         for block in group:
             assert isinstance(block, Block)  # noqa: S101 - narrows the union for the type checker
-            if waiting and (block.tag != waiting[0].tag or size + len(block.payload) > limit):
+            if waiting and (size + len(block.payload) > limit or alike(block) != alike(waiting[0])):
                 yield _join(waiting)
                 waiting, size = [], 0
             waiting.append(block)

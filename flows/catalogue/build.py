@@ -46,17 +46,19 @@ def messages(split: Split) -> Build:
 
     def build(unit: Unit, context: Context) -> Source:
         rules = Rules(unreadable=unit.options.unreadable)
-        return _leases(unit, context, EventOpener(unit.service.name, split, rules), rules)
+        opener = EventOpener(unit.service.name, split, rules)
+        return _leases(unit, context, opener, rules, fetchers=0)  # there is nothing to fetch
 
     return build
 
 
-def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules) -> Source:
+def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, fetchers: int = 16) -> Source:
     name = unit.service.name
     queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
     options = LeaseOptions(
         owner=owner(unit),
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
+        fetchers=fetchers,
         prefetch_bytes=context.prefetch_bytes,
         rules=rules,
     )

@@ -419,7 +419,7 @@ def test_clients_are_set_for_a_collector(keys):
     assert config.retries["total_max_attempts"] == 5
     assert (config.connect_timeout, config.read_timeout) == (5, 60)
     assert (config.max_pool_connections, config.tcp_keepalive) == (64, True)
-    assert config.user_agent_extra.startswith("devo-aws-collector/")
+    assert config.user_agent.startswith("devo-aws-collector/")
     assert client.meta.endpoint_url.startswith("http://127.0.0.1:")
 
 

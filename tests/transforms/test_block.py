@@ -1,11 +1,13 @@
 """Blocks are joined without changing what they say."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms import cloudfront, umbrella, vpcflow
-from transforms.block import Block, Origin, Poison, coalesce
+from transforms.block import Block, Origin, Poison, coalesce, of_origin
 
 ORIGIN = Origin("flowlogs")
 
@@ -39,19 +41,30 @@ def told(stream) -> list:
 @given(items, st.integers(1, 40))
 def test_coalescing_changes_sizes_only(stream, limit):
     """The events, their order, their tags and the poisons between them stay as they were."""
-    assert told(coalesce(stream, limit)) == told(stream)
+    assert told(coalesce(stream, limit=limit)) == told(stream)
 
 
 @given(items, st.integers(1, 40))
 def test_coalescing_respects_its_limit(stream, limit):
     """A joined block is never larger than the limit; a single larger one passes."""
     largest = max((len(i.payload) for i in stream if isinstance(i, Block)), default=0)
-    assert all(len(i.payload) <= max(limit, largest) for i in coalesce(stream, limit) if isinstance(i, Block))
+    assert all(
+        len(i.payload) <= max(limit, largest) for i in coalesce(stream, limit=limit) if isinstance(i, Block)
+    )
 
 
 def test_neighbours_of_one_tag_become_one_block():
     """Hundreds of small objects cost one send."""
     assert len(list(coalesce([block("a", [b"x"])] * 200))) == 1
+
+
+def test_before_a_transform_blocks_of_one_origin_become_one():
+    """A transform may look at all of an origin, and at the columns: what differs there stays apart."""
+    one, other = block("", [b"x"]), replace(block("", [b"y"]), origin=Origin("s", region="r"))
+    stream = [one, one, other, replace(other, header=b"h"), one]
+    joined = list(coalesce(stream, of_origin))
+    assert [each.count for each in joined] == [2, 1, 1, 1]
+    assert [(each.origin, each.header) for each in joined] == [(e.origin, e.header) for e in stream[1:]]
 
 
 @pytest.mark.parametrize(
