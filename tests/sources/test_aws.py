@@ -6,9 +6,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
+from botocore.session import Session
 from pydantic import ValidationError
 
 from sources import aws as module
@@ -442,3 +445,37 @@ def test_h19_hollow_reply_is_transient():
     with pytest.raises(Transient) as caught:
         required({"ResponseMetadata": {}}, "Events", "LookupEvents in eu-west-1")
     assert str(caught.value).startswith("reply without Events: LookupEvents in eu-west-1: ")
+
+
+PAGE = b'{"events":[{"logStreamName":"s","timestamp":1,"ingestionTime":2,"message":"%s","eventId":"e"}]%s}'
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, PAGE % (b"m \\u00e9 \xc3\xa9", b',"nextToken":"t","searchedLogStreams":[]')),
+        (200, PAGE % (b"m", b',"nextToken":null')),
+        (200, PAGE % (b"half a pair: \\ud83d", b"")),
+        (200, b"{}"),
+        (200, b'{"events":null}'),
+        (400, b'{"__type":"AccessDeniedException","message":"no"}'),
+        (403, b"<html><body>a proxy says no</body></html>"),
+    ],
+)
+def test_replies_are_read_as_botocore_reads_them(keys, status, body):
+    """Reading replies at once changes nothing of what callers get."""
+
+    def answer(request, **_):
+        raw = SimpleNamespace(stream=lambda: iter([body]))
+        return AWSResponse(request.url, status, {}, raw)
+
+    def told(client):
+        client.meta.events.register("before-send", answer)
+        try:
+            reply = client.filter_log_events(logGroupName="g")
+        except ClientError as error:
+            reply = error.response
+        return {key: value for key, value in reply.items() if key != "ResponseMetadata"}
+
+    theirs = Session().create_client("logs", REGION, aws_access_key_id="a", aws_secret_access_key="b")
+    assert told(account(**keys).client("logs", REGION)) == told(theirs)
