@@ -52,15 +52,15 @@ def messages(split: Split) -> Build:
     return build
 
 
-def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, fetchers: int = 16) -> Source:
+def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, **more: int) -> Source:
     name = unit.service.name
     queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
     options = LeaseOptions(
         owner=owner(unit),
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
-        fetchers=fetchers,
         prefetch_bytes=context.prefetch_bytes,
         rules=rules,
+        **more,
     )
     return LeaseSource(name, queues, opener, options, context.drain)
 
