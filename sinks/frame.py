@@ -27,8 +27,6 @@ _FAST_LEVELS = 3
 
 _NOT_IN_HOST = re.compile(r"[^A-Za-z0-9._-]+")
 _NOT_IN_TAG = re.compile(r"[\x00-\x20\x7f:]+")
-_BLANK = re.compile(rb"\n\n")
-_BLANKS = re.compile(rb"\n\n+")
 
 
 def priority(facility: str, severity: str) -> int:
@@ -72,16 +70,12 @@ def frame(payload: bytes, head: bytes) -> bytes:
 
 
 def guard(block: Block, limit: int) -> list[Item]:
-    """Return the block without blank lines, and events larger than `limit` bytes as poison.
+    """Return the block, and events larger than `limit` bytes as poison.
 
     A block within the limit, nearly every one, comes back as it is.
     """
-    payload = block.payload
-    if payload.startswith(b"\n") or _BLANK.search(payload):
-        payload = _BLANKS.sub(b"\n", payload).lstrip(b"\n")
-        block = replace(block, payload=payload, count=payload.count(b"\n"))
-    if len(payload) <= limit:
-        return [block] if payload else []
+    if len(block.payload) <= limit:
+        return [block] if block.payload else []
     return _cut(block, limit)
 
 

@@ -44,7 +44,7 @@ class Origin:
 class Block:
     r"""Whole events of one origin.
 
-    payload: the events, each ending in one newline and holding no other.
+    payload: the events, each ending in one newline and holding no other; none is blank.
     count: number of events, always `payload.count(b"\n")`.
     tag: Devo tag, "" until a transform has set it.
     header: the column line of the object that the events are rows of, without newline ("" = unknown).
