@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.memory import unswept
 from transforms.errors import CollectorError
 
 FAILED, USAGE = 1, 2
@@ -251,7 +252,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["RUST_BACKTRACE"] = "0"  # bytewax would print one before our line
     command: Command = args.command
     try:
-        return int(command.run(import_module(command.module), args) or 0)
+        with unswept():
+            module = import_module(command.module)
+        return int(command.run(module, args) or 0)
     except CollectorError as error:
         if args.debug:
             raise

@@ -18,6 +18,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
 from flows.config.load import Settings, load
+from flows.memory import unswept
 from flows.runtime import drain_on_signals, launch
 from flows.state import check, failure, hold, prepare
 from sinks.errors import DeliveryError
@@ -58,13 +59,15 @@ def recovery_directory(settings: Settings, state: Path | None) -> Path | None:
 
 def collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
     """Run the dataflow in this process until it has drained."""
-    from flows.aws import flow  # noqa: PLC0415 - the supervisor of a cluster does not need it
-
     end_with_supervisor()
     here = launch()
     try:
+        with unswept():
+            from flows.aws import flow  # noqa: PLC0415 - the supervisor of a cluster does not need it
+
+            dataflow = flow(str(settings.path) if settings.path else None)
         cli_main(
-            flow(str(settings.path) if settings.path else None),
+            dataflow,
             workers_per_process=workers,
             process_id=here.process.index if here.addresses else None,
             addresses=list(here.addresses) or None,

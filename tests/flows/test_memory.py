@@ -1,9 +1,10 @@
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from flows.memory import reuse_blocks
+from flows.memory import reuse_blocks, unswept
 
 MAPS = """
 import sys
@@ -27,3 +28,13 @@ def test_blocks_lie_in_the_heap(tuned):
 def test_what_somebody_has_set_stands(name):
     """Variables of malloc in the environment are left to decide."""
     assert not reuse_blocks({name: "2"})
+
+
+def test_garbage_is_looked_for_again_after_a_start():
+    """Not during it, and never among what it has made."""
+    before = gc.get_freeze_count()
+    with unswept():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > before
+    gc.unfreeze()
