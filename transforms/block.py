@@ -6,7 +6,6 @@ the cost of a dataflow step is paid once for thousands of events.
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import TypeAlias
 
 TARGET_BYTES = 1 << 20
@@ -90,25 +89,25 @@ def of_tag(block: Block) -> Hashable:
 def coalesce(
     items: Iterable[Item], alike: Callable[[Block], Hashable] = of_tag, limit: int = TARGET_BYTES
 ) -> Iterator[Item]:
-    """Join neighbouring blocks that are alike up to `limit` payload bytes; poisons pass in their place.
+    """Join blocks that are alike up to `limit` payload bytes; among these, events keep their order.
 
-    The joined block keeps the first one's origin.
+    Poisons pass at once. A joined block keeps the first one's origin.
     """
-    for is_block, group in groupby(items, key=lambda item: isinstance(item, Block)):
-        if not is_block:
-            yield from group
+    waiting: dict[Hashable, list[Block]] = {}
+    sizes: dict[Hashable, int] = {}
+    for item in items:
+        if isinstance(item, Poison):
+            yield item
             continue
-        waiting: list[Block] = []
-        size = 0
-        for block in group:
-            assert isinstance(block, Block)  # noqa: S101 - narrows the union for the type checker
-            if waiting and (size + len(block.payload) > limit or alike(block) != alike(waiting[0])):
-                yield _join(waiting)
-                waiting, size = [], 0
-            waiting.append(block)
-            size += len(block.payload)
-        if waiting:
-            yield _join(waiting)
+        key, size = alike(item), len(item.payload)
+        if key in waiting and sizes[key] + size <= limit:
+            waiting[key].append(item)
+            sizes[key] += size
+            continue
+        if key in waiting:
+            yield _join(waiting[key])
+        waiting[key], sizes[key] = [item], size
+    yield from map(_join, waiting.values())
 
 
 def _join(blocks: list[Block]) -> Block:
