@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import count, cycle
+from itertools import chain, count, cycle
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -38,6 +38,8 @@ _KEPT_SECONDS = 180.0
 _END_SECONDS, _QUIET_SECONDS = 600.0, 60.0
 _WARM_UP = 0.25
 _LARGEST_WARM_UP = 300.0
+_OUTAGE = 0.2
+"""Of the warm-up."""
 _GROWTH_BYTES = 16 << 20
 _ENOUGH = 0.99
 _MIB = 1 << 20
@@ -154,6 +156,21 @@ def restarts(play: Play) -> None:
     play.sink.listen_again()
 
 
+def outage(seconds: float) -> Callable[[Play], None]:
+    """Return the fault that comes first: the receiver is away until everything that may fill up is full.
+
+    Memory once used is kept: growth after this is a leak, not a higher tide.
+    """
+
+    def away(play: Play) -> None:
+        play.sink.stop_listening()
+        play.sink.drop()
+        time.sleep(seconds)
+        play.sink.listen_again()
+
+    return away
+
+
 def aws(*rules: Rule) -> Callable[[Play], None]:
     """Return the fault: one call in ten to AWS fails so for five seconds."""
 
@@ -215,7 +232,7 @@ class Report:
     @property
     def warm(self) -> float:
         """Return the second from which on growth counts."""
-        return min(self.seconds * _WARM_UP, _LARGEST_WARM_UP)
+        return warm_up(self.seconds)
 
     def after_warm_up(self, samples: list[tuple[float, float]]) -> list[tuple[float, float]]:
         """Return what counts of the samples."""
@@ -265,6 +282,11 @@ class Report:
         )
 
 
+def warm_up(seconds: float) -> float:
+    """Return how much of a soak does not count for growth."""
+    return min(seconds * _WARM_UP, _LARGEST_WARM_UP)
+
+
 @contextmanager
 def playing(folder: Path) -> Iterator[Play]:
     """Set up a soak; the collector is not yet started."""
@@ -291,7 +313,7 @@ def soak(folder: Path, seconds: float, rate: float, tell: Callable[[str], object
     """Feed, plant faults and watch for so long; then let everything arrive and count."""
     with playing(folder) as play:
         play.collector.start()
-        watch, faults, began = Watch(), cycle(FAULTS), time.monotonic()
+        watch, faults, began = Watch(), chain([outage(warm_up(seconds) * _OUTAGE)], cycle(FAULTS)), time.monotonic()
         planted, current, minute = 0, None, 0
         with Putter(play.site, play.tally, rate) as putter:
             while (now := time.monotonic() - began) < seconds:
