@@ -313,7 +313,8 @@ def soak(folder: Path, seconds: float, rate: float, tell: Callable[[str], object
     """Feed, plant faults and watch for so long; then let everything arrive and count."""
     with playing(folder) as play:
         play.collector.start()
-        watch, faults, began = Watch(), chain([outage(warm_up(seconds) * _OUTAGE)], cycle(FAULTS)), time.monotonic()
+        faults = chain([outage(warm_up(seconds) * _OUTAGE)], cycle(FAULTS))
+        watch, began = Watch(), time.monotonic()
         planted, current, minute = 0, None, 0
         with Putter(play.site, play.tally, rate) as putter:
             while (now := time.monotonic() - began) < seconds:
