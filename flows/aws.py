@@ -30,7 +30,7 @@ from flows.status.start import begin
 from sinks.devo import DevoSink
 from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
-from transforms.block import Block, Item, Poison, Transform, coalesce, of_origin
+from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
 
 
 def flow(config: str | None = None) -> Dataflow:
@@ -48,6 +48,8 @@ def flow(config: str | None = None) -> Dataflow:
     tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
     context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
+    window = settings.globals.prefetch_bytes or WINDOW_BYTES
+    devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")
     streams = [
         collect(
@@ -55,12 +57,11 @@ def flow(config: str | None = None) -> Dataflow:
             unit.step_id,
             pulse.source(unit.service.source(unit, context)),
             pulse.transform(unit.step_id, unit.service.transform(unit)),
+            devo.limit,
         )
         for unit in running
     ]
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
-    window = settings.globals.prefetch_bytes or WINDOW_BYTES
-    devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     deliver(streams, devo, quarantine, pulse)
     return dataflow
 
@@ -102,9 +103,11 @@ def watched(settings: Settings, started: Launch, running: list[Unit], drain: Eve
         raise SystemExit(2) from None
 
 
-def collect(dataflow: Dataflow, step: str, source: Source, transform: Transform) -> Stream[Item]:
-    """Read one source and make events of what it holds."""
-    return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform))
+def collect(
+    dataflow: Dataflow, step: str, source: Source, transform: Transform, largest: int
+) -> Stream[Item]:
+    """Read one source and make events of what it holds. largest: see `apply`."""
+    return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform, largest))
 
 
 def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
@@ -124,13 +127,17 @@ def deliver(
     op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
 
 
-def apply(transform: Transform) -> Callable[[list[Item]], list[Item]]:
-    """Return the batch form of a transform: poison passes, small blocks become one, before and after it."""
+def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[Item]], list[Item]]:
+    """Return the batch form of a transform: poison passes, small blocks become one, before and after it.
+
+    largest: bytes of the largest event that outputs take. One that is over it, and comes alone, keeps its
+    origin: there it is looked for when it is tried again.
+    """
 
     def run(items: list[Item]) -> list[Item]:
         joined = coalesce(items, of_origin)
         made = (out for item in joined for out in ([item] if isinstance(item, Poison) else transform(item)))
-        return list(coalesce(made))
+        return list(coalesce(made, limit=min(largest, TARGET_BYTES)))
 
     return run
 

@@ -166,9 +166,10 @@ def _run(settings: Settings, unit: Unit, backlog: tuple[list[ObjectRef], Tally],
     opener, _ = object_opener(unit)
     source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished)
     dataflow = Dataflow("backfill")
-    stream = collect(dataflow, unit.step_id, source, unit.service.transform(unit))
+    devo = DevoSink(tuple(settings.outputs.values()), started, drain)
+    stream = collect(dataflow, unit.step_id, source, unit.service.transform(unit), devo.limit)
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of([unit]))
-    deliver([stream], DevoSink(tuple(settings.outputs.values()), started, drain), quarantine)
+    deliver([stream], devo, quarantine)
     try:
         recovery = RecoveryConfig(folder, timedelta(0))
         cli_main(dataflow, epoch_interval=_INTERVAL, recovery_config=recovery)

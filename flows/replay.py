@@ -160,7 +160,7 @@ def _flow(
     dataflow = Dataflow("replay")
     source = CaptureSource(
         objects,
-        _opened(named, given, tally),
+        _opened(named, given, tally, sink.limit),
         partitions=started.workers,
         client=given.client,
         finished=tally.finished,
@@ -182,7 +182,9 @@ def _named(name: str) -> Service:
     return services[name]
 
 
-def _opened(named: Service | None, given: Given, tally: Tally) -> Callable[[str, BinaryIO], Iterator[Item]]:
+def _opened(
+    named: Service | None, given: Given, tally: Tally, largest: int
+) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
     made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}
 
@@ -190,7 +192,7 @@ def _opened(named: Service | None, given: Given, tally: Tally) -> Callable[[str,
         first = _head(path, given.client)
         if first.startswith(MARK):
             tally.retried += 1
-            yield from again(stream.read(), given.settings)
+            yield from again(stream.read(), given.settings, largest)
             return
         service = named or recognise(path, first)
         if service is None:
@@ -199,7 +201,7 @@ def _opened(named: Service | None, given: Given, tally: Tally) -> Callable[[str,
             return
         if service.name not in made:
             unit = replay_unit(service, given.settings)
-            made[service.name] = unit.layout(), apply(service.transform(unit))
+            made[service.name] = unit.layout(), apply(service.transform(unit), largest)
         layout, transform = made[service.name]
         for piece in read(stream, layout.of(path), Limits()):
             origin = Origin(service.name, object=path, record=piece.records - piece.count)

@@ -53,7 +53,7 @@ def place(key: str) -> int:
 
 
 class DevoSink(FixedPartitionedSink[Block, dict[str, Any]]):
-    """Sends blocks to all outputs.
+    """Sends blocks to all outputs. limit: bytes of the largest event that all of them take.
 
     drain: set when the process shall end. window_bytes: what may be without receipt, per output and process.
     """
@@ -66,7 +66,7 @@ class DevoSink(FixedPartitionedSink[Block, dict[str, Any]]):
         window_bytes: int = WINDOW_BYTES,
     ) -> None:
         self._process = cluster.process
-        self._limit = event_limit(outputs)
+        self.limit = event_limit(outputs)
         wanted = max(cluster.workers, *(_connections(output) for output in outputs), 1)
         self._keys = own_partitions(self._process)[:wanted]
         self._openers = [opener(output, window_bytes // len(self._keys), drain) for output in outputs]
@@ -83,7 +83,7 @@ class DevoSink(FixedPartitionedSink[Block, dict[str, Any]]):
 
         A step before the branch between events and poison; stateless.
         """
-        return guard(item, self._limit) if isinstance(item, Block) else [item]
+        return guard(item, self.limit) if isinstance(item, Block) else [item]
 
     def list_parts(self) -> list[str]:
         """List this process's partitions."""

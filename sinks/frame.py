@@ -81,34 +81,32 @@ def guard(block: Block, limit: int) -> list[Item]:
 
 def _cut(block: Block, limit: int) -> list[Item]:
     """Leap through the payload in steps of `limit`: a step without a newline begins with a large event."""
-    payload, items, good, record = block.payload, list[Item](), 0, block.origin.record
-    position = 0
+    payload, items, good, position = block.payload, list[Item](), 0, 0
     while position < len(payload):
         newline = payload.rfind(b"\n", position, position + limit + 1)
         if newline >= 0:
             position = newline + 1
             continue
         end = payload.find(b"\n", position)
-        before = _part(block, payload[good:position], record)
-        items += [before] if before.count else []
-        record += before.count
-        items.append(_too_large(block, payload[position:end], limit, record))
+        if good < position:
+            items.append(_part(block, payload[good:position]))
+        items.append(_too_large(block, payload[position:end], limit))
         good = position = end + 1
-        record += 1
     if not items:
         return [block]
-    rest = _part(block, payload[good:], record)
-    return [*items, rest] if rest.count else items
+    if good < len(payload):
+        items.append(_part(block, payload[good:]))
+    return items
 
 
-def _part(block: Block, payload: bytes, record: int) -> Block:
-    origin = replace(block.origin, record=record)
-    return replace(block, payload=payload, count=payload.count(b"\n"), origin=origin)
+def _part(block: Block, payload: bytes) -> Block:
+    return replace(block, payload=payload, count=payload.count(b"\n"))
 
 
-def _too_large(block: Block, event: bytes, limit: int, record: int) -> Poison:
+def _too_large(block: Block, event: bytes, limit: int) -> Poison:
+    """Its number within the object is not known here: transforms drop events and put others together."""
     detail = f"an event of {len(event)} bytes, tag {block.tag}, is over max_event_bytes = {limit}"
-    return Poison(TOO_LARGE, detail, replace(block.origin, record=record), event)
+    return Poison(TOO_LARGE, detail, block.origin, event)
 
 
 @dataclass(frozen=True, slots=True)

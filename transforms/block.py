@@ -21,7 +21,8 @@ class Origin:
     container: queue name, log group or API that announced them.
     object: `s3://bucket/key` for objects, else "".
     version: S3 version id or etag, else "".
-    record: number (from 0) of the first event of the block within its object.
+    record: number (from 0) of the first event of the block within its object; after a transform, of the block
+        that it was made of.
     """
 
     service: str
@@ -82,7 +83,10 @@ def of_origin(block: Block) -> Hashable:
 
 
 def of_tag(block: Block) -> Hashable:
-    """Return what makes blocks alike after a transform: from there on, an origin serves for messages only."""
+    """Return what makes blocks alike after a transform: from there on, an origin serves for messages only.
+
+    But for events that are cut out as too large: `limit` must not be over theirs, so that none is joined.
+    """
     return block.tag
 
 
