@@ -48,6 +48,9 @@ CHAINED_SECONDS = 3600
 _PLAIN = ("cloudwatch-logs.FilterLogEvents", "sqs.ReceiveMessage", "sqs.DeleteMessageBatch")
 """Operations whose replies hold text and numbers only, many of them: read by `_read_plainly`."""
 
+_BOTOCORES_OWN = ("Error", "ResponseMetadata")
+"""Keys that botocore puts into replies; whatever says them itself is not AWS."""
+
 _CALM_SECONDS = 5.0
 """Many calls learn at once that a session has ended, or cannot begin: STS is asked once in this time."""
 
@@ -376,7 +379,8 @@ def _read_plainly(response_dict: dict[str, Any], customized_response_dict: dict[
     except ValueError:
         return
     if isinstance(found, dict):
-        customized_response_dict.update({key: value for key, value in found.items() if value is not None})
+        said = {key: value for key, value in found.items() if value is not None and key not in _BOTOCORES_OWN}
+        customized_response_dict.update(said)
         response_dict["body"] = b"{}"
 
 

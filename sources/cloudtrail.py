@@ -207,9 +207,11 @@ def _done(state: State, end: int) -> State:
 def compact(text: str) -> bytes:
     """Return a JSON text as one line: its own bytes unless it was printed over several.
 
-    Raises msgspec.DecodeError when it is no JSON.
+    Raises msgspec.DecodeError when it is no JSON, as far as that was looked at, or nothing.
     """
     raw = text.encode()
+    if not raw.strip():
+        raise msgspec.DecodeError("it is empty")
     if "\n" in text or "\r" in text:
         raw = msgspec.json.format(raw, indent=-1)
     return raw + b"\n"

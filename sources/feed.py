@@ -4,6 +4,8 @@
     1 to 4 per    about two per        open what    bounded in bytes                      delete or
     queue         fetcher              they hold                                          give back
 
+Where there is nothing to fetch there are no fetchers: receivers open what they have received.
+
 A blocked dataflow fills the inboxes; then fetchers wait, then receivers: nothing is hoarded. A heartbeat
 per queue (keeper.py) keeps what is held alive meanwhile. Draining: receivers stop, what has not begun goes
 back at once, what has begun goes on for `drain_seconds` and then stops at a cut.

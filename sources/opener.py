@@ -34,7 +34,7 @@ class Cut:
 
 
 class Opener(Protocol):
-    """Knows what a message stands for. Runs in fetch threads and may wait for AWS."""
+    """Knows what a message stands for. Runs in the feed's threads and may wait for AWS."""
 
     def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
         """Yield what the message holds, behind what `resume` tells of each object.

@@ -131,12 +131,12 @@ class SqsQueue:
     def _failure(self, entry: dict[str, Any] | None) -> SourceError:
         if entry is None:
             return Transient("the reply does not tell the outcome", self.queue.where, "it is tried again")
-        code, message = entry.get("Code", ""), entry.get("Message", "")
+        code, message = entry.get("Code") or "", entry.get("Message") or ""
         kind = kind_of(code, 400 if entry.get("SenderFault") else 500, message)
         return kind(f"{code} ({message})", self.queue.where, "the message comes again by itself")
 
     def _message(self, raw: dict[str, Any]) -> Message:
-        attributes = raw.get("Attributes", {})
+        attributes = raw.get("Attributes") or {}
         return Message(
             id=raw["MessageId"],
             receipt=raw["ReceiptHandle"],

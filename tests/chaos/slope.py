@@ -51,7 +51,7 @@ def typical(samples: Sequence[tuple[float, float]]) -> Slope:
     count = len(samples)
     slopes = sorted((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(samples, 2))
     out = _Z * math.sqrt(count * (count - 1) * (2 * count + 5) / 18) / 2
-    low = slopes[max(0, round(len(slopes) / 2 - out))]
+    low = slopes[max(0, round(len(slopes) / 2 - out) - 1)]
     high = slopes[min(len(slopes) - 1, round(len(slopes) / 2 + out))]
     middle = median(slopes)
     return Slope(middle, max(middle - low, high - middle), fmean(y for _, y in samples))

@@ -315,15 +315,15 @@ def soak(folder: Path, seconds: float, rate: float, tell: Callable[[str], object
         play.collector.start()
         faults = chain([outage(warm_up(seconds) * _OUTAGE)], cycle(FAULTS))
         watch, began = Watch(), time.monotonic()
-        planted, current, minute = 0, None, 0
+        planted, current, minute, due = 0, None, 0, _FAULT_SECONDS
         with Putter(play.site, play.tally, rate) as putter:
             while (now := time.monotonic() - began) < seconds:
                 assert play.collector.alive, play.collector.tail()
                 watch.look(play.collector.children[0].pid, now)
-                if now >= (planted + 1) * _FAULT_SECONDS and not (current and current.is_alive()):
+                if now >= due and not (current and current.is_alive()):
                     current = threading.Thread(target=next(faults), args=(play,), daemon=True)
                     current.start()
-                    planted += 1
+                    planted, due = planted + 1, max(due, now) + _FAULT_SECONDS
                 if now >= 60 * (minute + 1):
                     minute += 1
                     tell(progress(minute, putter, play.tally, watch, planted))

@@ -458,6 +458,7 @@ PAGE = b'{"events":[{"logStreamName":"s","timestamp":1,"ingestionTime":2,"messag
         (200, PAGE % (b"half a pair: \\ud83d", b"")),
         (200, b"{}"),
         (200, b'{"events":null}'),
+        (200, b'{"events":[],"Error":"x","ResponseMetadata":null}'),
         (400, b'{"__type":"AccessDeniedException","message":"no"}'),
         (403, b"<html><body>a proxy says no</body></html>"),
     ],

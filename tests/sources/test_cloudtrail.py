@@ -212,11 +212,12 @@ def test_event_that_is_no_json_goes_to_quarantine():
         event("a", START),
         event("b", START, '{"x":\n'),
         {k: v for k, v in event("c", START).items() if k != "CloudTrailEvent"},
+        event("d", START, " "),
     ]
     api.lookup_events = lambda **_: {"Events": wrappers}
     (page,) = poll_of(api).pages(TARGET, {})
     poisons = [item for item in page.items if isinstance(item, Poison)]
-    assert [poison.reason for poison in poisons] == ["event_broken", "event_broken"]
+    assert [poison.reason for poison in poisons] == ["event_broken"] * 3
     assert b'"EventId":"b"' in poisons[0].body
     assert [item.payload for item in page.items if item not in poisons] == [b'{"eventID": "a"}\n']
 

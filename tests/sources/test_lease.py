@@ -13,6 +13,8 @@ from tests.sources.leasing import QUICK, FakeSqs, Rig, WordOpener, aws_error, id
 from transforms.block import Block, Origin
 
 ONE_CUT = replace(QUICK, batch_bytes=1, fetchers=1)
+INLINE = replace(QUICK, fetchers=0, receivers=4)
+"""Whoever receives a message opens it."""
 
 
 @pytest.fixture
@@ -69,6 +71,42 @@ def test_half_emitted_message_is_not_deleted(rigs):
     wait_until(lambda: lane.next_batch() == [] and len(lane._ledger), 5, "the end of the message")
     settle(lane)
     gone(rig.sqs, "a b c d")
+
+
+def test_receivers_open_what_they_receive(rigs):
+    """Without fetchers, four receivers bring and open hundreds of messages; each comes once."""
+    bodies = [f"w{number}" for number in range(300)]
+    rig = rigs(*bodies, options=INLINE)
+    lane = rig.lane()
+    assert sorted(take(lane, 300)) == sorted(bodies)
+    settle(lane)
+    gone(rig.sqs, *bodies)
+    assert sorted(rig.opener.opened) == sorted(bodies)
+
+
+def test_a_receiver_survives_what_it_cannot_open(rigs):
+    """A message that cannot be opened is given back; those received with it are emitted."""
+    opener = WordOpener()
+    opener.fail["b"] = SourceError("broken", "b", "mend it")
+    rig = rigs("a", "b", "c", options=INLINE, opener=opener)
+    lane = rig.lane()
+    assert sorted(take(lane, 2)) == ["a", "c"]
+    wait_until(lambda: "change_message_visibility_batch" in rig.sqs.calls, 10, "b is given back")
+    settle(lane)
+    gone(rig.sqs, "a", "c")
+    assert [message.body for message in rig.sqs.messages] == ["b"]
+
+
+def test_h22_receivers_before_a_full_inbox_give_back_what_they_hold(rigs):
+    """Nobody takes what was fetched and the process drains: the rest is visible again, nothing is deleted."""
+    bodies = [f"w{number}" for number in range(60)]
+    rig = rigs(*bodies, options=replace(INLINE, prefetch_bytes=2048, drain_seconds=0.1))
+    lane = rig.lane()
+    wait_until(lambda: rig.feed._inboxes["lane-0"].bytes > 1024, 10, "the inbox is full")
+    rig.drain.set()
+    emitted = run_out(lane)
+    gone(rig.sqs, *emitted)
+    assert rig.sqs.visible == len(rig.sqs.messages) == 60 - len(emitted)
 
 
 def test_never_waits_and_is_never_far_away(rigs):

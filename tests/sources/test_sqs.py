@@ -52,6 +52,16 @@ def test_h19_hollow_reply_is_no_success(fake):
     assert isinstance(SqsQueue(fake.queue).delete(["r"])[0], Transient)
 
 
+def test_null_is_nothing(fake):
+    """An emulator may say null where SQS says nothing."""
+    raw = {"MessageId": "m", "ReceiptHandle": "r", "Body": "b", "Attributes": None}
+    fake.faults["receive_message"] = lambda **_: {"Messages": [raw]}
+    assert SqsQueue(fake.queue).receive(0, 1)[0].receives == 1
+    failed = {"Id": "0", "Code": "InvalidParameterValue", "SenderFault": True, "Message": None}
+    fake.faults["delete_message_batch"] = lambda **_: {"Failed": [failed]}
+    assert isinstance(SqsQueue(fake.queue).delete(["r"])[0], SourceError)
+
+
 def test_server_faults_of_an_entry_are_transient(fake):
     """An entry that SQS failed by itself is worth another try."""
     reply = {"Successful": [], "Failed": [{"Id": "0", "Code": "InternalError", "SenderFault": False}]}
