@@ -144,9 +144,9 @@ def main() -> None:
         for one in names:
             points = measured(running, curve(one))
             found[one] = {"machine": told, "points": [asdict(each) for each in points]}
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+            if args.json:
+                args.json.parent.mkdir(parents=True, exist_ok=True)
+                args.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
