@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Self
 
+from sources.progress import Progress
 from tests.chaos.load import flow_log
 from tests.chaos.matrix import INSIDE
 from tests.chaos.slope import Slope, calmed, slope, typical
@@ -249,6 +251,13 @@ class Report:
         return typical(calmed(self.after_warm_up(self.watch.resident), _FAULT_SECONDS))
 
     @property
+    def known(self) -> float:
+        """Return what the table of recognised objects adds, bytes a second; at its bound it adds no more."""
+        counted = self.seconds - self.warm
+        objects = self.sent / ROWS
+        return table_bytes(int(objects * self.warm / self.seconds), int(objects)) / counted
+
+    @property
     def files(self) -> Slope:
         """Return the slope of the number of open descriptors."""
         return slope(calmed(self.after_warm_up(self.watch.descriptors), _FAULT_SECONDS))
@@ -276,10 +285,25 @@ class Report:
             f"{memory.margin * hour / _MIB:.2f} MiB an hour (95 %, after {self.warm:.0f} s): {memory.told}\n"
             f"memory by Theil and Sen: {usual.slope * hour / _MIB:+.2f} ± "
             f"{usual.margin * hour / _MIB:.2f} MiB an hour: {usual.told}\n"
+            f"of it the table of recognised objects, which has a bound: {self.known * hour / _MIB:+.2f}\n"
             f"descriptors: mean {files.mean:.1f}, {min(last):.0f} to {max(last):.0f}, "
             f"{files.slope * hour:+.2f} ± {files.margin * hour:.2f} an hour (95 %)\n"
             f"{'ok' if self.good else 'FAILED'}"
         )
+
+
+def table_bytes(first: int, last: int) -> int:
+    """Return by how much the table of delivered objects grows between so many objects and so many."""
+    progress = Progress()
+    tracemalloc.start()
+    try:
+        for number in range(last):
+            if number == first:
+                before, _ = tracemalloc.get_traced_memory()
+            progress.release(SimpleNamespace(objects=[f"bucket/{number}"]), whole=True)
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
 
 
 def warm_up(seconds: float) -> float:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.chaos.load import flow_lines
 from tests.chaos.slope import calmed, slope, typical
-from tests.chaos.soak import soak
+from tests.chaos.soak import soak, table_bytes
 from tests.chaos.tally import Tally
 
 _HEAD = b"<14>Jan  1 00:00:00 host cloud.aws.vpc.flow: "
@@ -53,6 +53,12 @@ def test_the_margin_holds_what_it_says(fit, count):
     rng = random.Random(2)
     fits = [fit([(float(at), rng.gauss(0, 1)) for at in range(count)]) for _ in range(2000)]
     assert sum(not fit.none for fit in fits) / len(fits) == pytest.approx(0.05, abs=0.02)
+
+
+def test_the_table_of_recognised_objects_has_a_bound():
+    """What a soak tells apart from a leak: it grows by less than 200 bytes an object, up to its bound."""
+    assert 0 < table_bytes(1_000, 3_000) < 2_000 * 200
+    assert table_bytes(150_000, 160_000) < 10_000
 
 
 @pytest.mark.slow
