@@ -82,7 +82,7 @@ class Feed:
         self.stopped = False
         self._started = False
         self._opener = opener
-        lock = threading.RLock()
+        lock = threading.RLock()  # one for all; but a lot of leases wakes nobody who waits for something else
         self._changed, self._leased, self._room = (threading.Condition(lock) for _ in range(3))
         self._enough = max(2 * options.fetchers, 1)
         self._inboxes: dict[str, Inbox] = {}

@@ -110,12 +110,6 @@ def _objects(
     return memoryview(texts)[at[rows.offset] : at[rows.offset + len(rows)]]
 
 
-def joined(rows: Any) -> bytes:
-    """Return an Arrow array of texts as newline-terminated lines."""
-    whole = pa.compute.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
-    return b"".join([bytes(whole[0].as_buffer().to_pybytes()), b"\n"])
-
-
 def _value(column: Any, number: bool, escapes: list[tuple[str, str]], null: str) -> tuple[Any, str]:  # noqa: FBT001 - told by name
     """Return a column as JSON, and the quote to be put around every value ("" when that differs)."""
     missing = pa.compute.equal(column, null)

@@ -15,7 +15,7 @@ import orjson
 
 from transforms import arrow as pa
 from transforms.block import Block, Item, Transform
-from transforms.columns import joined, to_json, wrong_width
+from transforms.columns import to_json, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
 from transforms.jsonline import add_fields
 from transforms.tagged import NO_STAMP, Stamp
@@ -200,7 +200,13 @@ def _kept(block: Block, options: Options) -> Block:
     options.dropped(gone)
     if gone == block.count:
         return replace(block, payload=b"", count=0)
-    return replace(block, payload=joined(lines.filter(pa.compute.invert(drops))), count=block.count - gone)
+    return replace(block, payload=_joined(lines.filter(pa.compute.invert(drops))), count=block.count - gone)
+
+
+def _joined(rows: Any) -> bytes:
+    """Return an Arrow array of texts as newline-terminated lines."""
+    whole = pa.compute.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
+    return b"".join([bytes(whole[0].as_buffer().to_pybytes()), b"\n"])
 
 
 def _columns(block: Block, lines: Any, options: Options) -> dict[tuple[str, str], Any]:

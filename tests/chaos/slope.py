@@ -46,7 +46,7 @@ def slope(samples: Sequence[tuple[float, float]]) -> Slope:
 def typical(samples: Sequence[tuple[float, float]]) -> Slope:
     """Return the median of the slopes between all pairs (Theil 1950), its margin by Kendall's tau (Sen 1968).
 
-    One step, up to a new high-water mark, tilts the line of `slope` but not this one; a leak tilts both.
+    One step, up to a new high-water mark, tilts the line of `slope` more than this one; a leak tilts both.
     """
     count = len(samples)
     slopes = sorted((y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(samples, 2))

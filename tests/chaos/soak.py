@@ -150,19 +150,8 @@ def nameless(play: Play) -> None:
     play.no_name.unlink()
 
 
-def restarts(play: Play) -> None:
-    """Take the receiver away for two seconds, its connections reset."""
-    play.sink.stop_listening()
-    play.sink.drop()
-    time.sleep(2)
-    play.sink.listen_again()
-
-
 def outage(seconds: float) -> Callable[[Play], None]:
-    """Return the fault that comes first: the receiver is away until everything that may fill up is full.
-
-    Memory once used is kept: growth after this is a leak, not a higher tide.
-    """
+    """Return the fault: the receiver is away for so long, its connections reset."""
 
     def away(play: Play) -> None:
         play.sink.stop_listening()
@@ -193,7 +182,7 @@ FAULTS: Sequence[Callable[[Play], None]] = (
     deaf,
     closes,
     aws(Rule("error", status=503, code="ServiceUnavailable")),
-    restarts,
+    outage(2),
     slow,
     aws(Rule("reset"), Rule("lost")),
     swallowed,
@@ -337,6 +326,7 @@ def soak(folder: Path, seconds: float, rate: float, tell: Callable[[str], object
     """Feed, plant faults and watch for so long; then let everything arrive and count."""
     with playing(folder) as play:
         play.collector.start()
+        # First all that may fill up is filled: memory once used is kept, so growth after it is a leak.
         faults = chain([outage(warm_up(seconds) * _OUTAGE)], cycle(FAULTS))
         watch, began = Watch(), time.monotonic()
         planted, current, minute, due = 0, None, 0, _FAULT_SECONDS
