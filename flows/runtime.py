@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType
 
 import orjson
@@ -86,33 +87,35 @@ def drain_on_signals(alone: float = ALONE_SECONDS) -> threading.Event:
     the same moment does not: terminals and systemd signal the whole group, and so does our supervisor.
     """
     drain = threading.Event()
-    asked_at = 0.0
+    asked: SimpleQueue[int] = SimpleQueue()
+    asked_at: float | None = None
 
     def on_signal(number: int, _frame: FrameType | None) -> None:
+        """Ask a thread: a second signal may come inside of this, and would wait for any lock held here.
+
+        Nothing of `threading` is safe for that; SimpleQueue.put is made for it.
+        """
         nonlocal asked_at
-        if not drain.is_set():
+        if asked_at is None:
             asked_at = time.monotonic()
-            drain.set()
-            if launch().process.count > 1:
-                _end_after(alone)
+            asked.put(number)
         elif time.monotonic() - asked_at > _SAME_MOMENT_SECONDS:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
+    def act() -> None:
+        asked.get()
+        drain.set()
+        if launch().process.count > 1:
+            time.sleep(alone)
+            say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")
+            os._exit(1)
+
     if threading.current_thread() is threading.main_thread():
+        threading.Thread(target=act, name="drain-on-signal", daemon=True).start()
         signal.signal(signal.SIGTERM, on_signal)
         signal.signal(signal.SIGINT, on_signal)
     return drain
-
-
-def _end_after(seconds: float) -> None:
-    def end() -> None:
-        say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
-    timer.daemon = True
-    timer.start()
 
 
 class _JsonLines(logging.Formatter):

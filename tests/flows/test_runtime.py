@@ -64,6 +64,23 @@ def test_a_signal_sets_the_drain_flag(number):
         signal.signal(signal.SIGINT, before[1])
 
 
+_TWICE = """
+import os, signal
+from flows.runtime import drain_on_signals
+
+drain = drain_on_signals()
+with drain._cond:  # held by whoever sets or waits for the flag, as a second signal finds it
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+raise SystemExit(not drain.wait(10))
+"""
+
+
+def test_signals_wait_for_no_lock():
+    """Two signals of one moment, the second inside of the first's handler: the drain begins, none hangs."""
+    assert subprocess.run([sys.executable, "-c", _TWICE], cwd=ROOT, timeout=30, check=False).returncode == 0
+
+
 def test_named_events_are_one_line_of_text(capsys):
     """A person reads time, level, event and its fields in one line."""
     log_to_stderr(as_json=False)
