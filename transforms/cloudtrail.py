@@ -7,16 +7,18 @@ block passes as it came.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 import msgspec
 
-from transforms.block import Block, Item, Transform
+from transforms.block import Block, Item, Transform, divide
 from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import FALLBACK, TagRule, cloudtrail_table, place
 
 TEMPLATE = "cloud.aws.cloudtrail.{event_type}"
 INSIGHTS, DIGEST = "insights", "digest_meta"
 _INSIGHT = "AwsCloudTrailInsight"
+_DROPPED = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,27 +74,18 @@ def _whole(block: Block, options: Options) -> Iterator[Block]:
 
 
 def _grouped(block: Block, options: Options) -> Iterator[Block]:
-    lines = block.payload.split(b"\n")
-    lines.pop()
-    tags = _tags_by_source(block, lines, options) or _tags(heads_of(block.payload, lines), block, options)
-    groups: dict[str, list[bytes]] = {}
-    for tag, line in zip(tags, lines, strict=True):
-        if tag in groups:
-            groups[tag].append(line)
-        elif tag:
-            groups[tag] = [line]
-    if dropped := len(lines) - sum(map(len, groups.values())):
-        options.on_drop(dropped)
-    for tag, members in groups.items():
-        members.append(b"")
-        yield replace(block, payload=b"\n".join(members), count=len(members) - 1, tag=tag)
+    groups = divide(block, _tags_by_source(block, options) or _tags(heads_of(block), block, options))
+    if dropped := groups.pop(_DROPPED, None):
+        options.on_drop(dropped.count)
+    for tag, part in groups.items():
+        yield replace(part, tag=tag)
 
 
-def _tags_by_source(block: Block, lines: Sequence[bytes], options: Options) -> list[str]:
+def _tags_by_source(block: Block, options: Options) -> list[str]:
     """Return the tag of each record when it depends on nothing but its eventSource, else []."""
     if not options.auto_event_type or options.drop_event_names or options.asks_for_place:
         return []
-    sources = sources_of(block.payload, lines)
+    sources = sources_of(block)
     origin = block.origin
     made = {
         one: options.tag.tag(cloudtrail_table(one.decode()), origin.account, origin.region)
@@ -101,25 +94,26 @@ def _tags_by_source(block: Block, lines: Sequence[bytes], options: Options) -> l
     return [made[one] for one in sources]
 
 
-def sources_of(payload: bytes, lines: Sequence[bytes]) -> list[bytes]:
-    """Return the eventSource of each line where a search tells it for certain, else [].
+def sources_of(block: Block) -> list[bytes]:
+    """Return the eventSource of each record where a search tells it for certain, else [].
 
     It is cheaper than a parser. The key may also stand below another one (`additionalEventData`,
-    `insightDetails`), so it must stand just once in each line, and behind eventTime as AWS writes it.
+    `insightDetails`), so it must stand just once in each record, and behind eventTime as AWS writes it.
     """
-    if payload.count(_NAME) != len(lines):
+    if block.payload.count(_NAME) != block.count:
         return []
+    lines = BytesIO(block.payload)
     sources = [line.partition(_BEFORE)[2].partition(b'"')[0] for line in lines]  # half of what `find` takes
     return [] if any(not one or b"\\" in one for one in set(sources)) else sources
 
 
-def heads_of(payload: bytes, lines: Sequence[bytes]) -> Sequence[Head]:
-    """Return the head of each line, an empty one for lines that spell a field in an unexpected type."""
+def heads_of(block: Block) -> Sequence[Head]:
+    """Return the head of each record, an empty one where a field is spelled in an unexpected type."""
     try:
-        heads = _HEAD.decode_lines(payload)
+        heads = _HEAD.decode_lines(block.payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return [_head(line) for line in lines]
-    return heads if len(heads) == len(lines) else [_head(line) for line in lines]
+        heads = []
+    return heads if len(heads) == block.count else [_head(line) for line in BytesIO(block.payload)]
 
 
 def _head(line: bytes) -> Head:
@@ -134,14 +128,14 @@ def _head(line: bytes) -> Head:
 
 
 def _tags(heads: Iterable[Head], block: Block, options: Options) -> Iterator[str]:
-    """Yield the tag of each record, "" for one that is dropped."""
+    """Yield the tag of each record, `_DROPPED` for one that is dropped."""
     dropped, of_event = options.drop_event_names, options.asks_for_place
     asked = (block.origin.account, block.origin.region)
     told = place(block.origin.object, *asked) if of_event else asked
     known: dict[tuple[str, str, str], str] = {}
     for head in heads:
         if dropped and head.event_name in dropped:
-            yield ""
+            yield _DROPPED
             continue
         account, region = (head.account or told[0], head.region or told[1]) if of_event else told
         key = (head.event_source or _kind(head), account, region)

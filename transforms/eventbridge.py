@@ -11,10 +11,11 @@ The type is, in this order:
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 
 import msgspec
 
-from transforms.block import Block, Item, Transform
+from transforms.block import Block, Item, Transform, divide
 from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import FALLBACK, TagRule
 
@@ -45,22 +46,17 @@ def transform(options: Options) -> Transform:
     """Return the transform of EventBridge envelopes."""
 
     def run(block: Block) -> Iterator[Item]:
-        for event_type, lines in _groups(block, options).items():
+        for event_type, part in _parts(block, options).items():
             tag = options.tag.tag(event_type, block.origin.account, block.origin.region)
-            payload = options.stamp.put(b"".join(lines))
-            yield replace(block, tag=tag, payload=payload, count=payload.count(b"\n"))
+            yield options.stamp.on(replace(part, tag=tag))
 
     return run
 
 
-def _groups(block: Block, options: Options) -> dict[str, list[bytes]]:
-    """Return the lines of each event type, in the order in which the types appear."""
+def _parts(block: Block, options: Options) -> dict[str, Block]:
     if not options.auto_event_type:
-        return {FALLBACK: [block.payload]}
-    groups: dict[str, list[bytes]] = {}
-    for line in block.payload[:-1].split(b"\n"):
-        groups.setdefault(event_type_of(line, options.mapping), []).append(line + b"\n")
-    return groups
+        return {FALLBACK: block}
+    return divide(block, (event_type_of(line, options.mapping) for line in BytesIO(block.payload)))
 
 
 def event_type_of(envelope: bytes, mapping: Mapping[str, str]) -> str:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from io import BytesIO
 from typing import Any, TypeAlias
 
 import msgspec
@@ -91,7 +92,7 @@ def _columns(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[Any
         heads = []
     if len(heads) == count:
         return [[getattr(head, name) for head in heads] for name in names]
-    rows = [_head(line, tops) for line in payload.split(b"\n")[:-1]]
+    rows = [_head(line, tops) for line in BytesIO(payload)]
     return [list(column) for column in zip(*rows, strict=True)]
 
 

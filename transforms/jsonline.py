@@ -1,6 +1,7 @@
 """Additions to events that are one JSON object per line, made on the bytes."""
 
 from collections.abc import Mapping
+from io import BytesIO
 
 import orjson
 
@@ -16,8 +17,8 @@ def add_fields(payload: bytes, fields: Mapping[str, object]) -> bytes:
     begin = alone[:-1] + b","
 
     def put(line: bytes) -> bytes:
-        if line.startswith(b"{"):
-            return alone if line == b"{}" else begin + line[1:]
-        return line
+        if line.startswith(b"{}"):
+            return alone + line[2:]
+        return begin + line[1:] if line.startswith(b"{") else line
 
-    return b"\n".join(map(put, payload.split(b"\n")))
+    return b"".join(map(put, BytesIO(payload)))

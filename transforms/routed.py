@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from transforms import arrow as pa
-from transforms.block import Block, Item, Transform
+from transforms.block import Block, Item, Transform, divide
 from transforms.columns import to_json, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
 from transforms.jsonline import add_fields
@@ -174,17 +174,8 @@ def _parts(block: Block, wanted: Sequence[RecordField]) -> Iterator[tuple[Block,
         yield block, {}
         return
     columns = record_values(block.payload, block.count, wanted)
-    groups: dict[tuple[str, ...], list[bytes]] = {}
-    lines = block.payload.split(b"\n")
-    lines.pop()
-    for values, line in zip(zip(*columns, strict=True), lines, strict=True):
-        if values in groups:
-            groups[values].append(line)
-        else:
-            groups[values] = [line]
-    for values, members in groups.items():
-        names = (one.name for one in wanted)
-        part = replace(block, payload=b"\n".join([*members, b""]), count=len(members))
+    names = [one.name for one in wanted]
+    for values, part in divide(block, zip(*columns, strict=True)).items():
         yield part, dict(zip(names, values, strict=True))
 
 

@@ -143,13 +143,13 @@ def test_a_search_agrees_with_a_parser(records):
     """Whatever stands where: sources are the top-level ones, or the search says that it cannot tell."""
     lines = [as_aws(**AT | {"eventSource": "s3.x"} | one) for one in records]
     expected = [json.loads(line)["eventSource"] for line in lines]
-    found = sources_of(block(*lines).payload, lines)
+    found = sources_of(block(*lines))
     assert not found or [one.decode() for one in found] == expected
 
 
 def test_records_of_aws_need_no_parser():
     """The search is not for nothing."""
-    assert sources_of(S3 + b"\n", [S3]) == [b"s3.amazonaws.com"]
+    assert sources_of(block(S3)) == [b"s3.amazonaws.com"]
 
 
 def test_dropped_event_names():
