@@ -87,17 +87,26 @@ def _uncommented(texts: Iterator[bytes], comment: bytes) -> Iterator[tuple[bytes
     """Take comment lines out; a text is divided where a `#Fields:` line changes the header."""
     header = b""
     for text in texts:
-        if comment not in text or not (text.startswith(comment) or b"\n" + comment in text):
-            yield text, header
-            continue
         kept: list[bytes] = []
-        for line in text.split(b"\n")[:-1]:
-            if not line.startswith(comment):
-                kept.append(line)
-            elif line.startswith(_FIELDS) and (fields := line.removeprefix(_FIELDS).strip()) != header:
-                yield _terminated(kept), header
+        done = 0
+        while (start := _comment_at(text, comment, done)) >= 0:
+            kept.append(text[done:start])
+            done = text.index(b"\n", start) + 1
+            line = text[start:done]
+            if line.startswith(_FIELDS) and (fields := line.removeprefix(_FIELDS).strip()) != header:
+                yield b"".join(kept), header
                 kept, header = [], fields
-        yield _terminated(kept), header
+        yield b"".join([*kept, memoryview(text)[done:]]) if done else text, header
+
+
+def _comment_at(text: bytes, comment: bytes, start: int) -> int:
+    """Return where the next comment line begins, from the begin of a line on; -1 = there is none."""
+    if text.startswith(comment, start):
+        return start
+    if text.find(comment, start) < 0:  # several times faster than to look for two bytes
+        return -1
+    found = text.find(b"\n" + comment, start)
+    return found + 1 if found >= 0 else -1
 
 
 def _records(texts: Iterator[bytes]) -> Iterator[bytes]:

@@ -195,6 +195,23 @@ def test_plain_lines_lose_nothing(text):
     assert joined(lines(iter([text] if text else []), Layout(), 1 << 20)) == expected.encode()
 
 
+@given(
+    st.lists(st.sampled_from([b"#", b"#x", b"#Fields: a", b"#Fields: b", b"", b"a", b"a#b", b"\r"])).map(
+        b"\n".join
+    )
+)
+def test_h12_comments_are_those_of_a_plain_reading(text):
+    """Each row comes once, in its order, with the last `#Fields:` line before it."""
+    header, expected = b"", []
+    for line in text.replace(b"\r", b"").split(b"\n"):
+        if line.startswith(b"#Fields:"):
+            header = line.partition(b" ")[2]
+        elif line and not line.startswith(b"#"):
+            expected.append((header, line))
+    found = lines(iter([text] if text else []), CLOUDFRONT, 1 << 20)
+    assert [(one.header, row) for one in found for row in one.payload.split(b"\n")[:-1]] == expected
+
+
 @given(st.lists(st.sampled_from([b"", b"a", b"bc"])).map(lambda rows: b"".join(row + b"\n" for row in rows)))
 def test_counting_and_blank_lines(text):
     """The fast forms agree with the plain ones."""
