@@ -1,8 +1,8 @@
 """The threads of the lease family: one set per service and process, shared by all its lanes.
 
     receivers ──▶ leases that wait ──▶ fetchers ──▶ inboxes of the lanes ──▶ lease.py ──▶ settlers
-    1 to 4 per    about two per        open what    bounded in bytes                      delete or
-    queue         fetcher              they hold                                          give back
+    1 to 4 per    as many as there     open what    bounded in bytes                      delete or
+    queue         are fetchers         they hold                                          give back
 
 Where there is nothing to fetch there are no fetchers: receivers open what they have received.
 
@@ -57,7 +57,7 @@ class LeaseOptions:
     visibility_timeout_seconds: int = 120
     wait_seconds: int = 3
     receivers: int = 4
-    fetchers: int = 16
+    fetchers: int = 32
     prefetch_bytes: int = 24 << 20
     batch_bytes: int = 4 << 20
     drain_seconds: float = 2.0
@@ -84,7 +84,7 @@ class Feed:
         self._opener = opener
         lock = threading.RLock()  # one for all; but a lot of leases wakes nobody who waits for something else
         self._changed, self._leased, self._room = (threading.Condition(lock) for _ in range(3))
-        self._enough = max(2 * options.fetchers, 1)
+        self._enough = max(options.fetchers, 1)
         self._inboxes: dict[str, Inbox] = {}
         self._ready: deque[Lease] = deque()
         self._fetching: dict[Lease, Inbox] = {}
@@ -248,7 +248,7 @@ class Feed:
             self._fetch_ready()
             with self._leased:
                 if not self._ready:
-                    self._leased.wait(_GLANCE_SECONDS)
+                    self._leased.wait()
 
     def _fetch_ready(self) -> None:
         while (begun := self._begin()) is not None:

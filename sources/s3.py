@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -36,6 +36,11 @@ _LAYOUTS = (
     re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
 )
 _BUCKETS = 10_000
+_LARGE_BYTES = 64 << 10
+_LARGE_AT_ONCE = 16
+"""Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more of them bring
+nothing: they keep the processor busy, where small ones are mostly waited for.
+"""
 
 
 class S3Opener:
@@ -59,6 +64,7 @@ class S3Opener:
         self._regions: dict[str, str] = {}
         self._getters: dict[Any, Getter] = {}
         self._lock = threading.Lock()
+        self._large = threading.Semaphore(_LARGE_AT_ONCE)
 
     def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
         """Yield all objects of a notice; one that fails does not keep the others, but the message stays."""
@@ -71,7 +77,8 @@ class S3Opener:
                 telemetry.notice_ignored(self._service, "key_filter")
                 continue
             try:
-                yield from self._object(ref, message, resume)
+                with nullcontext() if 0 <= ref.size <= _LARGE_BYTES else self._large:
+                    yield from self._object(ref, message, resume)
             except SourceError as error:
                 failed = failed or error
         if notice.unknown:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -348,3 +350,32 @@ def test_closing_in_the_middle_closes_the_body(s3):
     next(running)
     running.close()
     assert opened[0]._stream._raw_stream.closed
+
+
+@pytest.mark.parametrize(("size", "told", "most"), [(1000, True, 2), (1000, False, 2), (10, True, 6)])
+def test_large_objects_take_turns(s3, monkeypatch, size, told, most):
+    """Few are read at once, also of those whose size no notice tells; small ones all."""
+    monkeypatch.setattr("sources.s3._LARGE_BYTES", 100)
+    monkeypatch.setattr("sources.s3._LARGE_AT_ONCE", 2)
+    together, lock, reading, peak = threading.Barrier(most), threading.Lock(), [0], [0]
+
+    def read_in_company(body, ref):
+        with lock:
+            reading[0] += 1
+            peak[0] = max(peak[0], reading[0])
+        together.wait(10)
+        with lock:
+            reading[0] -= 1
+        return reader(body, ref)
+
+    keys = [f"k{number}" for number in range(6)]
+    for key in keys:
+        s3.put(key, b"x" * (size - 1) + b"\n")
+    opener = S3Opener("flowlogs", s3.account, read_in_company)
+    more = {} if told else {"size": None}
+    with ThreadPoolExecutor(len(keys)) as pool:
+        found = pool.map(
+            lambda key: list(opener.open(message(announced(s3, key, **more)), lambda _: 0)), keys
+        )
+        assert sum(len(payload(one)) for one in found) == size * len(keys)
+    assert peak[0] == most
