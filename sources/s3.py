@@ -38,7 +38,7 @@ _LAYOUTS = (
 _BUCKETS = 10_000
 _LARGE_BYTES = 64 << 10
 _LARGE_AT_ONCE = 16
-"""Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more of them bring
+"""Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more bring
 nothing: they keep the processor busy, where small ones are mostly waited for.
 """
 
