@@ -247,8 +247,8 @@ class Feed:
         while not self._halted:
             self._fetch_ready()
             with self._leased:
-                if not self._ready:
-                    self._leased.wait()
+                if not self._ready and not self._halted:
+                    self._leased.wait()  # the last lane to leave wakes all
 
     def _fetch_ready(self) -> None:
         while (begun := self._begin()) is not None:
