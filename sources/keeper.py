@@ -15,8 +15,11 @@ from sources import places, telemetry
 from sources.errors import ReceiptInvalid, SourceError, Transient
 from sources.sqs import CEILING_SECONDS, LOT, Message, SqsQueue, lots
 
-SETTLERS = 2
-"""Threads that delete and give back, per queue."""
+SETTLERS = 4
+"""Threads that delete and give back, per queue: as many as receive, since each lot is both."""
+
+_BEHIND = 10_000
+"""Leases that may wait for their deletion. A queue lets go of 120,000 messages at most, then gives none."""
 
 _ATTEMPTS = 6
 _LINGER_SECONDS = 0.05
@@ -77,6 +80,11 @@ class Keeper:
     def idle(self) -> bool:
         """Tell that nothing handed over is still to be deleted or given back."""
         return self._open == 0
+
+    @property
+    def behind(self) -> bool:
+        """Tell that messages come faster than they are deleted: it is no time to receive more."""
+        return self._open > _BEHIND
 
     @property
     def held(self) -> int:

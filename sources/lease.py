@@ -119,6 +119,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
     def _emit(self) -> list[Item]:
         items: list[Item] = []
+        cuts: list[Cut] = []
         lots: list[tuple[str, Sequence[Item]]] = []
         for lease, cut in self._inbox.take(self._feed.options.batch_bytes):
             if cut is None:
@@ -126,8 +127,8 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
             elif not lease.lost:
                 items += cut.items
                 lots.append((lease.message.region, cut.items))
-                if cut.object_id:
-                    self._feed.progress.emitted(cut.object_id, cut.records, self._name, complete=cut.last)
+                cuts.append(cut)
+        self._feed.progress.emitted(self._name, [cut for cut in cuts if cut.object_id])
         places.emitted(self._feed.service, self._feed.options.owner, lots)
         return items
 

@@ -14,6 +14,10 @@ Raises ObjectBusy when another lease reads the same object. Asking claims the ob
 """
 
 
+_OVERHEAD = 4 << 10
+"""It also bounds how many small objects wait: while fetchers find room, they leave the dataflow no time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     """What is handed to the dataflow as one, and how far its object has come with it.
@@ -29,8 +33,10 @@ class Cut:
 
     @property
     def size(self) -> int:
-        """Return about what it holds in memory, in bytes."""
-        return 512 + sum(len(item.payload if isinstance(item, Block) else item.body) for item in self.items)
+        """Return about what it holds in memory, in bytes, its lease and message included."""
+        return _OVERHEAD + sum(
+            len(item.payload if isinstance(item, Block) else item.body) for item in self.items
+        )
 
 
 class Opener(Protocol):

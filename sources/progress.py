@@ -15,12 +15,14 @@ for all lanes or for none, so the greatest number among the lanes' snapshots is 
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
 
 from sources.errors import ObjectBusy
+from sources.opener import Cut
 
 VERSION = 1
 ALL = sys.maxsize
@@ -45,7 +47,7 @@ class _Window:
     """The last ids, as digests: keys may be a kilobyte long."""
 
     limit: int
-    _known: dict[bytes, None] = field(default_factory=dict)
+    _known: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
 
     def __contains__(self, object_id: str) -> bool:
         return _digest(object_id) in self._known
@@ -55,7 +57,7 @@ class _Window:
         self._known.pop(digest, None)
         self._known[digest] = None
         if len(self._known) > self.limit:
-            del self._known[next(iter(self._known))]
+            self._known.popitem(last=False)
 
 
 def _digest(object_id: str) -> bytes:
@@ -68,7 +70,7 @@ class Progress:
     def __init__(self, window: int = 100_000, entries: int = 10_000) -> None:
         self._lock = threading.Lock()
         self._claims: dict[str, Holder] = {}
-        self._entries: dict[str, _Entry] = {}
+        self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._most = entries
         self._done = _Window(window)
 
@@ -110,10 +112,11 @@ class Progress:
             entry = self._entries.get(object_id)
             return entry.records if entry else 0
 
-    def emitted(self, object_id: str, records: int, lane: str, *, complete: bool) -> None:
-        """Note that a lane has handed the first `records` records to the dataflow."""
+    def emitted(self, lane: str, cuts: Iterable[Cut]) -> None:
+        """Note what a lane has handed to the dataflow: of each cut's object, the records up to its end."""
         with self._lock:
-            self._set(object_id, _Entry(records, lane, complete))
+            for cut in cuts:
+                self._set(cut.object_id, _Entry(cut.records, lane, cut.last))
 
     def release(self, holder: Holder, *, whole: bool) -> None:
         """Let go of what a lease has claimed, once all that it emitted is receipted.
@@ -140,4 +143,4 @@ class Progress:
         self._entries.pop(object_id, None)
         self._entries[object_id] = entry
         if len(self._entries) > self._most:
-            del self._entries[next(iter(self._entries))]
+            self._entries.popitem(last=False)

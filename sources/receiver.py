@@ -21,6 +21,7 @@ from sources.sqs import LOT, Message
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
 _LONGEST_SECONDS = 300.0
+_CATCH_UP_SECONDS = 0.2
 
 
 class Gate(Protocol):
@@ -92,6 +93,9 @@ class Receiver:
             self._running.discard(number)
 
     def _round(self) -> None:
+        if self._keeper.behind:
+            self._gate.pause(_CATCH_UP_SECONDS)
+            return
         troubled = self._gate.troubled
         if troubled and self._rest():
             return

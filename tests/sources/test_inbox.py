@@ -46,7 +46,8 @@ def test_batches_are_bounded_but_never_empty():
 
 def test_full_inbox_blocks_until_it_is_taken():
     """A fetch thread waits for room; what waits is never more than the bound and one cut."""
-    inbox, one = Inbox(3000), lease()
+    size = cut(1000).size
+    inbox, one = Inbox(3 * size), lease()
     done = threading.Event()
 
     def fill():
@@ -59,10 +60,10 @@ def test_full_inbox_blocks_until_it_is_taken():
     deadline = time.monotonic() + 10
     while taken < 10 and time.monotonic() < deadline:
         most = max(most, inbox.bytes)
-        taken += len(inbox.take(1000))
+        taken += len(inbox.take(size))
     assert done.wait(5)
     assert taken == 10
-    assert most <= 3000
+    assert most <= 3 * size
 
 
 def test_end_wakes_the_waiting_thread_and_closes():

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from sources.errors import ObjectBusy
+from sources.opener import Cut
 from sources.progress import ALL, Progress
 
 
@@ -40,7 +41,7 @@ def test_h05_repeat_after_its_receipt_is_done():
     """A repeat of a collected object emits nothing; another version is another object."""
     progress = Progress()
     holder, _ = claimed(progress, "a@1")
-    progress.emitted("a@1", 7, "lane-0", complete=True)
+    progress.emitted("lane-0", [Cut((), "a@1", 7, last=True)])
     progress.release(holder, whole=True)
     progress.settled(holder)
     assert claimed(progress, "a@1")[1] == ALL
@@ -51,7 +52,7 @@ def test_half_emitted_object_goes_on():
     """After a lost lease the next one goes on behind what was emitted, on whatever lane."""
     progress = Progress()
     holder, _ = claimed(progress, "a")
-    progress.emitted("a", 3, "lane-1", complete=False)
+    progress.emitted("lane-1", [Cut((), "a", 3, last=False)])
     progress.release(holder, whole=False)
     assert claimed(progress, "a")[1] == 3
 
@@ -61,7 +62,7 @@ def test_h03_complete_part_of_a_failed_message_is_done():
     progress = Progress()
     holder, _ = claimed(progress, "a")
     progress.claim("b", holder)
-    progress.emitted("a", 2, "lane-0", complete=True)
+    progress.emitted("lane-0", [Cut((), "a", 2, last=True)])
     progress.release(holder, whole=False)
     assert claimed(progress, "a")[1] == ALL
     assert claimed(progress, "b")[1] == 0
@@ -70,11 +71,11 @@ def test_h03_complete_part_of_a_failed_message_is_done():
 def test_snapshot_has_own_lane_only():
     """A lane's snapshot tells what this lane emitted last, and is a copy."""
     progress = Progress()
-    progress.emitted("a", 3, "lane-0", complete=False)
-    progress.emitted("b", 4, "lane-1", complete=False)
-    progress.emitted("c", 5, "lane-0", complete=True)
+    progress.emitted("lane-0", [Cut((), "a", 3, last=False)])
+    progress.emitted("lane-1", [Cut((), "b", 4, last=False)])
+    progress.emitted("lane-0", [Cut((), "c", 5, last=True)])
     state = progress.state("lane-0")
-    progress.emitted("a", 9, "lane-1", complete=False)
+    progress.emitted("lane-1", [Cut((), "a", 9, last=False)])
     assert state == {"v": 1, "partial": {"a": 3}, "done": ["c"]}
     assert progress.state("lane-0")["partial"] == {}
 
@@ -83,7 +84,7 @@ def test_snapshot_forgets_what_is_settled():
     """A deleted message comes no more, so snapshots stay small."""
     progress = Progress()
     holder, _ = claimed(progress, "a")
-    progress.emitted("a", 3, "lane-0", complete=True)
+    progress.emitted("lane-0", [Cut((), "a", 3, last=True)])
     progress.release(holder, whole=True)
     assert progress.state("lane-0")["done"] == ["a"]
     progress.settled(holder)
@@ -115,7 +116,7 @@ def test_table_and_window_are_bounded():
     progress = Progress(window=3, entries=2)
     for name in "abcde":
         holder, _ = claimed(progress, name)
-        progress.emitted(name, 1, "lane-0", complete=True)
+        progress.emitted("lane-0", [Cut((), name, 1, last=True)])
         progress.release(holder, whole=True)
     assert len(progress.state("lane-0")["done"]) == 2
     assert [claimed(progress, name)[1] == ALL for name in "abcde"] == [False, False, True, True, True]
@@ -154,7 +155,7 @@ class Restarts(RuleBasedStateMachine):
     def emit(self, lane, more):
         if lane not in self.pending:  # a lane that has ended this epoch waits for the others
             self.records += more
-            self.progress.emitted("o", self.records, lane, complete=False)
+            self.progress.emitted(lane, [Cut((), "o", self.records, last=False)])
 
     @precondition(lambda self: self.holder is not None)
     @rule()

@@ -122,3 +122,24 @@ def test_pauses_are_spread():
     assert pause_after(1, 1.0) == 0.5
     assert pause_after(4, 0.0) == 8.0
     assert pause_after(100, 0.0) == 300.0
+
+
+def test_nothing_is_received_while_deletions_lag(sqs, gate, receiver, monkeypatch):
+    """Else messages in flight would pile up to the queue's limit; once they are deleted it goes on."""
+    monkeypatch.setattr("sources.keeper._BEHIND", 2)
+    sqs.send("a", "b", "c", "d")
+    gate.run()
+    keeper = receiver._keeper
+    keeper.hold(gate.accepted)
+    keeper.settle(gate.accepted[:3])
+    assert keeper.behind
+    gate.jobs = [("", lambda: receiver._run(1))]
+    asked = sqs.calls.count("receive_message")
+    gate.run(rounds=5)
+    assert sqs.calls.count("receive_message") == asked
+    assert len(gate.pauses) == 5
+    keeper._finish(keeper._next_lot())
+    assert not keeper.behind
+    gate.jobs = [("", lambda: receiver._run(1))]
+    gate.run()
+    assert sqs.calls.count("receive_message") == asked + 1
