@@ -100,7 +100,7 @@ def _uncommented(texts: Iterator[bytes], comment: bytes) -> Iterator[tuple[bytes
 
 
 def _comment_at(text: bytes, comment: bytes, start: int) -> int:
-    """Return where the next comment line begins, from the begin of a line on; -1 = there is none."""
+    """Return where the next comment line begins, from the beginning of a line on; -1 = there is none."""
     if text.startswith(comment, start):
         return start
     if text.find(comment, start) < 0:  # several times faster than to look for two bytes
