@@ -47,7 +47,8 @@ class LeaseOptions:
     visibility_timeout_seconds: a lease's length; it is extended at half time, so this is also how late a
         message comes again after a crash. wait_seconds: long poll; short, because a process
         that ends waits for it: a reply to nobody hides its messages for a lease's length.
-    receivers: per queue, at most. fetchers: objects read at once; 0 = whoever receives a message opens it.
+    receivers: per queue, at most. fetchers: objects read at once (fewer large ones, see `s3.py`);
+        0 = whoever receives a message opens it.
     prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one call of a lane emits.
     drain_seconds: how long begun objects may go on after SIGTERM.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.

@@ -127,8 +127,10 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
             elif not lease.lost:
                 items += cut.items
                 lots.append((lease.message.region, cut.items))
-                cuts.append(cut)
-        self._feed.progress.emitted(self._name, [cut for cut in cuts if cut.object_id])
+                if cut.object_id:
+                    cuts.append(cut)
+        if cuts:
+            self._feed.progress.emitted(self._name, cuts)
         places.emitted(self._feed.service, self._feed.options.owner, lots)
         return items
 

@@ -15,7 +15,9 @@ Raises ObjectBusy when another lease reads the same object. Asking claims the ob
 
 
 _OVERHEAD = 4 << 10
-"""It also bounds how many small objects wait: while fetchers find room, they leave the dataflow no time."""
+"""Lease, message and origin of what waits, in bytes. It bounds the number of small objects that wait, too:
+while fetchers find room, they leave the dataflow no time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
