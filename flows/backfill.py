@@ -9,7 +9,6 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import orjson
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from flows.aws import collect, deliver, s3_of
 from flows.catalogue.build import object_opener
@@ -42,8 +43,7 @@ _NOTHING = ("no object of these dates", "--location, --from, --to", "correct the
 _LIST, _DONE = "objects.jsonl", "done"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What to collect. service: name or setting. location: `s3://bucket/prefix`. rate: stored MB a second."""
 
     service: str
@@ -53,8 +53,7 @@ class Wanted:
     rate: float = 20.0
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """What has been collected so far, by any run of the same backfill."""
 
     objects: int = 0

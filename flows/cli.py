@@ -10,11 +10,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from flows.memory import unswept
 from transforms.errors import CollectorError
@@ -23,16 +24,14 @@ FAILED, USAGE = 1, 2
 _OURS = ("flows", "sources", "sinks", "transforms")
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """An option or argument. names: as written. about: argparse's own keywords."""
 
     names: tuple[str, ...]
     about: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command. module: imported when it runs. run: module and arguments → exit code."""
 
     name: str

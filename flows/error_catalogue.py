@@ -1,7 +1,8 @@
 """Every kind of failure: its code, what it means, what happens by itself, and what a person does."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from flows.config.errors import SettingsError
 from flows.state import StateError
@@ -18,8 +19,7 @@ FAMILIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One kind of failure. by_itself: what the collector does. you: what a person does, if anything."""
 
     error: type[CollectorError]

@@ -8,9 +8,11 @@ request, traffic.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from flows.catalogue.service import Permission, Unit
 from flows.catalogue.services import units
@@ -30,8 +32,7 @@ _LOOKUP_PAGE, _LIST_PAGE, _GROUP_PAGE, _FINDINGS_PAGE = 50, 500, 50, 50
 _PAGE_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """usd for each `per` units. unit: what AWS counts."""
 
     usd: float
@@ -60,8 +61,7 @@ FIFO = Price(0.50, 1_000_000)
 """Requests to a FIFO queue."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
+class Guess(Struct, frozen=True):
     """What a configuration cannot tell, each for one service in one region and one day unless it says else.
 
     objects: announced in S3. messages: of queues whose messages are the events. events: in CloudTrail's API.
@@ -82,8 +82,7 @@ class Guess:
     encrypted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One action of one service in one region. calls: a day. usd: a month. queue: its name, "" for APIs."""
 
     input: str
@@ -95,8 +94,7 @@ class Row:
     queue: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(Struct, frozen=True):
     unit: Unit
     region: str
     guess: Guess

@@ -15,9 +15,10 @@ there is no role) may be given as options; without them the widest resource that
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from flows.catalogue.service import Permission, Unit
 from flows.catalogue.services import units
@@ -38,8 +39,7 @@ AWS checks DescribeLogGroups against `log-group::log-stream:`, whatever name is 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """What the configuration does not tell and the user may.
 
     account: its number. buckets: name or name/prefix, of objects. keys: ARNs of KMS keys, of objects and
@@ -52,8 +52,10 @@ class Known:
     checks: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+_NOTHING = Known()
+
+
+class Statement(Struct, frozen=True):
     """Actions on resources. regions: the only ones where, () = everywhere."""
 
     actions: tuple[str, ...]
@@ -72,8 +74,7 @@ class Statement:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """What one identity must be allowed. who: for people. account: its number, "" when not known."""
 
     input: str
@@ -101,8 +102,7 @@ class Grant:
             yield f"{name}{seen[name] if seen[name] > 1 else ''}"
 
 
-@dataclass
-class _Wanted:
+class _Wanted(Struct):
     """Actions with their resources and regions, gathered and then grouped."""
 
     resources: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -123,7 +123,7 @@ class _Wanted:
             yield Statement(tuple(actions), resources, regions)
 
 
-def grants(settings: Settings, known: Known = Known()) -> list[Grant]:
+def grants(settings: Settings, known: Known = _NOTHING) -> list[Grant]:
     """Return what each identity of a configuration must be allowed, input by input."""
     running = units(settings)
     found: list[Grant] = []

@@ -9,10 +9,11 @@ import sys
 import threading
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from flows.aws import apply
 from flows.catalogue.service import Context, Unit

@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -18,6 +17,7 @@ import orjson
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
+from msgspec import Struct, field
 
 from flows.aws import apply, spread
 from flows.catalogue.service import Service
@@ -46,8 +46,7 @@ _MOST_TOLD = 1_000
 """Of what was not readable, in the report for machines."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What to replay. service: "" = detected. output: as `outputs_of`; "" = stdout, which a report takes."""
 
     paths: Sequence[str]
@@ -55,8 +54,7 @@ class Wanted:
     output: str = ""
 
 
-@dataclass
-class Tally:
+class Tally(Struct):
     """What one replay has done so far; shared by the workers of the process."""
 
     events: Counter[str] = field(default_factory=Counter)
@@ -86,8 +84,7 @@ class Tally:
             self.objects += 1
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """What a replay has from outside: the configuration, if any, and the S3 client, if it needs one."""
 
     settings: Settings | None

@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 
 import orjson
+from msgspec import Struct
 
 from sinks.devo import Process
 from transforms.telemetry import say
@@ -27,8 +27,7 @@ ALONE_SECONDS = 60.0
 """How long a process of a cluster waits for the others to drain with it: more than a drain takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(Struct, frozen=True):
     """How this process was started. workers: per process. recovery: the recovery directory, if any.
 
     addresses: `host:port` of every process, in their order; none when there is only this one.

@@ -6,9 +6,10 @@ looked for in its object. The files stay: delete them when the replay has delive
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from itertools import islice
 from threading import Event
+
+from msgspec.structs import replace
 
 from flows.aws import apply
 from flows.catalogue.build import object_opener

@@ -23,11 +23,12 @@ import socket
 import termios
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from ssl import SSLWantReadError, SSLWantWriteError
 from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from sinks.errors import ConnectionLost, NoReceipt, close_error, connect_error, lost_error
 
@@ -59,8 +60,7 @@ class Strength(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """Where to connect to, and how long to wait. Units: seconds."""
 
     address: str

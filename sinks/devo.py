@@ -5,11 +5,11 @@ only, so that none is pickled to another process. bytewax builds a partition whe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from threading import Event
 from typing import Any, Protocol
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from msgspec import Struct
 
 from sinks.frame import guard
 from sinks.outputs import WINDOW_BYTES, Output, event_limit, opener
@@ -22,8 +22,7 @@ PARTITIONS = tuple(f"p{number}" for number in range(64))
 _PLACE = {key: place for place, key in enumerate(sorted(PARTITIONS))}
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """This process's place in its cluster, from 0."""
 
     index: int = 0

@@ -6,12 +6,13 @@ A block is framed by one `bytes.replace` over its payload, never line by line.
 import re
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from isal import isal_zlib
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sinks.settings import FACILITIES, SEVERITIES, Delivery
 from transforms.block import Block, Item, Poison
@@ -109,8 +110,7 @@ def _too_large(block: Block, event: bytes, limit: int) -> Poison:
     return Poison(TOO_LARGE, detail, block.origin, event)
 
 
-@dataclass(frozen=True, slots=True)
-class Framer:
+class Framer(Struct, frozen=True):
     """Frames blocks as one output's settings ask."""
 
     host: str

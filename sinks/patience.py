@@ -4,7 +4,8 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sinks import telemetry
 from sinks.errors import Interrupted, OutageTooLong, Refused
@@ -21,16 +22,14 @@ BLOCKED_AFTER = 3
 """An output that failed so often in a row is said to be blocked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Units: seconds. outage: since the first failure after a receipt. drain_grace: once told to end."""
 
     outage: float
     drain_grace: float
 
 
-@dataclass(slots=True)
-class Clock:
+class Clock(Struct):
     """Time as an output sees it; tests bring their own. pause: sleep, but wake when the drain begins."""
 
     drain: threading.Event = field(default_factory=threading.Event)

@@ -13,13 +13,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from botocore.exceptions import BotoCoreError, ClientError
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from msgspec.structs import asdict
 
 from sinks import telemetry
 from sinks.console import sync_folder

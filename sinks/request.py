@@ -4,12 +4,12 @@ POST /stream/<domain>/token!<token>/<host>/<tag>      body: events one per line,
 2xx = received. One tag per request, a body of less than 32 MB.
 """
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Self
 from urllib.parse import quote, urlsplit
 
+from msgspec import Struct, field
 from pydantic import SecretStr
 
 from sinks.connection import Buffer
@@ -33,8 +33,7 @@ _HINTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where the requests of an output go. The token shows in nothing but the request itself."""
 
     address: str
@@ -68,8 +67,7 @@ class Place:
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode("ascii")
 
 
-@dataclass(slots=True)
-class Parcel:
+class Parcel(Struct):
     """Events of one tag on their way: the body of one request."""
 
     tag: str
@@ -108,8 +106,7 @@ def cut(payload: bytes, most: int) -> list[bytes]:
     return [*pieces, payload[start:]] if start < len(payload) else pieces
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What an HTTP receiver answered. retry_after: its header of that name."""
 
     status: int

@@ -6,10 +6,11 @@ that answer (OP_IGNORE_UNEXPECTED_EOF, which some builds of Python set); here th
 
 import socket
 import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
 from ssl import SSLWantReadError, SSLWantWriteError
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from sinks import telemetry
 from sinks.connection import READ_BYTES, Connection, Endpoint, Strength, Tick, open_socket
@@ -24,8 +25,7 @@ _END_OF_FILE_SECONDS = 1.0
 """How long after the close_notify a reset would show; the receiver normally closes in the same moment."""
 
 
-@dataclass(slots=True)
-class Credentials:
+class Credentials(Struct):
     """Certificate files, read again whenever one of them has changed: renewal needs no restart.
 
     chain None: the authorities that this system trusts. cert and key None: no certificate of ours.
@@ -36,7 +36,7 @@ class Credentials:
     key: Path | None = None
     verify_server_name: bool = True
     _seen: _Signature = ()
-    _context: ssl.SSLContext | None = field(default=None, repr=False)
+    _context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
         """Return a context for the files as they are now. Raises CertificateRejected."""

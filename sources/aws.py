@@ -19,7 +19,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from http import HTTPStatus
@@ -36,6 +35,7 @@ from botocore.credentials import (
 )
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
+from msgspec import Struct
 
 from sources.credentials import Credentials, Hop
 from sources.errors import IDENTITY, BadCredentials, Denied, SourceError, Transient, translate
@@ -80,8 +80,7 @@ _MACHINE: Clock = partial(datetime.now, UTC)
 _HOME = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who AWS says we are."""
 
     account: str
@@ -186,8 +185,7 @@ class Account:
             raise SourceError(str(error), f"{self.where}, {service}", hint) from error
 
 
-@dataclass(frozen=True, slots=True)
-class _Sessions:
+class _Sessions(Struct, frozen=True):
     """Of assumed roles: how long they last, and the clock that tells when they end."""
 
     seconds: int

@@ -17,11 +17,11 @@ arrives late above that line lies in the overlap of the next window.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
 from sources import telemetry
 from sources.aws import Account, required
@@ -43,8 +43,7 @@ _PAGE = 50
 _API = "LookupEvents"
 
 
-@dataclass(frozen=True, slots=True)
-class LookupOptions:
+class LookupOptions(Struct, frozen=True):
     """What the service may choose. start: epoch ms of the first event wanted, None = from now on.
 
     insights: collect Insight events too. settle, overlap and span: see `window.Reach`, in seconds.

@@ -22,9 +22,10 @@ and left out; CloudWatch Logs has no API that reads them by time except Insights
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from sources import telemetry
 from sources.aws import Account
@@ -49,8 +50,7 @@ RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
 """Requests a second that AWS allows one account in one region by default, whoever asks."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRule:
+class GroupRule(Struct, frozen=True):
     """Which groups, and from when on.
 
     name: a group's name or ARN; one that ends in `/` or `*` is a prefix (`/` alone: every group whose name
@@ -83,8 +83,7 @@ class GroupRule:
         return group == self.group if self.prefix is None else group.startswith(self.prefix)
 
 
-@dataclass(frozen=True, slots=True)
-class LogsOptions:
+class LogsOptions(Struct, frozen=True):
     """What the service may choose. settle and overlap: see `window.Reach`, in seconds."""
 
     regions: tuple[str, ...]
@@ -95,8 +94,7 @@ class LogsOptions:
     service: str = "logs"
 
 
-@dataclass(frozen=True, slots=True)
-class _Born:
+class _Born(Struct, frozen=True):
     """When a group was created, and from when on its events are wanted (None = see `GroupRule`)."""
 
     created: int

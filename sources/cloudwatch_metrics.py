@@ -28,8 +28,9 @@ GetMetricData cannot           then
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from sources import telemetry
 from sources.aws import Account
@@ -68,8 +69,7 @@ _LONGEST_PERIODS = 720
 """New periods per window; with as many read once more it is what GetMetricStatistics gives at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsOptions:
+class MetricsOptions(Struct, frozen=True):
     """What the service may choose. start: epoch ms of the first period wanted, None = from now on.
 
     namespaces, names: only these, () = all. dimensions: name → value that a metric must have, "" = any.
@@ -89,8 +89,7 @@ class MetricsOptions:
     service: str = "metrics"
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
+class _Listing(Struct, frozen=True):
     """The metrics of a region at a time (epoch ms). ids: their fingerprints, in the same order."""
 
     at: int

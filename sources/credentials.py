@@ -1,16 +1,15 @@
 """What a configuration says about who the collector is in AWS, and which forms of it make sense."""
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
+from msgspec import Struct
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 _ROLE = re.compile(r"arn:(?P<partition>aws[\w-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """One role to assume. setting: the configuration's key, for messages. external_id: "" = none."""
 
     setting: str

@@ -12,11 +12,11 @@ once per period and target, and one listing of the targets per `discover_seconds
 
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from msgspec import Struct
 
 from sources import lanes, places, telemetry
 from sources.poll import Page, Poll, State, Target, known
@@ -31,8 +31,7 @@ _DAY_MS = 86_400_000
 _SOON, _LATER = timedelta(milliseconds=20), timedelta(milliseconds=200)
 
 
-@dataclass(frozen=True, slots=True)
-class CursorOptions:
+class CursorOptions(Struct, frozen=True):
     """What a service may choose.
 
     fingerprint: of the settings that positions depend on (`start_time`); another one resets the service's

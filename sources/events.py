@@ -5,10 +5,10 @@ message's id stands for an object's: what comes again after its events were rece
 """
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from sources import telemetry
 from sources.errors import SourceError
@@ -27,8 +27,7 @@ class NotAnEventError(ValueError):
     """A body that is not what the service's queue should hold; its text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Events:
+class Events(Struct, frozen=True):
     """What a body holds: events as compact JSON, and the account and region they tell, "" = none."""
 
     events: tuple[bytes, ...]

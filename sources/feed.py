@@ -16,10 +16,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct, field
 
 from sources import places, telemetry
 from sources.errors import ObjectBusy, SourceError
@@ -40,8 +41,7 @@ _TROUBLE = 8
 """Failures in a row, of a kind that all objects share, after which receiving slows down."""
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseOptions:
+class LeaseOptions(Struct, frozen=True):
     """What a service may choose.
 
     visibility_timeout_seconds: a lease's length; it is extended at half time, so this is also how late a

@@ -9,7 +9,6 @@ asked again through the client, which knows retries, renewal, redirects and erro
 
 import re
 import threading
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +16,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.response import StreamingBody
+from msgspec import Struct
 
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d+/(?P<region>[^/]+)/s3/aws4_request,")
 """The plain way; access points of other services and directory buckets are signed in other ways."""
@@ -29,8 +29,7 @@ _HEADERS = {"Range": "Range", "IfMatch": "If-Match"}
 _BUCKETS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """How a bucket is asked. base: the URL before the key."""
 
     base: str

@@ -22,12 +22,12 @@ overlap further back: for updates that become visible late.
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
 from sources.aws import Account, required
 from sources.errors import SourceError, Transient, translate
@@ -40,8 +40,7 @@ _PAGE = 50
 _WIRE = "CollectorWireBody"
 
 
-@dataclass(frozen=True, slots=True)
-class GuardDutyOptions:
+class GuardDutyOptions(Struct, frozen=True):
     """What the service may choose. start: epoch ms of the first update wanted, None = from now on.
 
     archived: collect archived findings too. overlap_seconds: how late an update may become visible.

@@ -9,7 +9,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from sources import places, telemetry
 from sources.errors import ReceiptInvalid, SourceError, Transient
@@ -26,8 +27,7 @@ _LINGER_SECONDS = 0.05
 _GLANCE_SECONDS = 0.5
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
+class Lease(Struct, eq=False):
     """A received message while it is ours, kept alive by its queue's keeper. Times are `time.monotonic()`.
 
     received: bounds the lease to SQS's twelve hours. expires: when it becomes visible again if not extended.

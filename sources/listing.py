@@ -8,9 +8,10 @@ and whoever writes them alike. Asks for s3:ListBucket, which nothing else here n
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec import Struct
 
 from sources.errors import translate
 from sources.notice import ObjectRef
@@ -30,8 +31,7 @@ _NAMES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(Struct, frozen=True):
     """From start, inclusive, to end, exclusive; both aware."""
 
     start: datetime
@@ -45,8 +45,7 @@ class Stretch:
         return self.start <= moment < self.end
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(Struct):
     """How many listing requests were made."""
 
     requests: int = 0

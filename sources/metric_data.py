@@ -5,8 +5,9 @@ a batch is 100 metrics, or fewer when the window has more than 201 periods.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from msgspec import Struct
 
 from sources.window import Window, to_ms
 
@@ -41,16 +42,14 @@ class Point(NamedTuple):
         return None not in self.values
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """The metrics of one request, and their window."""
 
     metrics: tuple[Metric, ...]
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a batch brought. open: metrics without a complete answer; forbidden: that may not be read."""
 
     points: tuple[Point, ...]

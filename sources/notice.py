@@ -12,12 +12,12 @@ Recognised, in each other as often as they come (SNS in EventBridge, EventBridge
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeAlias
 from urllib.parse import unquote_plus
 
 import orjson
+from msgspec import Struct
 
 _DEPTH = 6
 """Envelopes within envelopes; more is nobody's notice."""
@@ -25,8 +25,7 @@ _DEPTH = 6
 _VALIDATION = "CloudTrail validation message"
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectRef:
+class ObjectRef(Struct, frozen=True):
     """One object to collect. key: as S3 knows it, decoded. region, account, version_id, etag: "" = not told.
 
     size: stored bytes, -1 = not told.
@@ -51,8 +50,7 @@ class ObjectRef:
         return f"s3://{self.bucket}/{self.key}"
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What a message announces; any of the three may be there.
 
     ignored: one reason for each thing in it that is known and holds no data. unknown: why (part of) it is not
@@ -64,13 +62,11 @@ class Notice:
     unknown: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Ignored:
+class _Ignored(Struct, frozen=True):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Unknown:
+class _Unknown(Struct, frozen=True):
     """A part that no rule reads; what it looks like."""
 
     what: str

@@ -1,8 +1,9 @@
 """What a message holds, cut in pieces, and who opens it: the strategy of a service of the lease family."""
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from msgspec import Struct
 
 from sources.sqs import Message
 from transforms.block import Block, Item
@@ -20,8 +21,7 @@ while fetchers find room, they leave the dataflow no time.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Struct, frozen=True):
     """What is handed to the dataflow as one, and how far its object has come with it.
 
     object_id: "" = no progress is kept. records: of the object, up to and including this cut.

@@ -1,7 +1,8 @@
 """What decoding yields and what bounds it: pieces, limits, the budget of an object."""
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from sources.errors import ObjectBroken, ObjectTooLarge
 
@@ -20,8 +21,7 @@ class Readable(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """What one object may cost.
 
     max_bytes: uncompressed size. max_ratio: inflation allowed beyond the first 64 MiB.
@@ -39,8 +39,7 @@ class Limits:
         return max(_LARGEST_RECORD, self.max_event_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Whole events of an object.
 
     payload, count: events as newline-terminated lines, and how many.
@@ -54,8 +53,7 @@ class Piece:
     header: bytes = b""
 
 
-@dataclass(slots=True)
-class Budget:
+class Budget(Struct):
     """How much an object has been read and inflated so far. chunk: bytes that are inflated at a time."""
 
     limits: Limits

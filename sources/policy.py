@@ -6,9 +6,10 @@ give back   the message stays in its queue and comes again after a delay, longer
             redrive policy decides how often
 """
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
+
+from msgspec import Struct
 
 from sources.errors import (
     Denied,
@@ -37,16 +38,14 @@ class Action(Enum):
     GIVE_BACK = "give back"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What a configuration may change. unreadable: objects and messages that cannot be cut into events."""
 
     object_gone: Literal["settle", "keep"] = "settle"
     unreadable: Literal["quarantine", "keep"] = "quarantine"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """reason: stable code of a Poison or metric. first_seconds: delay after the first receive.
 
     grows: double it with every receive. ours: the failure is not this one object's or message's: others will

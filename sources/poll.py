@@ -8,8 +8,9 @@ pickled later, in another thread. `{}` means "never polled".
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from sources.errors import SourceError
 from transforms.block import Item
@@ -18,8 +19,7 @@ State: TypeAlias = dict[str, Any]
 """A target's position, as the recovery store keeps it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """One independent position: a region, a log group, a detector.
 
     key: stable, unique within the service, e.g. `eu-west-1/my-group`; part of the recovery format.
@@ -32,8 +32,7 @@ class Target:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """Events that are handed to the dataflow as one, and the position once they are.
 
     state: the target's whole state after this page; a page without items only moves the position.

@@ -11,7 +11,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sources import places, telemetry
 from sources.errors import Denied, Missing, SourceError, Throttled, translate
@@ -30,8 +31,7 @@ _GLANCE_SECONDS = 0.2
 """How long a waiting thread may miss the drain flag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """threads of the pool; seconds between listings; shortest pause after a failure."""
 
     threads: int

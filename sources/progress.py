@@ -17,9 +17,10 @@ import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from sources.errors import ObjectBusy
 from sources.opener import Cut
@@ -35,15 +36,13 @@ class Holder(Protocol):
     objects: list[str]
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     records: int
     lane: str
     complete: bool = False
 
 
-@dataclass(slots=True)
-class _Window:
+class _Window(Struct):
     """The last ids, as digests: keys may be a kilobyte long."""
 
     limit: int

@@ -9,9 +9,10 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
+
+from msgspec import Struct
 
 from sources import places, telemetry
 from sources.errors import SourceError, Transient
@@ -44,8 +45,7 @@ class Gate(Protocol):
         """Wait; True when it is time to stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Polling:
+class Polling(Struct, frozen=True):
     """How to ask: receivers at most, long poll and visibility in seconds."""
 
     receivers: int

@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from typing import Any, TypeAlias
+
+from msgspec.structs import replace
 
 from sources import telemetry
 from sources.body import Body, told_region

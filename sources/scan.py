@@ -5,10 +5,10 @@ For the cases that parsing at once cannot do: windows without a usable border, d
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from sources.piece import broken
 
@@ -30,8 +30,7 @@ _SCALAR = re.compile(_STRING + rb"|[^\s,\[\]{}\"]++", re.DOTALL)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
-@dataclass(slots=True)
-class Found:
+class Found(Struct):
     """Elements of an array, and where and why the scan stopped.
 
     state: at an element that is not complete (OPEN), after the closing bracket (CLOSED), or at one that is

@@ -5,8 +5,9 @@ given by URL), sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibilit
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
+
+from msgspec import Struct
 
 from sources.aws import required
 from sources.errors import Missing, SourceError, Transient, kind_of, translate
@@ -32,8 +33,7 @@ class Account(Protocol):
         """Return a boto3 client."""
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """A queue to collect from. name: its name (in the account of the credentials) or its full URL."""
 
     account: Account
@@ -51,8 +51,7 @@ class Queue:
         return f"queue {self.name} in {self.region} ({self.account.where})"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """A received message. receives: how often it was received, this time included; sent_ms: epoch."""
 
     id: str

@@ -12,23 +12,22 @@ twice is dropped by its id (`Seen`).
 """
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+
+from msgspec import Struct
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """Half-open: start ≤ t < end, in epoch milliseconds."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(Struct, frozen=True):
     """How windows follow each other, in milliseconds.
 
     settle: events younger than this are left for the next window.

@@ -5,16 +5,17 @@ the cost of a dataflow step is paid once for thousands of events.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TypeAlias, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 TARGET_BYTES = 1 << 20
 """Largest payload that `coalesce` builds by joining; a single larger block passes as it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Where events came from: enough to find them again in AWS.
 
     service: name in the catalogue, e.g. `audits_s3`.
@@ -41,8 +42,7 @@ class Origin:
         return rest.partition("/")[2] if found and scheme == "s3" else self.object
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     r"""Whole events of one origin.
 
     payload: the events, each ending in one newline and holding no other; none is blank.
@@ -58,8 +58,7 @@ class Block:
     header: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
+class Poison(Struct, frozen=True):
     """Something that cannot become an event: it goes to quarantine, with its reason.
 
     reason: stable snake_case code, e.g. `notice_unknown`, `object_broken`, `event_too_large`.

@@ -5,7 +5,9 @@ JSON object a line (sent as it is), or Parquet (whose rows come out as the tab-s
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
@@ -30,8 +32,7 @@ _HEADERS = {
 _TELLING = (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x_edge_request_id", b"x-event")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))

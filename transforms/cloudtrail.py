@@ -6,10 +6,11 @@ block passes as it came.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from transforms.block import Block, Item, Transform, divide
 from transforms.tagged import NO_STAMP, Stamp
@@ -21,8 +22,7 @@ _INSIGHT = "AwsCloudTrailInsight"
 _DROPPED = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Settings of the transform.
 
     place_of_event: account and region in tags are the event's own. on_drop: told how many records of a

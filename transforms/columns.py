@@ -6,10 +6,10 @@ as numbers (and only when they look like one), all else keeps its characters, le
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from msgspec.structs import replace
 
 from transforms import arrow as pa
 from transforms.block import Block, Item, Poison

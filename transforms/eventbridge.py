@@ -10,10 +10,11 @@ The type is, in this order:
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from io import BytesIO
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from transforms.block import Block, Item, Transform, divide
 from transforms.tagged import NO_STAMP, Stamp
@@ -24,8 +25,7 @@ ALARM = "alarm"
 _ALARM_SOURCE, _ALARM_CHANGE = "aws.cloudwatch", "CloudWatch Alarm State Change"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Settings of the transform. mapping: detail-type or source → event type, for `auto_event_type`."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))

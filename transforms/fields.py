@@ -3,12 +3,12 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 Operation: TypeAlias = Callable[[str], str]
 KeyFields: TypeAlias = Callable[[str], Mapping[str, str]]
@@ -55,8 +55,7 @@ def key_fields(
     return run
 
 
-@dataclass(frozen=True, slots=True)
-class RecordField:
+class RecordField(Struct, frozen=True):
     """A value in each JSON event. keys: the way to it. operations: what is done to its text."""
 
     name: str

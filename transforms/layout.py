@@ -1,15 +1,15 @@
 """How the objects of one type are laid out: what a source needs to know to cut them into whole events."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 Unwrap: TypeAlias = Callable[[bytes], Sequence[bytes]]
 """One JSON document → its events; raises ValueError with what it lacks."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Layout of one type of object. Compression and Parquet need no word here: content tells them.
 
     records: events are the elements of this top-level JSON array, e.g. "Records"; "" = one event per line.

@@ -4,9 +4,9 @@ Each `is_…` takes a key and the head of an object, as from `sources.decode.hea
 """
 
 import re
-from dataclasses import replace
 
 import orjson
+from msgspec.structs import replace
 
 from transforms.block import Block
 

@@ -7,11 +7,12 @@ checked column by column in Arrow, patterns by RE2, which cannot run away.
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from transforms import arrow as pa
 from transforms.block import Block, Item, Transform, divide
@@ -25,8 +26,7 @@ PLACEHOLDER = re.compile(r"\[(file|record)-(\w+)\]")
 """Devo's own form: `my.app.[file-log_type].[record-kind]`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One condition on an event; those that fulfil all conditions of a list are dropped.
 
     source: `line` (its text), `record` (a field of the event) or `file` (of its object's key). name: the
@@ -41,8 +41,7 @@ class Rule:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Settings of the transform.
 
     tag: its template may hold [file-…] and [record-…]. event_type: for {event_type}, told by the key.
@@ -64,8 +63,7 @@ class Options:
     base: Transform | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+class Columns(Struct, frozen=True):
     """How rows become JSON. names: of columns, none = the header's. quoted: fields may stand in quotes."""
 
     separator: str = ","

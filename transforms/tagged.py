@@ -1,15 +1,16 @@
 """Events that are JSON lines already and share one table: a tag, and the fields that the settings add."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from transforms.block import Block, Item, Transform
 from transforms.jsonline import add_fields
 from transforms.tags import FALLBACK, TagRule
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(Struct, frozen=True):
     """Fields put into each JSON event, as Devo's own collector does.
 
     environment: `@devo_environment`, "" = none. pulled: gives `@devo_pulling_id`, epoch ms; None = none.

@@ -4,8 +4,9 @@ A tag has 2 to 6 levels, divided by dots; a value that becomes a level can hold 
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 from transforms.block import Origin
 from transforms.errors import CollectorError
@@ -69,8 +70,7 @@ def place(key: str, account: str, region: str) -> tuple[str, str]:
     return (found[1], found[2]) if found else (account, region)
 
 
-@dataclass(frozen=True, slots=True)
-class TagRule:
+class TagRule(Struct, frozen=True):
     """How a service's tags are made.
 
     template: with {event_type}, {account}, {region}. suffix: none, account_region or region_account: levels

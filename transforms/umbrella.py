@@ -5,8 +5,10 @@ Columns grow with the schema version, so nothing here counts on them.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from transforms.block import Block, Item, Transform
 from transforms.tags import TagRule
@@ -25,8 +27,7 @@ _ROW = re.compile(rb'\s*(?:"[^"\n]{0,64}", ?)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\
 _FEWEST_COMMAS = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from transforms.block import Block, Item, Poison, Transform
 from transforms.columns import to_json
@@ -32,8 +34,7 @@ _KNOWN = frozenset((DEFAULT_FIELDS + b" " + _OTHER_FIELDS).split())
 _ROW = re.compile(rb"(?:[2-9]|10) (?:\d{11,12}|TransitGateway) (?:eni-|tgw-|\d{12} tgw-)\S+ ")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))

@@ -6,9 +6,10 @@ column "Devo table"); what it leaves open is marked (I) inferred or (N) our own,
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
+
+from msgspec import Struct
 
 from flows.catalogue import build
 from flows.catalogue.service import OBJECTS, QUEUE, Service, Unit
@@ -31,8 +32,7 @@ _UMBRELLA = Layout(is_header=umbrella.is_header, quoted=True)
 Made = Callable[[Unit], Transform]
 
 
-@dataclass(frozen=True, slots=True)
-class _Type:
+class _Type(Struct, frozen=True):
     """What a type is made of.
 
     name: its key under `services`. template: its tag. layout: how its objects are cut. detect: tells its

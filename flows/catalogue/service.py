@@ -6,12 +6,12 @@ catalogue, one value each; nothing else branches on a service's name.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
+from msgspec import Struct
 
 from flows.config.errors import SettingsError
 from sources.aws import Account
@@ -21,8 +21,7 @@ from transforms.layout import Layout
 PREFETCH_BYTES = 24 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Permission:
+class Permission(Struct, frozen=True):
     """IAM actions on one kind of resource.
 
     resource: an ARN pattern with {queue}, {bucket} or "*" where AWS offers no narrower one.
@@ -39,8 +38,7 @@ OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
 """What S3 services need, and no more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What a running process lends to its sources.
 
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
@@ -52,8 +50,7 @@ class Context:
     prefetch_bytes: int = PREFETCH_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Unit:
+class Unit(Struct, frozen=True):
     """One service of one input: what one source step of the dataflow runs.
 
     setting: its key under `services`. options: its settings model. environment: the input's, for
@@ -87,8 +84,7 @@ class Unit:
 Source = FixedPartitionedSource[Item, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(Struct, frozen=True):
     """One kind of data.
 
     name: unique, used in step ids, metrics and messages, e.g. `flowlogs`.

@@ -5,12 +5,12 @@ nothing to ask with, the action stays unproven, and the line does not name it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
 from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
@@ -25,8 +25,7 @@ Found = dict[str, list[Any]]
 _MINUTES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """Where and when a read is made. group: of CloudWatch Logs, as configured."""
 
     context: Context
@@ -45,8 +44,7 @@ def _fits(_asked: Asked, _entry: Any) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(Struct, frozen=True):
     """action: IAM's name of the call. key: the mandatory list of its reply.
 
     parameters: from what was found before to the call's parameters; None = there is nothing to ask with.

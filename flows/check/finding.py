@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from flows.catalogue.service import Unit
 from flows.config.load import Settings
@@ -29,8 +30,7 @@ class Level(StrEnum):
     FAIL = "fail"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One line. code: stable, for machines. hint: what to do, "" when nothing is to be done."""
 
     level: Level
@@ -83,8 +83,7 @@ def of_error(code: str, error: CollectorError, level: Level = Level.FAIL) -> Fin
     return Finding(level, code, error.what, error.where, error.hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """What checks look at.
 
     units: what would run. interval: seconds between two receipts, as `run --interval`. objects: s3:// names
@@ -96,7 +95,7 @@ class Context:
     interval: float = 3.0
     objects: tuple[str, ...] = ()
     now: Callable[[], datetime] = _now
-    known: dict[str, object] = field(default_factory=dict, repr=False)
+    known: dict[str, object] = field(default_factory=dict)
     """What one check has learned and others need, by a name of its own."""
 
     @property
@@ -109,8 +108,7 @@ class Context:
         return self.settings.inputs[account.name].credentials.hops
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """code: names it when it breaks itself. live: it needs a network."""
 
     code: str

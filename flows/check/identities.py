@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
 from flows.check.finding import Context, Finding, fail, of_error, ok, spread, warn
 from sources.aws import Account, Identity
@@ -40,8 +40,7 @@ _NO_RIGHT = "no identity-based policy allows"
 _PRINCIPAL = re.compile(r"(arn:\S+) is not authorized")
 
 
-@dataclass(frozen=True, slots=True)
-class Greeting:
+class Greeting(Struct, frozen=True):
     """How AWS answered when asked who we are. skew: seconds that this machine is ahead, None = not told."""
 
     identity: Identity | None

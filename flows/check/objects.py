@@ -13,12 +13,13 @@ KMS           shows only with an object that exists: one byte of each `--object`
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.handlers import disable_signing
+from msgspec import Struct
+from msgspec.structs import replace
 
 from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
@@ -31,8 +32,7 @@ _BUCKET = re.compile(r"arn:aws[\w-]*:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
 _REGION_HEADER = "x-amz-bucket-region"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A bucket, who reads it, and the region of the queue that announces its objects."""
 
     account: Account

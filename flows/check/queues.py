@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 from botocore.session import Session
+from msgspec import Struct
+from msgspec.structs import replace
 
 from flows.check.finding import Context, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts, number
@@ -22,8 +23,7 @@ _SAFE_INTERVALS, _FEW_RECEIVES, _SHORT_RETENTION = 3, 3, 86_400
 _AWS_KEY = "alias/aws/sqs"
 
 
-@dataclass(frozen=True, slots=True)
-class Queue:
+class Queue(Struct, frozen=True):
     """A queue as the configuration names it, and who reads it."""
 
     account: Account

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, fail, ok, warn
@@ -48,8 +49,7 @@ def loaded(context: Context) -> Iterator[Finding]:
         yield warn("settings_warning", text, place, "see python -m flows reference settings")
 
 
-@dataclass
-class _Reading:
+class _Reading(Struct):
     """A queue that is read. owners: whose it may be; readers: the places that name it."""
 
     region: str

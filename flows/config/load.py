@@ -8,10 +8,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, field
 from pydantic import ValidationError
 
 from flows.config.base import Service
@@ -32,8 +32,7 @@ _ANY_NAME = "a service of any name needs types: [logs], or file_format and routi
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """A configuration that is right in itself.
 
     inputs: name → input, its `services` a mapping of name → settings model. outputs: name → output; the
@@ -69,8 +68,7 @@ def load(
     return settings
 
 
-@dataclass
-class _Loading:
+class _Loading(Struct):
     """One file on its way to Settings; gathers errors and warnings."""
 
     path: Path

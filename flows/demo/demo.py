@@ -11,12 +11,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import orjson
 import yaml
+from msgspec import Struct
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, QUEUES, configuration
 from flows.demo.embedded import EmbeddedAws, embedded_aws, isolated, module
@@ -56,8 +56,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(Struct, frozen=True):
     """What is put into buckets and queues while the collector runs. per_type: of what the APIs have."""
 
     samples: Sequence[Sample]

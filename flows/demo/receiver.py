@@ -7,14 +7,14 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _READ_BYTES = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
-class Certificates:
+class Certificates(Struct, frozen=True):
     """PEM files of one throw-away authority, a server for 127.0.0.1 and a client."""
 
     chain: Path

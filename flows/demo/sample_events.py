@@ -2,10 +2,10 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 
 from flows.demo.samples import ACCOUNT, REGION
 from flows.demo.tally import Expected
@@ -15,8 +15,7 @@ _TAG = "cloud.aws.cloudwatch"
 _FINDINGS_TAG = "cloud.aws.securityhub.findings"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(Struct, frozen=True):
     """One message of a queue. service: whose queue. events: what shall arrive of it."""
 
     service: str

@@ -4,12 +4,12 @@ import gzip
 import io
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+from msgspec import Struct
 
 from flows.demo.tally import Expected
 
@@ -20,8 +20,7 @@ HISTORY_SECONDS = 600
 _DAY = "2026/01/02"
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """One S3 object. service: type name in the catalogue. events: what shall arrive of it."""
 
     service: str

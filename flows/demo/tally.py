@@ -3,9 +3,10 @@
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
+
+from msgspec import Struct
 
 _DIGEST_BYTES = 16
 
@@ -26,8 +27,7 @@ class Progress(NamedTuple):
     arrived: int
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What came under one tag. arrived: all lines.
 
     missing: events put in that did not come. repeated: what came more often than it was put in. unknown:

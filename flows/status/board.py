@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sources.places import Place
 from transforms.errors import CollectorError
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """An error as it was told. at: epoch seconds. code: see docs/errors.md. over: it works again."""
 
     at: float
@@ -21,8 +22,7 @@ class Failure:
     over: bool = False
 
 
-@dataclass(slots=True)
-class Output:
+class Output(Struct):
     """An output. connected: at least once. blocked: it takes nothing now. strength: of its receipts."""
 
     type: str = ""
@@ -39,8 +39,7 @@ class Output:
         return self.connected and not (self.blocked or self.refused)
 
 
-@dataclass(slots=True)
-class Board:
+class Board(Struct):
     """Hears every named event (see `transforms.telemetry.listen`). Bounded by places and outputs.
 
     beat: called with the seconds that an output will rest, for each sign of life of an output.

@@ -1,8 +1,8 @@
 """The collector's own metrics, as plain numbers: what the page shows and Prometheus scrapes are the same."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
+from msgspec import Struct
 from prometheus_client import REGISTRY
 from prometheus_client.registry import Collector
 
@@ -13,8 +13,7 @@ _PREFIX = "collector_"
 Labels = frozenset[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """Values by metric name (without `collector_`) and labels."""
 
     values: Mapping[str, Mapping[Labels, float]]

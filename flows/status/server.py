@@ -7,13 +7,13 @@
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from flows import telemetry
@@ -32,8 +32,7 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An HTTP answer."""
 
     body: bytes

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from flows.status.board import Board, Failure, Output
 from flows.status.figures import Figures, figures
@@ -17,8 +19,7 @@ _FORGET_SECONDS = 3600.0
 """How long an error is shown that does not last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What does not change while the process runs. places: those of the configuration."""
 
     name: str
@@ -29,8 +30,7 @@ class Facts:
     started: float
 
 
-@dataclass(slots=True)
-class Watch:
+class Watch(Struct):
     """All that is known of the running collector. clock: epoch seconds. read: the figures of now."""
 
     facts: Facts

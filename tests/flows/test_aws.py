@@ -1,6 +1,6 @@
 """The dataflow's own steps: what stands between sources and sinks."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from flows.aws import apply
 from sinks.frame import guard

@@ -2,11 +2,11 @@
 
 import gzip
 import json
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import yaml
+from msgspec.structs import replace
 
 from flows.aws import apply
 from flows.catalogue.services import units

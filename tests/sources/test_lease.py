@@ -1,9 +1,9 @@
 """A lane driven by hand, as bytewax drives it: what is emitted, sealed, settled, resumed and drained."""
 
 import threading
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from sources import lanes
 from sources.errors import Denied, ObjectGone, SourceError

@@ -5,11 +5,11 @@ import json
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 
 import boto3
 import pytest
 from botocore.config import Config
+from msgspec.structs import replace
 
 from sources.decode import Limits, read
 from sources.events import EventOpener, eventbridge

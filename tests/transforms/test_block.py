@@ -1,10 +1,9 @@
 """Blocks are joined without changing what they say."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from transforms import cloudfront, umbrella, vpcflow
 from transforms.block import Block, Origin, Poison, coalesce, of_origin

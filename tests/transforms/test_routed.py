@@ -1,9 +1,9 @@
 """Events are dropped by rules and tagged by key and content; all else keeps its bytes and order."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from transforms.block import Block, Origin, Poison
 from transforms.fields import RecordField, key_fields, split

@@ -4,10 +4,11 @@ import json
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct
 
 from flows.demo.fake_aws.core import (
     ACCOUNT,
@@ -32,8 +33,7 @@ _LAST = "\U0010ffff"
 _ATTRIBUTES = ("EventId", "EventName", "ReadOnly", "Username", "EventSource", "AccessKeyId")
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(Struct, frozen=True):
     """time: epoch seconds, whole as CloudTrail's are. visible: from when on LookupEvents shows it."""
 
     time: float

@@ -15,12 +15,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
+from msgspec import Struct, field
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
@@ -57,8 +57,7 @@ class Clock:
         self._offset, self._frozen = 0.0, None
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Struct):
     """What the fake does on purpose, as AWS sometimes does.
 
     empty_pages: operation → how many pages come empty, but with a token. page_size: operation → largest
@@ -107,8 +106,7 @@ def reset() -> None:
         PLAN.statuses.clear()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A parsed call: who, where, and its parameters in botocore's names (URI parameters included)."""
 
     account: str

@@ -6,10 +6,11 @@ moto's GetMetricData and ListMetrics do not page as AWS does, so store and readi
 import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
+
+from msgspec import Struct, field
 
 from flows.demo.fake_aws.core import (
     ACCOUNT,
@@ -37,8 +38,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Namespace, name, sorted dimensions."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Sample:
+class Sample(Struct, frozen=True, order=True):
     """A statistic set that somebody published for a moment (epoch seconds); shown from `visible` on."""
 
     at: float
@@ -50,8 +50,7 @@ class Sample:
     unit: str = "None"
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     """The samples of one metric, by time. listed: from when on ListMetrics knows it."""
 
     listed: float

@@ -18,9 +18,10 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
+
+from msgspec import Struct
 
 from flows.demo.fake_aws import cloudtrail, core, guardduty, logs, metrics, sts
 from flows.demo.fake_aws.cloudtrail import put_cloudtrail_events
@@ -58,8 +59,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
+class Served(Struct, frozen=True):
     """One request: when (fake's clock), which `service.Operation`, with which key, for which region."""
 
     at: float

@@ -5,9 +5,10 @@ import re
 import urllib.request
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct
 
 CONTROL = "/moto-api/ext/"
 """Where control functions are called, by name."""
@@ -20,8 +21,7 @@ _S3_OBJECT = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject", "DEL
 _S3_BUCKET = {"GET": "GetBucket", "PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(Struct, frozen=True):
     """Who signed a request, for where: from its Authorization header."""
 
     key: str
@@ -29,8 +29,7 @@ class Caller:
     service: str
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A whole HTTP reply; `content-length` is added when it is sent."""
 
     status: int

@@ -1,10 +1,10 @@
 """Each API's strategy gets what the configuration says, and AWS's own delays when it says nothing."""
 
 import threading
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 from flows.catalogue import polls

@@ -9,11 +9,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from msgspec.structs import replace
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, configuration
 from flows.demo.demo import Input
