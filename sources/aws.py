@@ -39,6 +39,7 @@ from msgspec import Struct
 
 from sources.credentials import Credentials, Hop
 from sources.errors import IDENTITY, BadCredentials, Denied, SourceError, Transient, translate
+from sources.sessions import new_session
 
 __all__ = ["Account", "Credentials", "Identity", "required"]
 
@@ -249,7 +250,7 @@ class _Link:
 
 def _chain(name: str, credentials: Credentials, sessions: _Sessions) -> list[_Link]:
     """Build the chain of identities; the last one is who we work as."""
-    session = Session()
+    session = new_session()
     if credentials.access_key and credentials.access_secret:
         token = credentials.session_token.get_secret_value() if credentials.session_token else None
         session.set_credentials(credentials.access_key, credentials.access_secret.get_secret_value(), token)
@@ -259,7 +260,7 @@ def _chain(name: str, credentials: Credentials, sessions: _Sessions) -> list[_Li
     for hop in hops:
         sts, where = links[-1].client("sts", home), _where(name, hop)
         provider: Any = _Assumed(partial(_assume, sts, hop, sessions, name), sessions)
-        assumed = Session()
+        assumed = new_session()
         assumed.register_component("credential_provider", CredentialResolver([provider]))
         links.append(_Link(assumed, home, where))
     return links

@@ -2,9 +2,10 @@
 
     receivers ──▶ leases that wait ──▶ fetchers ──▶ inboxes of the lanes ──▶ lease.py ──▶ settlers
     1 to 4 per    as many as there     open what    bounded in bytes                      delete or
-    queue         are fetchers         they hold                                          give back
+    queue         may be fetchers      they hold                                          give back
 
-Where there is nothing to fetch there are no fetchers: receivers open what they have received.
+Fetchers start when there is work for them. Where there is nothing to fetch there are none: receivers open
+what they have received.
 
 A blocked dataflow fills the inboxes; then fetchers wait, then receivers: nothing is hoarded. A heartbeat
 per queue (keeper.py) keeps what is held alive meanwhile. Draining: receivers stop, what has not begun goes
@@ -89,6 +90,7 @@ class Feed:
         self._inboxes: dict[str, Inbox] = {}
         self._ready: deque[Lease] = deque()
         self._fetching: dict[Lease, Inbox] = {}
+        self._fetchers = 0
         self._failure: BaseException | None = None
         self._drained_at = 0.0
         self._failures = 0
@@ -130,8 +132,6 @@ class Feed:
         for keeper in self._keepers:
             for number, job in enumerate(keeper.jobs()):
                 self.spawn(f"{keeper.queue.queue.short}-keep-{number}", job)
-        for number in range(self.options.fetchers):
-            self.spawn(f"fetch-{number}", self._fetch_all)
         self.spawn("weigh", self._weigh)
 
     def leave(self, lane: str) -> None:
@@ -223,6 +223,11 @@ class Feed:
                 keeper.hold(own)
             self._ready.extend(leases)
             self._leased.notify(len(leases))
+            before = self._fetchers
+            wanted = min(len(self._ready) + len(self._fetching), self.options.fetchers)
+            self._fetchers = max(before, wanted)
+        for number in range(before, wanted):
+            self.spawn(f"fetch-{number}", self._fetch_all)
         if not self.options.fetchers:
             self._fetch_ready()
         return True

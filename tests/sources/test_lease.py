@@ -130,11 +130,29 @@ def test_first_call_starts_one_thread(rigs, monkeypatch):
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", counted)
-    lane = rigs("a").lane(start=False)
-    lane.next_batch()
-    assert take(lane, 1) == ["a"]
+    assert take(rigs("a").lane(start=False), 1) == ["a"]
     assert [name for ours, name in started if ours] == ["test-start"]
-    assert len(started) > QUICK.fetchers + QUICK.receivers
+    assert len(started) > 1
+
+
+def test_fetchers_start_as_they_are_needed(rigs, monkeypatch):
+    """One object needs one fetcher, many need all, and no more than all are ever started."""
+    started, start = [], threading.Thread.start
+
+    def counted(thread):
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", counted)
+    rig = rigs("a")
+    lane = rig.lane()
+    assert take(lane, 1) == ["a"]
+    assert sum("fetch" in name for name in started) == 1
+    words = [f"w{number}" for number in range(60)]
+    rig.sqs.send(*words)
+    assert sorted(take(lane, len(words))) == sorted(words)
+    fetchers = [name for name in started if "fetch" in name]
+    assert 1 < len(fetchers) == len(set(fetchers)) <= QUICK.fetchers
 
 
 def test_resumes_as_bytewax_does(rigs):
@@ -329,7 +347,7 @@ def test_blocked_dataflow_stops_receiving(rigs):
 
     options = replace(QUICK, prefetch_bytes=400_000)
     rig = rigs(*(f"m{number}" for number in range(100)), options=options, opener=Fat())
-    lanes_built = [rig.lane("lane-0"), rig.lane("lane-1")]
+    lanes_built = [rig.lane("lane-0", start=False), rig.lane("lane-1")]
     wait_until(lambda: sum(lane._inbox.bytes for lane in lanes_built) > 300_000, 5, "full inboxes")
     held = []
     wait_until(lambda: held.append(rig.sqs.visible) or held[-5:] == held[-1:] * 5, 5, "no more receives", 0.1)

@@ -1,0 +1,45 @@
+"""botocore's sessions, which share what botocore knows of AWS's APIs.
+
+On its own a session reads 1 to 2 MB of JSON for each service again, and keeps it: 13 MB and a tenth of a
+second for each identity. Shared, it is read once, whatever the number of accounts.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import orjson
+from botocore.session import Session
+from isal import igzip
+
+_FORMS: tuple[tuple[str, Any], ...] = ((".json", open), (".json.gz", igzip.open))
+
+
+class _Descriptions:
+    """botocore's JSONFileLoader with orjson: JSON is half of what a first client costs."""
+
+    def exists(self, file_path: str) -> bool:
+        return any(Path(file_path + ending).is_file() for ending, _ in _FORMS)
+
+    def load_file(self, file_path: str) -> Any:
+        for ending, opened in _FORMS:
+            try:
+                with opened(file_path + ending, "rb") as file:
+                    return orjson.loads(file.read())
+            except FileNotFoundError:
+                continue
+        return None
+
+
+@cache
+def _shared() -> Any:
+    loader: Any = Session().get_component("data_loader")  # it knows the user's AWS_DATA_PATH
+    loader.file_loader = _Descriptions()
+    return loader
+
+
+def new_session() -> Session:
+    """Return a session with credentials and clients of its own."""
+    session = Session()
+    session.register_component("data_loader", _shared())
+    return session
