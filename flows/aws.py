@@ -19,7 +19,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows import telemetry
-from flows.catalogue.service import PREFETCH_BYTES, Context, Source, Unit
+from flows.catalogue.service import Context, Source, Unit, prefetch_share
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.memory import reuse_blocks
@@ -47,7 +47,9 @@ def flow(config: str | None = None) -> Dataflow:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
-    context = Context(drain, started.recovery, settings.globals.prefetch_bytes or PREFETCH_BYTES)
+    services = len(running)
+    ahead = settings.globals.prefetch_bytes or prefetch_share(services)
+    context = Context(drain, started.recovery, ahead, services)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")

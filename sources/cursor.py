@@ -28,7 +28,7 @@ __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "
 _VERSION = 1
 _BATCH_BYTES = 4 << 20
 _DAY_MS = 86_400_000
-_SOON, _LATER = timedelta(milliseconds=20), timedelta(milliseconds=200)
+_SOON = timedelta(milliseconds=20)
 
 
 class CursorOptions(Struct, frozen=True):
@@ -38,7 +38,8 @@ class CursorOptions(Struct, frozen=True):
         state, "" keeps it. durable: False when there is no recovery directory.
     threads: polls that run at once in this process. prefetch_bytes: pages that wait for the dataflow.
     discover_seconds: between listings of the targets. keep_gone_days: how long the state of a target that
-        is no longer listed is kept. backoff_seconds: shortest pause after a failure.
+        is no longer listed is kept. backoff_seconds: shortest pause after a failure. idle_seconds: longest
+        sleep of a lane.
     owner: whom figures are counted for.
     """
 
@@ -49,6 +50,7 @@ class CursorOptions(Struct, frozen=True):
     discover_seconds: float = 300
     keep_gone_days: float = 30
     backoff_seconds: float = 1
+    idle_seconds: float = 0.2
     owner: places.Owner = places.NOBODY
 
 
@@ -106,6 +108,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
         self._gone: dict[str, int] = dict(state.get("gone", {}))
         self._listing = 0
         self._pause = _SOON
+        self._idle = timedelta(seconds=options.idle_seconds)
         self._unsealed = False
         self._inbox = feed.attach(name, self.state)
 
@@ -123,7 +126,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
         for key, page in arrived:
             self.state[key] = page.state
         self._unsealed = self._unsealed or bool(arrived)
-        self._pause = _SOON if arrived else min(self._pause * 2, _LATER)
+        self._pause = _SOON if arrived else min(self._pause * 2, self._idle)
         items = [item for _, page in arrived for item in page.items]
         if arrived:
             self._feed.emitted(arrived)

@@ -51,7 +51,7 @@ class LeaseOptions(Struct, frozen=True):
     receivers: per queue, at most. fetchers: objects read at once (fewer large ones, see `s3.py`);
         0 = whoever receives a message opens it.
     prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one call of a lane emits.
-    drain_seconds: how long begun objects may go on after SIGTERM.
+    drain_seconds: how long begun objects may go on after SIGTERM. idle_seconds: longest sleep of a lane.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
     owner: whom figures are counted for.
     """
@@ -63,6 +63,7 @@ class LeaseOptions(Struct, frozen=True):
     prefetch_bytes: int = 24 << 20
     batch_bytes: int = 4 << 20
     drain_seconds: float = 2.0
+    idle_seconds: float = 0.1
     window: int = 100_000
     rules: Rules = field(default_factory=Rules)
     owner: places.Owner = places.NOBODY
@@ -92,7 +93,7 @@ class Feed:
         self._fetching: dict[Lease, Inbox] = {}
         self._fetchers = 0
         self._failure: BaseException | None = None
-        self._drained_at = 0.0
+        self._drained_at = self._weighed = 0.0
         self._failures = 0
         length = options.visibility_timeout_seconds
         polling = Polling(options.receivers, options.wait_seconds, length)
@@ -130,9 +131,7 @@ class Feed:
         for receiver in self._receivers:
             receiver.start()
         for keeper in self._keepers:
-            for number, job in enumerate(keeper.jobs()):
-                self.spawn(f"{keeper.queue.queue.short}-keep-{number}", job)
-        self.spawn("weigh", self._weigh)
+            keeper.start(self.spawn)
 
     def leave(self, lane: str) -> None:
         """Stop serving a lane. The last one ends the threads; leases left come again by themselves."""
@@ -210,8 +209,10 @@ class Feed:
     def await_room(self) -> bool:
         """Wait until leases are wanted; False when it is time to stop."""
         with self._room:
+            self._weigh()
             while not self._halted and len(self._ready) >= self._enough:
                 self._room.wait(_GLANCE_SECONDS)
+                self._weigh()
         return not self._halted
 
     def accept(self, leases: Sequence[Lease]) -> bool:
@@ -242,9 +243,9 @@ class Feed:
 
     def _weigh(self) -> None:
         """Show now and then how much waits for the dataflow, which may not call us for hours."""
-        while not self.pause(_WEIGH_SECONDS):
-            with self._changed:
-                waiting = sum(inbox.bytes for inbox in self._inboxes.values())
+        if (now := time.monotonic()) - self._weighed >= _WEIGH_SECONDS:
+            self._weighed = now
+            waiting = sum(inbox.bytes for inbox in self._inboxes.values())
             places.prefetched(self.service, self.options.owner, waiting)
 
     # the fetchers

@@ -2,7 +2,8 @@
 
 A heartbeat extends each lease at half its time, whatever the dataflow does meanwhile; a lease that SQS no
 longer knows, or that reaches twelve hours, is lost. What has to be deleted or given back is handed over and
-done by other threads; what fails is tried again while the lease lives.
+done by other threads, which start when there is work for them; what fails is tried again while the lease
+lives.
 """
 
 import threading
@@ -17,14 +18,16 @@ from sources.errors import ReceiptInvalid, SourceError, Transient
 from sources.sqs import CEILING_SECONDS, LOT, Message, SqsQueue, lots
 
 SETTLERS = 4
-"""Threads that delete and give back, per queue: as many as receive, since each lot is both."""
+"""Threads that delete and give back, per queue, at most: as many as receive, since each lot is both."""
 
 _BEHIND = 10_000
 """Leases that may wait for their deletion. A queue lets go of 120,000 messages at most, then gives none."""
 
 _ATTEMPTS = 6
 _LINGER_SECONDS = 0.05
-_GLANCE_SECONDS = 0.5
+
+Spawn = Callable[[str, Callable[[], None]], None]
+"""Runs a job in a thread of that name."""
 
 
 class Lease(Struct, eq=False):
@@ -70,11 +73,14 @@ class Keeper:
         self.read_at = 0.0
         self._service, self.queue, self._visibility = service, queue, visibility_seconds
         self._settled = settled
+        self._spawn: Spawn = lambda _name, _job: None
         self._held: dict[Lease, None] = {}
         self._leaving: deque[Lease] = deque()
         self._open = 0
         self._stopped = False
-        self._changed = threading.Condition()
+        self._settlers = 0
+        lock = threading.RLock()
+        self._changed, self._handed = threading.Condition(lock), threading.Condition(lock)
 
     @property
     def idle(self) -> bool:
@@ -91,9 +97,12 @@ class Keeper:
         """Return how many leases are alive here."""
         return len(self._held)
 
-    def jobs(self) -> list[Callable[[], None]]:
-        """Return the loops that want a thread each; they end after `stop`."""
-        return [self._keep_alive, *[self._settle] * SETTLERS]
+    def start(self, spawn: Spawn) -> None:
+        """Start the heartbeat, and settlers from now on; they end after `stop`."""
+        with self._changed:
+            self._spawn, self._settlers = spawn, 0
+        spawn(f"{self.queue.queue.short}-keep", self._keep_alive)
+        self.settle(())
 
     def hold(self, leases: Iterable[Lease]) -> None:
         """Begin to keep leases alive."""
@@ -108,13 +117,19 @@ class Keeper:
                 lease.leaving = lease.back is not None
             self._leaving.extend(live)
             self._open += len(live)
-            self._changed.notify_all()
+            before = self._settlers
+            wanted = min(-(-len(self._leaving) // LOT), SETTLERS)
+            self._settlers = max(before, wanted)
+            self._handed.notify(wanted)
+        for number in range(before, wanted):
+            self._spawn(f"{self.queue.queue.short}-settle-{number}", self._settle)
 
     def stop(self) -> None:
         """End the threads; leases that are left become visible again by themselves."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
+            self._handed.notify_all()
 
     # the heartbeat
 
@@ -184,9 +199,9 @@ class Keeper:
         with self._changed:
             while not lot and not (self._stopped and not self._leaving):
                 if not self._leaving:
-                    self._changed.wait(_GLANCE_SECONDS)
+                    self._handed.wait()
                 elif len(self._leaving) < LOT and not self._stopped:
-                    self._changed.wait(_LINGER_SECONDS)
+                    self._handed.wait(_LINGER_SECONDS)
                 while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
                     lot.append(self._leaving.popleft())
                     lot[-1].leaving = True

@@ -5,6 +5,17 @@ from zlib import crc32
 LANES = 8
 """Part of the recovery format: bytewax refuses to resume a state whose key is no longer listed."""
 
+_CALLS_PER_SECOND = 2_000
+_LONGEST_SECONDS = 2.0
+
+
+def idle_seconds(services: int, least: float) -> float:
+    """Return how long a lane without events may sleep, in a process of so many services.
+
+    bytewax has to ask each lane whether there is something; asking thousands of them takes a core.
+    """
+    return min(max(least, services * LANES / _CALLS_PER_SECOND), _LONGEST_SECONDS)
+
 
 def keys() -> list[str]:
     """Return the partition keys, `lane-0` first."""

@@ -30,7 +30,7 @@ from transforms.block import Item
 
 __all__ = ["Cut", "LeaseOptions", "LeaseSource", "Message", "Opener", "Queue", "Resume"]
 
-_SOON, _LATER = timedelta(milliseconds=20), timedelta(milliseconds=100)
+_SOON = timedelta(milliseconds=20)
 _LAST_SETTLE_SECONDS = 5.0
 """How long a drained lane waits for deletions; what is left comes again and is recognised, or comes twice."""
 
@@ -80,6 +80,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
         self._ledger = Ledger[Lease]()
         self._inbox = feed.join(name, state)
         self._pause: timedelta | None = _SOON
+        self._idle = timedelta(seconds=feed.options.idle_seconds)
         self._over_at = 0.0
         # A dataflow that dies drops its partitions without a word: then nothing may hold their leases.
         self._leave = weakref.finalize(self, feed.leave, name)
@@ -99,7 +100,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
         if items:
             self._pause = None
             return items
-        self._pause = min(self._pause * 2, _LATER) if self._pause else _SOON
+        self._pause = min(self._pause * 2, self._idle) if self._pause else _SOON
         if emptied and self._is_settled():
             raise StopIteration
         return items

@@ -1,8 +1,9 @@
 """The fetch threads of the cursor family: who is polled when, what failed, where pages wait.
 
-A small pool serves all targets of a process. A target is either in the timetable or in the hands of one
-thread, never both. Its next poll starts from the state of its last page, emitted or not: what was fetched
-and not emitted is in an inbox, in order, and lost together with this process only.
+A small pool serves all targets of a process; its threads start when there is work for them. A target is
+either in the timetable or in the hands of one thread, never both. Its next poll starts from the state of
+its last page, emitted or not: what was fetched and not emitted is in an inbox, in order, and lost together
+with this process only.
 """
 
 import heapq
@@ -118,7 +119,8 @@ class Feed:
         self._upto: dict[str, int] = {}
         self._shown = 0.0
         self._poll, self._pace, self._inbox_bytes, self._drain = poll, pace, inbox_bytes, drain
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed, self._turn = threading.Condition(lock), threading.Condition(lock)
         self._ended = False
         self._inboxes: dict[str, Inbox] = {}
         self._states: dict[str, State] = {}
@@ -126,6 +128,8 @@ class Feed:
         self._listing: tuple[int, frozenset[str]] = (0, frozenset())
         self._timetable: list[tuple[float, int, str]] = []
         self._planned: set[str] = set()
+        self._watched = False
+        self._threads = self._asleep = 0
         self._tickets = 0
         self._failures: dict[str, tuple[int, str]] = {}
 
@@ -142,8 +146,8 @@ class Feed:
             places.lanes(self.name, self._owner, len(self._inboxes))
         if first:
             self._plan(_LISTING, 0)
-            for number in range(self._pace.threads):
-                threading.Thread(target=self._work, name=f"{self.name}-{number}", daemon=True).start()
+            with self._changed:
+                self._spawn()
         return inbox
 
     def detach(self, lane: str) -> None:
@@ -152,6 +156,7 @@ class Feed:
             self._inboxes.pop(lane, None)
             self._ended = not self._inboxes
             self._changed.notify_all()
+            self._turn.notify_all()
         if self._ended:
             telemetry.pull_totals(self.name)
 
@@ -202,15 +207,37 @@ class Feed:
                 self._plan(key, due)
 
     def _next(self) -> str | None:
-        """Wait for the next key that is due; None when it is time to stop."""
+        """Wait for the next key that is due; None when it is time to stop.
+
+        One thread watches the time for all; when it goes to work it wakes or starts the next one.
+        """
         with self._changed:
             while not self._stopped():
+                if self._watched:
+                    self._asleep += 1
+                    self._turn.wait()
+                    self._asleep -= 1
+                    continue
                 self._show()
                 wait = self._timetable[0][0] - time.monotonic() if self._timetable else _GLANCE_SECONDS
                 if wait <= 0:
+                    self._hand_over()
                     return heapq.heappop(self._timetable)[2]
+                self._watched = True
                 self._changed.wait(min(wait, _GLANCE_SECONDS))
+                self._watched = False
+            self._turn.notify_all()
         return None
+
+    def _hand_over(self) -> None:
+        if self._asleep:
+            self._turn.notify()
+        elif self._threads < self._pace.threads:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
+        self._threads += 1
 
     def _plan(self, key: str, due: float) -> None:
         with self._changed:

@@ -10,6 +10,7 @@ from flows.config.base import limits
 from sources.cursor import CursorOptions, CursorSource
 from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split
+from sources.lanes import idle_seconds
 from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
 from sources.limiter import Bucket, Chain, Limiters, shared
 from sources.places import Counted, Owner, place
@@ -59,6 +60,7 @@ def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, **more: 
         owner=owner(unit),
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
         prefetch_bytes=context.prefetch_bytes,
+        idle_seconds=idle_seconds(context.services, least=0.1),
         rules=rules,
         **more,
     )
@@ -78,6 +80,7 @@ def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
             durable=context.recovery is not None,
             threads=max(_POLL_THREADS, min(len(unit.options.regions), _MOST_POLL_THREADS)),
             prefetch_bytes=context.prefetch_bytes,
+            idle_seconds=idle_seconds(context.services, least=0.2),
         )
         return CursorSource(poll_of(unit, paced(unit), context.drain), options, context.drain)
 

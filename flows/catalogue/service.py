@@ -19,6 +19,12 @@ from transforms.block import Item, Transform
 from transforms.layout import Layout
 
 PREFETCH_BYTES = 24 << 20
+_ALL_PREFETCH_BYTES, _LEAST_PREFETCH_BYTES = 10 * PREFETCH_BYTES, 1 << 20
+
+
+def prefetch_share(services: int) -> int:
+    """Return how much a service may hold when it shares a process with others: ten hold it in full."""
+    return max(min(PREFETCH_BYTES, _ALL_PREFETCH_BYTES // max(services, 1)), _LEAST_PREFETCH_BYTES)
 
 
 class Permission(Struct, frozen=True):
@@ -42,12 +48,14 @@ class Context(Struct, frozen=True):
     """What a running process lends to its sources.
 
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
-    prefetch_bytes: how much a service may hold in memory before the dataflow takes it.
+    prefetch_bytes: how much a service may hold in memory before the dataflow takes it. services: how many
+        the process runs.
     """
 
     drain: Event
     recovery: Path | None = None
     prefetch_bytes: int = PREFETCH_BYTES
+    services: int = 1
 
 
 class Unit(Struct, frozen=True):

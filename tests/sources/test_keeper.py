@@ -33,8 +33,10 @@ class Bench:
         return leases
 
     def run(self):
-        for job in self.keeper.jobs():
-            threading.Thread(target=job, daemon=True).start()
+        def spawn(name, job):
+            threading.Thread(target=job, name=name, daemon=True).start()
+
+        self.keeper.start(spawn)
 
     def settle(self, leases):
         self.keeper.settle(leases)
