@@ -12,7 +12,7 @@ once per period and target, and one listing of the targets per `discover_seconds
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -134,7 +134,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon: a lane that sleeps long holds every epoch of the process open."""
-        return None if len(self._inbox) else datetime.now(UTC) + self._pause
+        return None if len(self._inbox) else lanes.awake_after(self._pause)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the positions of everything emitted so far."""

@@ -1,5 +1,7 @@
 """The fixed lanes of every service: partition keys are forever, targets and queues are spread over them."""
 
+import time
+from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
 LANES = 8
@@ -15,6 +17,15 @@ def idle_seconds(services: int, least: float) -> float:
     bytewax has to ask each lane whether there is something; asking thousands of them takes a core.
     """
     return min(max(least, services * LANES / _CALLS_PER_SECOND), _LONGEST_SECONDS)
+
+
+def awake_after(pause: timedelta) -> datetime:
+    """Return a moment within `pause` at which all lanes with this pause wake.
+
+    One by one they would have bytewax run through the whole dataflow for each of them.
+    """
+    seconds = pause.total_seconds()
+    return datetime.fromtimestamp((time.time() // seconds + 1) * seconds, UTC)
 
 
 def keys() -> list[str]:

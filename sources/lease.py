@@ -14,7 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -107,7 +107,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon: a lane that sleeps long holds every epoch of the process open."""
-        return datetime.now(UTC) + self._pause if self._pause else None
+        return lanes.awake_after(self._pause) if self._pause else None
 
     def snapshot(self) -> dict[str, Any]:
         """Seal what was emitted; return how far each unfinished object of this lane has come."""
