@@ -55,6 +55,9 @@ _BOTOCORES_OWN = ("Error", "ResponseMetadata")
 _CALM_SECONDS = 5.0
 """Many calls learn at once that a session has ended, or cannot begin: STS is asked once in this time."""
 
+_MAKING = threading.BoundedSemaphore(4)
+"""Clients made at once: hundreds of threads that compute at the same time do little but wake each other."""
+
 _PATIENCE = 5
 """So often in vain is an account's number asked for before events are collected without it."""
 
@@ -129,7 +132,7 @@ class Account:
         """
         found = self._clients.get((service, region))
         if found is None:
-            with self._lock:
+            with self._lock, _MAKING:
                 found = self._clients.get((service, region)) or self._make(service, region)
                 self._clients[service, region] = found
         return found

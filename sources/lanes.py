@@ -19,6 +19,14 @@ def idle_seconds(services: int, least: float) -> float:
     return min(max(least, services * LANES / _CALLS_PER_SECOND), _LONGEST_SECONDS)
 
 
+def poll_seconds(services: int) -> int:
+    """Return how long a queue is asked at most, in a process of so many services: a call costs a millisecond.
+
+    Short, because a process that ends waits for it.
+    """
+    return min(max(3, services // 30), 10)
+
+
 def awake_after(pause: timedelta) -> datetime:
     """Return a moment within `pause` at which all lanes with this pause wake.
 

@@ -10,7 +10,7 @@ from flows.config.base import limits
 from sources.cursor import CursorOptions, CursorSource
 from sources.decode import Limits, Piece, read
 from sources.events import EventOpener, Split
-from sources.lanes import idle_seconds
+from sources.lanes import idle_seconds, poll_seconds
 from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
 from sources.limiter import Bucket, Chain, Limiters, shared
 from sources.places import Counted, Owner, place
@@ -61,6 +61,7 @@ def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, **more: 
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
         prefetch_bytes=context.prefetch_bytes,
         idle_seconds=idle_seconds(context.services, least=0.1),
+        wait_seconds=poll_seconds(context.services),
         rules=rules,
         **more,
     )
