@@ -30,6 +30,7 @@ check: $(VENV)/.test ## Lint, types and house rules
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house_rules.py
 
 wheel: $(VENV)/.test ## Build wheel and sdist into dist/
 	rm -rf dist
@@ -42,7 +43,7 @@ unit: wheel
 	$(PIP) --no-deps --force-reinstall dist/*.whl
 	mkdir dist/suite
 	cp -R tests deploy docs pyproject.toml constraints.txt *.md dist/suite
-	ln -s ../../shared dist/shared
+	test ! -d ../shared || ln -s ../../shared dist/shared
 	cd dist/suite && $(abspath $(BIN))/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 release: wheel ## Try the wheel in an empty environment, and write what it is made of (SBOM) beside it

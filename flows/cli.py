@@ -32,13 +32,17 @@ class Option(Struct, frozen=True):
 
 
 class Command(Struct, frozen=True):
-    """One command. module: imported when it runs. run: module and arguments → exit code."""
+    """One command. module: imported when it runs. run: module and arguments → exit code.
+
+    configured: it reads a configuration.
+    """
 
     name: str
     help: str
     module: str
     run: Callable[[Any, argparse.Namespace], int | None]
     options: tuple[Option, ...] = ()
+    configured: bool = True
 
 
 def _option(*names: str, **about: Any) -> Option:
@@ -107,6 +111,7 @@ COMMANDS: tuple[Command, ...] = (
             _option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
             _JSON,
         ),
+        configured=False,
     ),
     Command(
         "replay",
@@ -234,8 +239,15 @@ COMMANDS: tuple[Command, ...] = (
         "flows.reference",
         lambda reference, args: reference.show(args.page),
         (_option("page", choices=("settings", "errors")),),
+        configured=False,
     ),
-    Command("schema", "print the configuration's JSON Schema", "flows.config.settings", lambda *_: _schema()),
+    Command(
+        "schema",
+        "print the configuration's JSON Schema",
+        "flows.config.settings",
+        lambda *_: _schema(),
+        configured=False,
+    ),
 )
 
 
@@ -295,10 +307,11 @@ def parser() -> argparse.ArgumentParser:
     top.set_defaults(command=None)
     commands = top.add_subparsers(metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--config", type=Path, help="configuration file (YAML or JSON)")
     common.add_argument("--debug", action="store_true", help="show tracebacks and debug events")
     for command in COMMANDS:
         made = commands.add_parser(command.name, parents=[common], help=command.help)
+        if command.configured:
+            made.add_argument("--config", type=Path, help="configuration file (YAML or JSON)")
         for option in command.options:
             made.add_argument(*option.names, **option.about)
         made.set_defaults(command=command)

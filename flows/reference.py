@@ -39,7 +39,7 @@ receipt_timeout_seconds required session_token settle_seconds severity sqs_queue
 timestamp token unreadable verify_server_name visibility_timeout_seconds
 """
 OURS = frozenset(_OURS.split())
-"""Keys that Devo's collector does not have (contract 2 and 3); all others are Devo's."""
+"""Keys that Devo's collector does not have; all others are Devo's."""
 
 _COMMON = (Service, Polled, Queued, Objects, Typed)
 

@@ -1,4 +1,4 @@
-"""The form of Devo's HTTP input (contract 5), as pure functions: what is sent, and what an answer means.
+"""The form of Devo's HTTP input, as pure functions: what is sent, and what an answer means.
 
 POST /stream/<domain>/token!<token>/<host>/<tag>      body: events one per line, perhaps as gzip
 2xx = received. One tag per request, a body of less than 32 MB.

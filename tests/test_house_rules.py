@@ -75,7 +75,7 @@ def test_clients_are_made_in_one_place(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_partitions_never_sleep(path):
-    """One partition that waits holds back every epoch of every service (design 2.4)."""
+    """One partition that waits holds back every epoch of every service."""
     for function in functions(tree(path)):
         if function.name in PARTITION_CALLBACKS:
             assert not [where for called, where in calls(function) if called.endswith("sleep")]
@@ -96,7 +96,7 @@ def test_no_naive_time_no_print_no_hash_routing(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_inflating_happens_in_decode_only(path):
-    """An unbounded gunzip turned 70 MB into 7 GB elsewhere (hazard 9)."""
+    """An unbounded gunzip turned 70 MB into 7 GB elsewhere."""
     if (path.parent == ROOT / "sources" and path.stem in {"decode", "inflate"}) or "demo" in path.relative_to(
         ROOT
     ).parts:

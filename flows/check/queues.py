@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.session import Session
-from msgspec import Struct
 from msgspec.structs import replace
 
 from flows.check.finding import Context, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts, number
-from flows.check.settings import queues_of
+from flows.check.settings import SAFE_INTERVALS, queues_of
 from flows.policy import queue_arn
+from sources import sqs
 from sources.aws import Account, required
 from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
 
@@ -19,21 +19,14 @@ _WANTED = (
     *("QueueArn", "VisibilityTimeout", "RedrivePolicy", "MessageRetentionPeriod", "KmsMasterKeyId"),
     "Policy",
 )
-_SAFE_INTERVALS, _FEW_RECEIVES, _SHORT_RETENTION = 3, 3, 86_400
+_FEW_RECEIVES, _SHORT_RETENTION = 3, 86_400
 _AWS_KEY = "alias/aws/sqs"
 
 
-class Queue(Struct, frozen=True):
-    """A queue as the configuration names it, and who reads it."""
+class Queue(sqs.Queue, frozen=True):
+    """A queue as the configuration names it; AWS can be asked who its account is."""
 
     account: Account
-    region: str
-    name: str
-
-    @property
-    def where(self) -> str:
-        """For messages."""
-        return f"queue {self.name} in {self.region} ({self.account.where})"
 
 
 def queues(context: Context) -> Iterator[Finding]:
@@ -123,7 +116,7 @@ def _there(queue: Queue, region: str) -> Iterator[Finding]:
 
 
 def _judged(context: Context, queue: Queue, told: Mapping[str, str]) -> Iterator[Finding]:
-    visibility, least = int(told.get("VisibilityTimeout", 30)), _SAFE_INTERVALS * context.interval
+    visibility, least = int(told.get("VisibilityTimeout", 30)), SAFE_INTERVALS * context.interval
     yield ok("queue", f"there, {told.get('QueueArn', 'its ARN is not told')}", queue.where)
     if visibility < least:
         yield warn(

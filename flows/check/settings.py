@@ -13,7 +13,8 @@ from flows.config.base import region_of
 from flows.config.load import SettingsError, SettingsErrors
 from sinks.settings import File
 
-_SAFE_INTERVALS = 3
+SAFE_INTERVALS = 3
+"""A shorter lease may end before its epoch is receipted."""
 
 _CODES = (
     ("unknown key", "unknown_key"),
@@ -121,7 +122,7 @@ def queue_regions(context: Context) -> Iterator[Finding]:
 
 def visibility(context: Context) -> Iterator[Finding]:
     """Find leases too short to be receipted: their messages come again while they are being delivered."""
-    least = _SAFE_INTERVALS * context.interval
+    least = SAFE_INTERVALS * context.interval
     for unit in context.units:
         seconds = getattr(unit.options, "visibility_timeout_seconds", None)
         if seconds is not None and seconds < least:

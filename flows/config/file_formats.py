@@ -1,8 +1,8 @@
 """`file_format` of a custom service: the processors of Devo's SQS collector, each as a `Layout` here.
 
 Documented by Devo ("General setup for S3 SQS collector", "file_format"): the names below and, for those with
-keys in `_OWN`, their `config`. What Devo names but does not describe (Bluecoat, Jamf, Windows security …) is
-refused. `csv` and `json` are our own short names.
+keys in `_PROCESSORS`, their `config`. What Devo names but does not describe (Bluecoat, Jamf, Windows security
+…) is refused. `csv` and `json` are our own short names.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -137,8 +137,6 @@ EventTypes = Annotated[
 
 class RequestLimit(Model):
     """At most so many requests in each period."""
-
-    UNLIMITED: ClassVar[int] = -1
 
     period: str = Field(
         description="Number and unit: s, m, h or d", examples=["1d"], pattern=r"^\d+\s*[smhd]$"

@@ -1,6 +1,6 @@
 """A small Devo: a TLS receiver with client certificates that hands on what arrives.
 
-It answers close_notify, as Devo's receivers do (contract 5): that answer is the delivery receipt.
+It answers close_notify, as Devo's receivers do: that answer is the delivery receipt.
 """
 
 import socket

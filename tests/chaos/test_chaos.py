@@ -1,4 +1,4 @@
-"""Short forms of the scenes: nothing is ever lost, and repeats stay within what was at risk (hazard 22)."""
+"""Short forms of the scenes: nothing is ever lost, and repeats stay within what was at risk."""
 
 from tests.chaos.scenes import drained, killed_collector
 from tests.fakes.collector import Launch

@@ -1,4 +1,4 @@
-"""One state over many lives: any number of processes, regions and services that come and go (hazard 22)."""
+"""One state over many lives: any number of processes, regions and services that come and go."""
 
 from contextlib import contextmanager
 

@@ -35,3 +35,11 @@ def test_a_python_without_the_collector_is_told_in_one_line():
         f"the collector is not installed (no yaml): {sys.executable}: "
         "install it, in the environment that this Python belongs to: pip install .\n"
     )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_configuration_is_asked_for_where_it_is_read(command, capsys):
+    """No command offers --config and ignores it."""
+    with pytest.raises(SystemExit):
+        main([command.name, "--help"])
+    assert ("--config" in capsys.readouterr().out) == (command.name not in {"demo", "reference", "schema"})

@@ -1,4 +1,4 @@
-"""The recovery directory: whole or not there, and one clear line when it cannot be used (hazard 22)."""
+"""The recovery directory: whole or not there, and one clear line when it cannot be used."""
 
 import os
 import shutil

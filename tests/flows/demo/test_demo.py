@@ -14,7 +14,7 @@ from tests.fakes.collector import ROOT
 from tests.fakes.process import Child, wait_until
 
 TEN = {*QUEUES, "audits_api", "metrics-all", "logs", "aws-guardduty"}
-"""The rows of contract 3."""
+"""The main job's services."""
 
 _SECONDS = 150
 

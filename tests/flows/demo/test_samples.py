@@ -16,7 +16,7 @@ from flows.demo.sample_events import messages
 from flows.demo.samples import HISTORY_SECONDS, objects, spread
 
 TEN = {*QUEUES, "audits_api", "metrics-all", "logs", "aws-guardduty"}
-"""The rows of contract 3."""
+"""The main job's services."""
 
 NOW = 1_767_323_045.678
 
