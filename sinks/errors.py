@@ -3,7 +3,7 @@
 DeliveryError                    an output cannot deliver; the process ends, nothing was acknowledged
 ├── Interrupted                  retried with back-off until the outage limit
 │   ├── ConnectFailed            refused, unreachable, unknown name, timeout
-│   ├── CertificateRejected      theirs by us or ours by them, or files that do not fit
+│   ├── CertificateRejected      theirs by us or ours by them, or files that do not fit; said once
 │   ├── ConnectionLost           reset, closed or stalled while in use
 │   ├── NoReceipt                closed, but without a receipt for what was sent
 │   ├── Throttled                HTTP 429: we are too fast, perhaps with a time to wait

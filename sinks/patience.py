@@ -8,7 +8,7 @@ from collections.abc import Callable
 from msgspec import Struct, field
 
 from sinks import telemetry
-from sinks.errors import Interrupted, OutageTooLong, Refused
+from sinks.errors import CertificateRejected, Interrupted, OutageTooLong, Refused
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
@@ -91,7 +91,7 @@ class Patience:
 
     def _tell(self, error: Interrupted, pause: float, events: int) -> None:
         """Tell of a failure; of a refusal once: nothing changes until a person has read it."""
-        refused = isinstance(error, Refused)
+        refused = isinstance(error, CertificateRejected | Refused)
         if refused and not self._refused:
             telemetry.delivery_refused(self._output, error, events)
         self._refused = self._refused or refused

@@ -7,7 +7,7 @@ from transforms.telemetry import add, counter, gauge, notify, say
 _STRENGTHS = ("receipt", "closed", "kernel", "written", "none")
 
 _BLOCKED = ("output_blocked", "1 while an output takes nothing", "output")
-_REFUSALS = ("refusals", "Times that a receiver began to refuse us", "output")
+_REFUSALS = ("refusals", "Times that a certificate, a token or requests began to be refused", "output")
 _MISSED = ("events_missed", "Events that an output with required: false missed", "output")
 
 _WEAKER = {
@@ -108,7 +108,7 @@ def delivery_retried(
 
 
 def delivery_refused(output: str, error: Exception, events: int) -> None:
-    """Say once that a receiver refuses us: its events are held back until a person has helped."""
+    """Say once that a receiver refuses us, or we it: events are held back until a person has helped."""
     counter(*_REFUSALS).labels(output).inc()
     say(logging.ERROR, "delivery_refused", output=output, error=error, held_back=events)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinks.connection import Strength
-from sinks.errors import ConnectFailed, ConnectionLost, NoReceipt, OutageTooLong
+from sinks.errors import CertificateRejected, ConnectFailed, ConnectionLost, NoReceipt, OutageTooLong
 from sinks.link import ASK_AGAIN_SECONDS, IDLE_SECONDS, Answers, Link
 from sinks.patience import Clock, Limits, Patience
 from transforms.block import Block, Origin
@@ -129,6 +129,19 @@ def link_to(receiver, time, *, window=1000, outage=3600.0, fallback=True):
 @pytest.fixture
 def time():
     return Time()
+
+
+def test_a_refused_certificate_is_told_once(time, caplog):
+    """Whoever is woken for refusals is woken for this one too, and what was held back arrives afterwards."""
+    rejected = CertificateRejected("refused", "there", "download a new one")
+    receiver = Receiver(*[("connect", rejected)] * 3)
+    link = link_to(receiver, time)
+    with caplog.at_level("WARNING", "collector"):
+        link.write(block(1))
+        assert link.receipt() is Strength.RECEIPT
+    assert caplog.text.count("delivery_refused") == 1
+    assert "delivery_retried" not in caplog.text
+    assert receiver.read == [block(1).payload]
 
 
 def test_connects_with_the_first_block_only(time):
