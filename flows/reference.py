@@ -5,10 +5,10 @@ docs/settings.md and docs/errors.md are what it prints; a test fails when they a
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -40,6 +40,8 @@ timestamp token unreadable verify_server_name visibility_timeout_seconds
 """
 OURS = frozenset(_OURS.split())
 """Keys that Devo's collector does not have; all others are Devo's."""
+_DEVOS = {(RequestLimit, "period")}
+"""Devo's, though another model has a key of ours of the same name."""
 
 _COMMON = (Service, Polled, Queued, Objects, Typed)
 
@@ -66,7 +68,7 @@ def _page() -> Iterator[str]:
     yield "Devo's collector; *ours* it does not have. Secrets may be `${NAME}` of the environment or"
     yield "`{file: PATH}`, where PATH may hold `${NAME}` too."
     sections: Iterable[tuple[str, str, type[BaseModel], tuple[type[BaseModel], ...]]] = [
-        ("globals", "What concerns the whole collector.", Globals, ()),
+        ("globals", "What concerns the whole collector; also written `global_overrides`.", Globals, ()),
         ("globals.persistence", "", Persistence, ()),
         ("globals.persistence.config", "", PersistenceConfig, ()),
         ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
@@ -122,16 +124,30 @@ def _section(
     yield "| key | type | default | whose | meaning | example |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for name, one in fields.items():
-        whose = "ours" if name in OURS else "Devo's"
+        key, *others = _spellings(name, one)
+        whose = "ours" if key in OURS and (model, key) not in _DEVOS else "Devo's"
         cells = (
-            f"`{name}`",
+            f"`{key}`",
             _type(one.annotation),
             _default(one),
             whose,
-            one.description or "",
+            _meaning(one, others),
             _example(one),
         )
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _spellings(name: str, field: FieldInfo) -> list[str]:
+    """Return how a key may be written, its first spelling first."""
+    if isinstance(field.validation_alias, AliasChoices):
+        return [str(choice) for choice in field.validation_alias.choices]
+    return [field.alias or name]
+
+
+def _meaning(field: FieldInfo, others: Sequence[str]) -> str:
+    text = field.description or ""
+    written = ", ".join(f"`{other}`" for other in others)
+    return f"{text.removesuffix('.')}. Also written {written}" if others else text
 
 
 def _same(inherited: FieldInfo | None, own: FieldInfo) -> bool:

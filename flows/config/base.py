@@ -88,13 +88,14 @@ class Polled(Service):
     requests_per_second: float | None = Field(
         None,
         gt=0,
-        description="Most requests of each API, region and account; by default the input's, else what AWS "
-        "allows CloudWatch's APIs by default. Unit: requests/s",
+        description="Most requests of each API, region and account, counted by each service and process for "
+        "itself; by default the input's, else what AWS allows CloudWatch's APIs by default. Unit: requests/s",
         examples=[2],
     )
     requests_limits: tuple[RequestLimit, ...] = Field(
         (),
-        description="Most requests in longer periods",
+        description="Most requests in longer periods, counted likewise, from the process's start on; after "
+        "it, or a rest, up to twice as many",
         examples=[[{"period": "1d", "number_of_requests": 10_000}]],
     )
     start_time: Moment | None = Field(

@@ -225,7 +225,7 @@ class SqsLogs(Typed):
     )
     encoding: str | None = without_effect("gzip", "an object's content tells how it is compressed")
     send_filtered_out_to_unknown: Literal[False] | None = without_effect(
-        example=False, why="what is filtered out is counted and not sent"
+        example=False, why="what is filtered out is counted and not sent; true is refused"
     )
 
     def _queue(self, kind: str) -> str:  # noqa: ARG002 - all types of it come by the same queue
@@ -339,9 +339,13 @@ class SqsInput(Model):
     )
     sqs_wait_timeout: int | None = without_effect(20, "long polls have a length of their own")
     sqs_max_messages: int | None = without_effect(1, "messages come ten at a time")
-    ack_messages: Annotated[bool | None, BeforeValidator(_acknowledges)] = without_effect(example=True)
+    ack_messages: Annotated[bool | None, BeforeValidator(_acknowledges)] = without_effect(
+        example=True, why="messages are deleted once delivered; false is refused"
+    )
     direct_mode: bool | None = without_effect(example=False)
-    do_not_send: Annotated[bool | None, BeforeValidator(_sends)] = without_effect(example=False)
+    do_not_send: Annotated[bool | None, BeforeValidator(_sends)] = without_effect(
+        example=False, why="events are sent; true is refused"
+    )
     compressed_events: bool | None = without_effect(example=False, why="outputs decide on compression")
 
 

@@ -75,7 +75,9 @@ class AuditEvents(Objects):
 
     types: Annotated[
         tuple[Literal["audits_api", "audits_s3"], ...], Field(min_length=1), BeforeValidator(_audit_types)
-    ] = Field(("audits_api",), description="Where to read from", examples=[["audits_s3"]])
+    ] = Field(
+        ("audits_api",), description="Where to read from; audit_apis is audits_api", examples=[["audits_s3"]]
+    )
     audit_sqs_queue_name: str | None = Field(
         None, min_length=1, description="Name or URL of the queue, for audits_s3", examples=["cloudtrail"]
     )
@@ -89,7 +91,7 @@ class AuditEvents(Objects):
         None, gt=0, description="For audits_api; AWS allows 2. Unit: requests/s", examples=[2]
     )
     requests_limits: tuple[RequestLimit, ...] = Field(
-        (), description="For audits_api: most requests in longer periods", examples=[[]]
+        (), description="For audits_api, as elsewhere: most requests in longer periods", examples=[[]]
     )
     start_time: Moment | None = Field(
         None,

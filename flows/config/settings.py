@@ -18,6 +18,7 @@ from sinks.settings import Outputs
 from sources.credentials import Credentials
 
 _MEBIBYTE = 1 << 20
+_WITHOUT_CONNECTION = "devo_http, console and file"
 
 
 class PersistenceConfig(Model):
@@ -83,16 +84,22 @@ class Globals(Model):
         examples=[48],
     )
     sender_concurrent_connections: int | None = Field(
-        None, ge=1, description="As concurrent_connections of every output; wins over it", examples=[2]
+        None,
+        ge=1,
+        description=f"As concurrent_connections of every output but {_WITHOUT_CONNECTION}; wins over it",
+        examples=[2],
     )
     devo_sender_threshold_for_using_gzip_in_transport_layer: float | None = Field(
         None,
-        description="As threshold_for_using_gzip_in_transport_layer of every output; wins over it. "
+        description="As threshold_for_using_gzip_in_transport_layer of every output but "
+        f"{_WITHOUT_CONNECTION}; wins over it. "
         "Below 0 always, 0 to 1 when the queue is so full, above 1 never. Unit: part of the queue",
         examples=[1.1],
     )
     devo_sender_compression_level: int | None = Field(
-        None, description="As compression_level of every output; wins over it", examples=[6]
+        None,
+        description=f"As compression_level of every output but {_WITHOUT_CONNECTION}; wins over it",
+        examples=[6],
     )
     devo_sender_compression_buffer_in_bytes: int | None = without_effect(51200, "blocks are compressed whole")
     queue_max_size_in_messages: int | None = without_effect(1000, "memory is bounded in bytes")
@@ -136,8 +143,7 @@ class Input(SqsInput):
     requests_per_second: float | None = Field(
         None,
         gt=0,
-        description="Most requests of each API and region, for services without a limit of their own. "
-        "Unit: requests/s",
+        description="As requests_per_second of its services that give none. Unit: requests/s",
         examples=[5],
     )
     environment: str = Field(

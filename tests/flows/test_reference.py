@@ -41,6 +41,21 @@ def test_every_key_of_the_schema_is_on_the_page():
     assert not missing
 
 
+@pytest.mark.parametrize(
+    "key", ["global_overrides", "location", "chain_loc", "aws_access_key_id", "aws_external_id", "audit_apis"]
+)
+def test_other_spellings_are_told(key):
+    """Who looks up a key of Devo's finds it, whichever spelling the file has."""
+    assert re.search(rf"\b{key}\b", settings_page())
+
+
+def test_keys_stand_as_they_are_written():
+    """No row shows a name that only Python needs."""
+    page = settings_page()
+    assert not re.findall(r"^\| `\w+_` ", page, re.MULTILINE)
+    assert "| `json` |" in page
+
+
 def test_what_is_called_ours_exists():
     """A key that was renamed leaves no name behind."""
     assert {key for key in OURS if f"| `{key}` |" not in settings_page()} == set()
