@@ -2,7 +2,7 @@
 
 Folders that say a date outside the stretch are not entered; what a key itself says decides, then its folder,
 then when it was written. Knows the dates of CloudTrail, VPC flow (plain, hourly, Hive), CloudFront, Umbrella
-and whoever writes them alike. Asks for s3:ListBucket, which nothing else here needs.
+and whoever writes them alike. IAM: s3:ListBucket.
 """
 
 import re
