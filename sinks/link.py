@@ -284,7 +284,14 @@ class Link:
                     return self._live()
             except Interrupted:
                 telemetry.peer_closed_idle(self.name, self._connection.where)
-            self._drop()
+            if self._asked and self._kernel_only:  # it is this connection that was asked
+                raise NoReceipt(
+                    "the connection that was asked is gone",
+                    self.name,
+                    "everything since the last receipt is sent again",
+                )
+            self._connection.abandon()  # not the one before it, which owes its receipt
+            self._connection = None
         self._connection = self._open()
         return self._connection
 

@@ -245,7 +245,10 @@ def _dialled(
 
 
 def _endpoint(config: Remote, address: str, port: int) -> Endpoint:
-    return Endpoint(address, port, config.connect_timeout_seconds, _bounded(config, config.sending_timeout))
+    connecting, sending = (
+        _bounded(config, seconds) for seconds in (config.connect_timeout_seconds, config.sending_timeout)
+    )
+    return Endpoint(address, port, connecting, sending)
 
 
 def _limits(config: Remote) -> Limits:

@@ -15,6 +15,7 @@ says how far down its pages have come (`upto`), and a crash or an expired token 
 arrives late above that line lies in the overlap of the next window.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -177,7 +178,7 @@ class LookupEvents:
                 lines.append(compact(event["CloudTrailEvent"]))
             except (KeyError, msgspec.DecodeError) as error:
                 detail = f"event {event['EventId']} without readable CloudTrailEvent ({error})"
-                body = msgspec.json.encode(event, enc_hook=str)
+                body = json.dumps(event, default=str).encode()
                 yield Poison("event_broken", detail, origin, body)
         if lines:
             yield Block(b"".join(lines), len(lines), origin)
@@ -208,7 +209,7 @@ def compact(text: str) -> bytes:
 
     Raises msgspec.DecodeError when it is no JSON, as far as that was looked at, or nothing.
     """
-    raw = text.encode()
+    raw = text.encode(errors="backslashreplace")  # half a surrogate pair becomes its own JSON escape again
     if not raw.strip():
         raise msgspec.DecodeError("it is empty")
     if "\n" in text or "\r" in text:

@@ -117,6 +117,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
         Being called after a snapshot means that its epoch is receipted, so draining ends here.
         """
+        self._feed.check()
         if self._drain.is_set():
             if self._unsealed:
                 return []

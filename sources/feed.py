@@ -24,7 +24,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from sources import places, telemetry
-from sources.errors import ObjectBusy, SourceError
+from sources.errors import ObjectBusy, SourceError, ended
 from sources.inbox import Inbox
 from sources.keeper import Keeper, Lease
 from sources.opener import Opener
@@ -157,11 +157,7 @@ class Feed:
     def check(self) -> None:
         """Raise what has ended a thread: without it the service would stand still in silence."""
         if self._failure is not None:
-            raise SourceError(
-                f"a thread ended with {type(self._failure).__name__} ({self._failure})",
-                f"service {self.service}",
-                "start again; nothing was acknowledged. If it comes again, report it with --debug",
-            ) from self._failure
+            raise ended(self._failure, self.service) from self._failure
 
     def emptied(self) -> bool:
         """While draining: give back what has not begun, tell whether nothing more will come to any lane."""

@@ -20,16 +20,17 @@ the same twice. The position kept is never later than the poll's beginning, and 
 overlap further back: for updates that become visible late.
 """
 
+import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from sources.aws import Account, required
+from sources.cloudwatch import line
 from sources.errors import SourceError, Transient, translate
 from sources.limiter import Limiters
 from sources.poll import Page, State, Target, known
@@ -156,7 +157,7 @@ class GuardDuty:
                 key, version = finding["id"], parse_iso(finding["updatedAt"])
                 if version > versions.get(key, -1):
                     versions[key] = version
-                    lines.append(msgspec.json.encode(finding) + b"\n")
+                    lines.append(line(finding))
         if lines:
             origin = Origin(self.name, target.account, target.region, target.detail)
             yield Block(b"".join(lines), len(lines), origin)
@@ -165,9 +166,10 @@ class GuardDuty:
         """Return findings in their wire form."""
         where = self._where("GetFindings", target.key)
         reply = self._ask(target.region, "GetFindings", DetectorId=target.detail, FindingIds=list(ids))
+        body = required(reply, _WIRE, where)
         try:
-            wire = msgspec.json.decode(required(reply, _WIRE, where))
-        except msgspec.DecodeError as error:
+            wire = json.loads(body, strict=False)  # it reads half surrogate pairs too
+        except ValueError as error:
             raise Transient(
                 f"reply is no JSON ({error})", where, "it was cut short; it is tried again"
             ) from error

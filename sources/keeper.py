@@ -78,7 +78,7 @@ class Keeper:
         self._leaving: deque[Lease] = deque()
         self._open = 0
         self._stopped = False
-        self._settlers = 0
+        self._settlers = self._busy = 0
         lock = threading.RLock()
         self._changed, self._handed = threading.Condition(lock), threading.Condition(lock)
 
@@ -118,7 +118,7 @@ class Keeper:
             self._leaving.extend(live)
             self._open += len(live)
             before = self._settlers
-            wanted = min(-(-len(self._leaving) // LOT), SETTLERS)
+            wanted = min(self._busy + -(-len(self._leaving) // LOT), SETTLERS)
             self._settlers = max(before, wanted)
             self._handed.notify(wanted)
         for number in range(before, wanted):
@@ -205,6 +205,9 @@ class Keeper:
                 while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
                     lot.append(self._leaving.popleft())
                     lot[-1].leaving = True
+            self._busy += bool(lot)
+            if self._leaving:
+                self._handed.notify()
         return lot
 
     def _finish(self, lot: list[Lease]) -> None:
@@ -227,6 +230,7 @@ class Keeper:
         if again:
             self._pause(min(0.2 * 2.0 ** max(lease.failures for lease in again), 10))
         with self._changed:
+            self._busy -= 1
             self._open -= len(lot) - len(again)
             self._leaving.extend(again)
             for lease in again:

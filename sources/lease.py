@@ -31,7 +31,7 @@ from transforms.block import Item
 __all__ = ["Cut", "LeaseOptions", "LeaseSource", "Message", "Opener", "Queue", "Resume"]
 
 _SOON = timedelta(milliseconds=20)
-_LAST_SETTLE_SECONDS = 5.0
+_LAST_SETTLE_SECONDS = 15.0
 """How long a drained lane waits for deletions; what is left comes again and is recognised, or comes twice."""
 
 

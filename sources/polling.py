@@ -12,11 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from msgspec import Struct
 
 from sources import places, telemetry
-from sources.errors import Denied, Missing, SourceError, Throttled, translate
+from sources.errors import Denied, Missing, SourceError, Throttled, ended, translate
 from sources.lanes import lane_of
 from sources.poll import Page, Poll, State, Target
 from transforms.block import Block
@@ -130,6 +131,7 @@ class Feed:
         self._planned: set[str] = set()
         self._watched = False
         self._threads = self._asleep = 0
+        self._failure: BaseException | None = None
         self._tickets = 0
         self._failures: dict[str, tuple[int, str]] = {}
 
@@ -159,6 +161,11 @@ class Feed:
             self._turn.notify_all()
         if self._ended:
             telemetry.pull_totals(self.name)
+
+    def check(self) -> None:
+        """Raise what has ended a thread: without it the service would stand still in silence."""
+        if self._failure is not None:
+            raise ended(self._failure, self.name) from self._failure
 
     def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
         """Count pages that were handed to the dataflow, and show how far they have come."""
@@ -199,6 +206,12 @@ class Feed:
         return self._ended or self._drain.is_set()
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - raised again in the dataflow, by `check`
+            self._failure = self._failure or error
+
+    def _serve(self) -> None:
         while (key := self._next()) is not None:
             due = self._list() if key == _LISTING else self._fetch(key)
             with self._changed:
@@ -233,7 +246,8 @@ class Feed:
         if self._asleep:
             self._turn.notify()
         elif self._threads < self._pace.threads:
-            self._spawn()
+            with suppress(RuntimeError):  # the system has no more threads: this one comes back
+                self._spawn()
 
     def _spawn(self) -> None:
         threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
@@ -266,6 +280,7 @@ class Feed:
             self._targets = {**self._targets, **found} if errors else found
             if not errors:
                 self._listing = (self._listing[0] + 1, frozenset(found))
+                self._forget_gone(before - set(found))
             self._plan_new()
             after = set(self._targets)
         if before != after:
@@ -276,6 +291,12 @@ class Feed:
             return time.monotonic() + self._failed(_LISTING, errors[0])
         self._succeeded(_LISTING)
         return time.monotonic() + self._pace.discover_seconds
+
+    def _forget_gone(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._upto.pop(key, None)
+            if self._failures.pop(key, None):
+                places.well(self._place(key), self._failing(key))
 
     def _fetch(self, key: str) -> float | None:
         """Poll one target once; returns when it is due again, None when it has gone or all stops."""

@@ -87,10 +87,17 @@ class Receiver:
         self._gate.spawn(f"{self._queue.queue.short}-receive-{number}", partial(self._run, number))
 
     def _run(self, number: int) -> None:
-        while number <= self._level and self._gate.await_room():
+        while self._goes_on(number):
             self._round()
+
+    def _goes_on(self, number: int) -> bool:
+        """Tell whether a receiver goes on; one that does not can be started again from this moment."""
+        ready = self._gate.await_room()
         with self._lock:
-            self._running.discard(number)
+            wanted = ready and number <= self._level
+            if not wanted:
+                self._running.discard(number)
+        return wanted
 
     def _round(self) -> None:
         if self._keeper.behind:
