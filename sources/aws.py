@@ -39,7 +39,7 @@ from msgspec import Struct
 
 from sources.credentials import Credentials, Hop
 from sources.errors import IDENTITY, BadCredentials, Denied, SourceError, Transient, translate
-from sources.sessions import new_session
+from sources.sessions import new_session, region_of_machine
 
 __all__ = ["Account", "Credentials", "Identity", "required"]
 
@@ -258,7 +258,7 @@ def _chain(name: str, credentials: Credentials, sessions: _Sessions) -> list[_Li
         token = credentials.session_token.get_secret_value() if credentials.session_token else None
         session.set_credentials(credentials.access_key, credentials.access_secret.get_secret_value(), token)
     hops = credentials.hops
-    home = _home(hops[-1].partition if hops else "aws", session.get_config_variable("region") or "")
+    home = _home(hops[-1].partition if hops else "aws", region_of_machine(session))
     links = [_Link(session, home, f"input {name}, credentials")]
     for hop in hops:
         sts, where = links[-1].client("sts", home), _where(name, hop)

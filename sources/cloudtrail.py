@@ -178,7 +178,7 @@ class LookupEvents:
                 lines.append(compact(event["CloudTrailEvent"]))
             except (KeyError, msgspec.DecodeError) as error:
                 detail = f"event {event['EventId']} without readable CloudTrailEvent ({error})"
-                body = json.dumps(event, default=str).encode()
+                body = json.dumps(event, default=str, separators=(",", ":")).encode()
                 yield Poison("event_broken", detail, origin, body)
         if lines:
             yield Block(b"".join(lines), len(lines), origin)

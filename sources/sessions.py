@@ -4,6 +4,8 @@ On its own a session reads 1 to 2 MB of JSON for each service again, and keeps i
 second for each identity. Shared, it is read once, whatever the number of accounts.
 """
 
+import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,3 +45,8 @@ def new_session() -> Session:
     session = Session()
     session.register_component("data_loader", _shared())
     return session
+
+
+def region_of_machine(session: Session, env: Mapping[str, str] = os.environ) -> str:
+    """Return the region that this machine is told to be in, "" for none. botocore reads no AWS_REGION."""
+    return env.get("AWS_REGION") or session.get_config_variable("region") or ""

@@ -91,7 +91,7 @@ class _Loading(Struct):
         # systemd's StateDirectory= is where a service may write; what it reads lies elsewhere
         base = Path(self.env.get("STATE_DIRECTORY") or base_folder(self.path))
         state = base / Path(top.persistence.config.directory_name).expanduser()
-        quarantine = folder_or_bucket(top.quarantine, state.parent, base)
+        quarantine = folder_or_bucket(top.quarantine, state, base)
         return Settings(
             globals=top.model_copy(update={"quarantine": quarantine}),
             inputs=inputs,

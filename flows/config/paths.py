@@ -93,11 +93,12 @@ def _certificate(name: str, places: tuple[Path, ...], where: str) -> Path:
     raise SettingsError(f"no file {name}", where, f"put it at one of {looked}")
 
 
-def folder_or_bucket(name: str | None, beside: Path, base: Path) -> str:
+def folder_or_bucket(name: str | None, state: Path, base: Path) -> str:
     """Return where quarantine lies: an s3:// prefix as it is, a folder as an absolute name.
 
-    name: as configured, None = `quarantine` in the folder `beside`. base: relative names count from it.
+    name: as configured, None = `quarantine` in the recovery directory, which outlives a container. base:
+    relative names count from it.
     """
     if name is None:
-        return str(beside / "quarantine")
+        return str(state / "quarantine")
     return name if name.startswith("s3://") else str(base / Path(name).expanduser())

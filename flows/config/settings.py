@@ -65,7 +65,7 @@ class Globals(Model):
     quarantine: str | None = Field(
         None,
         min_length=1,
-        description="Folder or s3://bucket/prefix for what cannot be read; by default quarantine beside the "
+        description="Folder or s3://bucket/prefix for what cannot be read; by default quarantine in the "
         "recovery directory",
         examples=["s3://my-bucket/quarantine"],
     )

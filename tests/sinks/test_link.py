@@ -578,3 +578,16 @@ def test_close_promises_nothing(time):
     link.close()
     assert receiver.open == []
     assert receiver.read == []
+
+
+def test_a_stale_connection_leaves_the_receipt_of_the_one_before_it(time):
+    """A connection opened ahead is too old when the next block comes: what is asked for is not sent again."""
+    receiver = Receiver()
+    link = link_to(receiver, time, window=4)
+    link.write(block(1, 1))
+    time.at += IDLE_SECONDS
+    link.write(block(2, 1))
+    link.begin()
+    link.finish()
+    assert receiver.read == [b"1\n", b"2\n"]
+    assert sum(len(connection.pending) for connection in receiver.connections) == 2

@@ -205,6 +205,16 @@ def test_insight_events_are_a_target_of_their_own():
     assert [asked[3] for asked in api.asked] == ["", "insight"]
 
 
+def test_half_a_surrogate_pair_is_its_own_escape_again():
+    """What JSON can say and UTF-8 cannot does not stop a region, and stays what it was."""
+    api = Simulated(now=START + 300_000)
+    api.lookup_events = lambda **_: {"Events": [event("a", START, '{"name":"\ud83d"}'), event("b", START)]}
+    (page,) = poll_of(api).pages(TARGET, {})
+    lines = b"".join(item.payload for item in page.items).splitlines()
+    assert lines[0] == b'{"name":"\\ud83d"}'
+    assert len(lines) == 2
+
+
 def test_event_that_is_no_json_goes_to_quarantine():
     """One unreadable event is poison, with its wrapper; its neighbours are events."""
     api = Simulated(now=START + 300_000)

@@ -202,6 +202,38 @@ def test_threads_end_with_the_last_lane():
     until(lambda: not [t for t in threading.enumerate() if t.name.startswith("ending-")])
 
 
+def test_thread_that_ends_ends_the_service(monkeypatch):
+    """A service whose thread died does not stand still in silence: the next batch raises."""
+
+    def broken(*_):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("sources.telemetry.polled", broken)
+    with lane_of(Numbers("a")) as part:
+        until(lambda: part._feed._failure)
+        with pytest.raises(SourceError, match=r"a thread ended with RuntimeError \(planted\)"):
+            part.next_batch()
+
+
+def test_system_without_more_threads_is_worked_by_one(monkeypatch):
+    """Where no second thread can be started, the first one does everything."""
+    start, started = threading.Thread.start, []
+
+    def first_only(thread):
+        if thread.name.startswith("lonely"):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", first_only)
+    poll = Numbers("a", last=6)
+    poll.name = "lonely"
+    with lane_of(poll) as part:
+        assert len(take(part, 6)) == 6
+    assert len(started) == 1
+
+
 def test_error_in_mid_poll_keeps_the_pages_before_it():
     """h18: a session that expires between two pages costs neither an event nor a repeat."""
     errors = [Throttled("slow", "x", "h"), Transient("reset", "x", "h"), KeyError("bug")]

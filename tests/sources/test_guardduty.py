@@ -220,6 +220,15 @@ def test_h19_hollow_reply_of_get_findings(body, what):
         list(poll_of(api).pages(TARGET, {}))
 
 
+def test_half_a_surrogate_pair_stops_no_detector():
+    """What JSON can say and UTF-8 cannot is an event like the others."""
+    api = Simulated({"a": START})
+    body = b'{"findings": [{"id": "a", "updatedAt": "%s", "title": "\\ud83d"}]}' % iso(START).encode()
+    api.get_findings = lambda **_: {guardduty._WIRE: body}
+    (block,) = [item for page in poll_of(api).pages(TARGET, {}) for item in page.items]
+    assert b'"title":"\\ud83d"' in block.payload
+
+
 @pytest.mark.parametrize(
     ("api_name", "key"), [("list_findings", "FindingIds"), ("list_detectors", "DetectorIds")]
 )

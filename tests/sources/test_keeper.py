@@ -204,3 +204,18 @@ def test_heartbeat_keeps_leases_while_nothing_else_happens():
         lease.expires = time.monotonic() + 1
     wait_until(extended, 10, "three extensions")
     bench.keeper.stop()
+
+
+def test_a_slow_deletion_does_not_hold_up_what_is_given_back(bench):
+    """While one settler waits for SQS, another one takes what comes."""
+    slow = threading.Event()
+    bench.sqs.faults["delete_message_batch"] = lambda **_: slow.wait(20) and None
+    bench.run()
+    deleted, given = bench.leases(1), bench.leases(1)
+    bench.keeper.settle(deleted)
+    wait_until(lambda: bench.sqs.calls.count("delete_message_batch"), 10, "a deletion has begun")
+    given[0].back = 0
+    bench.keeper.settle(given)
+    wait_until(lambda: bench.sqs.calls.count("change_message_visibility_batch"), 10, "it is given back")
+    slow.set()
+    wait_until(lambda: bench.keeper.idle, 10, "all is settled")

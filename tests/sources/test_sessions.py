@@ -7,7 +7,7 @@ from botocore.loaders import Loader
 from botocore.session import Session
 
 from sources import sessions
-from sources.sessions import new_session
+from sources.sessions import new_session, region_of_machine
 
 SERVICES = ["sqs", "s3", "sts", "cloudtrail", "logs", "cloudwatch", "guardduty", "securityhub", "ec2"]
 
@@ -58,3 +58,13 @@ def test_missing_description_is_botocores_error():
         Session().create_client("nothing", region_name="eu-west-1")
     with pytest.raises(Exception, match="Unknown service: 'nothing'"):
         new_session().create_client("nothing", region_name="eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("env", "home"),
+    [({}, "eu-west-1"), ({"AWS_REGION": ""}, "eu-west-1"), ({"AWS_REGION": "eu-central-1"}, "eu-central-1")],
+)
+def test_region_of_the_machine(monkeypatch, env, home):
+    """AWS_REGION, which containers and Lambda set and botocore does not read, comes first."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert region_of_machine(Session(), env) == home

@@ -282,10 +282,14 @@ def test_pasted_key_is_not_shown():
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [({}, "quarantine"), ({"quarantine": "q"}, "q"), ({"quarantine": "s3://bucket/q"}, "s3://bucket/q")],
+    [
+        ({}, "state/quarantine"),
+        ({"quarantine": "q"}, "q"),
+        ({"quarantine": "s3://bucket/q"}, "s3://bucket/q"),
+    ],
 )
-def test_quarantine_lies_beside_the_state(here, given, expected):
-    """Quarantine is beside the recovery directory unless the configuration names a folder or a bucket."""
+def test_quarantine_lies_in_the_state(here, given, expected):
+    """Quarantine is in the recovery directory, which a container keeps, unless it is named."""
     settings = loaded({"globals": given, **with_input()})
     assert settings.globals.quarantine == (expected if "://" in expected else str(here / expected))
 
@@ -605,4 +609,4 @@ def test_under_systemd_state_lies_in_its_state_directory(tmp_path):
     file.write_text("inputs: {a: {id: '1', services: {aws-guardduty: {regions: [eu-west-1]}}}}")
     settings = load(file, {"STATE_DIRECTORY": "/var/lib/collector"})
     assert str(settings.state_directory) == "/var/lib/collector/state"
-    assert settings.globals.quarantine == "/var/lib/collector/quarantine"
+    assert settings.globals.quarantine == "/var/lib/collector/state/quarantine"
