@@ -70,6 +70,15 @@ def metrics(bench: Bench, count: int) -> Run:
     return Run(cost, count)
 
 
+def inputs(bench: Bench, count: int) -> Run:
+    corpus = bench.corpus(1_000 // LINE_BYTES, count)
+    one = replays.aws_input(replays.flow_logs())["aws"]
+    config = bench.configuration({f"aws{n}": {**one, "id": f"bench{n}"} for n in range(count)}, "inputs")
+    with bench.service(live.AWS, "--folder", corpus.folder) as port:
+        lived = live.collect(bench, port, config, corpus.events)
+    return Run(Cost(lived.cost.cpu, lived.moving, lived.cost.peak), corpus.events)
+
+
 def replayed(bench: Bench, workers: int = 1) -> Cost:
     return replays.collector(bench, replays.replay("vpc"), workers)(bench.corpus(1, 1))
 
@@ -91,6 +100,7 @@ MEASURES: dict[str, tuple[Measure, Callable[[Bench, int], Cost]]] = {
     "workers": (workers, replayed),
     "processes": (processes, lived),
     "groups": (groups, lambda bench, _x: listened(bench)),
+    "inputs": (inputs, lambda bench, _x: lived(bench)),
     "metrics": (metrics, lambda bench, _x: apis.metric_run(bench, 1)[0]),
 }
 """Curve → how an x is measured, and what a start with it costs."""

@@ -109,6 +109,18 @@ CURVES: tuple[Curve, ...] = (
         "statistics each, the most that GetMetricData allows, and its answer is read, compared "
         "with what was sent before, and written as one event per metric.",
     ),
+    Curve(
+        "inputs",
+        "Cost against inputs",
+        "inputs of one process, each an identity of its own",
+        (1, 10, 100, 500),
+        (1, 10),
+        amount_grows=True,
+        why="Live, one object of 1 KB for each input, from a queue they share; starts and drains are in it. "
+        "An input is a session, a client of SQS (and of S3 once it reads), a receiver and eight lanes. What "
+        "botocore knows of AWS is read once for all, threads start when there is work for them, and with "
+        "many inputs idle lanes sleep up to 2 s and a queue is asked for up to 10 s at a time.",
+    ),
 )
 
 
