@@ -1,6 +1,5 @@
 """The fixed lanes of every service: partition keys are forever, targets and queues are spread over them."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from zlib import crc32
 
@@ -33,7 +32,8 @@ def awake_after(pause: timedelta) -> datetime:
     One by one they would have bytewax run through the whole dataflow for each of them.
     """
     seconds = pause.total_seconds()
-    return datetime.fromtimestamp((time.time() // seconds + 1) * seconds, UTC)
+    now = datetime.now(UTC).timestamp()
+    return datetime.fromtimestamp((now // seconds + 1) * seconds, UTC)
 
 
 def keys() -> list[str]:

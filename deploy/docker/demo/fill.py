@@ -6,10 +6,10 @@ python fill.py [ROUNDS]      the address of the embedded AWS is AWS_ENDPOINT_URL
 import os
 import sys
 import time
-from dataclasses import replace
 from itertools import count, islice
 
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec.structs import replace
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES
 from flows.demo.embedded import EmbeddedAws
