@@ -242,9 +242,7 @@ class Link:
             return self._live().await_kernel(self._answers.kernel_timeout)
         closing, self._closing = self._closing, None
         if closing is None:
-            raise NoReceipt(
-                "nothing is closing", self.name, "everything since the last receipt is sent again"
-            )
+            raise self._unreceipted("nothing is closing")
         strength = closing.await_close(self._answers.timeout)
         if self._answers.in_doubt(strength):
             self._answers.judge(self._probe(), closing.where, self._clock.now())
@@ -285,11 +283,7 @@ class Link:
             except Interrupted:
                 telemetry.peer_closed_idle(self.name, self._connection.where)
             if self._asked and self._kernel_only:  # it is this connection that was asked
-                raise NoReceipt(
-                    "the connection that was asked is gone",
-                    self.name,
-                    "everything since the last receipt is sent again",
-                )
+                raise self._unreceipted("the connection that was asked is gone")
             self._connection.abandon()  # not the one before it, which owes its receipt
             self._connection = None
         self._connection = self._open()
@@ -298,11 +292,12 @@ class Link:
     def _live(self) -> Wire:
         """Return the connection that the window went over. Raises Interrupted."""
         if self._connection is None:
-            raise NoReceipt(
-                "no connection is left", self.name, "everything since the last receipt is sent again"
-            )
+            raise self._unreceipted("no connection is left")
         self._connection.check_open()
         return self._connection
+
+    def _unreceipted(self, why: str) -> NoReceipt:
+        return NoReceipt(why, self.name, "everything since the last receipt is sent again")
 
     def _open(self) -> Wire:
         connection, self._used = self._dial()

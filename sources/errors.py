@@ -200,15 +200,6 @@ _REFUSAL = re.compile(
 )
 
 
-def ended(error: BaseException, service: str) -> SourceError:
-    """Return what tells that a thread of a service has ended, which nothing foresaw."""
-    return SourceError(
-        f"a thread ended with {type(error).__name__} ({error})",
-        f"service {service}",
-        "start again; nothing was acknowledged. If it comes again, report it with --debug",
-    )
-
-
 def translate(error: Exception, where: str, action: str = "") -> SourceError:
     """Return the error of this tree for one of botocore's, to be raised `from` it.
 

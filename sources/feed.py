@@ -15,7 +15,7 @@ back at once, what has begun goes on for `drain_seconds` and then stops at a cut
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from itertools import groupby
@@ -24,7 +24,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from sources import places, telemetry
-from sources.errors import ObjectBusy, SourceError, ended
+from sources.errors import ObjectBusy, SourceError
 from sources.inbox import Inbox
 from sources.keeper import Keeper, Lease
 from sources.opener import Opener
@@ -32,6 +32,7 @@ from sources.policy import Action, Rules, decide
 from sources.progress import Progress
 from sources.receiver import Polling, Receiver
 from sources.sqs import Queue, SqsQueue
+from sources.threads import Threads
 
 _GLANCE_SECONDS = 0.25
 """How long a waiting thread may miss the drain flag, which is not ours to watch."""
@@ -81,6 +82,8 @@ class Feed:
         drain: threading.Event,
     ) -> None:
         self.service, self.options, self.drain = service, options, drain
+        threads = Threads(service)
+        self.spawn, self.check = threads.spawn, threads.check
         self.progress = Progress(options.window)
         self.stopped = False
         self._started = False
@@ -92,7 +95,6 @@ class Feed:
         self._ready: deque[Lease] = deque()
         self._fetching: dict[Lease, Inbox] = {}
         self._fetchers = 0
-        self._failure: BaseException | None = None
         self._drained_at = self._weighed = 0.0
         self._failures = 0
         length = options.visibility_timeout_seconds
@@ -154,11 +156,6 @@ class Feed:
         for keeper, own in groupby(leases, key=lambda lease: lease.keeper):
             keeper.settle(list(own))
 
-    def check(self) -> None:
-        """Raise what has ended a thread: without it the service would stand still in silence."""
-        if self._failure is not None:
-            raise ended(self._failure, self.service) from self._failure
-
     def emptied(self) -> bool:
         """While draining: give back what has not begun, tell whether nothing more will come to any lane."""
         now = time.monotonic()
@@ -190,17 +187,6 @@ class Feed:
     @property
     def _halted(self) -> bool:
         return self.stopped or self.drain.is_set()
-
-    def spawn(self, name: str, job: Callable[[], None]) -> None:
-        """Run a job in a thread of its own; what ends it unexpectedly ends the service at the next batch."""
-
-        def run() -> None:
-            try:
-                job()
-            except BaseException as error:  # noqa: BLE001 - raised again in the dataflow, by `check`
-                self._failure = self._failure or error
-
-        threading.Thread(target=run, name=f"{self.service}-{name}", daemon=True).start()
 
     def await_room(self) -> bool:
         """Wait until leases are wanted; False when it is time to stop."""

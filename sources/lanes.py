@@ -1,4 +1,7 @@
-"""The fixed lanes of every service: partition keys are forever, targets and queues are spread over them."""
+"""The fixed lanes of every service: partition keys are forever, targets are spread over them.
+
+And how often idle ones are asked: the more services share a process, the more rarely.
+"""
 
 from datetime import UTC, datetime, timedelta
 from zlib import crc32

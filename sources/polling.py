@@ -17,9 +17,10 @@ from contextlib import suppress
 from msgspec import Struct
 
 from sources import places, telemetry
-from sources.errors import Denied, Missing, SourceError, Throttled, ended, translate
+from sources.errors import Denied, Missing, SourceError, Throttled, translate
 from sources.lanes import lane_of
 from sources.poll import Page, Poll, State, Target
+from sources.threads import Threads
 from transforms.block import Block
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
@@ -131,7 +132,8 @@ class Feed:
         self._planned: set[str] = set()
         self._watched = False
         self._threads = self._asleep = 0
-        self._failure: BaseException | None = None
+        threads = Threads(poll.name)
+        self._start, self.check = threads.spawn, threads.check
         self._tickets = 0
         self._failures: dict[str, tuple[int, str]] = {}
 
@@ -161,11 +163,6 @@ class Feed:
             self._turn.notify_all()
         if self._ended:
             telemetry.pull_totals(self.name)
-
-    def check(self) -> None:
-        """Raise what has ended a thread: without it the service would stand still in silence."""
-        if self._failure is not None:
-            raise ended(self._failure, self.name) from self._failure
 
     def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
         """Count pages that were handed to the dataflow, and show how far they have come."""
@@ -206,12 +203,6 @@ class Feed:
         return self._ended or self._drain.is_set()
 
     def _work(self) -> None:
-        try:
-            self._serve()
-        except BaseException as error:  # noqa: BLE001 - raised again in the dataflow, by `check`
-            self._failure = self._failure or error
-
-    def _serve(self) -> None:
         while (key := self._next()) is not None:
             due = self._list() if key == _LISTING else self._fetch(key)
             with self._changed:
@@ -250,7 +241,7 @@ class Feed:
                 self._spawn()
 
     def _spawn(self) -> None:
-        threading.Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
+        self._start(str(self._threads), self._work)
         self._threads += 1
 
     def _plan(self, key: str, due: float) -> None:

@@ -209,10 +209,9 @@ def test_thread_that_ends_ends_the_service(monkeypatch):
         raise RuntimeError("planted")
 
     monkeypatch.setattr("sources.telemetry.polled", broken)
-    with lane_of(Numbers("a")) as part:
-        until(lambda: part._feed._failure)
-        with pytest.raises(SourceError, match=r"a thread ended with RuntimeError \(planted\)"):
-            part.next_batch()
+    ended = pytest.raises(SourceError, match=r"a thread ended with RuntimeError \(planted\)")
+    with lane_of(Numbers("a")) as part, ended:
+        until(lambda: part.next_batch() and False)
 
 
 def test_system_without_more_threads_is_worked_by_one(monkeypatch):
