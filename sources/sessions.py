@@ -1,7 +1,7 @@
 """botocore's sessions, which share what botocore knows of AWS's APIs.
 
-On its own a session reads 1 to 2 MB of JSON for each service again, and keeps it: 13 MB and a tenth of a
-second for each identity. Shared, it is read once, whatever the number of accounts.
+On its own a session reads megabytes of JSON for its services again, and keeps what they say. Shared, it is
+read once, whatever the number of accounts.
 """
 
 import os
