@@ -242,7 +242,7 @@ _FAILING = st.tuples(
 
 @given(
     st.lists(_FAILING, max_size=12),
-    st.lists(st.sampled_from(["write", "receipt"]), max_size=30),
+    st.lists(st.sampled_from(["write", "begin", "receipt"]), max_size=30),
     st.sampled_from(list(Strength)[:3]),
     st.integers(2, 30),
 )
@@ -256,6 +256,9 @@ def test_h20_nothing_is_lost_whatever_fails(script, steps, habit, window):
         if step == "write":
             link.write(block(number))
             written.append(b"%d\n" % number)
+            continue
+        if step == "begin":
+            link.begin()
             continue
         link.receipt()
         assert set(written) <= set(receiver.read)
@@ -591,3 +594,18 @@ def test_a_stale_connection_leaves_the_receipt_of_the_one_before_it(time):
     link.finish()
     assert receiver.read == [b"1\n", b"2\n"]
     assert sum(len(connection.pending) for connection in receiver.connections) == 2
+
+
+def test_h20_the_kernels_word_counts_for_its_own_connection_only(time):
+    """A silent receiver's connection goes after it was asked: the next one's word is not its word."""
+    receiver = Receiver()
+    receiver.default = Strength.KERNEL
+    link = link_to(receiver, time)
+    link.write(block(0))
+    link.receipt()
+    link.write(block(1))
+    link.begin()
+    receiver.script = [("check_open", LOST)]
+    link.write(block(2))
+    assert link.receipt() is Strength.KERNEL
+    assert receiver.read == [b"0\n", b"1\n", b"2\n"]

@@ -2,12 +2,14 @@
 
 import threading
 import zlib
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from sinks import outputs
 from sinks.connection import Strength
 from sinks.errors import CertificateRejected, ConnectFailed, DeliveryError, OutageTooLong
 from sinks.outputs import BestEffort, encoder, event_limit, opener, probe
@@ -303,6 +305,21 @@ def test_best_effort_never_fails_and_counts_what_it_missed(caplog):
         assert output.finish() is Strength.RECEIPT
         assert caplog.text == ""
     assert [block.count for block in made[-1].written] == [2]
+
+
+@pytest.mark.parametrize(("required", "connecting"), [(True, 77.0), (False, 5.0)])
+def test_best_effort_does_not_wait_for_a_connection(certs, monkeypatch, required, connecting):
+    """Connecting to an output that is not required is bounded, whatever its settings say."""
+    waited = []
+
+    def refused(endpoint, *_):
+        waited.append(endpoint.connect_timeout)
+        raise OutageTooLong("refused", endpoint.address, "wait")
+
+    monkeypatch.setattr(outputs, "connect_tls", refused)
+    with TlsSink(certs) as sink, suppress(OutageTooLong):
+        deliver(opener(devo(sink, certs, required=required, connect_timeout_seconds=77))())
+    assert waited == [connecting]
 
 
 def test_best_effort_does_not_wait_for_an_outage(certs):

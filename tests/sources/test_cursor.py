@@ -14,7 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from sources import lanes
+from sources import lanes, places
 from sources.cursor import CursorOptions, CursorSource, Page, Target
 from sources.errors import Denied, SourceError, Throttled, Transient
 from transforms.block import Block, Origin
@@ -284,6 +284,22 @@ def test_targets_appear_and_vanish():
         until(lambda: part.next_batch() == [] and not part._gone)
         assert "gone" not in part.snapshot()
     assert set(state["gone"]) == {"a"}
+
+
+def test_a_target_that_has_gone_fails_no_more(monkeypatch):
+    """A log group that was denied and then deleted is not counted as failing, or its alert never ends."""
+
+    class Refused(Numbers):
+        def pages(self, target, _state):
+            raise Denied("denied", target.key, "allow it")
+
+    shown = {}
+    monkeypatch.setattr(places, "_failing", lambda where, targets: shown.update({where.region: targets}))
+    poll = Refused("r/a")
+    with lane_of(poll, key="r/a"):
+        until(lambda: shown.get("r") == 1)
+        poll.keys = []
+        until(lambda: shown["r"] == 0)
 
 
 def test_state_of_a_target_long_gone_is_dropped():

@@ -1,11 +1,13 @@
 """A lane driven by hand, as bytewax drives it: what is emitted, sealed, settled, resumed and drained."""
 
 import threading
+import time
+from unittest.mock import Mock
 
 import pytest
 from msgspec.structs import replace
 
-from sources import lanes
+from sources import lanes, lease
 from sources.errors import Denied, ObjectGone, SourceError
 from sources.lease import Cut
 from tests.fakes.process import wait_until
@@ -414,6 +416,34 @@ def test_h22_drain_never_ends_before_the_proof(rigs):
     rig.drain.set()
     assert idle(lane, 30) == []
     assert rig.sqs.deleted == []
+
+
+def test_h22_drain_waits_for_deletions_but_not_for_ever(rigs, monkeypatch):
+    """A deletion that takes its time is waited for, fifteen seconds at most: AWS may be away."""
+    deleting, slow = threading.Event(), threading.Event()
+
+    def delete(**_):
+        deleting.set()
+        slow.wait(20)
+
+    rig = rigs("a")
+    rig.sqs.faults["delete_message_batch"] = delete
+    lane = rig.lane()
+    take(lane, 1)
+    wait_until(lambda: lane.next_batch() == [] and len(lane._ledger), 5, "the end of the message")
+    rig.drain.set()
+    settle(lane)
+    assert deleting.wait(5)
+    wait_until(lambda: not any(one.asking for one in rig.feed._receivers), 5, "nobody asks any more")
+    began = time.monotonic()
+    monkeypatch.setattr(lease, "time", Mock(monotonic=lambda: began + 14))
+    assert idle(lane) == []
+    lane._over_at = began
+    assert idle(lane) == []
+    monkeypatch.setattr(lease, "time", Mock(monotonic=lambda: began + 16))
+    with pytest.raises(StopIteration):
+        lane.next_batch()
+    slow.set()
 
 
 def test_h22_drain_gives_back_what_has_not_begun(rigs):

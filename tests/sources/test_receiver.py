@@ -143,3 +143,13 @@ def test_nothing_is_received_while_deletions_lag(sqs, gate, receiver, monkeypatc
     gate.jobs = [("", lambda: receiver._run(1))]
     gate.run()
     assert sqs.calls.count("receive_message") == asked + 1
+
+
+def test_a_receiver_that_ends_can_be_started_again_at_once(gate, receiver):
+    """From the moment it decides to end, a full reply starts it anew: else its number were lost for ever."""
+    gate.run(rounds=0)
+    assert not receiver.asking
+    receiver._ensure(2)
+    assert not receiver._goes_on(2)
+    receiver._ensure(2)
+    assert [name for name, _ in gate.jobs] == ["fake-receive-2"] * 2
