@@ -111,6 +111,8 @@ class Feed:
         self.progress.load(lane, state)
         inbox = Inbox(self.options.prefetch_bytes)
         with self._changed:
+            if not self._inboxes:
+                telemetry.pulling(self.service)
             self._inboxes[lane] = inbox
             for one in self._inboxes.values():
                 one.limit = self.options.prefetch_bytes // len(self._inboxes)
@@ -144,7 +146,7 @@ class Feed:
                 one.notify_all()
             last = not self._inboxes
         if last:
-            telemetry.pull_totals(self.service)
+            telemetry.pulled(self.service)
         if self.stopped:
             for keeper in self._keepers:
                 keeper.stop()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sources.errors import SourceError
 from transforms.block import Block, Item
-from transforms.telemetry import add, gauge, notify, say, total
+from transforms.telemetry import add, gauge, notify, say
 
 
 class Owner(NamedTuple):
@@ -138,26 +138,21 @@ def prefetched(service: str, owner: Owner, size: int) -> None:
     gauge("prefetched_bytes", text, "service", *owner._fields).labels(service, *owner).set(size)
 
 
-def pull_statistics(where: Place, seconds: float, before: dict[str, int]) -> dict[str, int]:
+def pull_statistics(where: Place, seconds: float, requests: int, repeated: int, sent: int) -> None:
     """Tell what a place has pulled in the last `seconds`, in Devo's terms, unless it is nothing.
 
-    before: what this returned last, {} at first. received: events read, repeats included. sent: handed on to
-    the outputs, what a filter then drops included.
+    repeated: events that came again; `received` counts them too. sent: handed on to the outputs, what a
+    filter then drops included.
     """
-    labels = where._asdict()
-    asked_for, repeats, sent = (
-        total(name, **labels) for name in ("requests", "events_repeated", "source_events")
-    )
-    now = {"requests": asked_for, "received": repeats + sent, "repeated": repeats, "sent": sent}
-    if now != before and any(now.values()):
-        figures = {name: value - before.get(name, 0) for name, value in now.items()}
-        per_second = round(figures["sent"] / seconds, 1) if seconds else 0
+    if requests or repeated or sent:
         say(
             logging.INFO,
             "pull_statistics",
-            **labels,
-            **figures,
-            events_per_second=per_second,
+            **where._asdict(),
+            requests=requests,
+            received=repeated + sent,
+            repeated=repeated,
+            sent=sent,
+            events_per_second=round(sent / seconds, 1) if seconds else 0,
             seconds=round(seconds),
         )
-    return now

@@ -149,6 +149,7 @@ class Feed:
             self._plan_new()
             places.lanes(self.name, self._owner, len(self._inboxes))
         if first:
+            telemetry.pulling(self.name)
             self._plan(_LISTING, 0)
             with self._changed:
                 self._spawn()
@@ -162,7 +163,7 @@ class Feed:
             self._changed.notify_all()
             self._turn.notify_all()
         if self._ended:
-            telemetry.pull_totals(self.name)
+            telemetry.pulled(self.name)
 
     def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
         """Count pages that were handed to the dataflow, and show how far they have come."""

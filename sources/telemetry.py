@@ -4,6 +4,8 @@ What stops many targets for one cause is told once, by the first of them (see `c
 """
 
 import logging
+import threading
+from collections import Counter
 
 from sources.causes import Causes, Who
 from sources.errors import SourceError, Transient
@@ -43,14 +45,23 @@ _PULLED = {
 """Field of the totals → counter."""
 
 
-_SAID: dict[str, dict[str, int]] = {}
+_PULLING: Counter[str] = Counter()
+_COUNTING = threading.Lock()
 
 
-def pull_totals(service: str) -> None:
-    """Tell what a service of all inputs has pulled since this process began, if anything since last told."""
-    totals = {name: total(counter, service=service) for name, counter in _PULLED.items()}
-    if _SAID.get(service) != totals:
-        _SAID[service] = totals
+def pulling(service: str) -> None:
+    """Note that one more input pulls a service."""
+    with _COUNTING:
+        _PULLING[service] += 1
+
+
+def pulled(service: str) -> None:
+    """Note that an input pulls no more; with the last one, tell what all have pulled in this process."""
+    with _COUNTING:
+        _PULLING[service] -= 1
+        last = not _PULLING[service]
+    if last:
+        totals = {name: total(counter, service=service) for name, counter in _PULLED.items()}
         say(logging.INFO, "pull_totals", service=service, **{k: v for k, v in totals.items() if v})
 
 

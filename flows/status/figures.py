@@ -22,9 +22,9 @@ class Figures(Struct, frozen=True):
         """Return the sum of all series that have these labels; 0 when there is none."""
         return sum(value for _, value in self.series(name, **labels))
 
-    def of(self, name: str, place: Place) -> float | None:
-        """Return a place's figure, None when it has none yet."""
-        return self.values.get(name, {}).get(frozenset(place._asdict().items()))
+    def of(self, name: str, labels: Mapping[str, str]) -> float:
+        """Return the figure of just these labels; 0 when there is none."""
+        return self.values.get(name, {}).get(frozenset(labels.items()), 0.0)
 
     def series(self, name: str, **labels: str) -> Iterator[tuple[dict[str, str], float]]:
         """Yield labels and value of each series that has these labels."""

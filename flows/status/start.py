@@ -11,7 +11,7 @@ from flows.catalogue.service import QUEUE, Unit
 from flows.config.load import Settings, SettingsError
 from flows.runtime import Launch
 from flows.status.board import Board
-from flows.status.figures import figures
+from flows.status.figures import Figures, figures
 from flows.status.history import STEP_SECONDS
 from flows.status.pulse import GRACE_SECONDS, Pulse
 from flows.status.server import Server
@@ -24,6 +24,7 @@ from transforms.telemetry import listen
 
 VARIABLE = "COLLECTOR_STATUS"
 STATISTICS_SECONDS = 300.0
+_PULLED = ("requests_total", "events_repeated_total", "source_events_total")
 _PROBE_SECONDS = (5.0, 60.0)
 _MOST_PORT = 65_535
 
@@ -126,12 +127,16 @@ def places(running: Sequence[Unit]) -> list[Place]:
 
 def tell_statistics(drain: threading.Event, period: float = STATISTICS_SECONDS) -> None:
     """Tell every so often what each place has pulled since, and once more when the process drains."""
-    before: dict[Place, dict[str, int]] = {}
+    before = Figures({})
     while True:
         began = time.monotonic()
         ended = drain.wait(period)
-        for place in sorted(figures().places()):
-            before[place] = pull_statistics(place, time.monotonic() - began, before.get(place, {}))
+        now, seconds = figures(), time.monotonic() - began
+        for place in sorted(now.places()):
+            labels = place._asdict()
+            more = (int(now.of(name, labels) - before.of(name, labels)) for name in _PULLED)
+            pull_statistics(place, seconds, *more)
+        before = now
         if ended:
             return
 

@@ -44,7 +44,7 @@ class Watch(Struct):
         """Let the history take a sample; called every ten seconds."""
         now = self.read()
         totals: dict[Hashable, float] = {
-            place: now.of("source_events_total", place) or 0.0 for place in self.places(now)
+            place: now.of("source_events_total", place._asdict()) for place in self.places(now)
         }
         totals |= {name: now.sum("events_delivered_total", output=name) for name in self.board.outputs.copy()}
         self.history.sample(time.monotonic(), totals)
@@ -82,9 +82,10 @@ class Watch(Struct):
         }
 
     def _place(self, place: Place, now: Figures) -> dict[str, Any]:
-        unit = {"service": place.service, "input": place.input, "setting": place.setting}
+        labels = place._asdict()
+        unit = {name: label for name, label in labels.items() if name != "region"}
         figure = {
-            name: int(now.of(f"{name}{suffix}", place) or 0)
+            name: int(now.of(f"{name}{suffix}", labels))
             for name, suffix in (
                 ("source_events", "_total"),
                 ("events_repeated", "_total"),
@@ -94,13 +95,13 @@ class Watch(Struct):
             )
         }
         return {
-            **place._asdict(),
+            **labels,
             "events_per_second": round(self.history.rate(place), 3),
             "curve": [round(one, 3) for one in self.history.curve(place)],
             **figure,
-            "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", place) or 0.0),
-            "lanes": int(now.sum("lanes", **unit)),
-            "prefetched_bytes": int(now.sum("prefetched_bytes", **unit)),
+            "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", labels)),
+            "lanes": int(now.of("lanes", unit)),
+            "prefetched_bytes": int(now.of("prefetched_bytes", unit)),
             "last_error": self._told(self.board.failures.get(place), lasts=figure["targets_failing"] > 0),
         }
 

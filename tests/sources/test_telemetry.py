@@ -22,8 +22,11 @@ def test_pull_totals_add_up(said):
     for _ in range(2):
         telemetry.poll_failed("statistics", "eu-west-1", Throttled("a", "b", "c"), 1, 1)
     telemetry.poll_failed("statistics", "eu-west-1", Denied("a", "b", "c"), 1, 2)
-    for _ in range(2):  # of two inputs that have this service, one tells
-        telemetry.pull_totals("statistics")
+    for _ in range(2):
+        telemetry.pulling("statistics")
+    telemetry.pulled("statistics")
+    assert said() == [], "an input still pulls"
+    telemetry.pulled("statistics")
     expected = {"service": "statistics", "polls": 2, "failures": 3, "dropped": 7}
     assert said() == [("INFO", "pull_totals", expected)]
 

@@ -3,6 +3,7 @@
 import socket
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -110,8 +111,22 @@ def test_statistics_are_told_for_each_place(caplog):
         "repeated": 2,
         "sent": 0,
     }
-    told = events.pull_statistics(here, 300, {"requests": 1, "received": 0, "repeated": 0, "sent": 0})
-    assert caplog.records[-1].fields["requests"] == 2
-    count = len(caplog.records)
-    assert events.pull_statistics(here, 300, told) == told
-    assert len(caplog.records) == count
+
+
+def test_statistics_tell_what_has_come_since(caplog):
+    """Each period counts from the one before it, and a quiet one is not told."""
+    caplog.set_level("INFO", "collector")
+    here = events.place("statistics-test", Owner("since", "s"), "eu-west-1")
+    drain, periods = Mock(), []
+
+    def wait(_seconds):
+        periods.append(None)
+        if len(periods) != 2:
+            events.asked(here)
+        return len(periods) == 3
+
+    drain.wait = wait
+    events.asked(here)
+    tell_statistics(drain)
+    mine = [one.fields for one in caplog.records if getattr(one, "fields", {}).get("input") == "since"]
+    assert [one["requests"] for one in mine] == [2, 1]
