@@ -30,6 +30,7 @@ from flows.status.start import begin
 from sinks.devo import DevoSink
 from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
+from sources.lanes import switch_seconds
 from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
 
 
@@ -48,6 +49,7 @@ def flow(config: str | None = None) -> Dataflow:
     tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
     services = len(running)
+    sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
     context = Context(drain, started.recovery, ahead, services)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES

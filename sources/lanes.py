@@ -1,6 +1,6 @@
 """The fixed lanes of every service: partition keys are forever, targets are spread over them.
 
-And how often idle ones are asked: the more services share a process, the more rarely.
+And how often idle ones are asked, and threads disturbed: the more services share a process, the more rarely.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,15 @@ def poll_seconds(services: int) -> int:
     Short, because a process that ends waits for it.
     """
     return min(max(3, services // 30), 10)
+
+
+def switch_seconds(services: int) -> float:
+    """Return how long a thread may keep Python's lock while others want it, in a process of so many services.
+
+    Whoever waits wakes this often to ask for it: a thousand threads, every 5 ms as Python has it, take two
+    cores to do next to nothing, and never find out of it.
+    """
+    return max(0.005, services / 10_000)
 
 
 def awake_after(pause: timedelta) -> datetime:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sources.lanes import awake_after, idle_seconds, keys, lane_of, poll_seconds
+from sources.lanes import awake_after, idle_seconds, keys, lane_of, poll_seconds, switch_seconds
 
 
 def test_keys_never_change():
@@ -32,9 +32,17 @@ def test_lanes_wake_together(milliseconds):
 
 
 @pytest.mark.parametrize(
-    ("services", "idle", "poll"), [(1, 0.1, 3), (25, 0.1, 3), (100, 0.4, 3), (300, 1.2, 10), (1000, 2.0, 10)]
+    ("services", "idle", "poll", "switch"),
+    [
+        (1, 0.1, 3, 0.005),
+        (25, 0.1, 3, 0.005),
+        (100, 0.4, 3, 0.01),
+        (300, 1.2, 10, 0.03),
+        (1000, 2.0, 10, 0.1),
+    ],
 )
-def test_many_services_are_asked_less_often(services, idle, poll):
+def test_many_services_are_asked_less_often(services, idle, poll, switch):
     """What idle services cost does not grow with their number beyond a bound."""
+    assert switch_seconds(services) == pytest.approx(switch)
     assert idle_seconds(services, 0.1) == pytest.approx(idle)
     assert poll_seconds(services) == poll
