@@ -13,15 +13,17 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
+from bytewax.outputs import FixedPartitionedSink
 
 from flows import telemetry
 from flows.catalogue.service import Context, Source, Unit, prefetch_share
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
+from flows.epochs import Epochs
 from flows.memory import reuse_blocks
 from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.state import StateError, check
@@ -32,6 +34,8 @@ from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
 from sources.lanes import switch_seconds
 from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
+
+Sink: TypeAlias = FixedPartitionedSink[Any, Any]
 
 
 def flow(config: str | None = None) -> Dataflow:
@@ -48,6 +52,7 @@ def flow(config: str | None = None) -> Dataflow:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
+    epochs = Epochs(started.interval)
     services = len(running)
     sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
@@ -59,14 +64,14 @@ def flow(config: str | None = None) -> Dataflow:
         collect(
             dataflow,
             unit.step_id,
-            pulse.source(unit.service.source(unit, context)),
+            pulse.source(epochs.source(unit.service.source(unit, context))),
             pulse.transform(unit.step_id, unit.service.transform(unit)),
             devo.limit,
         )
         for unit in running
     ]
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
-    deliver(streams, devo, quarantine, pulse)
+    deliver(streams, devo, quarantine, lambda name, sink: pulse.sink(name, epochs.sink(sink)))
     return dataflow
 
 
@@ -120,15 +125,21 @@ def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
 
 
 def deliver(
-    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Pulse | None = None
+    streams: list[Stream[Item]],
+    devo: DevoSink,
+    quarantine: QuarantineSink,
+    wrapped: Callable[[str, Sink], Sink] = lambda _name, sink: sink,
 ) -> None:
-    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
+    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end.
+
+    wrapped: called with each sink and a name for messages, returns what the dataflow gets.
+    """
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
-    pulse = pulse or Pulse()
-    events, poison = pulse.sink("output", devo), pulse.sink("quarantine", quarantine)
-    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
-    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
+    events = op.map("connection", sides.trues, spread(devo.keys()))
+    op.output("devo", events, wrapped("output", devo))
+    poison = op.map("folder", sides.falses, spread(quarantine.keys()))
+    op.output("quarantine", poison, wrapped("quarantine", quarantine))
 
 
 def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[Item]], list[Item]]:

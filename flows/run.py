@@ -34,6 +34,7 @@ def run(config: Path | None, processes: int, workers: int, interval: float, stat
     settings = load(config)
     recovery = recovery_directory(settings, state)
     os.environ["BYTEWAX_WORKERS_PER_PROCESS"] = str(workers)
+    os.environ["BYTEWAX_SNAPSHOT_INTERVAL"] = str(interval)
     if recovery:
         os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = str(recovery)
     if processes > 1 and "BYTEWAX_PROCESS_ID" not in os.environ:

@@ -31,12 +31,14 @@ class Launch(Struct, frozen=True):
     """How this process was started. workers: per process. recovery: the recovery directory, if any.
 
     addresses: `host:port` of every process, in their order; none when there is only this one.
+    interval: seconds of an epoch.
     """
 
     process: Process
     workers: int
     recovery: Path | None
     addresses: tuple[str, ...] = ()
+    interval: float = 10.0
 
 
 def launch(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> Launch:
@@ -47,8 +49,9 @@ def launch(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.enviro
     index = _option(args, "-i", "--process-id") or env.get("BYTEWAX_PROCESS_ID") or _pod_index(env) or "0"
     workers = _option(args, "-w", "--workers-per-process") or env.get("BYTEWAX_WORKERS_PER_PROCESS") or "1"
     recovery = _option(args, "-r", "--recovery-directory") or env.get("BYTEWAX_RECOVERY_DIRECTORY")
+    interval = _option(args, "-s", "--snapshot-interval") or env.get("BYTEWAX_SNAPSHOT_INTERVAL") or "10"
     process = Process(int(index) if addresses else 0, len(addresses) or 1)
-    return Launch(process, int(workers), Path(recovery) if recovery else None, addresses)
+    return Launch(process, int(workers), Path(recovery) if recovery else None, addresses, float(interval))
 
 
 def _option(args: Sequence[str], short: str, long: str) -> str:

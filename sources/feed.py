@@ -51,7 +51,8 @@ class LeaseOptions(Struct, frozen=True):
         that ends waits for it: a reply to nobody hides its messages for a lease's length.
     receivers: per queue, at most. fetchers: objects read at once (fewer large ones, see `s3.py`);
         0 = whoever receives a message opens it.
-    prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one call of a lane emits.
+    prefetch_bytes: what may wait in memory, inflated. batch_bytes: what one call of a lane emits, the
+        time for which no other source is called.
     drain_seconds: how long begun objects may go on after SIGTERM. idle_seconds: longest sleep of a lane.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
     owner: whom figures are counted for.
@@ -62,7 +63,7 @@ class LeaseOptions(Struct, frozen=True):
     receivers: int = 4
     fetchers: int = 32
     prefetch_bytes: int = 24 << 20
-    batch_bytes: int = 4 << 20
+    batch_bytes: int = 1 << 20
     drain_seconds: float = 2.0
     idle_seconds: float = 0.1
     window: int = 100_000

@@ -24,6 +24,7 @@ WORKS: dict[str, Callable[[Bench], Measured | list[Measured]]] = {
     "eventbridge": apis.eventbridge,
     "live-large": live.large,
     "live-small": live.small,
+    "live-beside": apis.beside,
     "processes": live.processes,
     "start": live.starts,
     "metric-calls": apis.metric_calls,

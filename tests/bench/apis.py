@@ -10,8 +10,8 @@ from flows.demo.fake_aws.wire import control
 from sources.metric_data import QUERIES, STATISTICS
 from tests.bench.bench import PYTHON, Bench, Cost, ended, net, start, surely_ended
 from tests.bench.cheap_aws import LOG_START
-from tests.bench.live import AWS, collect, endpoint
-from tests.bench.replays import aws_input
+from tests.bench.live import AWS, Lived, collect, endpoint, middle
+from tests.bench.replays import aws_input, files, flow_logs
 from tests.bench.table import Measured
 
 FAST = 100_000
@@ -71,6 +71,25 @@ def eventbridge(bench: Bench) -> Measured:
             found.setdefault(("ours", size), []).append(ours(bench, config, size, "--messages", size))
             found.setdefault(("alone", size), []).append(theirs(bench, "messages", "--messages", size))
     return compared(bench, "eventbridge", found, sizes)
+
+
+IDLE = 5
+
+
+def beside(bench: Bench) -> Measured:
+    """Compare wall clocks of a queue with idle services beside it and of the queue alone."""
+    corpus = bench.corpus("vpc", files(bench, 400))
+    idle = {f"idle-{number}": log_groups()["bench-logs"] for number in range(IDLE)}
+    configs = [
+        bench.configuration(aws_input({**flow_logs(), **more}), f"beside-{len(more)}") for more in (idle, {})
+    ]
+    lives: list[list[Lived]] = [[], []]
+    for _ in range(bench.rounds):
+        for config, found in zip(configs, lives, strict=True):
+            with bench.service(AWS, "--folder", corpus.folder) as port:
+                found.append(collect(bench, port, config, corpus.events))
+    ours, alone = (corpus.events / middle(found, lambda one: one.moving) for found in lives)
+    return Measured("live-beside", ours, alone)
 
 
 def compared(

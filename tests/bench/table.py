@@ -34,6 +34,7 @@ TARGETS: tuple[Target, ...] = (
     Target("eventbridge", "EventBridge in SQS", "boto3 alone, thrown away", 0.75),
     Target("live-large", "live, objects of 1 MB+, 40 ms", "replay, wall clock", 0.85, "events/s"),
     Target("live-small", "live, objects of 10 KB, 40 ms", "boto3 alone, GETs", 0.80, "objects/s"),
+    Target("live-beside", "live, 5 idle services beside it", "the same alone, wall clock", 0.85, "events/s"),
     Target("processes", "two processes", "one process, wall clock", 1.8, "events/s"),
     Target("peak", "peak memory of any of these", "-", 300, "MiB", "at most", "value"),
     Target("start", "start to first event", "import boto3, bytewax", 2.0, "s", "at most"),
