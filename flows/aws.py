@@ -13,11 +13,10 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, TypeAlias
+from typing import Any
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
-from bytewax.outputs import FixedPartitionedSink
 
 from flows import telemetry
 from flows.catalogue.service import Context, Source, Unit, prefetch_share
@@ -35,8 +34,6 @@ from sinks.quarantine import QuarantineSink
 from sources.lanes import switch_seconds
 from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
 
-Sink: TypeAlias = FixedPartitionedSink[Any, Any]
-
 
 def flow(config: str | None = None) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
@@ -52,7 +49,7 @@ def flow(config: str | None = None) -> Dataflow:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
-    epochs = Epochs(started.interval)
+    epochs = Epochs(started.interval, alone=started.process.count == 1, receipted=lambda: pulse.receipted)
     services = len(running)
     sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
@@ -71,7 +68,7 @@ def flow(config: str | None = None) -> Dataflow:
         for unit in running
     ]
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
-    deliver(streams, devo, quarantine, lambda name, sink: pulse.sink(name, epochs.sink(sink)))
+    deliver(streams, devo, quarantine, pulse)
     return dataflow
 
 
@@ -125,21 +122,15 @@ def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
 
 
 def deliver(
-    streams: list[Stream[Item]],
-    devo: DevoSink,
-    quarantine: QuarantineSink,
-    wrapped: Callable[[str, Sink], Sink] = lambda _name, sink: sink,
+    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Pulse | None = None
 ) -> None:
-    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end.
-
-    wrapped: called with each sink and a name for messages, returns what the dataflow gets.
-    """
+    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
-    events = op.map("connection", sides.trues, spread(devo.keys()))
-    op.output("devo", events, wrapped("output", devo))
-    poison = op.map("folder", sides.falses, spread(quarantine.keys()))
-    op.output("quarantine", poison, wrapped("quarantine", quarantine))
+    pulse = pulse or Pulse()
+    events, poison = pulse.sink("output", devo), pulse.sink("quarantine", quarantine)
+    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
+    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
 
 
 def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[Item]], list[Item]]:

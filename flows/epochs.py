@@ -1,105 +1,88 @@
 """Epochs of all sources end at the same moment: none waits long for another one.
 
-bytewax lets a source end its epoch when the interval is over and the source is called, each by its own clock,
-and calls none for the next epoch before all have ended the last. A source that sleeps ends late; the others
-then wait for it, busy, and end early the next time: little by little a busy source comes to be called once in
-an epoch. So nobody sleeps longer than until the epoch ends, and who was early ends together with the last.
+bytewax lets a partition end its epoch when the interval is over and its step is activated, each by its own
+clock, and calls none for the next epoch before all have ended the last. A source that sleeps ends late; the
+others then wait for it, busy, and end early the next time: little by little a busy source comes to be called
+once in an epoch. So nobody sleeps over the epoch's end, and who was early ends together with the last.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from transforms.block import Item
 
 _TOLERATED_SECONDS = 0.005
 """So much earlier than the last a lane may end its epoch; less is not worth a pause."""
 
-_STEP_SECONDS = 0.05
-"""A busy lane that is called as often as this does not miss the moment to pause."""
+_AHEAD_SECONDS = 0.02
+"""A lane that would be early pauses from so long before: about as often a busy one is called."""
 
 _AGAIN_SECONDS = 0.001
 
 
 class Epochs:
-    """Keeps the lanes of a process in step, those of each worker with each other and with other workers'.
+    """Keeps the lanes of a process in step with each other and, in a cluster, with other processes'.
 
-    interval: seconds of an epoch, as bytewax was told. Times are of the clock that bytewax reads.
+    interval: seconds of an epoch, as bytewax was told. alone: there is no other process. receipted: returns
+    when the outputs of this process were last done for an epoch. Times are of the clock that bytewax reads;
+    epochs count from the start of the process.
     """
 
-    def __init__(self, interval: float, clock: Callable[[], float] = time.time) -> None:
-        self.interval, self.clock = interval, clock
-        self._workers: dict[int, Worker] = {}
-
-    @property
-    def worker(self) -> "Worker":
-        """Return the worker whose thread this is; `threading.local` forgets threads that are not Python's."""
-        return self._workers.setdefault(threading.get_ident(), Worker(self.interval))
+    def __init__(
+        self,
+        interval: float,
+        *,
+        alone: bool = True,
+        receipted: Callable[[], float] = lambda: 0.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.clock = clock
+        self._interval, self._alone, self._receipted = interval, alone, receipted
+        self._lock = threading.Lock()
+        self._sealed: dict[int, float] = {}
+        self._lag = 0.0
 
     def source(self, source: FixedPartitionedSource[Item, Any]) -> "SteppedSource":
         """Return the same source, in step with all others."""
         return SteppedSource(source, self)
 
-    def sink(self, sink: FixedPartitionedSink[Any, Any]) -> "SteppedSink":
-        """Return the same sink: when it is done for an epoch, it is told."""
-        return SteppedSink(sink, self)
-
-
-class Worker:
-    """When the lanes of a worker ended an epoch: `sealed`, number of the epoch → moment of the last of them.
-
-    done: when its last output had all receipts. lag: how long the worker then waited for other workers,
-    because it had been early. Epochs count from the start of the process.
-    """
-
-    def __init__(self, interval: float) -> None:
-        self._interval = interval
-        self.sealed: dict[int, float] = {}
-        self.done = self.lag = 0.0
-        self._waits = False
-
     def seal(self, epoch: int, now: float) -> None:
-        """Note that a lane has ended an epoch and is now in `epoch`; others of the worker may not be yet."""
-        if epoch not in self.sealed:
-            self.sealed = {number: at for number, at in self.sealed.items() if number == epoch - 1}
-            self.lag = 0.0
-        self.sealed[epoch] = now
-        self._waits = True
+        """Note that a lane has ended an epoch and is now in `epoch`; others may not be yet."""
+        with self._lock:
+            if epoch not in self._sealed:
+                self._sealed.pop(epoch - 2, None)
+                self._lag = 0.0
+            self._sealed[epoch] = max(now, self._sealed.get(epoch, 0.0))
 
-    def begin(self, epoch: int, now: float) -> None:
-        """Note that a lane that was due is called for an epoch: all workers have ended the last one."""
-        if self._waits:
-            self._waits = False
-            self.lag = max(now - max(self.sealed[epoch], self.done), 0.0)
+    def begin(self, epoch: int, asked: float, now: float) -> None:
+        """Note that a lane is called for an epoch: all lanes of all processes have ended the last one.
 
-    def end(self, epoch: int) -> float:
-        """Return the moment at which all lanes shall end an epoch."""
-        return self.sealed[epoch] + self._interval + self.lag
+        What this process has then waited for others, it was early. asked: when the lane was to be called.
+        """
+        if not self._alone:
+            with self._lock:
+                ready = max(self._sealed[epoch], self._receipted(), asked)
+                self._lag = max(self._lag, now - ready)
 
-
-class Span(NamedTuple):
-    """What an epoch is to a lane. earliest: from when on a call ends it. end: when one shall."""
-
-    earliest: float
-    end: float
-
-    def call(self, wish: float, step: float, asked: float, now: float) -> float:
+    def call(self, wish: float, epoch: int, sealed: float, asked: float, now: float) -> float:
         """Return when a lane shall be called next.
 
-        wish: when it wants to be. step: how long a busy lane's next call may be away, 0 of an idle one.
-        asked: what this returned for the call that is under way.
+        wish: when it wants to be. sealed: when it ended the epoch before `epoch`. asked: what this returned
+        for the call that is under way.
         """
-        if now >= self.end:  # it ends with this call, unless bytewax looked at its clock a little earlier
-            return wish if asked >= self.end else min(wish, now + _AGAIN_SECONDS)
-        early = self.end - self.earliest > _TOLERATED_SECONDS
-        if wish > self.end or (early and wish + min(step, _STEP_SECONDS) >= self.earliest):
-            return self.end
-        return wish
+        earliest, end = sealed + self._interval, self._sealed[epoch] + self._interval + self._lag
+        if now >= end:  # it ends with this call, unless bytewax looked at its clock a little earlier
+            return wish if asked >= end else min(wish, now + _AGAIN_SECONDS)
+        if now >= earliest and end - now > self._interval / 2:
+            # Early by a whole epoch: this call ends it, and the first of the next would do the same for ever.
+            return end + self._interval / 2
+        early = end - earliest > _TOLERATED_SECONDS and wish + _AHEAD_SECONDS >= earliest
+        return end if early or wish > end else wish
 
 
 class SteppedSource(FixedPartitionedSource[Item, Any]):
@@ -119,72 +102,29 @@ class SteppedSource(FixedPartitionedSource[Item, Any]):
 
 class _Lane(StatefulSourcePartition[Item, Any]):
     def __init__(self, lane: StatefulSourcePartition[Item, Any], epochs: Epochs) -> None:
-        self._lane, self._clock, self._worker = lane, epochs.clock, epochs.worker
-        self._interval = epochs.interval
-        self._sealed = self._called = self._due = epochs.clock()
-        self._step = 0.0
+        self._lane, self._epochs = lane, epochs
         self._epoch, self._new = 0, False
-        self._worker.seal(0, self._sealed)
+        self._sealed = self._asked = epochs.clock()
+        epochs.seal(0, self._sealed)
 
     def next_batch(self) -> Iterable[Item]:
-        now = self._clock()
-        self._step, self._called = now - self._called, now
         if self._new:
             self._new = False
-            if self._due <= self._sealed:
-                self._worker.begin(self._epoch, now)
+            self._epochs.begin(self._epoch, self._asked, self._epochs.clock())
         return self._lane.next_batch()
 
     def next_awake(self) -> datetime | None:
-        wish, now = self._lane.next_awake(), self._clock()
-        wanted, step = (now, self._step) if wish is None else (wish.timestamp(), 0.0)
-        span = Span(self._sealed + self._interval, self._worker.end(self._epoch))
-        self._due = span.call(wanted, step, self._due, now)
-        if self._due == wanted:
-            return wish
-        return datetime.fromtimestamp(self._due, UTC)
+        wish, now = self._lane.next_awake(), self._epochs.clock()
+        wanted = now if wish is None else wish.timestamp()
+        self._asked = self._epochs.call(wanted, self._epoch, self._sealed, self._asked, now)
+        return wish if self._asked == wanted else datetime.fromtimestamp(self._asked, UTC)
 
     def snapshot(self) -> Any:
         state = self._lane.snapshot()
-        self._sealed, self._new = self._clock(), True
-        self._epoch += 1
-        self._worker.seal(self._epoch, self._sealed)
+        self._epoch, self._new = self._epoch + 1, True
+        self._sealed = self._epochs.clock()
+        self._epochs.seal(self._epoch, self._sealed)
         return state
 
     def close(self) -> None:
         self._lane.close()
-
-
-class SteppedSink(FixedPartitionedSink[Any, Any]):
-    """A sink that tells when it is done for an epoch."""
-
-    def __init__(self, sink: FixedPartitionedSink[Any, Any], epochs: Epochs) -> None:
-        self._sink, self._epochs = sink, epochs
-
-    def list_parts(self) -> list[str]:
-        """List the sink's partitions."""
-        return self._sink.list_parts()
-
-    def part_fn(self, item_key: str) -> int:
-        """Route as the sink does."""
-        return self._sink.part_fn(item_key)
-
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_Writer":
-        """Build the sink's partition."""
-        return _Writer(self._sink.build_part(step_id, for_part, resume_state), self._epochs)
-
-
-class _Writer(StatefulSinkPartition[Any, Any]):
-    def __init__(self, writer: StatefulSinkPartition[Any, Any], epochs: Epochs) -> None:
-        self._writer, self._clock, self._worker = writer, epochs.clock, epochs.worker
-
-    def write_batch(self, values: list[Any]) -> None:
-        self._writer.write_batch(values)
-
-    def snapshot(self) -> Any:
-        state = self._writer.snapshot()
-        self._worker.done = self._clock()
-        return state
-
-    def close(self) -> None:
-        self._writer.close()

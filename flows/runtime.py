@@ -42,7 +42,7 @@ class Launch(Struct, frozen=True):
 
 
 def launch(argv: Sequence[str] | None = None, env: Mapping[str, str] = os.environ) -> Launch:
-    """Read process id, process count, workers and recovery directory as `bytewax.run` does."""
+    """Read process id, process count, workers, recovery directory and interval as `bytewax.run` does."""
     args = list(sys.argv[1:] if argv is None else argv)
     given = _option(args, "-a", "--addresses") or env.get("BYTEWAX_ADDRESSES") or _host_file(env)
     addresses = tuple(given.split(";")) if ";" in given else ()

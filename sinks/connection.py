@@ -146,6 +146,19 @@ class Connection:
             "the receiver has closed the connection", self.where, "it is opened again by itself"
         )
 
+    def listen(self, seconds: float) -> None:
+        """Wait so long for a refusal. Raises it.
+
+        In TLS 1.3 a receiver refuses our certificate after the handshake; had we sent something by then, its
+        reset would overtake its word.
+        """
+        try:
+            self.persist(self.ended, seconds)
+        except TimeoutError:
+            return
+        except OSError as error:
+            raise lost_error(error, self.where) from error
+
     def begin_close(self) -> None:
         """End our side without waiting for the receiver."""
         self.check_open()

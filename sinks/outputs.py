@@ -35,6 +35,7 @@ WINDOW_BYTES = 40 << 20
 """What may be without receipt in one process, by default."""
 
 _BEST_EFFORT_SECONDS = 5.0
+_REFUSAL_SECONDS = 0.3
 _BEST_EFFORT_REST_SECONDS = 30.0
 
 
@@ -98,6 +99,7 @@ def probe(settings: OutputSettings) -> Strength:
         return Strength.WRITTEN
     connection = _connector(settings)(lambda: None)
     try:
+        connection.listen(_REFUSAL_SECONDS)
         connection.begin_close()
         return connection.await_close(min(settings.config.receipt_timeout_seconds, _BEST_EFFORT_SECONDS))
     finally:

@@ -26,7 +26,7 @@ from transforms.block import Item
 __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "known"]
 
 _VERSION = 1
-_BATCH_BYTES = 4 << 20
+_BATCH_BYTES = 1 << 20
 _DAY_MS = 86_400_000
 _SOON = timedelta(milliseconds=20)
 

@@ -159,10 +159,10 @@ class Feed:
         """Stop serving a lane; the last one ends the threads."""
         with self._changed:
             self._inboxes.pop(lane, None)
-            self._ended = not self._inboxes
+            ended = self._ended = not self._inboxes
             self._changed.notify_all()
             self._turn.notify_all()
-        if self._ended:
+        if ended:
             telemetry.pulled(self.name)
 
     def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:

@@ -29,7 +29,8 @@ _T = TypeVar("_T")
 class Pulse:
     """When something of the dataflow was last seen to move. Thread-safe.
 
-    grace: seconds without a sign of life that are still well. alone: there is no other process.
+    grace: seconds without a sign of life that are still well. alone: there is no other process. receipted:
+    when an output was last done for an epoch, epoch seconds.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Pulse:
     ) -> None:
         self._alone, self._grace, self._clock = alone, grace, clock
         self._begun = False
+        self.receipted = 0.0
         self._seen = self._rest_until = clock()
         self._inside: dict[int, str] = {}
 
@@ -150,7 +152,9 @@ class _WatchedWriter(StatefulSinkPartition[Any, Any]):
         self._pulse.during(self._name, lambda: self._writer.write_batch(values))
 
     def snapshot(self) -> Any:
-        return self._pulse.during(self._name, self._writer.snapshot)
+        state = self._pulse.during(self._name, self._writer.snapshot)
+        self._pulse.receipted = time.time()
+        return state
 
     def close(self) -> None:
         self._writer.close()

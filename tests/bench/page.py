@@ -80,16 +80,16 @@ def section(curve: Curve, found: Mapping[str, Any]) -> str:
     rates = [one for one in points if math.isfinite(one.per_cpu)]
     best = max(rates, key=lambda one: one.per_cpu, default=None)
     most = f"{best.per_cpu:,.0f} events a CPU-second at {best.x:,}; " if best else ""
-    figures = f"{most}peak {max(one.peak_mib for one in points):,.0f} MiB. {growth(curve, points)}."
+    peak = max(one.peak_mib for one in points)
+    figures = f"{most}peak {peak:,.0f} MiB. {growth(curve, points)}. {where(found['machine'])}"
     return f"### {curve.title}\n\n{curve.why}\n\n{figures}\n\n![{curve.title}](figures/{curve.name}.png)\n"
 
 
 def page(bench: Mapping[str, Any], curves: Mapping[str, Any]) -> str:
     """Return the whole page."""
     drawn = [one for one in CURVES if one.name in curves]
-    told = where(curves[drawn[0].name]["machine"]) if drawn else "No run of `make bench-curves` yet."
     grown = "\n".join(section(one, curves[one.name]) for one in drawn)
-    return f"{_HEAD}\n{benches(bench)}\n## How cost grows\n\n{told}\n\n{grown}"
+    return f"{_HEAD}\n{benches(bench)}\n## How cost grows\n\n{grown or 'No run of `make bench-curves` yet.'}"
 
 
 def main() -> None:

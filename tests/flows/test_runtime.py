@@ -37,6 +37,21 @@ def test_launch_reads_what_bytewax_reads(argv, env, expected):
     assert (got.process.index, got.process.count, got.workers, got.recovery) == expected
 
 
+@pytest.mark.parametrize(
+    ("argv", "env", "interval"),
+    [
+        ([], {}, 10.0),
+        (["-s", "3"], {}, 3.0),
+        (["-s3"], {"BYTEWAX_SNAPSHOT_INTERVAL": "7"}, 3.0),
+        (["--snapshot-interval=5"], {}, 5.0),
+        (["run", "--state", "s"], {"BYTEWAX_SNAPSHOT_INTERVAL": "1.5"}, 1.5),
+    ],
+)
+def test_launch_reads_the_interval_of_epochs(argv, env, interval):
+    """Sources end their epochs in step by it; without an option it is bytewax's ten seconds."""
+    assert launch(argv, env).interval == interval
+
+
 def test_launch_in_a_stateful_set(tmp_path):
     """In Kubernetes the pod's name gives the process id and a file gives the addresses."""
     hosts = tmp_path / "hosts"

@@ -436,9 +436,8 @@ def test_h22_drain_waits_for_deletions_but_not_for_ever(rigs, monkeypatch):
     assert deleting.wait(5)
     wait_until(lambda: not any(one.asking for one in rig.feed._receivers), 5, "nobody asks any more")
     began = time.monotonic()
-    monkeypatch.setattr(lease, "time", Mock(monotonic=lambda: began + 14))
-    assert idle(lane) == []
     lane._over_at = began
+    monkeypatch.setattr(lease, "time", Mock(monotonic=lambda: began + 14))
     assert idle(lane) == []
     monkeypatch.setattr(lease, "time", Mock(monotonic=lambda: began + 16))
     with pytest.raises(StopIteration):
