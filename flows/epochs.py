@@ -45,7 +45,7 @@ class Epochs:
         self._interval, self._alone, self._receipted = interval, alone, receipted
         self._lock = threading.Lock()
         self._sealed: dict[int, float] = {}
-        self._lag = 0.0
+        self._lag = self._begun = 0.0
 
     def source(self, source: FixedPartitionedSource[Item, Any]) -> "SteppedSource":
         """Return the same source, in step with all others."""
@@ -56,18 +56,21 @@ class Epochs:
         with self._lock:
             if epoch not in self._sealed:
                 self._sealed.pop(epoch - 2, None)
-                self._lag = 0.0
+                self._lag = self._begun = 0.0
             self._sealed[epoch] = max(now, self._sealed.get(epoch, 0.0))
 
     def begin(self, epoch: int, asked: float, now: float) -> None:
         """Note that a lane is called for an epoch: all lanes of all processes have ended the last one.
 
-        What this process has then waited for others, it was early. asked: when the lane was to be called.
+        What this process has waited until its first lane was called, it was early. asked: when the lane was
+        to be called.
         """
-        if not self._alone:
-            with self._lock:
-                ready = max(self._sealed[epoch], self._receipted(), asked)
-                self._lag = max(self._lag, now - ready)
+        if self._alone:
+            return
+        with self._lock:
+            self._begun = self._begun or now
+            ready = max(self._sealed[epoch], self._receipted(), asked)
+            self._lag = max(self._lag, self._begun - ready)
 
     def call(self, wish: float, epoch: int, sealed: float, asked: float, now: float) -> float:
         """Return when a lane shall be called next.
