@@ -14,6 +14,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from flows.wrapped import Lane, WrappedSource
 from transforms.block import Item
 
 _TOLERATED_SECONDS = 0.005
@@ -29,8 +30,8 @@ class Epochs:
     """Keeps the lanes of a process in step with each other and, in a cluster, with other processes'.
 
     interval: seconds of an epoch, as bytewax was told. alone: there is no other process. receipted: returns
-    when the outputs of this process were last done for an epoch. Times are of the clock that bytewax reads;
-    epochs count from the start of the process.
+    when the outputs of this process were last done for an epoch. Times are seconds of the wall clock, which
+    is bytewax's; epochs count from the start of the process.
     """
 
     def __init__(
@@ -39,17 +40,15 @@ class Epochs:
         *,
         alone: bool = True,
         receipted: Callable[[], float] = lambda: 0.0,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.clock = clock
         self._interval, self._alone, self._receipted = interval, alone, receipted
         self._lock = threading.Lock()
         self._sealed: dict[int, float] = {}
         self._lag = self._begun = 0.0
 
-    def source(self, source: FixedPartitionedSource[Item, Any]) -> "SteppedSource":
+    def source(self, source: FixedPartitionedSource[Item, Any]) -> WrappedSource:
         """Return the same source, in step with all others."""
-        return SteppedSource(source, self)
+        return WrappedSource(source, lambda _name, lane: _Stepped(lane, self))
 
     def seal(self, epoch: int, now: float) -> None:
         """Note that a lane has ended an epoch and is now in `epoch`; others may not be yet."""
@@ -88,36 +87,21 @@ class Epochs:
         return end if early or wish > end else wish
 
 
-class SteppedSource(FixedPartitionedSource[Item, Any]):
-    """A source whose lanes end their epochs in step."""
-
-    def __init__(self, source: FixedPartitionedSource[Item, Any], epochs: Epochs) -> None:
-        self._source, self._epochs = source, epochs
-
-    def list_parts(self) -> list[str]:
-        """List the source's partitions."""
-        return self._source.list_parts()
-
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_Lane":
-        """Build the source's partition."""
-        return _Lane(self._source.build_part(step_id, for_part, resume_state), self._epochs)
-
-
-class _Lane(StatefulSourcePartition[Item, Any]):
-    def __init__(self, lane: StatefulSourcePartition[Item, Any], epochs: Epochs) -> None:
+class _Stepped(StatefulSourcePartition[Item, Any]):
+    def __init__(self, lane: Lane, epochs: Epochs) -> None:
         self._lane, self._epochs = lane, epochs
         self._epoch, self._new = 0, False
-        self._sealed = self._asked = epochs.clock()
+        self._sealed = self._asked = time.time()
         epochs.seal(0, self._sealed)
 
     def next_batch(self) -> Iterable[Item]:
         if self._new:
             self._new = False
-            self._epochs.begin(self._epoch, self._asked, self._epochs.clock())
+            self._epochs.begin(self._epoch, self._asked, time.time())
         return self._lane.next_batch()
 
     def next_awake(self) -> datetime | None:
-        wish, now = self._lane.next_awake(), self._epochs.clock()
+        wish, now = self._lane.next_awake(), time.time()
         wanted = now if wish is None else wish.timestamp()
         self._asked = self._epochs.call(wanted, self._epoch, self._sealed, self._asked, now)
         return wish if self._asked == wanted else datetime.fromtimestamp(self._asked, UTC)
@@ -125,7 +109,7 @@ class _Lane(StatefulSourcePartition[Item, Any]):
     def snapshot(self) -> Any:
         state = self._lane.snapshot()
         self._epoch, self._new = self._epoch + 1, True
-        self._sealed = self._epochs.clock()
+        self._sealed = time.time()
         self._epochs.seal(self._epoch, self._sealed)
         return state
 

@@ -18,6 +18,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows import telemetry
+from flows.wrapped import Lane, WrappedSource
 from transforms.block import Block, Item, Transform
 
 GRACE_SECONDS = 120.0
@@ -73,9 +74,9 @@ class Pulse:
             self.beat()
             del self._inside[me]
 
-    def source(self, source: FixedPartitionedSource[Item, Any]) -> "WatchedSource":
-        """Return the same source, watched."""
-        return WatchedSource(source, self)
+    def source(self, source: FixedPartitionedSource[Item, Any]) -> WrappedSource:
+        """Return the same source, watched: its calls are signs of life."""
+        return WrappedSource(source, lambda name, lane: _WatchedLane(name, lane, self))
 
     def sink(self, name: str, sink: FixedPartitionedSink[Any, Any]) -> "WatchedSink":
         """Return the same sink, watched. name: for messages."""
@@ -90,24 +91,8 @@ class Pulse:
         return watched
 
 
-class WatchedSource(FixedPartitionedSource[Item, Any]):
-    """A source whose calls are signs of life."""
-
-    def __init__(self, source: FixedPartitionedSource[Item, Any], pulse: Pulse) -> None:
-        self._source, self._pulse = source, pulse
-
-    def list_parts(self) -> list[str]:
-        """List the source's partitions."""
-        return self._source.list_parts()
-
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_WatchedLane":
-        """Build the source's partition."""
-        lane = self._source.build_part(step_id, for_part, resume_state)
-        return _WatchedLane(f"{step_id} {for_part}", lane, self._pulse)
-
-
 class _WatchedLane(StatefulSourcePartition[Item, Any]):
-    def __init__(self, name: str, lane: StatefulSourcePartition[Item, Any], pulse: Pulse) -> None:
+    def __init__(self, name: str, lane: Lane, pulse: Pulse) -> None:
         self._name, self._lane, self._pulse = name, lane, pulse
 
     def next_batch(self) -> Iterable[Item]:
