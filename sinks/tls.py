@@ -4,6 +4,7 @@ RFC 5425: who gets a close_notify must answer with its own. OpenSSL can be told 
 that answer (OP_IGNORE_UNEXPECTED_EOF, which some builds of Python set); here the two are told apart.
 """
 
+import os
 import socket
 import ssl
 from pathlib import Path
@@ -166,7 +167,7 @@ class TlsConnection(Connection):
 
 def _show(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     """Let a context show our certificate."""
-    mode = key.stat().st_mode & 0o777
+    mode = _found(key).st_mode & 0o777
     if mode & 0o077:
         telemetry.key_readable_by_others(str(key), mode)
     try:
@@ -184,11 +185,15 @@ def _no_password() -> str:
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:
+    found = _found(path)
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _found(path: Path) -> os.stat_result:
     try:
-        found = path.stat()
+        return path.stat()
     except OSError as error:
         raise _unusable(path, error) from error
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _unusable(path: Path, error: Exception) -> CertificateRejected:

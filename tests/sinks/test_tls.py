@@ -261,6 +261,21 @@ def test_missing_file_is_named(certs, tmp_path, lost):
         credentials_of(gone).context()
 
 
+@pytest.mark.parametrize("lost", ["ca", "client_cert", "client_key"])
+def test_file_that_goes_while_they_are_read_is_named(tmp_path, monkeypatch, lost):
+    """Renewal takes a file away between two looks: an error that is tried again, not the end of all."""
+    files = make_certs(tmp_path)
+    path, create = getattr(files, lost), ssl.create_default_context
+
+    def renewing(cafile):
+        path.unlink()
+        return create(cafile=cafile)
+
+    monkeypatch.setattr("sinks.tls.ssl.create_default_context", renewing)
+    with pytest.raises(CertificateRejected, match="cannot read it"):
+        credentials_of(files).context()
+
+
 @pytest.mark.parametrize("broken", ["ca", "client_cert"])
 def test_unusable_file_is_named(certs, tmp_path, broken):
     """A file that is no PEM is an error, not a traceback of OpenSSL."""
