@@ -24,13 +24,14 @@ from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.epochs import Epochs
 from flows.memory import reuse_blocks
-from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.runtime import ALONE_SECONDS, Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.state import StateError, check
 from flows.status.pulse import Pulse
 from flows.status.start import begin
 from sinks.devo import DevoSink
 from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
+from sinks.settings import Remote
 from sources.lanes import switch_seconds
 from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
 
@@ -42,7 +43,7 @@ def flow(config: str | None = None) -> Dataflow:
     log_to_stderr(debug=settings.globals.debug)
     for warning in settings.warnings:
         settings_warning(warning)
-    started, drain = launch(), drain_on_signals()
+    started, drain = launch(), drain_on_signals(ALONE_SECONDS + drain_grace(settings))
     require_state(started)
     running = units(settings)
     for unit in running:
@@ -70,6 +71,12 @@ def flow(config: str | None = None) -> Dataflow:
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
     deliver(streams, devo, quarantine, pulse)
     return dataflow
+
+
+def drain_grace(settings: Settings) -> float:
+    """Return the seconds that the most patient output may take to deliver once told to end."""
+    remote = [one.config for one in settings.outputs.values() if isinstance(one.config, Remote)]
+    return max((config.drain_grace_seconds for config in remote), default=0.0)
 
 
 def tell_of_drain(drain: Event) -> None:

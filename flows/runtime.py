@@ -23,8 +23,8 @@ from sinks.devo import Process
 from transforms.telemetry import say
 
 _SAME_MOMENT_SECONDS = 1.0
-ALONE_SECONDS = 60.0
-"""How long a process of a cluster waits for the others to drain with it: more than a drain takes."""
+ALONE_SECONDS = 40.0
+"""How long a process of a cluster waits for the others to drain with it, beyond the grace of its outputs."""
 
 
 class Launch(Struct, frozen=True):
@@ -82,7 +82,7 @@ def drain_on_signals(alone: float = ALONE_SECONDS) -> threading.Event:
     """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
 
     bytewax ends a process only when all of its cluster are done. One that was asked alone (a pod that is
-    replaced) has delivered what it held long before `alone` seconds have passed; then it ends hard, and its
+    replaced) has delivered what it held before `alone` seconds have passed; then it ends hard, and its
     absence makes the others begin again, with its share.
 
     A later signal ends the process at once, as an impatient operator expects; nothing is lost by it. One of
