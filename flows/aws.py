@@ -24,7 +24,7 @@ from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.epochs import Epochs
 from flows.memory import reuse_blocks
-from flows.runtime import ALONE_SECONDS, Launch, drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.state import StateError, check
 from flows.status.pulse import Pulse
 from flows.status.start import begin
@@ -35,6 +35,8 @@ from sinks.settings import Remote
 from sources.lanes import switch_seconds
 from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
 
+_BEYOND_GRACE_SECONDS = 40.0
+
 
 def flow(config: str | None = None) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
@@ -43,7 +45,7 @@ def flow(config: str | None = None) -> Dataflow:
     log_to_stderr(debug=settings.globals.debug)
     for warning in settings.warnings:
         settings_warning(warning)
-    started, drain = launch(), drain_on_signals(ALONE_SECONDS + drain_grace(settings))
+    started, drain = launch(), drain_on_signals(alone_seconds(settings))
     require_state(started)
     running = units(settings)
     for unit in running:
@@ -73,10 +75,10 @@ def flow(config: str | None = None) -> Dataflow:
     return dataflow
 
 
-def drain_grace(settings: Settings) -> float:
-    """Return the seconds that the most patient output may take to deliver once told to end."""
+def alone_seconds(settings: Settings) -> float:
+    """Return how long a process of a cluster waits for the others: longer than a drain takes."""
     remote = [one.config for one in settings.outputs.values() if isinstance(one.config, Remote)]
-    return max((config.drain_grace_seconds for config in remote), default=0.0)
+    return _BEYOND_GRACE_SECONDS + max((config.drain_grace_seconds for config in remote), default=0.0)
 
 
 def tell_of_drain(drain: Event) -> None:

@@ -23,8 +23,6 @@ from sinks.devo import Process
 from transforms.telemetry import say
 
 _SAME_MOMENT_SECONDS = 1.0
-ALONE_SECONDS = 40.0
-"""How long a process of a cluster waits for the others to drain with it, beyond the grace of its outputs."""
 
 
 class Launch(Struct, frozen=True):
@@ -78,12 +76,12 @@ def _pod_index(env: Mapping[str, str]) -> str:
     return pod.removeprefix(f"{stateful_set}-") if pod and stateful_set else ""
 
 
-def drain_on_signals(alone: float = ALONE_SECONDS) -> threading.Event:
+def drain_on_signals(alone: float | None = None) -> threading.Event:
     """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
 
     bytewax ends a process only when all of its cluster are done. One that was asked alone (a pod that is
     replaced) has delivered what it held before `alone` seconds have passed; then it ends hard, and its
-    absence makes the others begin again, with its share.
+    absence makes the others begin again, with its share. None: there never are others.
 
     A later signal ends the process at once, as an impatient operator expects; nothing is lost by it. One of
     the same moment does not: terminals and systemd signal the whole group, and so does our supervisor.
@@ -108,7 +106,7 @@ def drain_on_signals(alone: float = ALONE_SECONDS) -> threading.Event:
     def act() -> None:
         asked.get()
         drain.set()
-        if launch().process.count > 1:
+        if alone is not None and launch().process.count > 1:
             time.sleep(alone)
             say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")
             os._exit(1)

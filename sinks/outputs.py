@@ -35,8 +35,8 @@ WINDOW_BYTES = 40 << 20
 """What may be without receipt in one process, by default."""
 
 _BEST_EFFORT_SECONDS = 5.0
-_REFUSAL_SECONDS = 0.3
 _BEST_EFFORT_REST_SECONDS = 30.0
+_REFUSAL_SECONDS = 0.3
 
 
 class Output(Protocol):

@@ -74,13 +74,7 @@ def test_a_busy_source_is_called_beside_idle_ones(workers):
         (109.99, 100.2, 104.0, 109.99, 109.99),  # busy, and not early
         (112.0, 100.0, 110.2, 110.3, 112.0),  # called for the end: this is it
         (112.0, 100.0, 110.1, 110.3, 110.301),  # called before it: bytewax may have looked too early
-        (
-            100.3,
-            90.2,
-            100.2,
-            100.3,
-            115.2,
-        ),  # early by a whole epoch: the next one ends half an interval later
+        (100.3, 90.2, 100.2, 100.3, 115.2),  # early by a whole epoch: it ends half an interval later
     ],
 )
 def test_lanes_are_called_until_the_last_ends(wish, sealed, asked, now, called):
