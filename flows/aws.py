@@ -10,30 +10,28 @@ in quarantine. Every step between is stateless, which the delivery contract need
 import os
 import sys
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from bytewax import operators as op
-from bytewax.dataflow import Dataflow, Stream
+from bytewax.dataflow import Dataflow
 
-from flows import telemetry
-from flows.catalogue.service import Context, Source, Unit, prefetch_share
+from flows.catalogue.service import Context, Unit, prefetch_share
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
-from flows.epochs import Epochs
-from flows.memory import reuse_blocks
-from flows.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
-from flows.state import StateError, check
+from flows.process import telemetry
+from flows.process.epochs import Epochs
+from flows.process.memory import reuse_blocks
+from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.process.state import StateError, check
 from flows.status.pulse import Pulse
 from flows.status.start import begin
+from flows.steps import collect, deliver
 from sinks.devo import DevoSink
 from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
 from sinks.settings import Remote
 from sources.lanes import switch_seconds
-from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
 
 _BEYOND_GRACE_SECONDS = 40.0
 
@@ -118,51 +116,6 @@ def watched(settings: Settings, started: Launch, running: list[Unit], drain: Eve
         raise SystemExit(2) from None
 
 
-def collect(
-    dataflow: Dataflow, step: str, source: Source, transform: Transform, largest: int
-) -> Stream[Item]:
-    """Read one source and make events of what it holds. largest: see `apply`."""
-    return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform, largest))
-
-
 def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
     """Return what makes the S3 client of a quarantine prefix: the first input's identity writes there."""
     return (lambda: running[0].account.client("s3", "")) if running else None
-
-
-def deliver(
-    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Pulse | None = None
-) -> None:
-    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
-    fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
-    sides = op.branch("readable", fitting, is_block)
-    pulse = pulse or Pulse()
-    events, poison = pulse.sink("output", devo), pulse.sink("quarantine", quarantine)
-    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
-    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
-
-
-def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[Item]], list[Item]]:
-    """Return the batch form of a transform: poison passes, small blocks become one, before and after it.
-
-    largest: bytes of the largest event that outputs take. One that is over it, and comes alone, keeps its
-    origin: there it is looked for when it is tried again.
-    """
-
-    def run(items: list[Item]) -> list[Item]:
-        joined = coalesce(items, of_origin)
-        made = (out for item in joined for out in ([item] if isinstance(item, Poison) else transform(item)))
-        return list(coalesce(made, limit=min(largest, TARGET_BYTES)))
-
-    return run
-
-
-def is_block(item: Item) -> bool:
-    """Tell events from poison."""
-    return isinstance(item, Block)
-
-
-def spread(keys: list[str]) -> Callable[[Any], tuple[str, Any]]:
-    """Deal items over the sink partitions of this process, so that none crosses to another one."""
-    numbers = count()
-    return lambda item: (keys[next(numbers) % len(keys)], item)

@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flows.memory import unswept
+from flows.process.memory import unswept
 from transforms.errors import CollectorError
 
 FAILED, USAGE = 1, 2
@@ -60,14 +60,14 @@ def _backfill(module: Any, args: argparse.Namespace) -> int:
 
 
 def _policy(module: Any, args: argparse.Namespace) -> int:
-    from flows.policy import Known  # noqa: PLC0415 - see the module
+    from flows.commands.policy import Known  # noqa: PLC0415 - see the module
 
     known = Known(args.account, tuple(args.bucket), tuple(args.kms_key), checks=not args.no_check)
     return int(module.policy(args.config, args.format, known))
 
 
 def _plan(module: Any, args: argparse.Namespace) -> int:
-    from flows.plan import Guess  # noqa: PLC0415 - see the module
+    from flows.commands.plan import Guess  # noqa: PLC0415 - see the module
 
     names = ("objects", "messages", "events", "findings")
     guess = Guess(
@@ -90,7 +90,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "run",
         "collect every enabled service until SIGTERM",
-        "flows.run",
+        "flows.commands.run",
         lambda run, args: run.run(args.config, args.processes, args.workers, args.interval, args.state),
         (
             _option("--processes", type=int, default=1, metavar="N", help="size of the local cluster (1)"),
@@ -138,7 +138,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "preview",
         "show the bytes that would go to Devo, and hand the messages back",
-        "flows.preview",
+        "flows.commands.preview",
         lambda preview, args: preview.preview(args.config, args.service, args.number),
         (
             _option("--service", required=True, help="its name or its key under `services`"),
@@ -148,7 +148,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "backfill",
         "collect the objects of past days, listed in their bucket; stopped, it goes on",
-        "flows.backfill",
+        "flows.commands.backfill",
         _backfill,
         (
             _option("--service", required=True, help="one that is read from S3, e.g. flowlogs"),
@@ -192,7 +192,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "policy",
         "print the least that IAM must allow for this configuration",
-        "flows.policy_formats",
+        "flows.commands.policy_formats",
         _policy,
         (
             _option("--format", choices=("json", "cloudformation", "terraform"), default="json"),
@@ -217,7 +217,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "plan",
         "API calls a day and money a month, before it starts",
-        "flows.plan_show",
+        "flows.commands.plan_show",
         _plan,
         (
             _number("--objects-per-day", 10_000, "S3 objects of each service and region"),
@@ -236,7 +236,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "reference",
         "print the page of all settings, or of all errors",
-        "flows.reference",
+        "flows.commands.reference",
         lambda reference, args: reference.show(args.page),
         (_option("page", choices=("settings", "errors")),),
         configured=False,

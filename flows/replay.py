@@ -19,21 +19,21 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from msgspec import Struct, field
 
-from flows.aws import apply, spread
 from flows.catalogue.service import Service
 from flows.catalogue.services import every, recognise, replay_unit, units
+from flows.commands.progress import progress
+from flows.commands.run import root_cause
+from flows.commands.second_try import MARK, again
 from flows.config.load import Settings, SettingsError, load
-from flows.memory import reuse_blocks
-from flows.progress import progress
-from flows.run import root_cause
-from flows.runtime import drain_on_signals, launch, log_to_stderr
-from flows.second_try import MARK, again
+from flows.process.memory import reuse_blocks
+from flows.process.runtime import drain_on_signals, launch, log_to_stderr
+from flows.steps import apply, spread
 from sinks.devo import DevoSink
 from sinks.errors import ReaderGone
 from sinks.settings import Console, OutputSettings, parse_output
-from sources.aws import Account
-from sources.captures import CaptureSource, expand, open_stored
-from sources.decode import Limits, head, read
+from sources.aws.account import Account
+from sources.listed.captures import CaptureSource, expand, open_stored
+from sources.objects.decode import Limits, head, read
 from transforms.block import Block, Item, Origin, Poison
 
 if TYPE_CHECKING:

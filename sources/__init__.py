@@ -11,17 +11,20 @@ Every source here rests on that:
     settled    `next_batch` is called again: the epoch is receipted, the message may be deleted
 
 A crash at any point leaves the message in its queue, or the cursor where it was: events may come twice,
-none is missing. `ledger.py` is this rule and nothing else.
+none is missing. `queues/ledger.py` is this rule and nothing else.
 
 Two families, one partition class each
 --------------------------------------
-`lease.py`   SQS messages are leases: received, kept alive, deleted when settled. What a message holds is
-             told by an `Opener`: S3 objects (`s3.py`) or the events themselves (`events.py`).
-`cursor.py`  AWS APIs with a position per target (region, log group, detector). What to ask is told by a
-             `Poll` strategy.
+`queues/`   SQS messages are leases: received, kept alive, deleted when settled (`lease.py`). What a message
+            holds is told by an `Opener`: S3 objects (`s3.py`) or the events themselves (`events.py`).
+`apis/`     AWS APIs with a position per target: region, log group, detector (`cursor.py`). What to ask is
+            told by a `Poll` strategy.
 
-Both keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state whose
-partition key is no longer listed, so keys never change and targets are spread over them.
+Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
+`aws/` is who asks. Queues and APIs import nothing of each other, and objects know neither.
+
+Both families keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state
+whose partition key is no longer listed, so keys never change and targets are spread over them.
 
 Nothing waits in `next_batch`. Threads fetch ahead into a queue bounded in bytes; `next_batch` drains it.
 """

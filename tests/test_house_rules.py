@@ -16,6 +16,16 @@ MAY_IMPORT = {
     "sinks": {"sinks", "transforms"},
     "flows": {"flows", "sources", "sinks", "transforms"},
 }
+ROOMS = {
+    "sources": set(),
+    "sources.aws": {"sources"},
+    "sources.objects": {"sources"},
+    "sources.queues": {"sources", "sources.aws", "sources.objects"},
+    "sources.apis": {"sources", "sources.aws"},
+    "sources.listed": {"sources", "sources.aws", "sources.objects", "sources.queues", "sources.apis"},
+}
+"""What a room of sources/ may import beside itself: queues and APIs know nothing of each other."""
+ROOM_FILES, ROOMS_AT_MOST = 15, 12
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 PARTITION_CALLBACKS = {"next_batch", "next_awake", "snapshot", "write_batch"}
 
@@ -55,6 +65,27 @@ def test_imports_go_one_way(path):
     assert ours <= MAY_IMPORT[package]
 
 
+def room(module: str) -> str:
+    top, _, rest = module.partition(".")
+    return f"{top}.{rest.split('.')[0]}" if f"{top}.{rest.split('.')[0]}" in ROOMS else top
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sources").rglob("*.py")), ids=name)
+def test_rooms_import_one_way(path):
+    """A room of sources/ imports only what it may: a knot between rooms makes them one room again."""
+    own = room(name(path).removesuffix(".py").replace("/", "."))
+    found = {room(module) for module in imports(tree(path)) if module.split(".")[0] == "sources"}
+    assert found <= ROOMS[own] | {own}
+
+
+def test_rooms_are_few_and_small():
+    """A stranger looks through twelve names at most, and through fifteen files of a room."""
+    rooms = [path for path in (ROOT / "sources").iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert {f"sources.{path.name}" for path in rooms} == set(ROOMS) - {"sources"}
+    assert len(rooms) <= ROOMS_AT_MOST
+    assert all(len(list(path.glob("*.py"))) <= ROOM_FILES for path in [ROOT / "sources", *rooms])
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_demo_is_not_part_of_the_collector(path):
     """What only the demo needs is never imported at the top of a module of the collector."""
@@ -67,8 +98,8 @@ def test_demo_is_not_part_of_the_collector(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_clients_are_made_in_one_place(path):
-    """A boto3 client outside sources/aws.py would miss role hops, renewal and retry policy."""
-    if path == ROOT / "sources/aws.py" or "demo" in path.relative_to(ROOT).parts:
+    """A boto3 client outside sources/aws/account.py would miss role hops, renewal and retry policy."""
+    if path == ROOT / "sources/aws/account.py" or "demo" in path.relative_to(ROOT).parts:
         return
     assert not [module for module in imports(tree(path)) if module.split(".")[0] == "boto3"]
 
@@ -97,9 +128,8 @@ def test_no_naive_time_no_print_no_hash_routing(path):
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_inflating_happens_in_decode_only(path):
     """An unbounded gunzip turned 70 MB into 7 GB elsewhere."""
-    if (path.parent == ROOT / "sources" and path.stem in {"decode", "inflate"}) or "demo" in path.relative_to(
-        ROOT
-    ).parts:
+    decoders = (ROOT / "sources/objects/decode.py", ROOT / "sources/objects/inflate.py")
+    if path in decoders or "demo" in path.relative_to(ROOT).parts:
         return
     assert not [
         called

@@ -82,7 +82,7 @@ def column(name: str) -> str:
 def detect(_key: str, head: bytes) -> bool:
     """Tell whether an object is a CloudFront log, by its `#Fields`, JSON keys or Parquet columns.
 
-    head: first decoded bytes, as from `sources.decode.head`.
+    head: first decoded bytes, as from `sources.objects.decode.head`.
     """
     head = head.removeprefix(b"\xef\xbb\xbf")
     if head.startswith((b"{", b"PAR1 ")):

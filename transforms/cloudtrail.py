@@ -164,7 +164,7 @@ _OTHERS_KEYS = (b'"detail-type"', b'"s3SchemaVersion"', b'"logEvents"')
 def detect(key: str, head: bytes) -> bool:
     """Tell whether an object is a CloudTrail one: records, a digest, or no record under a name of its kind.
 
-    head: first decoded bytes, as from `sources.decode.head`.
+    head: first decoded bytes, as from `sources.objects.decode.head`.
     """
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
     if not start.startswith(b"{") or any(name in head for name in _OTHERS_KEYS):

@@ -1,6 +1,6 @@
 """How objects of further types are told apart: by their first decoded bytes, seldom by their key. Pure.
 
-Each `is_…` takes a key and the head of an object, as from `sources.decode.head`.
+Each `is_…` takes a key and the head of an object, as from `sources.objects.decode.head`.
 """
 
 import re

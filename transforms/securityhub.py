@@ -1,4 +1,4 @@
-"""Security Hub findings: one finding per event, as `sources/events.py` has taken it out of its envelope."""
+"""Security Hub findings: one per event, as `sources/queues/events.py` has taken it out of its envelope."""
 
 from transforms.tagged import NO_STAMP, Stamp, transform
 

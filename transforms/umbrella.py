@@ -66,7 +66,7 @@ def is_header(line: bytes) -> bool:
 def detect(key: str, head: bytes) -> bool:
     """Tell whether an object is an Umbrella log: CSV with a date in the first columns, in a telling place.
 
-    head: first decoded bytes, as from `sources.decode.head`.
+    head: first decoded bytes, as from `sources.objects.decode.head`.
     """
     lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)
     row = lines[1] if len(lines) > 1 and is_header(lines[0].rstrip(b"\r")) else lines[0]

@@ -84,7 +84,7 @@ def column(name: str) -> str:
 def detect(key: str, head: bytes) -> bool:
     """Tell whether an object is a flow log: by its header, its Parquet columns, or a row of the default form.
 
-    head: first decoded bytes, as from `sources.decode.head`.
+    head: first decoded bytes, as from `sources.objects.decode.head`.
     """
     first = head.partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf").rstrip(b"\r")
     if head.startswith(b"PAR1 "):

@@ -7,16 +7,18 @@ from typing import Any
 
 from flows.catalogue.service import Context, Source, Unit
 from flows.config.base import limits
-from sources.cursor import CursorOptions, CursorSource
-from sources.decode import Limits, Piece, read
-from sources.events import EventOpener, Split
+from sources.apis.cursor import CursorOptions, CursorSource
+from sources.apis.limiter import Bucket, Chain, Limiters, shared
+from sources.apis.poll import Poll
 from sources.lanes import idle_seconds, poll_seconds
-from sources.lease import LeaseOptions, LeaseSource, Opener, Queue
-from sources.limiter import Bucket, Chain, Limiters, shared
+from sources.objects.body import Body
+from sources.objects.decode import Limits, Piece, read
+from sources.objects.ref import ObjectRef
 from sources.places import Counted, Owner, place
-from sources.policy import Rules
-from sources.poll import Poll
-from sources.s3 import Body, ObjectRef, S3Opener
+from sources.queues.events import EventOpener, Split
+from sources.queues.lease import LeaseOptions, LeaseSource, Opener, Queue
+from sources.queues.policy import Rules
+from sources.queues.s3 import S3Opener
 
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from flows.catalogue.build import PollOf
 from flows.catalogue.service import Unit
-from sources.cloudtrail import LookupEvents, LookupOptions
-from sources.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
-from sources.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
-from sources.guardduty import GuardDuty, GuardDutyOptions
-from sources.limiter import Limiters
-from sources.poll import Poll
-from sources.window import to_ms
+from sources.apis.cloudtrail import LookupEvents, LookupOptions
+from sources.apis.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
+from sources.apis.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
+from sources.apis.guardduty import GuardDuty, GuardDutyOptions
+from sources.apis.limiter import Limiters
+from sources.apis.poll import Poll
+from sources.apis.window import to_ms
 
 Read = Callable[[Unit], Any]
 

@@ -14,7 +14,7 @@ from bytewax.inputs import FixedPartitionedSource
 from msgspec import Struct
 
 from flows.config.errors import SettingsError
-from sources.aws import Account
+from sources.aws.account import Account
 from transforms.block import Item, Transform
 from transforms.layout import Layout
 

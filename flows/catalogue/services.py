@@ -13,11 +13,11 @@ from flows.catalogue.service import OBJECTS, QUEUE, Permission, Service, Unit
 from flows.config.load import Settings
 from flows.config.objects import SqsLogs
 from flows.config.services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
-from sources import events
-from sources.aws import Account
-from sources.cloudtrail import RATES as LOOKUP_RATES
-from sources.cloudwatch_logs import RATES as LOGS_RATES
-from sources.cloudwatch_metrics import RATES as METRICS_RATES
+from sources.apis.cloudtrail import RATES as LOOKUP_RATES
+from sources.apis.cloudwatch_logs import RATES as LOGS_RATES
+from sources.apis.cloudwatch_metrics import RATES as METRICS_RATES
+from sources.aws.account import Account
+from sources.queues import events
 from transforms import (
     cloudfront,
     cloudtrail,

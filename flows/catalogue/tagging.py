@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.catalogue.service import Unit
 from sources import telemetry
-from sources.window import now_ms
+from sources.apis.window import now_ms
 from transforms import cloudfront, cloudtrail, eventbridge, tagged, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.tagged import Stamp

@@ -15,8 +15,8 @@ from msgspec import Struct
 from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
-from sources.aws import required
-from sources.cloudwatch_logs import GroupRule
+from sources.apis.cloudwatch_logs import GroupRule
+from sources.aws.account import required
 from sources.errors import BadCredentials, Denied, SourceError, translate
 
 Found = dict[str, list[Any]]

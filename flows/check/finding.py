@@ -12,8 +12,8 @@ from msgspec import Struct, field
 
 from flows.catalogue.service import Unit
 from flows.config.load import Settings
-from sources.aws import Account
-from sources.credentials import Hop
+from sources.aws.account import Account
+from sources.aws.credentials import Hop
 from sources.errors import Denied
 from transforms.errors import CollectorError
 

@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from flows.check.finding import Context, Finding, fail, of_error, ok, spread, warn
-from sources.aws import Account, Identity
-from sources.credentials import Hop
+from sources.aws.account import Account, Identity
+from sources.aws.credentials import Hop
 from sources.errors import SourceError, translate
 
 _REFUSED_SECONDS, _DOUBTFUL_SECONDS = 300, 60

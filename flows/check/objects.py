@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.queues import attributes, wanted
-from sources.aws import Account
+from sources.aws.account import Account
 from sources.errors import Denied, Missing, ObjectGone, SourceError, translate
 
 _ABSENT = "devo-aws-collector-check/there-is-no-such-object"

@@ -16,8 +16,8 @@ from flows.catalogue.service import Unit
 from flows.check.finding import Context, Finding, fail, ok, spread, warn
 from flows.check.identities import greeting, known_accounts, number
 from flows.check.queues import attributes, wanted
-from flows.policy import partition_of, queue_arn
-from sources.aws import Account, required
+from flows.commands.policy import partition_of, queue_arn
+from sources.aws.account import Account, required
 from sources.errors import SourceError
 
 _ASSUMED = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d+):assumed-role/(?P<role>[^/]+)/")

@@ -10,10 +10,10 @@ from msgspec.structs import replace
 from flows.check.finding import Context, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts, number
 from flows.check.settings import SAFE_INTERVALS, queues_of
-from flows.policy import queue_arn
-from sources import sqs
-from sources.aws import Account, required
+from flows.commands.policy import queue_arn
+from sources.aws.account import Account, required
 from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
+from sources.queues import sqs
 
 _WANTED = (
     *("QueueArn", "VisibilityTimeout", "RedrivePolicy", "MessageRetentionPeriod", "KmsMasterKeyId"),

@@ -15,7 +15,7 @@ from flows.config.objects import SQS_SERVICES, SqsInput, SqsLogs
 from flows.config.services import SERVICES, CloudWatchLogs
 from flows.config.types import Model, without_effect
 from sinks.settings import Outputs
-from sources.credentials import Credentials
+from sources.aws.credentials import Credentials
 
 _MEBIBYTE = 1 << 20
 _WITHOUT_CONNECTION = "devo_http, console and file"

@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from flows import telemetry
-from flows.wrapped import Lane, WrappedSource
+from flows.process import telemetry
+from flows.process.wrapped import Lane, WrappedSource
 from transforms.block import Block, Item, Transform
 
 GRACE_SECONDS = 120.0

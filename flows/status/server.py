@@ -16,7 +16,7 @@ import orjson
 from msgspec import Struct, field
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
-from flows import telemetry
+from flows.process import telemetry
 from flows.status.page import page, policy
 from flows.status.state import Watch
 from flows.status.view import view

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from flows import telemetry
 from flows.catalogue.service import QUEUE, Unit
 from flows.config.load import Settings, SettingsError
-from flows.runtime import Launch
+from flows.process import telemetry
+from flows.process.runtime import Launch
 from flows.status.board import Board
 from flows.status.figures import Figures, figures
 from flows.status.history import STEP_SECONDS

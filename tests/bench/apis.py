@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.demo.fake_aws.wire import control
-from sources.metric_data import QUERIES, STATISTICS
+from sources.apis.metric_data import QUERIES, STATISTICS
 from tests.bench.bench import PYTHON, Bench, Cost, ended, net, start, surely_ended
 from tests.bench.cheap_aws import LOG_START
 from tests.bench.live import AWS, Lived, collect, endpoint, middle

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.plan import DAY, DAYS_A_MONTH, PRICES
+from flows.commands.plan import DAY, DAYS_A_MONTH, PRICES
 
 TB, MB, HOUR = 1e12, 1e6, 3_600
 

@@ -20,7 +20,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Self
 
-from sources.progress import Progress
+from sources.queues.progress import Progress
 from tests.chaos.load import flow_log
 from tests.chaos.matrix import INSIDE
 from tests.chaos.slope import Slope, calmed, slope, typical

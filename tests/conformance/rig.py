@@ -29,19 +29,19 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from flows.aws import apply
 from flows.catalogue.service import Context, Source, Unit
 from flows.catalogue.services import by_name, units
 from flows.config.load import load
 from flows.demo.embedded import EmbeddedAws
 from flows.demo.fake_aws import server as fake_aws
-from sources.lease import LeaseOptions
-from sources.limiter import SharedBucket
+from flows.steps import apply
+from sources.apis.limiter import SharedBucket
+from sources.queues.lease import LeaseOptions
 from tests.conformance.rows import Place, Row, Site
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import REGION
 from tests.fakes.process import wait_until
-from tests.sources.leasing import Run
+from tests.sources.queues.leasing import Run
 from transforms.block import Block, Poison, Transform
 
 LONG = 90.0
@@ -251,9 +251,9 @@ def play(scenario: Scenario, rigs: Sequence[Rig]) -> dict[str, Exception | None]
 def impatient() -> Iterator[None]:
     """Shorten pauses: after failures, of long polls, between requests; for rates there are other tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sources.policy.LONGEST_SECONDS", 0)
-        patch.setattr("sources.receiver.pause_after", lambda *_: 0.05)
-        patch.setattr("sources.polling.pause_after", lambda *_: 0.05)
+        patch.setattr("sources.queues.policy.LONGEST_SECONDS", 0)
+        patch.setattr("sources.queues.receiver.pause_after", lambda *_: 0.05)
+        patch.setattr("sources.apis.polling.pause_after", lambda *_: 0.05)
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.02)
         patch.setattr("flows.catalogue.build.LeaseOptions", partial(LeaseOptions, wait_seconds=1))
         yield
@@ -295,6 +295,6 @@ def nobody(folder: Path) -> Iterator[None]:
             patch.setenv(name, "/nonexistent")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_DEFAULT_REGION", REGION)
-        patch.setattr("sources.limiter.SharedBucket", partial(SharedBucket, folder=folder))
-        patch.setattr("sources.limiter._MARGIN", 25)
+        patch.setattr("sources.apis.limiter.SharedBucket", partial(SharedBucket, folder=folder))
+        patch.setattr("sources.apis.limiter._MARGIN", 25)
         yield

@@ -11,11 +11,11 @@ from flows.catalogue.service import Context, Unit
 from flows.catalogue.services import CATALOGUE, by_name, recognise, replay_unit, services_of
 from flows.config.load import Settings
 from flows.config.services import SERVICES, CloudWatchLogs
-from sources.aws import Account
-from sources.cursor import CursorSource
-from sources.decode import head
+from sources.apis.cursor import CursorSource
+from sources.aws.account import Account
 from sources.lanes import keys
-from sources.lease import LeaseSource
+from sources.objects.decode import head
+from sources.queues.lease import LeaseSource
 from tests.fakes.corpus import FULL, corpus
 from transforms.block import Block, Origin
 from transforms.tags import check

@@ -15,7 +15,7 @@ import pytest
 
 from flows.catalogue.services import by_name
 from flows.demo.fake_aws import server as fake_aws
-from sources.aws import Account
+from sources.aws.account import Account
 from tests.conformance.rig import Rig, Waits, play
 from tests.conformance.rows import Place, Row, Site
 from tests.conformance.waivers import over_rows
@@ -104,7 +104,7 @@ def outcomes(rigs: Callable, guarded) -> dict[str, Exception | None]:
     """Return what each row met whose sessions end."""
     aws, keys = guarded
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sources.aws._CALM_SECONDS", 0.2)
+        patch.setattr("sources.aws.account._CALM_SECONDS", 0.2)
         short = partial(Account, session_seconds=SESSION_SECONDS, clock=behind)
         patch.setattr("flows.catalogue.services.Account", short)
         patch.setitem(fake_aws.sts.limits, "shortest", SESSION_SECONDS)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from flows.cli import parser
-from flows.runtime import launch
+from flows.process.runtime import launch
 from tests.deploy.image import ROOT
 
 helm = pytest.importorskip("helm_python", reason="needs the extra [deploy]")

@@ -6,7 +6,8 @@ from threading import Event
 import pytest
 from msgspec.structs import replace
 
-from flows.aws import apply, flow
+from flows.aws import flow
+from flows.steps import apply
 from sinks.frame import guard
 from transforms.block import Block, Origin, Poison
 

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zstandard
 
-from sources import decode, inflate, lines, records, scan, values
-from sources.decode import Layout, Limits, read
 from sources.errors import ObjectBroken
-from sources.text import repaired
+from sources.objects import decode, inflate, lines, records, scan, values
+from sources.objects.decode import Layout, Limits, read
+from sources.objects.text import repaired
 from tests.fuzz.target import Target, constants, knobs
-from tests.sources.decoding import Body, check, joined
+from tests.sources.objects.decoding import Body, check, joined
 from transforms import cloudfront, documents, routed, umbrella, vpcflow
 from transforms.block import Block, Origin, Poison
 from transforms.routed import Columns

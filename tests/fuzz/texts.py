@@ -13,8 +13,8 @@ from sinks.exchange import Exchange
 from sinks.frame import frame, guard, header
 from sinks.patience import Clock
 from sinks.request import accept
-from sources import notice
-from sources.events import NotAnEventError, eventbridge, securityhub
+from sources.queues import notice
+from sources.queues.events import NotAnEventError, eventbridge, securityhub
 from tests.fuzz.target import Target, knobs
 from transforms import cloudtrail
 from transforms import eventbridge as bridge

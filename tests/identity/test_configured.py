@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from flows.aws import apply
 from flows.catalogue.services import units
 from flows.config.load import load
 from flows.demo.fake_aws import server as fake_aws
-from sources.window import now_ms, to_datetime
+from flows.steps import apply
+from sources.apis.window import now_ms, to_datetime
 from tests.fakes.collector import Collector, Launch, configuration, output
 from tests.fakes.process import wait_until
 from transforms.block import Block, Origin

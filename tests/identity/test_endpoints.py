@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
-from sources.aws import Account, Credentials
-from sources.sqs import Queue, SqsQueue
+from sources.aws.account import Account, Credentials
+from sources.queues.sqs import Queue, SqsQueue
 
 REGION = "eu-west-1"
 ASKED = {

@@ -17,14 +17,14 @@ import pytest
 from flows.demo.fake_aws import server as fake_aws
 from flows.demo.fake_aws import sts
 from flows.demo.fake_aws.server import ACCOUNT, CLOCK
-from sources import aws as module
 from sources import telemetry
-from sources.aws import Account, Credentials
-from sources.cloudtrail import LookupEvents, LookupOptions
-from sources.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
-from sources.cursor import CursorOptions, CursorSource
-from sources.guardduty import GuardDuty, GuardDutyOptions
-from sources.limiter import Bucket, Limiters
+from sources.apis.cloudtrail import LookupEvents, LookupOptions
+from sources.apis.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
+from sources.apis.cursor import CursorOptions, CursorSource
+from sources.apis.guardduty import GuardDuty, GuardDutyOptions
+from sources.apis.limiter import Bucket, Limiters
+from sources.aws import account as module
+from sources.aws.account import Account, Credentials
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

@@ -11,8 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from sources.decode import Layout, Limits, read
 from sources.errors import ObjectBroken
+from sources.objects.decode import Layout, Limits, read
 from transforms import documents, umbrella, vpcflow
 
 ROOT = Path(__file__).parents[2]

@@ -18,9 +18,10 @@ from flows.config.settings import Globals, Input
 from sinks.frame import clean_host, clean_tag, guard
 from sinks.request import waiting
 from sinks.settings import Outputs
-from sources import notice, scan
-from sources.decode import Layout
 from sources.errors import Denied, translate
+from sources.objects import scan
+from sources.objects.decode import Layout
+from sources.queues import notice
 from tests.fuzz.objects import outcome
 from tests.fuzz.texts import _NOW as NOW
 from transforms import cloudfront, object_kinds, tags, umbrella, vpcflow

@@ -10,7 +10,9 @@ SLOW = ("pyarrow", "numpy", "smart_open")
 
 def test_a_start_imports_nothing_slow_that_it_may_never_need():
     """Importing the main job imports neither Arrow nor smart_open."""
-    code = f"import sys, flows.run, flows.aws; print([name for name in {SLOW} if name in sys.modules])"
+    code = (
+        f"import sys, flows.commands.run, flows.aws; print([name for name in {SLOW} if name in sys.modules])"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout == "[]\n"
 

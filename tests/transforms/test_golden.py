@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from flows.aws import apply
 from flows.catalogue.object_types import CUSTOM
 from flows.catalogue.service import Service, Unit
 from flows.catalogue.services import every, replay_unit
 from flows.config.objects import SqsLogs
-from sources.decode import Limits, head, read
+from flows.steps import apply
 from sources.errors import ObjectBroken
+from sources.objects.decode import Limits, head, read
 from transforms.block import Block, Item, Origin, Poison
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from flows.aws import apply
 from flows.catalogue.service import Service
 from flows.catalogue.services import every, replay_unit
-from sources.decode import Limits, head, read
+from flows.steps import apply
+from sources.objects.decode import Limits, head, read
 from tests.fakes.corpus.sqs import MAKERS, sqs_corpus
 from transforms import object_kinds
 from transforms.block import Block, Origin

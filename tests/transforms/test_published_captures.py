@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.catalogue.services import by_name, recognise, replay_unit
-from sources.decode import Limits, head, read
+from sources.objects.decode import Limits, head, read
 from transforms.block import Block, Origin
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"

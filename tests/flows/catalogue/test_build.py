@@ -8,11 +8,11 @@ from flows.catalogue.build import within
 from flows.catalogue.service import Unit
 from flows.catalogue.services import by_name
 from flows.config.services import SERVICES, CloudWatchLogs
-from sources.aws import Account
-from sources.cloudtrail import RATES as LOOKUP
-from sources.cloudwatch_logs import RATES as LOGS
-from sources.cloudwatch_metrics import RATES as METRICS
-from sources.limiter import Bucket, SharedBucket
+from sources.apis.cloudtrail import RATES as LOOKUP
+from sources.apis.cloudwatch_logs import RATES as LOGS
+from sources.apis.cloudwatch_metrics import RATES as METRICS
+from sources.apis.limiter import Bucket, SharedBucket
+from sources.aws.account import Account
 
 
 def unit_of(name, **more):
@@ -31,7 +31,7 @@ def gap(limiters, api):
 @pytest.fixture(autouse=True)
 def _clock_that_stands(monkeypatch, tmp_path):
     stands = {"clock": lambda: 1000.0}
-    monkeypatch.setattr("sources.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, **stands))
+    monkeypatch.setattr("sources.apis.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, **stands))
     monkeypatch.setattr("flows.catalogue.build.Bucket", partial(Bucket, **stands))
 
 

@@ -12,11 +12,11 @@ from flows.catalogue.build import as_configured, fingerprint
 from flows.catalogue.service import Unit
 from flows.catalogue.services import by_name
 from flows.config.services import SERVICES, CloudWatchLogs
-from sources.aws import Account
-from sources.cloudtrail import LookupOptions
-from sources.cloudwatch_logs import GroupRule, LogsOptions
-from sources.cloudwatch_metrics import MetricsOptions
-from sources.guardduty import GuardDutyOptions
+from sources.apis.cloudtrail import LookupOptions
+from sources.apis.cloudwatch_logs import GroupRule, LogsOptions
+from sources.apis.cloudwatch_metrics import MetricsOptions
+from sources.apis.guardduty import GuardDutyOptions
+from sources.aws.account import Account
 
 STRATEGIES = {
     "audits_api": polls.lookup_events,

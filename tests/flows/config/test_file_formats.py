@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.config.file_formats import FileFormat
-from tests.sources.decoding import events
+from tests.sources.objects.decoding import events
 
 
 def made(kind, **config) -> FileFormat:

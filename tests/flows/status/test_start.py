@@ -12,7 +12,7 @@ from flows.catalogue.services import units
 from flows.config.load import SettingsError, load
 from flows.demo.configuration import configuration
 from flows.demo.receiver import Certificates
-from flows.runtime import Launch
+from flows.process.runtime import Launch
 from flows.status.start import address, places, serve, tell_statistics
 from sinks.devo import Process
 from sources import places as events

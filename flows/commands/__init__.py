@@ -1,0 +1,1 @@
+"""The commands of `python -m flows`, apart from check, status and demo."""

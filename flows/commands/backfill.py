@@ -1,0 +1,197 @@
+"""`python -m flows backfill`: objects of past days, listed in their bucket and collected on the usual path.
+
+The list is made once and kept with the positions in a folder of the state directory, so the same command goes
+on where it was stopped or killed. Delivery, quarantine and receipts are those of `flows run`.
+"""
+
+import hashlib
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import orjson
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig
+from bytewax.run import cli_main
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from flows.aws import s3_of
+from flows.catalogue.build import object_opener
+from flows.catalogue.service import Unit
+from flows.catalogue.services import units
+from flows.commands.progress import progress
+from flows.commands.run import root_cause
+from flows.config.load import Settings, SettingsError, load
+from flows.process.memory import reuse_blocks
+from flows.process.runtime import drain_on_signals, launch, log_to_stderr
+from flows.process.state import failure, hold, prepare
+from flows.steps import collect, deliver
+from sinks.devo import DevoSink
+from sinks.quarantine import QuarantineSink
+from sources.listed.backlog import BacklogSource
+from sources.listed.listing import Asked, Stretch, listed
+from sources.objects.ref import ObjectRef
+
+GET_USD, LIST_USD = 0.4e-6, 5e-6
+"""Per request, S3 Standard in us-east-1; reading within the region costs nothing more."""
+
+_INTERVAL = timedelta(seconds=3)
+_NOTHING = ("no object of these dates", "--location, --from, --to", "correct them; --to is exclusive")
+_LIST, _DONE = "objects.jsonl", "done"
+
+
+class Wanted(Struct, frozen=True):
+    """What to collect. service: name or setting. location: `s3://bucket/prefix`. rate: stored MB a second."""
+
+    service: str
+    location: str
+    start: str
+    end: str
+    rate: float = 20.0
+
+
+class Tally(Struct):
+    """What has been collected so far, by any run of the same backfill."""
+
+    objects: int = 0
+    size: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def finished(self, ref: ObjectRef) -> None:
+        """Count an object whose events are all on their way."""
+        with self.lock:
+            self.objects += 1
+            self.size += ref.size
+
+
+def backfill(config: Path | None, wanted: Wanted, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
+    """Collect; 0 when every object of the list has been delivered, 1 when it was stopped before."""
+    settings = load(config)
+    log_to_stderr(debug=settings.globals.debug)
+    reuse_blocks()
+    unit, stretch = unit_of(settings, wanted.service), stretch_of(wanted)
+    if dry_run:
+        asked = Asked()
+        found = list(_list(unit, wanted, stretch, asked))
+        if not found:
+            raise SettingsError(*_NOTHING)
+        _tell(_forecast(found, asked, wanted.rate), as_json=as_json)
+        return 0
+    folder = _folder(settings, unit, wanted)
+    if (folder / _DONE).exists():
+        sys.stderr.write(f"this backfill is done: {folder}: remove the folder to collect all of it again\n")
+        return 0
+    prepare(folder, first=True)
+    hold(folder)
+    objects, tally = _kept_list(folder, unit, wanted, stretch), Tally()
+    if not objects:
+        raise SettingsError(*_NOTHING)
+    with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
+        _run(settings, unit, (objects, tally), folder)
+    complete = tally.objects == len(objects)
+    if complete:
+        (folder / _DONE).touch()
+    _tell({"objects": tally.objects, "of": len(objects), "bytes": tally.size}, as_json=as_json)
+    if not complete:
+        sys.stderr.write("stopped before its end; the same command goes on\n")
+    return 0 if complete else 1
+
+
+def unit_of(settings: Settings, service: str) -> Unit:
+    """Return the one unit of the configuration that `--service` names. Raises SettingsError."""
+    able = [unit for unit in units(settings) if unit.service.layout]
+    found = [unit for unit in able if service in {unit.service.name, unit.setting}]
+    if len(found) != 1:
+        names = ", ".join(dict.fromkeys(unit.name for unit in able)) or "none of this configuration"
+        what = "several services fit" if found else "no such service of S3 objects is enabled"
+        raise SettingsError(what, f"--service {service}", f"name one of {names}")
+    return found[0]
+
+
+def stretch_of(wanted: Wanted) -> Stretch:
+    """Return the stretch of `--from` and `--to`: dates or ISO 8601, UTC unless they say otherwise."""
+    moments = []
+    for option, text in (("--from", wanted.start), ("--to", wanted.end)):
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError:
+            hint = "write 2026-01-31 or 2026-01-31T12:00:00Z"
+            raise SettingsError(f"no date: {text}", option, hint) from None
+        moments.append(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    start, end = moments
+    if start >= end:
+        raise SettingsError(
+            "nothing lies between", f"--from {wanted.start} --to {wanted.end}", "--to is exclusive"
+        )
+    return Stretch(start, end)
+
+
+def _list(unit: Unit, wanted: Wanted, stretch: Stretch, asked: Asked) -> Iterator[ObjectRef]:
+    bucket, _, prefix = wanted.location.removeprefix("s3://").partition("/")
+    if not wanted.location.startswith("s3://") or not bucket:
+        hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
+        raise SettingsError(f"no location: {wanted.location}", "--location", hint)
+    client = unit.account.client("s3", unit.options.regions[0])
+    for ref in listed(client, bucket, prefix, stretch, asked):
+        if unit.options.key_filter(ref.key):
+            yield ref
+
+
+def _folder(settings: Settings, unit: Unit, wanted: Wanted) -> Path:
+    if settings.state_directory is None:
+        hint = "name a folder in globals.persistence"
+        raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
+    named = f"{unit.step_id} {wanted.location} {wanted.start} {wanted.end}"
+    return settings.state_directory / "backfill" / hashlib.sha256(named.encode()).hexdigest()[:16]
+
+
+def _kept_list(folder: Path, unit: Unit, wanted: Wanted, stretch: Stretch) -> list[ObjectRef]:
+    """Return the list of the first run; made aside, so that a half one is never taken for it."""
+    kept = folder / _LIST
+    if not kept.exists():
+        lines = (orjson.dumps(asdict(ref)) for ref in _list(unit, wanted, stretch, Asked()))
+        aside = kept.with_suffix(".new")
+        aside.write_bytes(b"".join(line + b"\n" for line in lines))
+        aside.replace(kept)
+    return [ObjectRef(**orjson.loads(line)) for line in kept.read_bytes().splitlines()]
+
+
+def _run(settings: Settings, unit: Unit, backlog: tuple[list[ObjectRef], Tally], folder: Path) -> None:
+    objects, tally = backlog
+    drain, started = drain_on_signals(), launch()
+    opener, _ = object_opener(unit)
+    source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished)
+    dataflow = Dataflow("backfill")
+    devo = DevoSink(tuple(settings.outputs.values()), started, drain)
+    stream = collect(dataflow, unit.step_id, source, unit.service.transform(unit), devo.limit)
+    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of([unit]))
+    deliver([stream], devo, quarantine)
+    try:
+        recovery = RecoveryConfig(folder, timedelta(0))
+        cli_main(dataflow, epoch_interval=_INTERVAL, recovery_config=recovery)
+    except Exception as error:
+        raise failure(error, folder) or root_cause(error) from error
+
+
+def _forecast(objects: Sequence[ObjectRef], asked: Asked, rate: float) -> dict[str, float]:
+    size = sum(ref.size for ref in objects)
+    return {
+        "objects": len(objects),
+        "bytes": size,
+        "requests_list": asked.requests,
+        "requests_get": len(objects),
+        "usd": round(asked.requests * LIST_USD + len(objects) * GET_USD, 4),
+        "minutes": round(size / (rate * 1e6) / 60, 1),
+    }
+
+
+def _tell(figures: dict[str, float], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(figures) + "\n")
+        return
+    for name, value in figures.items():
+        sys.stderr.write(f"{name.replace('_', ' '):14}{value:>14,}\n")  # events may go to stdout

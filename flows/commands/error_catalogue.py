@@ -1,0 +1,223 @@
+"""Every kind of failure: its code, what it means, what happens by itself, and what a person does."""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from flows.config.errors import SettingsError
+from flows.process.state import StateError
+from sinks import errors as sinks
+from sources import errors as sources
+from transforms.errors import CollectorError
+
+FAMILIES = {
+    "init": "Before it runs",
+    "setup": "The configuration",
+    "api": "Calls of AWS",
+    "pull": "S3 objects",
+    "delivery": "Devo and other outputs",
+}
+
+
+class Entry(Struct, frozen=True):
+    """One kind of failure. by_itself: what the collector does. you: what a person does, if anything."""
+
+    error: type[CollectorError]
+    by_itself: str
+    you: str
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        StateError,
+        "It ends with exit code 1 before anything is collected.",
+        "Do what the line says: make room, restore the folder, or remove it and let API services begin anew.",
+    ),
+    Entry(
+        SettingsError,
+        "It ends with exit code 2; every mistake is told, one line each, with its path in the file.",
+        "Correct it; `python -m flows check --offline` looks again, [settings](settings.md) has all keys.",
+    ),
+    Entry(
+        sources.SourceError,
+        "It is tried again after a growing pause; positions and messages stay.",
+        "Read the line; it names the call, the place and the identity.",
+    ),
+    Entry(
+        sources.Transient,
+        "It is tried again, first soon, then after up to five minutes. It is told when it goes on for long.",
+        "Nothing. If it lasts: network, proxy, or the health of the region.",
+    ),
+    Entry(
+        sources.Throttled,
+        "It slows down and tries again; nothing is lost.",
+        "If other tools share the account's quota, set `requests_per_second`.",
+    ),
+    Entry(
+        sources.Denied,
+        "That service asks again ever more rarely, at least every quarter of an hour; others go on.",
+        "Allow the action that the line names; `python -m flows policy` prints all that are needed.",
+    ),
+    Entry(
+        sources.BadCredentials,
+        "That input rests and tries again; others go on.",
+        "Correct the key, or the trust policy of the role that the line names: it must trust the hop "
+        "before it, with the same external id.",
+    ),
+    Entry(
+        sources.ExpiredCredentials,
+        "The session is renewed before it ends and after AWS refuses it; then it is tried again.",
+        "Temporary keys (`session_token`) cannot be renewed: give new ones. Else see the machine's clock.",
+    ),
+    Entry(
+        sources.Missing,
+        "It asks again ever more rarely: what is missing may be made yet.",
+        "Correct the name or the region, or make the queue.",
+    ),
+    Entry(
+        sources.ReceiptInvalid,
+        "The message comes again and is recognised if it was done.",
+        "Nothing. If often: something else reads the queue, or `visibility_timeout_seconds` is too short.",
+    ),
+    Entry(sources.ObjectError, "Its message goes back to the queue.", "Read the line."),
+    Entry(sources.ObjectBusy, "The repeat waits until the first is done.", "Nothing."),
+    Entry(
+        sources.ObjectGone,
+        "Its message is settled with a warning, or kept (`object_gone: keep`).",
+        "See what deletes objects before they are collected: a lifecycle rule, perhaps.",
+    ),
+    Entry(
+        sources.ObjectChanged,
+        "It is read again from its beginning.",
+        "Nothing. Log objects should not change: see what overwrites them.",
+    ),
+    Entry(
+        sources.ObjectArchived,
+        "It goes to quarantine.",
+        "Restore the object, then `python -m flows replay QUARANTINE`.",
+    ),
+    Entry(
+        sources.ObjectBroken,
+        "What could be read is delivered; the object goes to quarantine, with the number of the record.",
+        "Mend or replace it, then `python -m flows replay QUARANTINE`.",
+    ),
+    Entry(
+        sources.ObjectTooLarge,
+        "It goes to quarantine: a bomb must not fill the memory.",
+        "If it is genuine, raise `max_object_bytes` or `max_inflation_ratio`, then replay the quarantine.",
+    ),
+    Entry(
+        sinks.DeliveryError,
+        "Nothing that is in hand is acknowledged; it comes again after the next start.",
+        "Read the line; `--debug` shows where it came from.",
+    ),
+    Entry(
+        sinks.Interrupted,
+        "It connects again after a growing pause and sends everything without a receipt once more.",
+        "Nothing, unless it lasts.",
+    ),
+    Entry(
+        sinks.ConnectFailed,
+        "It connects again after a growing pause; queues and cursors wait.",
+        "Address, port, firewall, DNS: `python -m flows check` tries it.",
+    ),
+    Entry(
+        sinks.CertificateRejected,
+        "It tries again; a certificate file that was renewed is read anew.",
+        "The line says whose it is. Download chain, certificate and key of your Devo domain again.",
+    ),
+    Entry(
+        sinks.ConnectionLost,
+        "It connects again and sends everything without a receipt once more.",
+        "Nothing, unless it lasts.",
+    ),
+    Entry(
+        sinks.NoReceipt,
+        "Everything on that connection is sent once more.",
+        "If it is always so, the receiver never answers: see `receipt_fallback`.",
+    ),
+    Entry(
+        sinks.Throttled,
+        "It waits as long as the receiver asks, then goes on.",
+        "Ask Devo for more, if it lasts.",
+    ),
+    Entry(sinks.ServerFailed, "It waits and sends the request again.", "Nothing, unless it lasts."),
+    Entry(
+        sinks.Refused,
+        "Nothing is dropped; it asks again once a minute.",
+        "Correct `endpoint`, `domain` or `token`.",
+    ),
+    Entry(
+        sinks.OutageTooLong,
+        "It ends with exit code 1 so that a supervisor notices; nothing in hand is acknowledged.",
+        "See why the output was away; `outage_limit_seconds` is how long it may be.",
+    ),
+    Entry(
+        sinks.OutputBroken,
+        "It ends with exit code 1; nothing in hand is acknowledged.",
+        "Make the file or folder writable, or make room.",
+    ),
+    Entry(
+        sinks.ReaderGone, "It ends: nobody reads standard output any more.", "Nothing: `| head` does that."
+    ),
+)
+
+REASONS: dict[str, str] = {
+    "encoding_unknown": "an object is UTF-16; have it written in UTF-8",
+    "event_broken": "one event of an API is no JSON; its bytes are in the file",
+    "event_too_large": "one event is larger than `max_event_bytes`; raise that, then replay",
+    "gzip_garbage": "bytes after the last gzip member are not gzip",
+    "gzip_truncated": "a gzip object has no end; what came before is delivered",
+    "header_unknown": "the first line of a VPC flow or CloudFront file names no fields",
+    "inflate_failed": "compressed data is damaged; what came before is delivered",
+    "json_broken": "a record, or what is around it, is no JSON; the records before are delivered",
+    "json_truncated": "a JSON object has no end; the records before are delivered",
+    "line_too_long": "a line is larger than `max_event_bytes`",
+    "message_unknown": "a queue's message is no event of its service; its bytes are in the file",
+    "not_json": "an object that should be JSON is none",
+    "notice_unknown": "a queue's message announces no object in any known form; its bytes are in the file",
+    "object_archived": "the object is in an archive storage class; restore it, then replay",
+    "object_bomb": "the object inflates beyond `max_inflation_ratio` or `max_object_bytes`",
+    "object_broken": "the object is damaged; what came before is delivered",
+    "object_too_large": "the object inflates beyond the limits",
+    "object_unknown": "the object is of a kind that this service does not read",
+    "object_unreadable": "an object of a replay could not be had; told on stderr only",
+    "parquet_broken": "the object is no readable Parquet file",
+    "record_too_large": "a record is larger than `max_event_bytes`",
+    "records_missing": "a JSON object has not the records that its service has",
+    "row_width": "a line has fewer or more fields than its header; only with `format: json`",
+    "rows_unreadable": "lines cannot be read as the header says; only with `format: json`",
+    "zstd_truncated": "a zstd object has no end; what came before is delivered",
+}
+"""Folders of the quarantine → why something lies there."""
+
+
+def kinds(root: type[CollectorError] = CollectorError) -> Iterator[type[CollectorError]]:
+    """Yield every kind of failure that has a meaning of its own."""
+    for one in root.__subclasses__():
+        if one.__name__ != "SettingsErrors":  # several SettingsError at once
+            yield one
+        yield from kinds(one)
+
+
+def page() -> str:
+    """Return the page of all failures, as Markdown."""
+    lines = [
+        "# When something is wrong",
+        "",
+        "Written by `python -m flows reference errors` from the errors themselves. Each failure is one line,",
+        "`what: where: hint`; in the log it has a `code`, which is an anchor of this page.",
+    ]
+    for family, title in FAMILIES.items():
+        lines += ["", f"## {title}"]
+        for entry in (one for one in ENTRIES if one.error.family == family):
+            meaning = (entry.error.__doc__ or "").strip().partition("\n")[0]
+            lines += ["", f"### {entry.error.code()}", "", meaning, ""]
+            lines += [f"- **By itself**: {entry.by_itself}", f"- **You**: {entry.you}"]
+    lines += ["", "## In quarantine", "", "Each folder of the quarantine is a reason.", ""]
+    lines += [
+        "| reason | why |",
+        "| --- | --- |",
+        *(f"| `{name}` | {why} |" for name, why in REASONS.items()),
+    ]
+    return "\n".join(lines) + "\n"

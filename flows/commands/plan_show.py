@@ -1,0 +1,53 @@
+"""The plan on a terminal, as plain lines, or as JSON."""
+
+import sys
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from flows.commands.plan import DAYS_A_MONTH, PRICES_OF, Guess, Row, plan, report, totals
+from flows.config.load import load
+
+_PLAIN_WIDTH = 110
+
+
+def show_plan(config: Path | None, guess: Guess, *, as_json: bool) -> int:
+    """Print the plan of a configuration."""
+    rows = plan(load(config), guess)
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(report(rows, guess), option=orjson.OPT_INDENT_2) + b"\n")
+        return 0
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    console.print(table(rows))
+    console.print(assumed(guess), highlight=False)
+    return 0
+
+
+def table(rows: list[Row]) -> Table:
+    """Return one line for each service and region."""
+    made = Table(box=None, pad_edge=False, show_footer=True)
+    made.add_column("input", "total")
+    for name in ("service", "region", "mostly"):
+        made.add_column(name)
+    made.add_column("calls/day", f"{sum(row.calls for row in rows):,.0f}", justify="right")
+    made.add_column("USD/month", f"{sum(row.usd for row in rows):,.2f}", justify="right")
+    for (name, service, region), (calls, usd) in totals(rows).items():
+        own = [row for row in rows if (row.input, row.service, row.region) == (name, service, region)]
+        most = max(own, key=lambda row: (row.usd, row.calls)).action
+        made.add_row(name, service, region or "-", most, f"{calls:,.0f}", f"{usd:,.2f}" if usd else "free")
+    return made
+
+
+def assumed(guess: Guess) -> str:
+    """Return what the figures rest on, for people."""
+    return (
+        f"Assumed for each service, region and day: {guess.objects:,.0f} objects, "
+        f"{guess.messages:,.0f} messages, "
+        f"{guess.events:,.0f} CloudTrail events, {guess.metrics:,.0f} metrics, "
+        f"{guess.groups:,.0f} log groups per prefix, {guess.log_megabytes:,.0f} MB of logs, "
+        f"{guess.findings:,.0f} findings (see --help). "
+        f"{guess.processes} process{'es'[: 2 * (guess.processes != 1)]}; a month has {DAYS_A_MONTH} days. "
+        f"Prices: {PRICES_OF}."
+    )

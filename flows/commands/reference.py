@@ -1,0 +1,200 @@
+"""`python -m flows reference`: pages written from the settings models and from the errors themselves.
+
+docs/settings.md and docs/errors.md are what it prints; a test fails when they are stale.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args, get_origin
+
+from pydantic import AliasChoices, BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from flows.commands import error_catalogue
+from flows.config.base import Objects, Polled, Queued, Service, Typed
+from flows.config.errors import SettingsError
+from flows.config.file_formats import FileFormat, FormatConfig
+from flows.config.objects import (
+    SQS_SERVICES,
+    FieldOperation,
+    FileRule,
+    LineRule,
+    RecordMapping,
+    SqsLogs,
+)
+from flows.config.services import SERVICES, CloudWatchLogs, LogGroup
+from flows.config.settings import Globals, Input, Persistence, PersistenceConfig
+from flows.config.types import RequestLimit
+from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
+from sources.aws.credentials import Credentials
+
+_OURS = """
+add_file_fields collect_archived collect_digests collect_insights connect_timeout_seconds delay
+devo_pulling_id dimensions domain drain_grace_seconds endpoint facility format gzip host key_pattern
+max_event_bytes max_inflation_ratio max_object_bytes metric_names namespaces object_gone
+outage_limit_seconds overlap_seconds path period quarantine queue_name queue_url receipt_fallback
+receipt_timeout_seconds required session_token settle_seconds severity sqs_queue_name status tag_suffix
+timestamp token unreadable verify_server_name visibility_timeout_seconds
+"""
+OURS = frozenset(_OURS.split())
+"""Keys that Devo's collector does not have; all others are Devo's."""
+_DEVOS = {(RequestLimit, "period")}
+"""Devo's, though another model has a key of ours of the same name."""
+
+_COMMON = (Service, Polled, Queued, Objects, Typed)
+
+
+def show(page: str) -> int:
+    """Print a page."""
+    pages = {"settings": settings_page, "errors": error_catalogue.page}
+    if page not in pages:
+        raise SettingsError("no such page", page, f"one of {', '.join(pages)}")
+    sys.stdout.write(pages[page]())
+    return 0
+
+
+def settings_page() -> str:
+    """Return the reference of every key of the configuration, as Markdown."""
+    return "\n".join(_page()) + "\n"
+
+
+def _page() -> Iterator[str]:
+    yield "# Settings"
+    yield ""
+    yield "Written by `python -m flows reference settings` from the models that check a configuration;"
+    yield "`python -m flows schema` prints the same for editors. *Devo's* keys mean here what they mean in"
+    yield "Devo's collector; *ours* it does not have. Secrets may be `${NAME}` of the environment or"
+    yield "`{file: PATH}`, where PATH may hold `${NAME}` too."
+    sections: Iterable[tuple[str, str, type[BaseModel], tuple[type[BaseModel], ...]]] = [
+        ("globals", "What concerns the whole collector; also written `global_overrides`.", Globals, ()),
+        ("globals.persistence", "", Persistence, ()),
+        ("globals.persistence.config", "", PersistenceConfig, ()),
+        ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
+        ("inputs.<name>.credentials", "Without any: boto3's default chain.", Credentials, ()),
+        ("services.<any>", "What every service has.", Service, ()),
+        ("services: those that ask an API", "", Polled, (Service,)),
+        ("requests_limits[]", "", RequestLimit, ()),
+        ("services: those fed by a queue", "", Queued, (Service,)),
+        ("services: those that read S3 objects", "", Objects, (Service, Queued)),
+        ("services: those with types of objects", "", Typed, (Service, Queued, Objects)),
+        *((f"services.{name}", "", model, _COMMON) for name, model in SERVICES.items()),
+        ("services.<any> with types: [logs]", "CloudWatch Logs.", CloudWatchLogs, _COMMON),
+        ("log_groups[]", "", LogGroup, ()),
+        ("services.aws_sqs_…, services.<any> with file_format", _sqs(), SqsLogs, _COMMON),
+        ("file_format", "How a custom service's objects are cut.", FileFormat, ()),
+        ("file_format.config", "", FormatConfig, ()),
+        ("file_field_definitions.<name>[]", "", FieldOperation, ()),
+        ("filename_filter_rules[][]", "", FileRule, ()),
+        ("record_field_mapping.<name>", "", RecordMapping, ()),
+        ("line_filter_rules[][]", "", LineRule, ()),
+        ("outputs.<name> of type devo_platform (relay)", "", DevoConfig, ()),
+        ("outputs.<name> of type syslog (in_house_relay, sidecar)", "", SyslogConfig, ()),
+        ("outputs.<name> of type devo_http", "", DevoHttpConfig, ()),
+        ("outputs.<name> of type console (stdout)", "", ConsoleConfig, ()),
+        ("outputs.<name> of type file", "", FileConfig, ()),
+    ]
+    for title, text, model, known in sections:
+        yield from _section(title, text, model, known)
+
+
+def _sqs() -> str:
+    names = "; ".join(f"`{name}`: {text}" for name, text in SQS_SERVICES.items())
+    return f"The services of Devo's SQS collector, and custom ones. {names}."
+
+
+def _section(
+    title: str, text: str, model: type[BaseModel], known: tuple[type[BaseModel], ...]
+) -> Iterator[str]:
+    inherited: dict[str, FieldInfo] = {}
+    for base in known:
+        inherited |= base.model_fields if issubclass(model, base) else {}
+    fields = {name: one for name, one in model.model_fields.items() if not _same(inherited.get(name), one)}
+    yield ""
+    yield f"## {title}"
+    if text:
+        yield ""
+        yield text
+    if not fields:
+        yield ""
+        yield "No keys of its own."
+        return
+    yield ""
+    yield "| key | type | default | whose | meaning | example |"
+    yield "| --- | --- | --- | --- | --- | --- |"
+    for name, one in fields.items():
+        key, *others = _spellings(name, one)
+        whose = "ours" if key in OURS and (model, key) not in _DEVOS else "Devo's"
+        cells = (
+            f"`{key}`",
+            _type(one.annotation),
+            _default(one),
+            whose,
+            _meaning(one, others),
+            _example(one),
+        )
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _spellings(name: str, field: FieldInfo) -> list[str]:
+    """Return how a key may be written, its first spelling first."""
+    if isinstance(field.validation_alias, AliasChoices):
+        return [str(choice) for choice in field.validation_alias.choices]
+    return [field.alias or name]
+
+
+def _meaning(field: FieldInfo, others: Sequence[str]) -> str:
+    text = field.description or ""
+    written = ", ".join(f"`{other}`" for other in others)
+    return f"{text.removesuffix('.')}. Also written {written}" if others else text
+
+
+def _same(inherited: FieldInfo | None, own: FieldInfo) -> bool:
+    return inherited is not None and (inherited.description, inherited.default) == (
+        own.description,
+        own.default,
+    )
+
+
+_WORDS: Mapping[Any, str] = {
+    str: "text",
+    int: "integer",
+    float: "number",
+    bool: "true or false",
+    Any: "any",
+}
+
+
+def _type(annotation: Any) -> str:
+    """Return a type in a reader's words."""
+    args = [one for one in get_args(annotation) if one is not type(None)]
+    match getattr(get_origin(annotation), "__name__", ""):
+        case "Literal":
+            text = ", ".join(f"`{one}`" for one in args)
+        case "tuple" | "list" | "frozenset" | "set":
+            text = f"list of {_type(args[0]) if args else 'any'}"
+        case "dict" | "Mapping":
+            text = "mapping"
+        case "Annotated":
+            text = _type(args[0])
+        case "":
+            model = isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            text = _WORDS.get(annotation, "mapping" if model else "text")
+        case _:
+            text = " or ".join(dict.fromkeys(_type(one) for one in args))
+    return text
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    if value is PydanticUndefined or value is None or value in ((), {}, ""):
+        return ""
+    return f"`{json.dumps(value, default=str)}`"
+
+
+def _example(field: FieldInfo) -> str:
+    shown = (json.dumps(one, ensure_ascii=False, default=str) for one in field.examples or ())
+    return ", ".join(f"`{one}`" for one in shown)

@@ -1,0 +1,217 @@
+"""CloudTrail's LookupEvents: the management events of the last 90 days of a region, without a trail.
+
+Parallel unit: a region (and its Insight events, when asked for, as a second one). Guarantee: at least once,
+for everything that LookupEvents shows within settle + overlap of its time. Resume: in the middle of a
+window, from the oldest event emitted. Cost: one request per 50 events, at most 2 a second per account and
+region whoever asks; free of charge.
+
+AWS says that CloudTrail delivers "within an average of about 5 minutes", not guaranteed; until 2023 it said
+15. So each window is read up to a minute ago (settle) and reaches 15 minutes back into the former one
+(overlap); repeats are dropped by EventId. Windows grow up to an hour when there is something to catch up,
+and then the overlap costs a quarter more requests instead of three times as many.
+
+The answer comes newest first: the window counts as done with its last page only. Until then the state
+says how far down its pages have come (`upto`), and a crash or an expired token goes on from there: what
+arrives late above that line lies in the overlap of the next window.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
+
+from sources import telemetry
+from sources.apis.limiter import Limiter, Limiters
+from sources.apis.poll import Page, State, Target, known
+from sources.apis.window import Reach, Seen, Window, behind, next_window, now_ms, to_datetime, to_ms
+from sources.aws.account import Account, required
+from sources.errors import Transient, translate
+from transforms.block import Block, Item, Origin, Poison
+
+RATES = {"LookupEvents": 2.0}
+"""Requests a second that AWS allows one account in one region, whoever asks."""
+
+DAYS_KEPT = 90
+_DAY = 86_400_000
+_MARGIN = 300_000
+"""Of the 90 days, for the time between asking and being answered."""
+
+_PAGE = 50
+_API = "LookupEvents"
+
+
+class LookupOptions(Struct, frozen=True):
+    """What the service may choose. start: epoch ms of the first event wanted, None = from now on.
+
+    insights: collect Insight events too. settle, overlap and span: see `window.Reach`, in seconds.
+    service: name in the catalogue.
+    """
+
+    regions: tuple[str, ...]
+    start: int | None = None
+    insights: bool = False
+    period_seconds: float = 300
+    settle_seconds: int = 60
+    overlap_seconds: int = 900
+    span_seconds: int = 3600
+    service: str = "audits_api"
+
+
+class LookupEvents:
+    """The `Poll` of LookupEvents: one poll reads one window.
+
+    State: `{"v": 1, "from": first ms wanted, "done": end of the last whole window, "seen": {EventId: ms}}`,
+    and within a window `"window": [start, end], "upto": ms of the oldest second read`.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        options: LookupOptions,
+        limiters: Limiters,
+        drain: threading.Event,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.name, self.period_seconds = options.service, options.period_seconds
+        self._account, self._options, self._limiters = account, options, limiters
+        self._drain, self._clock = drain, clock
+        self._reach = Reach(
+            options.settle_seconds * 1000, options.overlap_seconds * 1000, options.span_seconds * 1000
+        )
+        self._told: set[str] = set()
+
+    def targets(self) -> Iterable[Target]:
+        """Return the regions; nothing is asked."""
+        account = self._account.account_id
+        for region in self._options.regions:
+            yield Target(region, account, region)
+            if self._options.insights:
+                yield Target(f"{region}/insight", account, region, "insight")
+
+    def pages(self, target: Target, state: State) -> Iterator[Page]:
+        """Read the rest of the window at hand, or the next one."""
+        now = self._clock() // 1000 * 1000
+        begun = bool(state)
+        state = self._position(target, known(state, f"{self.name} {target.key}"), now)
+        window = _at_hand(state) or next_window(state["done"], now, self._reach)
+        if window is None:
+            if not begun:
+                yield Page((), state)
+            return
+        start, upto = max(window.start, state["from"]), state.get("upto", window.end)
+        seen = Seen(state["seen"])
+        for events, last in self._answers(target, start, upto):
+            times = [to_ms(event["EventTime"]) for event in events]
+            fresh = [event for event, ms in zip(events, times, strict=True) if seen.add(event["EventId"], ms)]
+            items = tuple(self._items(target, fresh))
+            if last:
+                after = {**_done(state, window.end), "seen": seen.since(window.end - self._reach.overlap)}
+                again = behind(window.end, now, self._reach)
+                yield Page(items, after, again, window.end, len(events) - len(fresh))
+            else:
+                upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
+                between = self._between(state, window, upto, seen)
+                yield Page(items, between, upto=state["done"], repeats=len(events) - len(fresh))
+
+    def _position(self, target: Target, state: State, now: int) -> State:
+        """Return where to go on, never further back than LookupEvents knows."""
+        asked = state["done"] if state else self._options.start
+        oldest = now - DAYS_KEPT * _DAY + _MARGIN
+        begin = max(oldest, now if asked is None else asked // 1000 * 1000)
+        if asked is not None and asked < oldest and "window" not in state and target.key not in self._told:
+            self._told.add(target.key)
+            telemetry.start_clamped(
+                self.name,
+                target.key,
+                to_datetime(asked).isoformat(),
+                to_datetime(begin).isoformat(),
+                f"LookupEvents knows {DAYS_KEPT} days; older events are in the trail's bucket only",
+            )
+        if not state:
+            return {"v": 1, "from": begin, "done": begin, "seen": {}}
+        return {**state, "from": max(state["from"], oldest), "done": begin}
+
+    def _between(self, state: State, window: Window, upto: int, seen: Seen) -> State:
+        """Return the state within a window: what may be read again is below `upto` or in the next overlap."""
+        kept = {**seen.since(window.end - self._reach.overlap), **seen.until(upto)}
+        return {**state, "window": [window.start, window.end], "upto": upto, "seen": kept}
+
+    def _answers(self, target: Target, start: int, upto: int) -> Iterator[tuple[list[Any], bool]]:
+        """Yield the events of each page, newest first, and whether it is the last one."""
+        where = f"{_API} in {target.region}, {self._account.where}"
+        client = self._client(target)
+        asked: dict[str, Any] = {"StartTime": to_datetime(start), "EndTime": to_datetime(upto)}
+        if target.detail:
+            asked["EventCategory"] = target.detail
+        token = None
+        while True:
+            more: dict[str, Any] = {"NextToken": token} if token else {}
+            try:
+                reply = client.lookup_events(MaxResults=_PAGE, **asked, **more)
+            except (ClientError, BotoCoreError) as error:
+                raise translate(error, where, "cloudtrail:LookupEvents") from error
+            events = required(reply, "Events", where)
+            token = reply.get("NextToken")
+            yield events, not token
+            if not token:
+                return
+
+    def _client(self, target: Target) -> Any:
+        """Return the region's client, made to wait for its turn before each request, retries included."""
+        client = self._account.client("cloudtrail", target.region)
+        limiter = self._limiters.of(target.account or self._account.name, target.region, _API)
+        paced = _Paced(limiter, self._drain, f"{_API} in {target.region}")
+        client.meta.events.register(
+            f"before-send.cloudtrail.{_API}", paced.before, unique_id="collector-pace"
+        )
+        return client
+
+    def _items(self, target: Target, events: Iterable[Any]) -> Iterator[Item]:
+        origin = Origin(self.name, target.account, target.region, _API)
+        lines: list[bytes] = []
+        for event in events:
+            try:
+                lines.append(compact(event["CloudTrailEvent"]))
+            except (KeyError, msgspec.DecodeError) as error:
+                detail = f"event {event['EventId']} without readable CloudTrailEvent ({error})"
+                body = json.dumps(event, default=str, separators=(",", ":")).encode()
+                yield Poison("event_broken", detail, origin, body)
+        if lines:
+            yield Block(b"".join(lines), len(lines), origin)
+
+
+class _Paced:
+    """Waits for a limiter before a request is sent."""
+
+    def __init__(self, limiter: Limiter, drain: threading.Event, where: str) -> None:
+        self._limiter, self._drain, self._where = limiter, drain, where
+
+    def before(self, **_: Any) -> None:
+        """Take a turn; raises Transient instead when the process drains."""
+        if not self._limiter.wait(self._drain):
+            raise Transient("not asked", self._where, "the process drains")
+
+
+def _at_hand(state: State) -> Window | None:
+    return Window(*state["window"]) if "window" in state else None
+
+
+def _done(state: State, end: int) -> State:
+    return {"v": 1, "from": state["from"], "done": end}
+
+
+def compact(text: str) -> bytes:
+    """Return a JSON text as one line: its own bytes unless it was printed over several.
+
+    Raises msgspec.DecodeError when it is no JSON, as far as that was looked at, or nothing.
+    """
+    raw = text.encode(errors="backslashreplace")  # half a surrogate pair becomes its own JSON escape again
+    if not raw.strip():
+        raise msgspec.DecodeError("it is empty")
+    if "\n" in text or "\r" in text:
+        raw = msgspec.json.format(raw, indent=-1)
+    return raw + b"\n"

@@ -1,0 +1,77 @@
+"""What CloudWatch Logs and CloudWatch metrics have in common: asking at a pace, ids, events as blocks."""
+
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+from botocore import xform_name
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sources.apis.limiter import Limiters
+from sources.aws.account import Account, required
+from sources.errors import Transient, translate
+from transforms.block import TARGET_BYTES, Block, Origin
+
+_DIGEST_BYTES = 12
+"""Two of a billion ids are the same with a probability of 10⁻¹¹: an event id of AWS is five times as long."""
+
+
+class Api:
+    """One AWS API of an account, asked at its pace. Thread-safe.
+
+    service: as boto3 and IAM name it, e.g. `logs`.
+    """
+
+    def __init__(self, account: Account, service: str, limiters: Limiters, drain: threading.Event) -> None:
+        self.account = account
+        self._number = ""
+        self._service, self._limiters, self._drain = service, limiters, drain
+
+    def ask(self, region: str, api: str, mandatory: str, place: str, **asked: Any) -> dict[str, Any]:
+        """Call `api` (`FilterLogEvents`) and return its reply, which surely has the mandatory key.
+
+        place: for messages, what is asked about. Raises SourceError, also when the process drains instead.
+        """
+        where = f"{api} of {place}, {self.account.where}"
+        self._number = self._number or self.account.account_id or self.account.name  # whose rates they are
+        if not self._limiters.of(self._number, region, api).wait(self._drain):
+            raise Transient("not asked", where, "the process drains")
+        client = self.account.client(self._service, region)
+        try:
+            reply: dict[str, Any] = getattr(client, xform_name(api))(**asked)
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, where, f"{self._service}:{api}") from error
+        required(reply, mandatory, where)
+        return reply
+
+
+def fingerprint(*parts: object) -> str:
+    """Return a short id for a tuple of plain values, the same in every process."""
+    return blake2b(
+        "\0".join(map(str, parts)).encode(errors="surrogatepass"), digest_size=_DIGEST_BYTES
+    ).hexdigest()
+
+
+def line(event: dict[str, Any]) -> bytes:
+    """Return an event as one line of compact JSON, keys in their order."""
+    try:
+        return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # half a surrogate pair, which JSON can say (\ud83d) and UTF-8 cannot
+        return json.dumps(event, separators=(",", ":")).encode() + b"\n"
+
+
+def blocks(lines: Iterable[bytes], origin: Origin) -> Iterator[Block]:
+    """Yield lines as blocks of about `TARGET_BYTES`."""
+    waiting: list[bytes] = []
+    size = 0
+    for one in lines:
+        if waiting and size + len(one) > TARGET_BYTES:
+            yield Block(b"".join(waiting), len(waiting), origin)
+            waiting, size = [], 0
+        waiting.append(one)
+        size += len(one)
+    if waiting:
+        yield Block(b"".join(waiting), len(waiting), origin)

@@ -1,0 +1,159 @@
+"""The one partition class of the API family: AWS APIs that are read by position.
+
+Parallel unit: one target (region, log group, detector), hashed onto one of eight fixed lanes.
+Guarantee: at least once; a position is kept only by the snapshot of the epoch in which its events were
+receipted, so there is nothing to settle upstream. Resume: each target from the state of its last page in
+the last snapshot; without a recovery directory every start is the first one. Cost: the calls of its `Poll`,
+once per period and target, and one listing of the targets per `discover_seconds` and process.
+
+    fetch threads (polling.py)  ── pages ──▶  inbox of a lane  ──▶  next_batch  ──▶  snapshot
+    ahead of what is emitted                  bounded in bytes      never waits      what is emitted
+"""
+
+import threading
+import time
+from datetime import datetime, timedelta
+from typing import Any
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from msgspec import Struct
+
+from sources import lanes, places, telemetry
+from sources.apis.poll import Page, Poll, State, Target, known
+from sources.apis.polling import Feed, Pace
+from transforms.block import Item
+
+__all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "known"]
+
+_VERSION = 1
+_BATCH_BYTES = 1 << 20
+_DAY_MS = 86_400_000
+_SOON = timedelta(milliseconds=20)
+
+
+class CursorOptions(Struct, frozen=True):
+    """What a service may choose.
+
+    fingerprint: of the settings that positions depend on (`start_time`); another one resets the service's
+        state, "" keeps it. durable: False when there is no recovery directory.
+    threads: polls that run at once in this process. prefetch_bytes: pages that wait for the dataflow.
+    discover_seconds: between listings of the targets. keep_gone_days: how long the state of a target that
+        is no longer listed is kept. backoff_seconds: shortest pause after a failure. idle_seconds: longest
+        sleep of a lane.
+    owner: whom figures are counted for.
+    """
+
+    fingerprint: str = ""
+    durable: bool = True
+    threads: int = 8
+    prefetch_bytes: int = 48 << 20
+    discover_seconds: float = 300
+    keep_gone_days: float = 30
+    backoff_seconds: float = 1
+    idle_seconds: float = 0.2
+    owner: places.Owner = places.NOBODY
+
+
+class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
+    """Reads one API of one account. Shared by all workers of a process: they share threads and listings."""
+
+    def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
+        self.poll, self._options, self._drain = poll, options, drain
+        pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
+        self._feed = Feed(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
+        self._told: set[str] = set()
+        self._lock = threading.Lock()
+
+    def list_parts(self) -> list[str]:
+        """Return the lanes, the same for ever."""
+        return list(lanes.keys())
+
+    def build_part(
+        self,
+        step_id: str,
+        for_part: str,
+        resume_state: dict[str, Any] | None,
+    ) -> "_Lane":
+        """Build a lane from its last snapshot, or anew when `start_time` has been changed."""
+        if not self._options.durable and self._first("durable"):
+            telemetry.cursors_not_durable(self.poll.name)
+        resumed = self._usable(resume_state or {}, f"{step_id} {for_part}")
+        return _Lane(for_part, self._feed, self._options, resumed, self._drain)
+
+    def _usable(self, state: dict[str, Any], where: str) -> dict[str, Any]:
+        known(state, where, _VERSION)
+        if not state.get("targets") or self._options.fingerprint in {"", state["config"]}:
+            return state  # no start_time any more: there is nothing to begin anew from
+        if self._first("reset"):
+            telemetry.cursors_reset(self.poll.name, state["config"], self._options.fingerprint)
+        return {}
+
+    def _first(self, event: str) -> bool:
+        with self._lock:
+            fresh = event not in self._told
+            self._told.add(event)
+        return fresh
+
+
+class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
+    """Emits what was fetched for its targets; its state is what it has emitted."""
+
+    def __init__(
+        self, name: str, feed: Feed, options: CursorOptions, state: dict[str, Any], drain: threading.Event
+    ) -> None:
+        self._name, self._feed, self._drain = name, feed, drain
+        self._fingerprint = options.fingerprint
+        self._keep_ms = int(options.keep_gone_days * _DAY_MS)
+        self.state: dict[str, State] = dict(state.get("targets", {}))
+        self._gone: dict[str, int] = dict(state.get("gone", {}))
+        self._listing = 0
+        self._pause = _SOON
+        self._idle = timedelta(seconds=options.idle_seconds)
+        self._unsealed = False
+        self._inbox = feed.attach(name, self.state)
+
+    def next_batch(self) -> list[Item]:
+        """Return what has arrived, at once; nothing more once the process drains.
+
+        Being called after a snapshot means that its epoch is receipted, so draining ends here.
+        """
+        self._feed.check()
+        if self._drain.is_set():
+            if self._unsealed:
+                return []
+            raise StopIteration
+        self._keep_listed()
+        arrived = self._inbox.take(_BATCH_BYTES)
+        for key, page in arrived:
+            self.state[key] = page.state
+        self._unsealed = self._unsealed or bool(arrived)
+        self._pause = _SOON if arrived else min(self._pause * 2, self._idle)
+        items = [item for _, page in arrived for item in page.items]
+        if arrived:
+            self._feed.emitted(arrived)
+        return items
+
+    def next_awake(self) -> datetime | None:
+        """Return a moment soon: a lane that sleeps long holds every epoch of the process open."""
+        return None if len(self._inbox) else lanes.awake_after(self._pause)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the positions of everything emitted so far."""
+        self._unsealed = False
+        gone = {"gone": dict(self._gone)} if self._gone else {}
+        return {"v": _VERSION, "config": self._fingerprint, "targets": dict(self.state), **gone}
+
+    def close(self) -> None:
+        """Let the fetch threads end when this was the last lane."""
+        self._feed.detach(self._name)
+
+    def _keep_listed(self) -> None:
+        """After each listing: note which targets are gone, forget those gone for too long."""
+        number, listed = self._feed.listing()
+        if number == self._listing:
+            return
+        self._listing, now = number, int(time.time() * 1000)
+        self._gone = {key: self._gone.get(key, now) for key in self.state if key not in listed}
+        for key in [key for key, since in self._gone.items() if now - since > self._keep_ms]:
+            del self.state[key], self._gone[key]
+            self._feed.forget(key)

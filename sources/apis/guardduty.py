@@ -1,0 +1,245 @@
+"""GuardDuty findings: every version of every finding, of all detectors of the regions.
+
+Parallel unit: a detector of a region. Guarantee: at least once, every version that GetFindings showed;
+GuardDuty updates findings in place, so a version replaced before it was fetched exists no more. Resume:
+from the last position, repeats dropped by (id, updatedAt). Cost: two requests per poll and detector when
+nothing happens, three per 50 findings while catching up; free of charge.
+
+One event is one finding as the service itself writes it: the names of the wire (`schemaVersion`,
+`updatedAt`), which are also those of EventBridge, of exports to S3 and of every published example, and not
+boto3's (`SchemaVersion`), which exist in Python only. Fields newer than the installed boto3 stay. Only times
+that the wire has as numbers become ISO 8601, as EventBridge has them. Archived findings are findings
+(suppression rules archive at birth): they are collected by default.
+
+Paging while findings are updated: an update moves a finding to the end of the list, so everything behind it
+moves up, and with page numbers or offsets one finding slips through at each page border. So pages are not
+followed. Each request lists from a position that is proven: an id that was fetched before with version v
+stands at v or later, hence everything before v has been listed, and the next request begins at v. Only
+when one millisecond holds more than a page are pages followed, and then the list counts once it came out
+the same twice. The position kept is never later than the poll's beginning, and the next poll reaches an
+overlap further back: for updates that become visible late.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
+
+from sources.apis.cloudwatch import line
+from sources.apis.limiter import Limiters
+from sources.apis.poll import Page, State, Target, known
+from sources.apis.window import now_ms, parse_iso
+from sources.aws.account import Account, required
+from sources.errors import SourceError, Transient, translate
+from transforms.block import Block, Origin
+
+_PAGE = 50
+_WIRE = "CollectorWireBody"
+
+
+class GuardDutyOptions(Struct, frozen=True):
+    """What the service may choose. start: epoch ms of the first update wanted, None = from now on.
+
+    archived: collect archived findings too. overlap_seconds: how late an update may become visible.
+    service: name in the catalogue.
+    """
+
+    regions: tuple[str, ...]
+    start: int | None = None
+    archived: bool = True
+    period_seconds: float = 300
+    overlap_seconds: int = 300
+    service: str = "guardduty"
+
+
+class GuardDuty:
+    """The `Poll` of GuardDuty: one poll reads everything up to now.
+
+    State: `{"v": 1, "from": first ms wanted, "at": proven position, "seen": {finding id: updatedAt ms}}`.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        options: GuardDutyOptions,
+        limiters: Limiters,
+        drain: threading.Event,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self.name, self.period_seconds = options.service, options.period_seconds
+        self._account, self._options, self._limiters = account, options, limiters
+        self._drain, self._clock = drain, clock
+
+    def targets(self) -> Iterable[Target | SourceError]:
+        """Return every detector of every region; a region that fails does not hide the others."""
+        for region in self._options.regions:
+            try:
+                yield from self._detectors(region)
+            except SourceError as error:
+                yield error
+
+    def pages(self, target: Target, state: State) -> Iterator[Page]:
+        """List and fetch what has been updated since, oldest update first."""
+        known(state, f"{self.name} {target.key}")
+        now = self._clock()
+        start = now if self._options.start is None else self._options.start
+        first, at = state.get("from", start), state.get("at", start)
+        since = max(first, at - self._overlap)
+        versions: dict[str, int] = dict(state.get("seen", {}))
+        ids: Sequence[str] = ()
+        depth, more = 1, True
+        while more:
+            before = ids
+            ids, more = self._list(target, since, depth)
+            same = ids == before
+            proven = _proven(ids, versions, since) if depth == 1 or same else since
+            items = () if same and more else tuple(self._fresh(target, ids, versions))
+            at = max(at, min(proven, now))
+            seen = {key: ms for key, ms in versions.items() if ms >= at - self._overlap}
+            if items or not more:
+                position = {"v": 1, "from": first, "at": at, "seen": seen}
+                yield Page(items, position, upto=at if more else now, repeats=_repeats(ids, items))
+            if proven > since:
+                since, depth, ids = proven, 1, ()
+            elif same:
+                depth, ids = depth * 2, ()
+
+    @property
+    def _overlap(self) -> int:
+        return self._options.overlap_seconds * 1000
+
+    def _detectors(self, region: str) -> Iterator[Target]:
+        token = ""
+        while True:
+            reply = self._ask(region, "ListDetectors", MaxResults=_PAGE, **_token(token))
+            for detector in required(reply, "DetectorIds", self._where("ListDetectors", region)):
+                yield Target(f"{region}/{detector}", self._account.account_id, region, detector)
+            token = reply.get("NextToken") or ""
+            if not token:
+                return
+
+    def _list(self, target: Target, since: int, depth: int) -> tuple[tuple[str, ...], bool]:
+        """Return the ids of `depth` pages from a position on, and whether there are more.
+
+        A page without ids that carries a token is not the end.
+        """
+        wanted: dict[str, Any] = {"updatedAt": {"GreaterThanOrEqual": since}}
+        if not self._options.archived:
+            wanted["service.archived"] = {"Equals": ["false"]}
+        ids: list[str] = []
+        token, filled = "", 0
+        while True:
+            reply = self._ask(
+                target.region,
+                "ListFindings",
+                DetectorId=target.detail,
+                FindingCriteria={"Criterion": wanted},
+                SortCriteria={"AttributeName": "updatedAt", "OrderBy": "ASC"},
+                MaxResults=_PAGE,
+                **_token(token),
+            )
+            found = required(reply, "FindingIds", self._where("ListFindings", target.key))
+            ids += found
+            filled += bool(found)
+            token = reply.get("NextToken") or ""
+            if not token or filled >= depth:
+                return tuple(ids), bool(token)
+
+    def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Block]:
+        """Fetch findings, remember their versions, and yield those whose version is new."""
+        lines: list[bytes] = []
+        for begin in range(0, len(ids), _PAGE):
+            for finding in self._get(target, ids[begin : begin + _PAGE]):
+                key, version = finding["id"], parse_iso(finding["updatedAt"])
+                if version > versions.get(key, -1):
+                    versions[key] = version
+                    lines.append(line(finding))
+        if lines:
+            origin = Origin(self.name, target.account, target.region, target.detail)
+            yield Block(b"".join(lines), len(lines), origin)
+
+    def _get(self, target: Target, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return findings in their wire form."""
+        where = self._where("GetFindings", target.key)
+        reply = self._ask(target.region, "GetFindings", DetectorId=target.detail, FindingIds=list(ids))
+        body = required(reply, _WIRE, where)
+        try:
+            wire = json.loads(body, strict=False)  # it reads half surrogate pairs too
+        except ValueError as error:
+            raise Transient(
+                f"reply is no JSON ({error})", where, "it was cut short; it is tried again"
+            ) from error
+        model = self._account.client("guardduty", target.region).meta.service_model
+        shape = model.operation_model("GetFindings").output_shape.members["Findings"]
+        found: list[dict[str, Any]] = readable(required(wire, "findings", where), shape)
+        return found
+
+    def _ask(self, region: str, api: str, **asked: Any) -> Any:
+        """Call an API at its pace; raises SourceError, also when the process drains instead."""
+        where = self._where(api, region)
+        if not self._limiters.of(self._account.name, region, api).wait(self._drain):
+            raise Transient("not asked", where, "the process drains")
+        client = self._account.client("guardduty", region)
+        client.meta.events.register(
+            "before-parse.guardduty.GetFindings", _keep_wire, unique_id="collector-wire"
+        )
+        method = {
+            "ListDetectors": client.list_detectors,
+            "ListFindings": client.list_findings,
+            "GetFindings": client.get_findings,
+        }[api]
+        try:
+            return method(**asked)
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, where, f"guardduty:{api}") from error
+
+    def _where(self, api: str, place: str) -> str:
+        return f"{api} of {place}, {self._account.where}"
+
+
+def _repeats(ids: Sequence[str], blocks: Sequence[Block]) -> int:
+    """Return how many of the findings listed are no news."""
+    return len(ids) - sum(block.count for block in blocks)
+
+
+def _proven(ids: Sequence[str], versions: dict[str, int], since: int) -> int:
+    """Return a position before which everything has been listed: where the last known id stood before."""
+    for key in reversed(ids):
+        if key in versions:
+            return max(since, versions[key])
+    return since
+
+
+def _token(token: str) -> dict[str, str]:
+    return {"NextToken": token} if token else {}
+
+
+def _keep_wire(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """Keep a reply's own bytes beside what botocore makes of it."""
+    customized_response_dict[_WIRE] = response_dict["body"]
+
+
+def readable(value: Any, shape: Any) -> Any:
+    """Return a wire value with its numeric timestamps, as botocore's shape tells them, in ISO 8601.
+
+    Fields that the shape does not know pass as they are.
+    """
+    if shape.type_name == "timestamp":
+        return _iso(value) if isinstance(value, int | float) else value
+    if shape.type_name == "list" and isinstance(value, list):
+        return [readable(one, shape.member) for one in value]
+    if shape.type_name == "map" and isinstance(value, dict):
+        return {key: readable(one, shape.value) for key, one in value.items()}
+    if shape.type_name == "structure" and isinstance(value, dict):
+        members = {known.serialization.get("name", name): known for name, known in shape.members.items()}
+        return {key: readable(one, members[key]) if key in members else one for key, one in value.items()}
+    return value
+
+
+def _iso(seconds: float) -> str:
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.removesuffix("+00:00") + "Z"

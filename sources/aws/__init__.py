@@ -1,0 +1,1 @@
+"""Who asks AWS: accounts, their credentials and sessions."""

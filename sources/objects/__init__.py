@@ -1,0 +1,1 @@
+"""Stored bytes of S3 objects made pieces of whole events, in bounded memory."""

@@ -1,0 +1,131 @@
+"""The stored bytes of one S3 object, read forward; a lost connection is taken up again where it broke.
+
+botocore retries calls, never bodies: a GetObject body that is cut, truncated or stalled raises in the middle
+of a read. Then the rest is asked for by range, of the same version (If-Match), so no byte comes twice.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from urllib3.exceptions import HTTPError
+
+from sources.errors import ObjectBroken, ObjectChanged, SourceError, Transient, translate
+from sources.objects.ref import ObjectRef
+
+ATTEMPTS = 5
+"""Connections in a row that may break without a byte of progress."""
+
+_LOST = (BotoCoreError, HTTPError, OSError)
+
+
+class Body:
+    """An open object. etag: of the bytes that are read; size: how many there are in all.
+
+    Opening and reading raise SourceError, named `where`. pause: waits between attempts, seconds.
+    """
+
+    def __init__(
+        self, client: Any, ref: ObjectRef, where: str, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._client, self._where, self._pause = client, where, pause
+        self._asked = {"Bucket": ref.bucket, "Key": ref.key}
+        if ref.version_id:
+            self._asked["VersionId"] = ref.version_id
+        self._failures = 0
+        self.offset = 0
+        reply = self._whole(ref)
+        self.size: int = reply["ContentLength"]
+        self.etag: str = reply["ETag"]
+        self._stream: Any = reply["Body"]
+
+    def read(self, n: int) -> bytes:
+        """Return the next bytes, at most n and at least one; b"" at the end."""
+        while True:
+            try:
+                data: bytes = self._stream.read(n)
+            except FlexibleChecksumError as error:
+                raise ObjectBroken(f"the checksum differs ({error})", self._where, "read again") from error
+            except _LOST as error:
+                if self.offset >= self.size:
+                    return b""
+                self._resume(error)
+                continue
+            if data:
+                self.offset += len(data)
+                self._failures = 0
+            elif self.offset < self.size:
+                self._resume(EOFError(f"{self.size - self.offset} bytes are missing"))
+                continue
+            return data
+
+    def close(self) -> None:
+        """Give the connection back, or drop it when not all was read."""
+        self._stream.close()
+
+    def _whole(self, ref: ObjectRef) -> dict[str, Any]:
+        """Open the object; a part of it that passes for the whole would look like a damaged object."""
+        reply = self._get()
+        same = bool(ref.version_id) or reply["ETag"].strip('"') == ref.etag
+        if same and ref.size >= 0 and reply["ContentLength"] != ref.size:
+            reply["Body"].close()
+            what = f"the reply has {reply['ContentLength']} of {ref.size} bytes"
+            raise Transient(what, self._where, "check proxies in between; tried again")
+        return reply
+
+    def _get(self, **more: str) -> dict[str, Any]:
+        try:
+            reply: dict[str, Any] = self._client.get_object(**self._asked, **more)
+        except Exception as error:
+            raise translate(error, self._where, "s3:GetObject") from error
+        if "ETag" not in reply or "ContentLength" not in reply:
+            reply["Body"].close()
+            raise Transient("the reply is not S3's", self._where, "check proxies in between; tried again")
+        return reply
+
+    def _resume(self, error: Exception) -> None:
+        """Open the rest; raises when that fails too often, or when there is no such rest any more."""
+        self.close()
+        while True:
+            self._failures += 1
+            if self._failures >= ATTEMPTS:
+                raise Transient(
+                    f"reading broke {ATTEMPTS} times at byte {self.offset} ({error})",
+                    self._where,
+                    "it is tried again later",
+                ) from error
+            self._pause(0.1 * 2.0**self._failures)
+            try:
+                self._stream = self._rest()["Body"]
+            except Transient:
+                continue
+            return
+
+    def _rest(self) -> dict[str, Any]:
+        reply = self._get(Range=f"bytes={self.offset}-", IfMatch=self.etag)
+        if reply["ETag"] != self.etag:
+            reply["Body"].close()
+            raise ObjectChanged("it was overwritten while it was read", self._where, "it is read again")
+        if reply["ContentLength"] != self.size - self.offset:
+            reply["Body"].close()
+            raise Transient("the reply is not the range asked for", self._where, "it is tried again")
+        return reply
+
+
+def told_region(error: SourceError) -> str:
+    """Return the region that S3 says a bucket is in, when that is what it answers; else ""."""
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return ""
+    told: Any = cause.response
+    headers = told.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    redirects = (
+        "PermanentRedirect",
+        "AuthorizationHeaderMalformed",
+        "IllegalLocationConstraintException",
+        "301",
+    )
+    if told.get("Error", {}).get("Code") not in redirects:
+        return ""
+    return str(headers.get("x-amz-bucket-region") or told["Error"].get("Region") or "")

@@ -1,0 +1,130 @@
+"""An object's stored bytes made pieces of whole events, in bounded memory, whatever its name says it is.
+
+    stored bytes → gunzip | unzstd (as its first bytes say, twice at most) → rows of Parquet
+                                                                           → records of a JSON array
+                                                                           → JSON values in a row
+                                                                           → lines
+
+Steps are generators; each holds about 1 MiB. The same object always makes the same pieces, however short the
+reads are, so that "events done" is all it takes to go on with it (`skip`).
+"""
+
+from collections.abc import Iterator
+from itertools import chain
+
+from sources.errors import ObjectBroken
+from sources.objects import parquet
+from sources.objects.inflate import inflater
+from sources.objects.lines import lines
+from sources.objects.piece import CHUNK_BYTES, Budget, Limits, Piece, Readable, broken
+from sources.objects.records import records
+from sources.objects.values import values
+from transforms.layout import Layout
+
+__all__ = ["Layout", "Limits", "Piece", "Readable", "head", "read", "skip"]
+
+_LAYERS = 2
+_MAGIC_BYTES = 4
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:
+    """Yield the events of an object.
+
+    Raises ObjectBroken (ObjectTooLarge for a bomb) after the pieces before the damage, its `record` telling
+    how many events came out. Errors of `body.read` pass as they are.
+    """
+    done = 0
+    try:
+        for piece in _pieces(body, layout, limits):
+            done = piece.records
+            yield piece
+    except ObjectBroken as error:
+        where = f"after {done} events"
+        raise type(error)(error.what, where, error.hint, reason=error.reason, record=done) from error
+
+
+def skip(pieces: Iterator[Piece], done: int) -> Iterator[Piece]:
+    """Leave out the first `done` events: what a former run has emitted."""
+    for piece in pieces:
+        before = piece.records - piece.count
+        if before >= done:
+            yield piece
+        elif piece.records > done:
+            rest = piece.payload.split(b"\n", done - before)[-1]
+            yield Piece(rest, piece.records - done, piece.records, piece.header)
+
+
+def head(body: Readable, size: int) -> bytes:
+    """Return the first `size` decoded bytes of an object, for `detect`; less when it is damaged.
+
+    Of Parquet: its magic and the names of its columns, one space between.
+    """
+    held = b""
+    try:
+        start, chunks = _plain(body, Budget(Limits(), chunk=size))
+        if start.startswith(parquet.MAGIC):
+            return b" ".join([parquet.MAGIC, *(name.encode() for name in parquet.columns(chunks))])
+        for chunk in chunks:
+            held += chunk[:size]
+            if len(held) >= size:
+                break
+    except ObjectBroken:
+        pass  # what came before the damage is enough to tell a type
+    return held[:size]
+
+
+def _pieces(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:
+    if layout.refused:
+        raise broken("object_unknown", layout.refused, "have other objects announced to another queue")
+    budget = Budget(limits)
+    start, chunks = _plain(body, budget)
+    if start.startswith(parquet.MAGIC):
+        return parquet.rows(chunks, layout, budget)
+    if start.startswith(_UTF_16):
+        raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
+    if layout.values:
+        return values(chunks, layout, limits.record_bytes)
+    if layout.records:
+        return records(chunks, layout, limits.record_bytes)
+    return lines(chunks, layout, limits.record_bytes)
+
+
+def _plain(body: Readable, budget: Budget) -> tuple[bytes, Iterator[bytes]]:
+    """Return an object's first bytes and its chunks, inflated as often as its content asks for."""
+    start, chunks = _peek(_stored(body, budget))
+    for layer in range(_LAYERS):
+        inflate = inflater(start)
+        if inflate is None:
+            return start, _counted(chunks, budget) if layer == 0 else chunks
+        start, chunks = _peek(inflate(chunks, budget))
+    return start, chunks
+
+
+def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    first = next(chunks, b"")
+    return first[:_MAGIC_BYTES], chain([first], chunks) if first else iter(())
+
+
+def _counted(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+    for chunk in chunks:
+        budget.spend(len(chunk))
+        yield chunk
+
+
+def _stored(body: Readable, budget: Budget) -> Iterator[bytes]:
+    while chunk := _full(body, CHUNK_BYTES):
+        budget.stored += len(chunk)
+        yield chunk
+
+
+def _full(body: Readable, size: int) -> bytes:
+    """Read exactly `size` bytes, less only at the end: pieces must not depend on how the network cut them."""
+    first = body.read(size)
+    if len(first) == size or not first:
+        return first
+    parts, held = [first], len(first)
+    while held < size and (part := body.read(size - held)):
+        parts.append(part)
+        held += len(part)
+    return b"".join(parts)

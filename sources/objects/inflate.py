@@ -1,0 +1,138 @@
+"""Streams of compressed chunks made streams of plain ones, in bounded memory.
+
+Each takes and gives chunks of about 1 MiB. What inflated well before damage comes out before the error.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zstandard
+from isal import igzip_lib
+
+from sources.errors import ObjectBroken
+from sources.objects.piece import CHUNK_BYTES, Budget, broken
+
+GZIP = b"\x1f\x8b"
+ZSTD = b"\x28\xb5\x2f\xfd"
+
+_FIRST_STEP, _GZIP_STEP = 1 << 10, 1 << 18  # what follows a member is copied: the step grows with the member
+_ZSTD_STEP = 1 << 10  # four stored bytes may become 128 KiB, and zstandard has no bound on one call's output
+_TINY = 1 << 10
+_ZSTD_WINDOW = 1 << 27
+_CUT_SHORT = "the upload or download was cut short; look at the object in its bucket"
+
+_DAMAGE: Any = (igzip_lib.error, zstandard.ZstdError)
+
+Inflate = Callable[[Iterator[bytes], Budget], Iterator[bytes]]
+
+
+def inflater(head: bytes) -> Inflate | None:
+    """Return what inflates an object with these first bytes, or None for one that is not compressed."""
+    if head.startswith(GZIP):
+        return gunzip
+    skippable = len(head) >= len(ZSTD) and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5  # noqa: PLR2004 - magic 184D2A5?
+    return unzstd if head.startswith(ZSTD) or skippable else None
+
+
+def gunzip(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+    """Inflate gzip members one after the other; zeros after the last are padding, other bytes an error."""
+    return _regrouped(_gunzip(_Stored(chunks)), budget)
+
+
+def unzstd(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+    """Inflate zstd frames one after the other."""
+    return _regrouped(_unzstd(_Stored(chunks)), budget)
+
+
+def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+    """Join small parts up to the budget's chunk; what is in hand comes out before an error."""
+    held, size = list[bytes | bytearray](), 0
+    failure: Exception | None = None
+    try:
+        for part in parts:
+            budget.spend(len(part))
+            _append(held, part)
+            size += len(part)
+            if size >= budget.chunk:
+                yield b"".join(held)
+                held, size = [], 0
+    except _DAMAGE as error:
+        failure = broken("inflate_failed", f"compressed data is damaged ({error})")
+    except ObjectBroken as error:
+        failure = error
+    if held:
+        yield b"".join(held)
+    if failure:
+        raise failure
+
+
+def _append(held: list[bytes | bytearray], part: bytes) -> None:
+    """Put a part at the end; tiny ones share one element, half a million of them would take much memory."""
+    if len(part) > _TINY:
+        held.append(part)
+    elif held and isinstance(held[-1], bytearray):
+        held[-1] += part
+    else:
+        held.append(bytearray(part))
+
+
+class _Stored:
+    """Stored bytes, taken a few at a time: a chunk may hold a hundred thousand members or frames."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks, self._chunk, self._at = chunks, b"", 0
+
+    def take(self, size: int) -> bytes:
+        """Return the next bytes, up to `size`, less at a chunk's end; b"" is the end of all."""
+        if self._at == len(self._chunk):
+            self._chunk, self._at = next(self._chunks, b""), 0
+        found = self._chunk[self._at : self._at + size]
+        self._at += len(found)
+        return found
+
+    def back(self, count: int) -> None:
+        """Give back the last bytes of what was taken last."""
+        self._at -= count
+
+
+def _gunzip(stored: _Stored) -> Iterator[bytes]:
+    members = 0
+    while data := stored.take(_FIRST_STEP):
+        if members and not (data := data.lstrip(b"\0")):
+            continue
+        if len(data) < len(GZIP):
+            data += stored.take(_FIRST_STEP)
+        if members and not data.startswith(GZIP):
+            raise broken("gzip_garbage", "bytes after the last gzip member are not gzip")
+        member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+        yield from _member(member, data, stored)
+        stored.back(len(member.unused_data))
+        members += 1
+
+
+def _member(member: Any, data: bytes, stored: _Stored) -> Iterator[bytes]:
+    step = _FIRST_STEP
+    while not member.eof:
+        if member.needs_input and not data:
+            step = min(2 * step, _GZIP_STEP)
+            data = stored.take(step)
+            if not data:
+                raise broken("gzip_truncated", "a gzip member has no end", _CUT_SHORT)
+        part = member.decompress(data, max_length=CHUNK_BYTES)
+        data = b""
+        if part:
+            yield part
+
+
+def _unzstd(stored: _Stored) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    frame = None
+    while data := stored.take(_ZSTD_STEP):
+        frame = frame or decompressor.decompressobj()
+        if part := frame.decompress(data):
+            yield part
+        if frame.eof:
+            stored.back(len(frame.unused_data))
+            frame = None
+    if frame is not None:
+        raise broken("zstd_truncated", "a zstd frame has no end", _CUT_SHORT)

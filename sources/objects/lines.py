@@ -1,0 +1,178 @@
+"""Text objects cut into whole lines: headers, comments and blank lines fall away.
+
+A chunk is cut at its last newline and the rest carried on. Lines are not looked at one by one, unless a
+pattern that calls for it (a comment, an open quote) was found in the chunk.
+"""
+
+import re
+from collections.abc import Iterator
+
+from sources.objects.piece import Piece, broken
+from sources.objects.text import BOM, repaired, without_blanks
+from transforms.layout import Layout
+
+_FIELDS = b"#Fields:"
+_NEITHER_QUOTE_NOR_NEWLINE = bytes(set(range(256)) - set(b'"\n'))
+_DATED = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:')
+_RECORD_LINES = 100
+_RECORD_BYTES = 64 << 10
+
+
+def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Piece]:
+    """Yield the lines of a text object. longest: a line over this many bytes breaks it (`line_too_long`)."""
+    texts = _clean(_cut(chunks, longest))
+    if layout.quoted:
+        texts = _records(texts)
+    if layout.comment:
+        titled = _uncommented(texts, layout.comment)
+    elif layout.is_header:
+        titled = _unheaded(texts, layout)
+    else:
+        titled = ((text, b"") for text in texts)
+    records = 0
+    for text, header in titled:
+        payload, count = without_blanks(text)
+        if count:
+            records += count
+            yield Piece(payload, count, records, header)
+
+
+def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
+    """Yield texts that end in a newline."""
+    held: list[bytes | memoryview] = []
+    size = 0
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*held, memoryview(chunk)[:end]])
+            held, size = [], 0
+        held.append(chunk[end:])
+        size += len(chunk) - end
+        if size > longest:
+            raise broken("line_too_long", f"a line of more than {longest} bytes")
+    if size:
+        yield b"".join([*held, b"\n"])
+
+
+def _clean(texts: Iterator[bytes]) -> Iterator[bytes]:
+    for number, text in enumerate(texts):
+        whole = repaired(text)
+        if number == 0:
+            whole = whole.removeprefix(BOM)
+        yield whole.replace(b"\r\n", b"\n") if b"\r" in whole else whole
+
+
+def _unheaded(texts: Iterator[bytes], layout: Layout) -> Iterator[tuple[bytes, bytes]]:
+    """Take the column line off: the first line, and its copies where files were joined."""
+    header = b""
+    first = True
+    for text in texts:
+        body = text.lstrip(b"\n") if first else text
+        if first and body:
+            first = False
+            line, _, rest = body.partition(b"\n")
+            if layout.is_header and layout.is_header(line):
+                header, body = line, rest
+        yield (_without(body, header) if header and header in body else body), header
+
+
+def _without(body: bytes, header: bytes) -> bytes:
+    """Take copies of the header out, also those glued to a line because a file before had no last newline."""
+    if len(header.split()) > 1:
+        return body.replace(header + b"\n", b"\n")
+    return _terminated([line for line in body.split(b"\n")[:-1] if line != header])
+
+
+def _uncommented(texts: Iterator[bytes], comment: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Take comment lines out; a text is divided where a `#Fields:` line changes the header."""
+    header = b""
+    for text in texts:
+        kept: list[bytes] = []
+        done = 0
+        while (start := _comment_at(text, comment, done)) >= 0:
+            kept.append(text[done:start])
+            done = text.index(b"\n", start) + 1
+            line = text[start:done]
+            if line.startswith(_FIELDS) and (fields := line.removeprefix(_FIELDS).strip()) != header:
+                yield b"".join(kept), header
+                kept, header = [], fields
+        yield b"".join([*kept, memoryview(text)[done:]]) if done else text, header
+
+
+def _comment_at(text: bytes, comment: bytes, start: int) -> int:
+    """Return where the next comment line begins, from the beginning of a line on; -1 = there is none."""
+    if text.startswith(comment, start):
+        return start
+    if text.find(comment, start) < 0:  # several times faster than to look for two bytes
+        return -1
+    found = text.find(b"\n" + comment, start)
+    return found + 1 if found >= 0 else -1
+
+
+def _records(texts: Iterator[bytes]) -> Iterator[bytes]:
+    """Make each CSV record one line: a newline within quotes becomes a space.
+
+    When every line has an even number of quotes, every line is a record.
+    """
+    held = b""
+    for text in texts:
+        whole = held + text
+        held = b""
+        if not _all_closed(whole):
+            whole, held = _joined(whole.split(b"\n")[:-1])
+        yield whole
+    if held:
+        yield _joined(held.split(b"\n")[:-1], last=True)[0]
+
+
+def _all_closed(text: bytes) -> bool:
+    """Tell whether every line has an even number of quotes, looking at quotes and newlines only.
+
+    As a rule all lines have as many as the first; else no quote may be left when pairs are taken out.
+    """
+    marks = text.translate(None, _NEITHER_QUOTE_NOR_NEWLINE)
+    first = marks[: marks.find(b"\n") + 1]
+    if len(first) % 2 and marks == first * (len(marks) // len(first)):
+        return True
+    return b'"' not in marks.replace(b'""', b"")
+
+
+def _joined(physical: list[bytes], *, last: bool = False) -> tuple[bytes, bytes]:
+    """Join the lines of each record; return them and the lines of one that is still open.
+
+    A quote that is never closed must not swallow the file: its line is taken as it stands when the record
+    would grow too long, when a line begins as records do (with a date), or at the end.
+    """
+    out: list[bytes] = []
+    start = 0
+    while start < len(physical):
+        end = _record_end(physical, start)
+        if end is None and not last:
+            break
+        if end is None or end < 0:
+            out.append(physical[start])
+            start += 1
+        else:
+            out.append(b" ".join(physical[start:end]))
+            start = end
+    return _terminated(out), _terminated(physical[start:])
+
+
+def _record_end(physical: list[bytes], start: int) -> int | None:
+    """Return where the record that begins at line `start` ends; None: not yet; -1: its quote stays open."""
+    size, is_open = 0, False
+    for number in range(start, len(physical)):
+        line = physical[number]
+        if number > start and _DATED.match(line):
+            return -1
+        size += len(line)
+        is_open ^= line.count(b'"') % 2 == 1
+        if not is_open:
+            return number + 1
+        if number - start >= _RECORD_LINES or size > _RECORD_BYTES:
+            return -1
+    return None
+
+
+def _terminated(lines_: list[bytes]) -> bytes:
+    return b"".join([line + b"\n" for line in lines_])

@@ -1,0 +1,1 @@
+"""The SQS family: messages are leases, deleted when their events are receipted."""

@@ -1,0 +1,142 @@
+"""Messages that are the events themselves: EventBridge envelopes and Security Hub findings in SQS.
+
+A message becomes one block. Its bytes stay as they came; only JSON that spans lines is made compact. The
+message's id stands for an object's: what comes again after its events were receipted emits nothing.
+"""
+
+from collections.abc import Callable, Generator
+from typing import TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from sources import telemetry
+from sources.errors import SourceError
+from sources.queues.opener import Cut, Resume
+from sources.queues.policy import Rules
+from sources.queues.progress import ALL
+from sources.queues.sqs import Message
+from transforms.block import Block, Origin, Poison
+
+_ENVELOPES = 4
+_NO_EVENT = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_T = TypeVar("_T")
+
+
+class NotAnEventError(ValueError):
+    """A body that is not what the service's queue should hold; its text says why."""
+
+
+class Events(Struct, frozen=True):
+    """What a body holds: events as compact JSON, and the account and region they tell, "" = none."""
+
+    events: tuple[bytes, ...]
+    account: str = ""
+    region: str = ""
+
+
+Split: TypeAlias = Callable[[bytes], Events]
+"""Body → events; raises NotAnEventError."""
+
+
+class _Sns(msgspec.Struct):
+    kind: str = msgspec.field(name="Type")
+    message: str = msgspec.field(name="Message")
+
+
+class _Envelope(msgspec.Struct, kw_only=True):
+    source: str
+    account: str = ""
+    region: str = ""
+
+
+class _Findings(msgspec.Struct):
+    findings: list[msgspec.Raw]
+
+
+class _SecurityHub(_Envelope, kw_only=True):
+    detail: _Findings
+
+
+_SNS = msgspec.json.Decoder(_Sns)
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_SECURITY_HUB = msgspec.json.Decoder(_SecurityHub)
+
+
+def eventbridge(body: bytes) -> Events:
+    """Return the whole EventBridge envelope as one event."""
+    body = _compact(_unwrapped(body))
+    envelope = _read(_ENVELOPE, body)
+    return Events((body,), envelope.account, envelope.region)
+
+
+def securityhub(body: bytes) -> Events:
+    """Return each finding of a Security Hub event as one event."""
+    found = _read(_SECURITY_HUB, _compact(_unwrapped(body)))
+    return Events(tuple(bytes(one) for one in found.detail.findings), found.account, found.region)
+
+
+def _read(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
+    try:
+        return decoder.decode(body)
+    except _NO_EVENT as error:
+        raise NotAnEventError(str(error)) from error
+
+
+def _compact(body: bytes) -> bytes:
+    """Return JSON on one line; what is on one line already stays as it is."""
+    body = body.strip()
+    if b"\n" not in body and b"\r" not in body:
+        return body
+    try:
+        return msgspec.json.format(body, indent=-1)
+    except _NO_EVENT as error:
+        raise NotAnEventError(str(error)) from error
+
+
+def _unwrapped(body: bytes) -> bytes:
+    """Return what SNS carried, if SNS did."""
+    for _ in range(_ENVELOPES):
+        if b'"TopicArn"' not in body:
+            break
+        try:
+            envelope = _SNS.decode(body)
+        except _NO_EVENT:
+            break  # not SNS's: an event may well hold a topic's ARN
+        body = envelope.message.encode("utf-8", "surrogatepass")
+    return body
+
+
+class EventOpener:
+    """Opens messages that hold events, of one service. split: knows the service's form."""
+
+    def __init__(self, service: str, split: Split, rules: Rules | None = None) -> None:
+        self._service, self._split, self._rules = service, split, rules or Rules()
+
+    def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
+        """Yield the message's events as one cut; a body of another kind goes to quarantine."""
+        identity = f"sqs/{message.queue}/{message.id}"
+        if resume(identity) >= ALL:
+            telemetry.object_repeated(self._service)
+            return
+        body = message.body.encode("utf-8", "surrogatepass")
+        try:
+            found = self._split(body)
+        except NotAnEventError as error:
+            yield Cut((self._not_understood(message, body, str(error)),), identity, 1, last=True)
+            return
+        origin = Origin(
+            self._service, found.account or message.account, found.region or message.region, message.queue
+        )
+        count = len(found.events)
+        payload = b"\n".join((*found.events, b""))
+        yield Cut((Block(payload, count, origin),) if count else (), identity, count, last=True)
+
+    def _not_understood(self, message: Message, body: bytes, why: str) -> Poison:
+        where = f"message {message.id} of queue {message.queue}"
+        if self._rules.unreadable == "keep":
+            hint = "send other messages elsewhere, or let it go to a dead letter queue"
+            raise SourceError(f"not an event of this service ({why})", where, hint)
+        telemetry.notice_unknown(self._service, where, why)
+        origin = Origin(self._service, message.account, message.region, message.queue)
+        return Poison("message_unknown", f"{where}: {why}", origin, body)

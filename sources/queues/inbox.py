@@ -1,0 +1,78 @@
+"""What was fetched and waits for one lane, bounded in bytes. The only place where the fetch threads wait."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from sources.queues.keeper import Lease
+from sources.queues.opener import Cut
+
+_GLANCE_SECONDS = 0.2
+"""How long a waiting thread may miss that it should stop."""
+
+
+class Inbox:
+    """Cuts of many leases in the order of arrival, each lease closed by an end mark (None).
+
+    One cut alone may be larger than the bound. Thread-safe.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.bytes = 0
+        self.leases = 0
+        self.dealt = 0
+        self._waiting: deque[tuple[Lease, Cut | None]] = deque()
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, lease: Lease, cut: Cut, stopped: Callable[[], bool]) -> bool:
+        """Add a cut, waiting for room; False, and nothing added, when the lease or everything has ended."""
+        size = cut.size
+        with self._changed:
+            while self._waiting and self.bytes + size > self.limit and not (lease.ended or stopped()):
+                self._changed.wait(_GLANCE_SECONDS)
+            if lease.ended or lease.lost or stopped():
+                return False
+            if not lease.begun:
+                lease.begun = True
+                self.leases += 1
+            self._waiting.append((lease, cut))
+            self.bytes += size
+        return True
+
+    def end(self, lease: Lease, back: int | None) -> bool:
+        """Close a lease, with or without room; False when it had ended before.
+
+        A lease of which nothing was put gets no end mark: see `Lease.begun`.
+        """
+        with self._changed:
+            if lease.ended:
+                return False
+            lease.ended, lease.back = True, back
+            if lease.begun:
+                self._waiting.append((lease, None))
+            self._changed.notify_all()
+        return True
+
+    def take(self, limit: int) -> list[tuple[Lease, Cut | None]]:
+        """Return what has waited longest, up to `limit` bytes but at least one cut; never waits."""
+        taken: list[tuple[Lease, Cut | None]] = []
+        total = 0
+        if not self._waiting:
+            return taken
+        with self._changed:
+            while self._waiting:
+                lease, cut = self._waiting[0]
+                size = cut.size if cut else 0
+                if total and total + size > limit:
+                    break
+                taken.append((lease, cut))
+                self._waiting.popleft()
+                total += size
+                self.leases -= cut is None
+            self.bytes -= total
+            self._changed.notify_all()
+        return taken

@@ -1,0 +1,166 @@
+"""Receives from one queue with one to four long polls at a time, as the queue's depth asks for.
+
+A full reply starts one more receiver, an empty one sends all but the first away. A queue that is missing or
+denied is asked ever more rarely, by one receiver; other queues have their own. The same when objects cannot
+be read for a reason that all of them share: each message received then would only wear out its redrive count.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from msgspec import Struct
+
+from sources import places, telemetry
+from sources.errors import SourceError, Transient
+from sources.queues.keeper import Keeper, Lease
+from sources.queues.sqs import LOT, Message
+
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+
+_LONGEST_SECONDS = 300.0
+_CATCH_UP_SECONDS = 0.2
+
+
+class Gate(Protocol):
+    """What a receiver needs of its feed."""
+
+    @property
+    def troubled(self) -> bool:
+        """Tell that nothing could be read lately, for a reason all objects share."""
+
+    def spawn(self, name: str, job: Callable[[], None]) -> None:
+        """Run a job in a thread of its own."""
+
+    def await_room(self) -> bool:
+        """Wait until leases are wanted; False when it is time to stop."""
+
+    def accept(self, leases: Sequence[Lease]) -> bool:
+        """Take leases over; False when it is too late for them."""
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True when it is time to stop."""
+
+
+class Polling(Struct, frozen=True):
+    """How to ask: receivers at most, long poll and visibility in seconds."""
+
+    receivers: int
+    wait_seconds: int
+    visibility_seconds: int
+
+
+def pause_after(failures: int, jitter: float, first: float = 1.0) -> float:
+    """Return the seconds to rest after the n-th failure in a row; jitter in 0…1 takes up to half of it."""
+    return min(first * 2.0 ** min(failures - 1, 16), _LONGEST_SECONDS) * (1 - jitter / 2)
+
+
+class Receiver:
+    """The receiving end of one queue."""
+
+    def __init__(self, service: str, keeper: Keeper, polling: Polling, gate: Gate) -> None:
+        self._service, self._keeper, self._polling, self._gate = service, keeper, polling, gate
+        self._queue = keeper.queue
+        self._lock = threading.Lock()
+        self._level = 1
+        self._running: set[int] = set()
+        self._failures, self._cause = 0, ""
+        self._rests = 0
+
+    def start(self) -> None:
+        """Start the first receiver."""
+        self._ensure(1)
+
+    @property
+    def asking(self) -> bool:
+        """Tell that a long poll is under way: what it brings would be leased to nobody if we left now."""
+        return bool(self._running)
+
+    def _ensure(self, number: int) -> None:
+        with self._lock:
+            if number in self._running:
+                return
+            self._running.add(number)
+        self._gate.spawn(f"{self._queue.queue.short}-receive-{number}", partial(self._run, number))
+
+    def _run(self, number: int) -> None:
+        while self._goes_on(number):
+            self._round()
+
+    def _goes_on(self, number: int) -> bool:
+        """Tell whether a receiver goes on; one that does not can be started again from this moment."""
+        ready = self._gate.await_room()
+        with self._lock:
+            wanted = ready and number <= self._level
+            if not wanted:
+                self._running.discard(number)
+        return wanted
+
+    def _round(self) -> None:
+        if self._keeper.behind:
+            self._gate.pause(_CATCH_UP_SECONDS)
+            return
+        troubled = self._gate.troubled
+        if troubled and self._rest():
+            return
+        polling = self._polling
+        places.asked(self._keeper.place)
+        try:
+            messages = self._queue.receive(
+                polling.wait_seconds, polling.visibility_seconds, 1 if troubled else LOT
+            )
+        except SourceError as error:
+            self._failed(error)
+            return
+        self._succeeded(len(messages), adapt=not troubled)
+        if messages:
+            self._hand_over(messages)
+
+    def _hand_over(self, messages: Sequence[Message]) -> None:
+        now = time.monotonic()
+        expires = now + self._polling.visibility_seconds
+        leases = [Lease(message, self._keeper, now, expires) for message in messages]
+        telemetry.lease_received(self._service, self._queue.queue.where, len(leases))
+        if not self._gate.accept(leases):
+            self._give_back(messages)
+
+    def _give_back(self, messages: Sequence[Message]) -> None:
+        """Return what a long poll brought after the end was decided."""
+        try:
+            self._queue.change([message.receipt for message in messages], [0] * len(messages))
+        except SourceError as error:
+            telemetry.settle_failed(self._service, self._queue.queue.short, len(messages), error)
+
+    def _succeeded(self, received: int, *, adapt: bool) -> None:
+        self._keeper.read_at = time.time()
+        if self._failures:
+            self._failures = 0
+            places.well(self._keeper.place)
+            telemetry.source_recovered(self._service, self._queue.queue.where, self._cause)
+        if adapt:
+            self._rests = 0
+        if received == LOT and adapt:
+            self._level = min(self._level + 1, self._polling.receivers)
+            self._ensure(self._level)
+        elif received == 0:
+            self._level = 1
+
+    def _failed(self, error: SourceError) -> None:
+        self._level = 1
+        self._failures += 1
+        self._cause = error.cause
+        first = 1.0 if isinstance(error, Transient) else 5.0
+        pause = pause_after(self._failures, _JITTER.random(), first)
+        telemetry.receive_failed(self._service, self._queue.queue.where, error, pause, self._failures)
+        places.failing(self._keeper.place, error)
+        self._gate.pause(pause)
+
+    def _rest(self) -> bool:
+        self._level = 1
+        self._rests += 1
+        pause = pause_after(self._rests, _JITTER.random())
+        telemetry.source_backing_off(self._service, self._queue.queue.where, pause, self._rests)
+        return self._gate.pause(pause)

@@ -1,0 +1,225 @@
+"""Messages that announce S3 objects: each object is fetched once, in pieces, and emitted as untagged blocks.
+
+Asks for s3:GetObject (and kms:Decrypt where objects are encrypted so) and for nothing else: no listing, no
+HEAD, no bucket's location. One GET per object; one more only after a broken connection or broken content.
+"""
+
+import re
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, nullcontext
+from typing import Any, TypeAlias
+
+from msgspec.structs import replace
+
+from sources import telemetry
+from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
+from sources.objects.body import Body, told_region
+from sources.objects.decode import Piece, skip
+from sources.objects.getter import Getter
+from sources.objects.ref import ObjectRef
+from sources.queues.notice import parse
+from sources.queues.opener import Cut, Resume
+from sources.queues.policy import Action, Rules, Verdict, decide
+from sources.queues.progress import ALL
+from sources.queues.sqs import Account, Message
+from transforms.block import Block, Origin, Poison
+
+__all__ = ["Body", "ObjectRef", "Piece", "Reader", "S3Opener"]
+
+Reader: TypeAlias = Callable[[Body, ObjectRef], Iterator[Piece]]
+"""Cuts an object's stored bytes into pieces of whole events; `decode.read` with the service's layout."""
+
+_LAYOUTS = (
+    re.compile(
+        r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?:[^/]+/(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)/)?"
+    ),
+    re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
+)
+_BUCKETS = 10_000
+_LARGE_BYTES = 64 << 10
+_LARGE_AT_ONCE = 16
+"""Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more bring
+nothing: they keep the processor busy, where small ones are mostly waited for.
+"""
+
+
+class S3Opener:
+    """Opens S3 notices of one service.
+
+    account: reads the objects. reader: knows the service's layout. wanted: tells of each key whether its
+    object is read; others are settled unread. rules: see `policy.py`.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        account: Account,
+        reader: Reader,
+        wanted: Callable[[str], bool] = lambda _key: True,
+        rules: Rules | None = None,
+    ) -> None:
+        self._service, self._account, self._reader = service, account, reader
+        self._wanted = wanted
+        self._rules = rules or Rules()
+        self._regions: dict[str, str] = {}
+        self._getters: dict[Any, Getter] = {}
+        self._lock = threading.Lock()
+        self._large = threading.Semaphore(_LARGE_AT_ONCE)
+
+    def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
+        """Yield all objects of a notice; one that fails does not keep the others, but the message stays."""
+        notice = parse(message.body)
+        for reason in notice.ignored:
+            telemetry.notice_ignored(self._service, reason)
+        failed: SourceError | None = None
+        for ref in notice.objects:
+            if not self._wanted(ref.key):
+                telemetry.notice_ignored(self._service, "key_filter")
+                continue
+            try:
+                with nullcontext() if 0 <= ref.size <= _LARGE_BYTES else self._large:
+                    yield from self._object(ref, message, resume)
+            except SourceError as error:
+                failed = failed or error
+        if notice.unknown:
+            yield from self._not_understood(notice.unknown, message)
+        if failed:
+            raise failed
+
+    def one(self, ref: ObjectRef, records: int = 0) -> Generator[Cut, None, None]:
+        """Yield one object that no message announced, behind the records of it that are done."""
+        yield from self._object(ref, Message("", "", "", region=ref.region), lambda _id: records)
+
+    def _not_understood(self, why: str, message: Message) -> Iterator[Cut]:
+        where = f"message {message.id} of queue {message.queue}"
+        if self._rules.unreadable == "keep":
+            hint = "send other messages elsewhere, or let it go to a dead letter queue"
+            raise SourceError(f"unknown notice ({why})", where, hint)
+        origin = Origin(self._service, message.account, message.region, message.queue)
+        telemetry.notice_unknown(self._service, where, why)
+        body = message.body.encode("utf-8", "surrogatepass")
+        yield Cut((Poison("notice_unknown", f"{where}: {why}", origin, body),))
+
+    def _object(self, ref: ObjectRef, message: Message, resume: Resume) -> Iterator[Cut]:
+        """Yield one object behind what is emitted already, or what stands for it when it cannot be had."""
+        told = bool(ref.version_id or ref.etag)
+        done = resume(ref.id) if told else 0
+        if done >= ALL:
+            telemetry.object_repeated(self._service)
+            return
+        try:
+            body = self._get(ref, message)
+            if not ref.version_id and body.etag.strip('"') != ref.etag:
+                # Not told, or overwritten since: what is read is another object, with a notice of its own.
+                ref = replace(ref, etag=body.etag.strip('"'))
+                done = self._resume_opened(body, ref, resume)
+            if done < ALL:
+                yield from self._pieces(ref, message, body, done)
+        except ObjectError as error:
+            verdict = decide(error, self._rules)
+            if verdict.action is Action.GIVE_BACK:
+                raise
+            yield self._given_up(ref, message, error, verdict)
+
+    def _resume_opened(self, body: Body, ref: ObjectRef, resume: Resume) -> int:
+        try:
+            done = resume(ref.id)
+        except SourceError:
+            body.close()
+            raise
+        if done >= ALL:
+            body.close()
+            telemetry.object_repeated(self._service)
+        return done
+
+    def _pieces(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[Cut]:
+        """Yield pieces; content that breaks is fetched once more, it may have broken on the way."""
+        origin = self._origin(ref, message)
+        started, records, broken_at = time.monotonic(), done, -1
+        while True:
+            try:
+                with closing(body):
+                    for piece in skip(self._reader(body, ref), records):
+                        yield _cut(piece, ref, replace(origin, record=records))
+                        records = piece.records
+            except ObjectBroken as error:
+                if broken_at == records or isinstance(error, ObjectTooLarge):
+                    raise type(error)(
+                        error.what,
+                        f"{ref.uri} {error.where}",
+                        error.hint,
+                        reason=error.reason,
+                        record=records,
+                    ) from error
+                broken_at = records
+                body = self._again(ref, message, body.etag)
+            else:
+                seconds = time.monotonic() - started
+                telemetry.object_collected(self._service, ref.uri, records - done, body.size, seconds)
+                yield Cut((), ref.id, records, last=True)
+                return
+
+    def _given_up(self, ref: ObjectRef, message: Message, error: ObjectError, verdict: Verdict) -> Cut:
+        """Return what ends an object that cannot be had: nothing when it is gone, else a pointer to it."""
+        records = error.record if isinstance(error, ObjectBroken) else 0
+        if verdict.action is Action.SETTLE:
+            telemetry.object_missing(self._service, error)
+            return Cut((), ref.id, records, last=True)
+        reason = error.reason if isinstance(error, ObjectBroken) else verdict.reason
+        telemetry.object_unreadable(self._service, reason, error)
+        poison = Poison(reason, str(error), replace(self._origin(ref, message), record=records))
+        return Cut((poison,), ref.id, records, last=True)
+
+    def _get(self, ref: ObjectRef, message: Message) -> Body:
+        """Open an object in its bucket's region; S3 tells it when the notice did not, or told a wrong one."""
+        region = self._regions.get(ref.bucket) or ref.region or message.region
+        where = f"{printable(ref.uri)} ({self._account.where})"
+        try:
+            return Body(self._getter(region), ref, where)
+        except SourceError as error:
+            told = told_region(error)
+            if not told or told == region:
+                raise
+            with self._lock:
+                if len(self._regions) < _BUCKETS:
+                    self._regions[ref.bucket] = told
+            return Body(self._getter(told), ref, where)
+
+    def _getter(self, region: str) -> Getter:
+        client = self._account.client("s3", region)
+        with self._lock:
+            if client not in self._getters:
+                self._getters[client] = Getter(client)
+            return self._getters[client]
+
+    def _again(self, ref: ObjectRef, message: Message, etag: str) -> Body:
+        body = self._get(ref, message)
+        if body.etag != etag:
+            body.close()
+            raise ObjectChanged("it was overwritten while it was read", ref.uri, "it is read again")
+        return body
+
+    def _origin(self, ref: ObjectRef, message: Message) -> Origin:
+        """Tell where events are from: by the key's layout where AWS writes one, else by the notice."""
+        found = next(filter(None, (layout.search(ref.key) for layout in _LAYOUTS)), None)
+        told = found.groupdict() if found else {}
+        return Origin(
+            self._service,
+            account=told.get("account") or ref.account or message.account,
+            region=told.get("region") or ref.region or message.region,
+            container=message.queue,
+            object=ref.uri,
+            version=ref.version_id or ref.etag,
+        )
+
+
+def _cut(piece: Piece, ref: ObjectRef, origin: Origin) -> Cut:
+    block = Block(piece.payload, piece.count, origin, header=piece.header)
+    return Cut((block,) if piece.count else (), ref.id, piece.records)
+
+
+def printable(text: str) -> str:
+    """Return text for one line of a log: keys may hold anything."""
+    return text if text.isprintable() else text.encode("unicode_escape").decode()

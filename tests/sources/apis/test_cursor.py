@@ -1,0 +1,414 @@
+"""The cursor family's partition: resumes, drains, never waits, outlives failures."""
+
+import json
+import pickle
+import threading
+import time
+from collections import defaultdict
+from contextlib import contextmanager
+from datetime import timedelta
+
+import bytewax.operators as op
+import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import TestingSink, cluster_main, run_main
+
+from sources import lanes, places
+from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
+from sources.errors import Denied, SourceError, Throttled, Transient
+from transforms.block import Block, Origin
+
+FAST = {"discover_seconds": 0.02, "backoff_seconds": 0.005, "threads": 3}
+PERIOD = 0.01
+
+
+class Numbers:
+    """An API whose targets count upwards, `size` numbers a page, `pages` pages a poll, up to `last`."""
+
+    name = "numbers"
+    period_seconds = PERIOD
+
+    def __init__(self, *keys, last=6, size=1, pages=2, failures=()):
+        self.keys, self.last, self.size, self.pages_a_poll = list(keys), last, size, pages
+        self.failures = list(failures)
+        self.asked = defaultdict(int)
+        self.listing_error = None
+
+    def targets(self):
+        for key in list(self.keys):
+            yield Target(key, detail=key)
+        if self.listing_error:
+            yield self.listing_error
+
+    def pages(self, target, state):
+        self.asked[target.key] += 1
+        at = state.get("at", 0)
+        for number in range(self.pages_a_poll):
+            if number and self.failures:
+                raise self.failures.pop()
+            numbers = range(at, min(at + self.size, self.last))
+            if not numbers:
+                return
+            at = numbers.stop
+            payload = b"".join(b"%s %d\n" % (target.key.encode(), n) for n in numbers)
+            yield Page(
+                (Block(payload, len(numbers), Origin("numbers")),), {"v": 1, "at": at}, again=at < self.last
+            )
+
+
+@contextmanager
+def lane_of(poll, state=None, key="a", drain=None, **options):
+    """One built lane: the one that owns `key`."""
+    source = CursorSource(poll, CursorOptions(**{**FAST, **options}), drain or threading.Event())
+    part = source.build_part("step", lanes.lane_of(key), pickle.loads(pickle.dumps(state)))  # noqa: S301 - our own bytes
+    try:
+        yield part
+    finally:
+        part.close()
+
+
+def until(condition, seconds=10):
+    """Wait until a condition holds; fails when it never does."""
+    limit = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < limit, "it never happened"
+        time.sleep(0.002)
+    return result
+
+
+def take(part, count):
+    """Collect lines from a lane until there are `count`."""
+    lines = []
+
+    def enough():
+        lines.extend(line for item in part.next_batch() for line in item.payload.decode().splitlines())
+        return len(lines) >= count
+
+    until(enough)
+    return lines
+
+
+def rest(part, seconds=0.1):
+    """Collect what comes within a short time."""
+    lines, limit = [], time.monotonic() + seconds
+    while time.monotonic() < limit:
+        lines += [line for item in part.next_batch() for line in item.payload.decode().splitlines()]
+        time.sleep(0.005)
+    return lines
+
+
+def test_resumes_from_a_snapshot(monkeypatch):
+    """Two batches, a snapshot, two more; rebuilt from the snapshot, the same two come again."""
+    monkeypatch.setattr("sources.apis.cursor._BATCH_BYTES", 1)
+    with lane_of(Numbers("a", last=4)) as part:
+        first = take(part, 2)
+        state = part.snapshot()
+        after = take(part, 2)
+    with lane_of(Numbers("a", last=4), state) as again:
+        assert take(again, 2) == after
+        assert rest(again) == []
+    assert first == ["a 0", "a 1"]
+    assert after == ["a 2", "a 3"]
+
+
+def test_snapshot_is_plain_and_versioned():
+    """The recovery store holds JSON types only, and says of which version."""
+    with lane_of(Numbers("a"), fingerprint="2024-01-01") as part:
+        take(part, 6)
+        state = part.snapshot()
+    assert state == {"v": 1, "config": "2024-01-01", "targets": {"a": {"v": 1, "at": 6}}}
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_snapshot_does_not_change_afterwards():
+    """A snapshot is pickled later: what is emitted meanwhile must not slip in."""
+    poll = Numbers("a", last=1)
+    with lane_of(poll) as part:
+        take(part, 1)
+        state = part.snapshot()
+        poll.last = 2
+        take(part, 1)
+    assert state["targets"]["a"]["at"] == 1
+
+
+def test_what_was_fetched_but_not_emitted_is_no_position():
+    """The position moves with `next_batch`, not with the fetch thread that is ahead of it."""
+    poll = Numbers("a", last=100, pages=100)
+    with lane_of(poll) as part:
+        until(lambda: len(part._inbox) > 50)
+        assert part.snapshot()["targets"] == {}
+
+
+def test_next_batch_never_waits_for_a_slow_api():
+    """h19: an API that stalls costs its target time, and `next_batch` none."""
+    inside, release = threading.Event(), threading.Event()
+
+    class Stalling(Numbers):
+        def pages(self, target, state):
+            inside.set()
+            release.wait(10)
+            yield from super().pages(target, state)
+
+    with lane_of(Stalling("a")) as part:
+        assert inside.wait(10)
+        assert [part.next_batch() for _ in range(100)] == [[]] * 100
+        awake = part.next_awake()
+        assert awake is not None
+        assert awake.tzinfo is not None
+        release.set()
+        assert len(take(part, 6)) == 6
+
+
+def test_next_awake_is_soon_and_never_at_once_without_pages():
+    """An idle lane neither spins nor sleeps long."""
+    with lane_of(Numbers()) as part:
+        for _ in range(20):
+            part.next_batch()
+        pause = part._pause
+        assert timedelta(milliseconds=20) <= pause <= timedelta(milliseconds=200)
+        assert part.next_awake() is not None
+
+
+def test_lanes_own_their_targets_and_share_the_threads():
+    """Every target is emitted by exactly one lane, and the lanes never change."""
+    names = [f"region-{n}" for n in range(30)]
+    poll = Numbers(*names, last=1, pages=1)
+    source = CursorSource(poll, CursorOptions(**FAST), threading.Event())
+    assert source.list_parts() == [f"lane-{n}" for n in range(8)]
+    parts = {key: source.build_part("step", key, None) for key in source.list_parts()}
+    found = {}
+
+    def all_found():
+        for lane, part in parts.items():
+            for item in part.next_batch():
+                found.setdefault(item.payload.decode().split()[0], []).append(lane)
+        return len(found) == 30
+
+    until(all_found)
+    assert found == {name: [lanes.lane_of(name)] for name in names}
+    assert len([t for t in threading.enumerate() if t.name.startswith("numbers-")]) <= FAST["threads"] * 2
+    for part in parts.values():
+        part.close()
+
+
+def test_threads_end_with_the_last_lane():
+    """A closed source leaves no thread behind."""
+    poll = Numbers("a")
+    poll.name = "ending"
+    with lane_of(poll) as part:
+        take(part, 1)
+        assert [t for t in threading.enumerate() if t.name.startswith("ending-")]
+    until(lambda: not [t for t in threading.enumerate() if t.name.startswith("ending-")])
+
+
+def test_thread_that_ends_ends_the_service(monkeypatch):
+    """A service whose thread died does not stand still in silence: the next batch raises."""
+
+    def broken(*_):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr("sources.telemetry.polled", broken)
+    ended = pytest.raises(SourceError, match=r"a thread ended with RuntimeError \(planted\)")
+    with lane_of(Numbers("a")) as part, ended:
+        until(lambda: part.next_batch() and False)
+
+
+def test_system_without_more_threads_is_worked_by_one(monkeypatch):
+    """Where no second thread can be started, the first one does everything."""
+    start, started = threading.Thread.start, []
+
+    def first_only(thread):
+        if thread.name.startswith("lonely"):
+            if started:
+                raise RuntimeError("can't start new thread")
+            started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", first_only)
+    poll = Numbers("a", last=6)
+    poll.name = "lonely"
+    with lane_of(poll) as part:
+        assert len(take(part, 6)) == 6
+    assert len(started) == 1
+
+
+def test_error_in_mid_poll_keeps_the_pages_before_it():
+    """h18: a session that expires between two pages costs neither an event nor a repeat."""
+    errors = [Throttled("slow", "x", "h"), Transient("reset", "x", "h"), KeyError("bug")]
+    with lane_of(Numbers("a", last=9, pages=3, failures=errors)) as part:
+        assert take(part, 9) == [f"a {n}" for n in range(9)]
+        assert rest(part, 0.05) == []
+
+
+def test_denied_target_does_not_stop_the_others(caplog):
+    """h06: one clear warning for what only a person can repair, no storm, the others go on."""
+
+    class Guarded(Numbers):
+        def pages(self, target, state):
+            if target.key == "denied":
+                self.asked["denied"] += 1
+                raise Denied("not allowed", "denied", "allow x:Y")
+            yield from super().pages(target, state)
+
+    a_lane = lanes.lane_of("a")
+    mates = [name for name in map(str, range(200)) if lanes.lane_of(name) == a_lane][:1]
+    poll = Guarded("a", "denied", *mates)
+    source = CursorSource(poll, CursorOptions(**{**FAST, "backoff_seconds": 0.0002}), threading.Event())
+    parts = [source.build_part("step", key, None) for key in source.list_parts()]
+    with caplog.at_level("WARNING", "collector"):
+        lines = []
+        until(lambda: lines.extend(i for p in parts for i in p.next_batch()) or len(lines) >= 12)
+        until(lambda: poll.asked["denied"] >= 3)
+    for part in parts:
+        part.close()
+    told = [r.getMessage() for r in caplog.records if "poll_failed" in r.getMessage()]
+    assert len(told) == 1
+    assert "allow x:Y" in told[0]
+
+
+def test_targets_appear_and_vanish():
+    """h15: a group made while it runs is read, one that went keeps its position for when it comes back."""
+    poll = Numbers("a", last=2)
+    mate = next(name for name in map(str, range(200)) if lanes.lane_of(name) == lanes.lane_of("a"))
+    with lane_of(poll) as part:
+        take(part, 2)
+        poll.keys = [mate]
+        assert take(part, 2) == [f"{mate} 0", f"{mate} 1"]
+        until(lambda: part.next_batch() == [] and "a" in part._gone)
+        state = part.snapshot()
+        assert set(state["targets"]) == {"a", mate}
+        poll.keys = ["a", mate]
+        poll.last = 3
+        assert sorted(take(part, 2)) == sorted(["a 2", f"{mate} 2"])
+        until(lambda: part.next_batch() == [] and not part._gone)
+        assert "gone" not in part.snapshot()
+    assert set(state["gone"]) == {"a"}
+
+
+def test_a_target_that_has_gone_fails_no_more(monkeypatch):
+    """A log group that was denied and then deleted is not counted as failing, or its alert never ends."""
+
+    class Refused(Numbers):
+        def pages(self, target, _state):
+            raise Denied("denied", target.key, "allow it")
+
+    shown = {}
+    monkeypatch.setattr(places, "_failing", lambda where, targets: shown.update({where.region: targets}))
+    poll = Refused("r/a")
+    with lane_of(poll, key="r/a"):
+        until(lambda: shown.get("r") == 1)
+        poll.keys = []
+        until(lambda: shown["r"] == 0)
+
+
+def test_state_of_a_target_long_gone_is_dropped():
+    """The recovery store does not grow with every group that ever was."""
+    state = {"v": 1, "config": "", "targets": {"a": {"v": 1, "at": 3}}, "gone": {"a": 1}}
+    with lane_of(Numbers(), state, keep_gone_days=1) as part:
+        until(lambda: part.next_batch() == [] and not part.state)
+        assert part.snapshot() == {"v": 1, "config": "", "targets": {}}
+
+
+def test_partly_failed_listing_takes_nothing_away():
+    """h22: a region that cannot be listed for a moment does not make its targets vanish."""
+    poll = Numbers("a", last=2)
+    with lane_of(poll) as part:
+        take(part, 2)
+        poll.listing_error = Transient("listing failed", "eu-west-1", "h")
+        poll.keys, poll.last = [], 4
+        assert take(part, 2) == ["a 2", "a 3"]
+        assert part._gone == {}
+
+
+def test_changed_start_time_begins_anew_and_says_so(caplog):
+    """Another `start_time` resets the service, once and audibly."""
+    state = {"v": 1, "config": "2024-01-01", "targets": {"a": {"v": 1, "at": 5}}}
+    with (
+        caplog.at_level("WARNING", "collector"),
+        lane_of(Numbers("a"), state, fingerprint="2024-02-02") as part,
+    ):
+        assert take(part, 6)[0] == "a 0"
+    assert [r.event for r in caplog.records] == ["cursors_reset"]
+
+
+def test_same_start_time_keeps_the_positions():
+    """An unchanged configuration resumes."""
+    state = {"v": 1, "config": "2024-01-01", "targets": {"a": {"v": 1, "at": 5}}}
+    with lane_of(Numbers("a"), state, fingerprint="2024-01-01") as part:
+        assert take(part, 1) == ["a 5"]
+
+
+def test_removed_start_time_keeps_the_positions(caplog):
+    """Without a start_time there is nothing to begin from: beginning now would leave a hole."""
+    state = {"v": 1, "config": "2024-01-01", "targets": {"a": {"v": 1, "at": 5}}}
+    with caplog.at_level("WARNING", "collector"), lane_of(Numbers("a"), state, fingerprint="") as part:
+        assert take(part, 1) == ["a 5"]
+    assert not caplog.records
+
+
+def test_missing_recovery_directory_is_told_once(caplog):
+    """h22: that positions will not survive is one loud line, not eight."""
+    source = CursorSource(Numbers(), CursorOptions(**FAST, durable=False), threading.Event())
+    with caplog.at_level("WARNING", "collector"):
+        parts = [source.build_part("step", key, None) for key in source.list_parts()]
+    for part in parts:
+        part.close()
+    assert [r.event for r in caplog.records] == ["cursors_not_durable"]
+
+
+def test_state_of_an_unknown_version_is_refused():
+    """h22: guessing at a foreign state would leave a hole that nobody hears of."""
+    source = CursorSource(Numbers(), CursorOptions(**FAST), threading.Event())
+    with pytest.raises(SourceError, match="version 7"):
+        source.build_part("step", "lane-0", {"v": 7})
+
+
+def test_drain_emits_nothing_more_and_ends_after_a_snapshot():
+    """h22: SIGTERM: what was emitted is waited for, what was only fetched is left for the next start."""
+    drain = threading.Event()
+    poll = Numbers("a", last=50, pages=50)
+    with lane_of(poll, drain=drain) as part:
+        emitted = take(part, 1)
+        drain.set()
+        assert [part.next_batch() for _ in range(3)] == [[]] * 3
+        state = part.snapshot()
+        with pytest.raises(StopIteration):
+            part.next_batch()
+    assert state["targets"]["a"]["at"] == len(emitted)
+
+
+def test_drain_ends_an_idle_lane_at_once():
+    """A lane that owes nothing does not hold the process."""
+    drain = threading.Event()
+    drain.set()
+    with lane_of(Numbers("a"), drain=drain) as part, pytest.raises(StopIteration):
+        part.next_batch()
+
+
+def collect(poll, out, wanted):
+    """Build a dataflow of a cursor source that drains once enough has come out."""
+    drain = threading.Event()
+    flow = Dataflow("cursor")
+    stream = op.input("numbers", flow, CursorSource(poll, CursorOptions(**FAST), drain))
+    op.output("out", op.map("line", stream, lambda block: block.payload.decode().strip()), TestingSink(out))
+    threading.Thread(target=lambda: (until(lambda: len(out) >= wanted), drain.set()), daemon=True).start()
+    return flow
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_drains_and_resumes_in_a_dataflow(tmp_path, workers):
+    """Under bytewax itself: drained and started again, nothing is lost and nothing repeated."""
+    init_db_dir(tmp_path, 1)
+    recovery = RecoveryConfig(tmp_path, timedelta(0))
+    out, epoch = [], timedelta(milliseconds=10)
+    for wanted in (10, 300):
+        flow = collect(Numbers("a", "b", "c", last=100, pages=1), out, wanted)
+        if workers == 1:
+            run_main(flow, epoch_interval=epoch, recovery_config=recovery)
+        else:
+            cluster_main(
+                flow, [], 0, worker_count_per_proc=workers, epoch_interval=epoch, recovery_config=recovery
+            )
+    assert sorted(out) == sorted(f"{key} {n}" for key in "abc" for n in range(100))

@@ -1,0 +1,70 @@
+"""Sessions share what botocore knows of AWS's APIs, and nothing else."""
+
+import json
+
+import pytest
+from botocore.loaders import Loader
+from botocore.session import Session
+
+from sources.aws import sessions
+from sources.aws.sessions import new_session, region_of_machine
+
+SERVICES = ["sqs", "s3", "sts", "cloudtrail", "logs", "cloudwatch", "guardduty", "securityhub", "ec2"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("form", ["service-2", "endpoint-rule-set-1", "paginators-1"])
+def test_descriptions_are_botocores(service, form):
+    """Orjson and igzip read the same as botocore does, in the same order."""
+    ours = Loader(file_loader=sessions._Descriptions()).load_service_model(service, form)
+    assert json.dumps(ours) == json.dumps(Loader().load_service_model(service, form))
+
+
+def test_descriptions_are_read_once():
+    """A thousand accounts cost one reading."""
+    first, other = (new_session().get_component("data_loader") for _ in range(2))
+    assert first.load_service_model("sqs", "service-2") is other.load_service_model("sqs", "service-2")
+
+
+def test_credentials_and_hooks_are_not_shared():
+    """What one identity is and does stays its own."""
+    one, other = new_session(), new_session()
+    one.set_credentials("AKIAONE", "planted")
+    other.set_credentials("AKIAOTHER", "planted")
+    assert (one.get_credentials().access_key, other.get_credentials().access_key) == ("AKIAONE", "AKIAOTHER")
+    clients = [session.create_client("sqs", region_name="eu-west-1") for session in (one, other)]
+    clients[0].meta.events.register("our-own", lambda **_: "heard")
+    heard = [client.meta.events.emit("our-own") for client in clients]
+    assert [len(answers) for answers in heard] == [1, 0]
+
+
+def test_users_own_descriptions_are_found(monkeypatch, tmp_path):
+    """AWS_DATA_PATH is where a user puts descriptions of his own."""
+    model = tmp_path / "ours" / "2020-01-01"
+    model.mkdir(parents=True)
+    (model / "service-2.json").write_text(json.dumps({"metadata": {"serviceId": "ours"}}))
+    monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+    sessions._shared.cache_clear()
+    try:
+        found = new_session().get_component("data_loader").load_service_model("ours", "service-2")
+    finally:
+        sessions._shared.cache_clear()
+    assert found == {"metadata": {"serviceId": "ours"}}
+
+
+def test_missing_description_is_botocores_error():
+    """An unknown service is told as botocore tells it."""
+    with pytest.raises(Exception, match="Unknown service: 'nothing'"):
+        Session().create_client("nothing", region_name="eu-west-1")
+    with pytest.raises(Exception, match="Unknown service: 'nothing'"):
+        new_session().create_client("nothing", region_name="eu-west-1")
+
+
+@pytest.mark.parametrize(
+    ("env", "home"),
+    [({}, "eu-west-1"), ({"AWS_REGION": ""}, "eu-west-1"), ({"AWS_REGION": "eu-central-1"}, "eu-central-1")],
+)
+def test_region_of_the_machine(monkeypatch, env, home):
+    """AWS_REGION, which containers and Lambda set and botocore does not read, comes first."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    assert region_of_machine(Session(), env) == home

@@ -1,0 +1,108 @@
+"""Listed objects, lane by lane: resumed in the middle of an object, retried, drained."""
+
+import threading
+import time
+
+import pytest
+
+from sources.errors import Denied, Transient
+from sources.listed.backlog import BacklogSource
+from sources.objects.ref import ObjectRef
+from sources.queues.opener import Cut
+from transforms.block import Block, Origin
+
+OBJECTS = [ObjectRef("b", f"k{number}", etag="e", size=1) for number in range(20)]
+PIECES = 4
+
+
+def opened(ref, records):
+    """Cut an object in four pieces of one record."""
+    for record in range(records, PIECES):
+        yield Cut((Block(f"{ref.key}/{record}".encode(), 1, Origin("s")),), ref.id, record + 1)
+    yield Cut((), ref.id, PIECES, last=True)
+
+
+def every_event():
+    return sorted(f"{ref.key}/{record}" for ref in OBJECTS for record in range(PIECES))
+
+
+def run(source, states=None, stop=None):
+    """Run all lanes to their end, or until `stop` events; returns (events, snapshots)."""
+    parts = {key: source.build_part("step", key, (states or {}).get(key)) for key in source.list_parts()}
+    events, ended, deadline = [], set(), time.monotonic() + 30
+    while len(ended) < len(parts) and (stop is None or len(events) < stop):
+        assert time.monotonic() < deadline
+        for key, part in parts.items():
+            try:
+                events += [block.payload.decode() for block in part.next_batch()] if key not in ended else []
+            except StopIteration:
+                ended.add(key)
+    snapshots = {key: part.snapshot() for key, part in parts.items()}
+    for part in parts.values():
+        part.close()
+    return events, snapshots
+
+
+def test_every_record_once_and_every_object_told():
+    """A run to the end emits everything, and counts each object once."""
+    told = []
+    events, _ = run(BacklogSource("s", OBJECTS, opened, threading.Event(), told.append))
+    assert sorted(events) == every_event()
+    assert sorted(ref.key for ref in told) == sorted(ref.key for ref in OBJECTS)
+
+
+@pytest.mark.parametrize("stop", [1, 7, 30, 79])
+def test_h22_resumes_behind_the_last_record(stop):
+    """What the first run emitted and the second one emits are together every record, once."""
+    first, states = run(BacklogSource("s", OBJECTS, opened, threading.Event()), stop=stop)
+    told = []
+    second, _ = run(BacklogSource("s", OBJECTS, opened, threading.Event(), told.append), states)
+    assert sorted(first + second) == every_event()
+    assert len(told) == len(OBJECTS)
+
+
+def test_h19_a_connection_lost_in_mid_object_is_taken_up(monkeypatch):
+    """A transient failure is tried again from the record it had come to."""
+    monkeypatch.setattr("sources.listed.backlog.pause_after", lambda *_: 0.0)
+    failures = iter([True] * 5)
+
+    def flaky(ref, records):
+        for cut in opened(ref, records):
+            yield cut
+            if cut.records == 2 and next(failures, False):
+                raise Transient("lost", ref.uri, "again")
+
+    events, _ = run(BacklogSource("s", OBJECTS, flaky, threading.Event()))
+    assert sorted(events) == every_event()
+
+
+def test_what_cannot_be_had_ends_the_run_after_what_could():
+    """A refused object is an error of the command; nothing that came before it is dropped."""
+
+    def denied(ref, records):
+        yield from list(opened(ref, records))[:2]
+        raise Denied("no", ref.uri, "allow s3:GetObject")
+
+    source = BacklogSource("s", OBJECTS[:1], denied, threading.Event())
+    part = source.build_part("step", "lane-0", None)
+    events = []
+
+    def until_it_fails():
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            events.extend(block.payload for block in part.next_batch())
+
+    with pytest.raises(Denied):
+        until_it_fails()
+    assert events == [b"k0/0", b"k0/1"]
+
+
+def test_a_drain_ends_every_lane():
+    """After the drain flag nothing more is emitted."""
+    drain = threading.Event()
+    source = BacklogSource("s", OBJECTS, opened, drain)
+    parts = [source.build_part("step", key, None) for key in source.list_parts()]
+    drain.set()
+    for part in parts:
+        with pytest.raises(StopIteration):
+            part.next_batch()

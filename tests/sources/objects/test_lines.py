@@ -1,0 +1,220 @@
+"""Text becomes events: one per line, nothing lost, nothing that is no event."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.objects.decode import Layout
+from sources.objects.lines import lines
+from sources.objects.text import count_lines, without_blanks
+from tests.sources.objects.decoding import check, collect, decoded, events, joined
+from transforms import umbrella, vpcflow
+
+VPC = Layout(is_header=vpcflow.is_header)
+CLOUDFRONT = Layout(comment=b"#")
+UMBRELLA = Layout(is_header=umbrella.is_header, quoted=True)
+HEADER = b"version account-id interface-id start end log-status"
+ROW = b"2 000123456789 eni-1 1 2 OK"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\nb", [b"a", b"b"]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"a\r\nb\r", [b"a", b"b"]),
+        (b"a\rb\n", [b"a\rb"]),
+        (b"\xef\xbb\xbfa\nb", [b"a", b"b"]),
+        (b"\n\na\n\n\n\nb\n\n", [b"a", b"b"]),
+        (b"\r\n\r\na\r\n\r\n", [b"a"]),
+        (b"caf\xe9\nok", ["caf\ufffd".encode(), b"ok"]),
+        (b"\xc3\n\xa9", ["\ufffd".encode(), "\ufffd".encode()]),
+        (b"\xed\xa0\x80 half\n", ["\ufffd\ufffd\ufffd half".encode()]),
+        ("café 日本 🚀\n".encode(), ["café 日本 🚀".encode()]),
+        (b"a\0b\n", ["a\ufffdb".encode()]),
+        ("a\u2028b\x85c\x0b\n".encode(), ["a\u2028b\x85c\x0b".encode()]),
+    ],
+    ids=[
+        "newlines", "no last newline", "crlf", "crlf cut short", "lone cr", "bom", "blank lines",
+        "blank crlf", "latin-1", "cut character", "surrogate", "utf-8", "nul", "other separators",
+    ],
+)  # fmt: skip
+def test_h08_text_in_any_state(text, expected):
+    """Line ends, marks and damaged characters are put right; an event's other bytes stay as they are."""
+    assert events(text) == expected
+
+
+def test_h11_the_header_is_no_event():
+    """The first line of a flow log names its columns: it goes along as header, and is no event."""
+    pieces = decoded(HEADER + b"\n" + ROW + b"\n", VPC)
+    assert [(piece.payload, piece.header) for piece in pieces] == [(ROW + b"\n", HEADER)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEADER + b"\n" + ROW + b"\n" + HEADER + b"\n" + ROW + b"\n",
+        HEADER + b"\n" + ROW + b"\n" + HEADER + b"\n" + HEADER + b"\n" + ROW,
+        HEADER + b"\n" + ROW + HEADER + b"\n" + ROW + b"\n",
+        HEADER + b"\r\n" + ROW + b"\r\n" + HEADER + b"\r\n" + ROW + b"\r\n",
+        b"\xef\xbb\xbf\n" + HEADER + b"\n" + ROW + b"\n" + ROW + b"\n" + HEADER,
+    ],
+    ids=["again", "twice", "glued", "crlf", "bom, and at the end"],
+)
+def test_h11_the_header_is_no_event_in_mid_file_either(text):
+    """Files joined by their writer repeat the header, even glued to a line that had no newline."""
+    assert events(text, VPC) == [ROW, ROW]
+
+
+def test_h11_a_header_of_one_column_goes_only_as_a_whole_line():
+    """A one-word header may be the end of a longer line: only lines that are the header are taken out."""
+    assert events(b"action\nACCEPT\nx action\naction\nREJECT\n", VPC) == [b"ACCEPT", b"x action", b"REJECT"]
+
+
+def test_h11_a_file_of_header_only_has_no_events():
+    """No rows, no pieces."""
+    assert decoded(HEADER + b"\n", VPC) == []
+
+
+def test_h11_without_header_the_first_line_is_an_event():
+    """NODATA rows of dashes are not taken for names."""
+    row = b"2 123456789012 eni-1 - - - - - - - 1 2 - NODATA"
+    (piece,) = decoded(row + b"\n" + row + b"\n", VPC)
+    assert (piece.count, piece.header) == (2, b"")
+
+
+def test_h12_comments_are_no_events():
+    """`#Version` and `#Fields` are no events anywhere; `#` within a line is nothing special."""
+    heads = b"#Version: 1.0\n#Fields: date cs-uri-stem\n"
+    text = heads + b"1\t/a#b\n" + heads + b"2\t#c\n"
+    (piece,) = decoded(text, CLOUDFRONT)
+    assert (piece.payload, piece.header) == (b"1\t/a#b\n2\t#c\n", b"date cs-uri-stem")
+
+
+def test_h12_new_fields_in_mid_file_begin_a_new_piece():
+    """A row always comes with the names of its own columns."""
+    text = b"#Fields: a b\n1\t2\n#Fields: a b c\n1\t2\t3\n4\t5\t6\n"
+    assert [(p.header, p.payload) for p in decoded(text, CLOUDFRONT)] == [
+        (b"a b", b"1\t2\n"),
+        (b"a b c", b"1\t2\t3\n4\t5\t6\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (b'"a","b, c"\n"d","e"\n', [b'"a","b, c"', b'"d","e"']),
+        (b'"a","b\nc"\n"d","e"\n', [b'"a","b c"', b'"d","e"']),
+        (b'"a","b\r\nc\r\n"\r\n"d"\r\n', [b'"a","b c "', b'"d"']),
+        (b'"a","say ""x\ny"""\n"d"\n', [b'"a","say ""x y"""', b'"d"']),
+        (b'"a", "b"\n', [b'"a", "b"']),
+        (b"a,b\n\nc,d", [b"a,b", b"c,d"]),
+        (b'"a","b\n\n\nc"\n', [b'"a","b   c"']),
+    ],
+    ids=[
+        "commas",
+        "newline",
+        "crlf",
+        "doubled quotes",
+        "space before a quote",
+        "no quotes",
+        "blank lines in quotes",
+    ],
+)
+def test_h13_newlines_within_quotes_are_part_of_the_event(text, expected):
+    """A quoted newline becomes a space, so that the record stays one event; all else stays as it is."""
+    assert events(text, UMBRELLA) == expected
+
+
+@pytest.mark.parametrize("rows", [3, 250, 4000])
+def test_h13_an_unbalanced_quote_does_not_swallow_the_file(rows):
+    """A row with a stray quote comes out as it stands, and the rows after it are rows."""
+    stray = b'2026-01-02 03:04:05,"stray'
+    good = [b'"2026-01-02 03:04:05","x %d"' % number for number in range(rows)]
+    assert events(b"\n".join([good[0], stray, *good]), UMBRELLA) == [good[0], stray, *good]
+
+
+def test_h13_a_stray_quote_among_rows_without_dates():
+    """When rows do not show where they begin, a record that grows too long is given up, line by line."""
+    rows = [b"x,%d" % number for number in range(300)]
+    assert events(b"\n".join([b'stray",x', *rows]), UMBRELLA) == [b'stray",x', *rows]
+
+
+def test_h13_a_stray_quote_in_the_last_lines():
+    """At the end of the file, lines of an open record come out as they stand."""
+    assert events(b'"a"\n"b\n"c"\n"d', UMBRELLA)[0] == b'"a"'
+    assert b"".join(events(b'"a"\n"b\nc', UMBRELLA)) == b'"a""bc'
+
+
+def test_h13_an_optional_header_row_is_no_event():
+    """Umbrella can be told to write column names: words, and no date."""
+    names = b'"Timestamp","Most Granular Identity","Identities","Action"'
+    row = b'"2026-01-02 03:04:05","Laptop","Laptop","Allowed"'
+    assert events(names + b"\n" + row + b"\n", UMBRELLA) == [row]
+    assert events(row + b"\n" + row, UMBRELLA) == [row, row]
+
+
+def test_a_line_over_the_limit_breaks_the_object():
+    """Lines longer than any output takes are bounded in memory; what came before them is sent."""
+    found, error = collect(b"ok\n" + b"x" * (18 << 20) + b"\nlost\n")
+    assert (found, error.reason, error.record) == ([b"ok"], "line_too_long", 1)
+
+
+_texts = st.lists(
+    st.one_of(
+        st.sampled_from([b"", b"\r", HEADER, b"#Version: 1.0", b'"', b'a"b', b'"x,y"']),
+        st.sampled_from([b"\xef\xbb\xbf", b"\0", b"\xff"]),
+        st.binary(max_size=6).map(lambda b: b.replace(b"\n", b"")),
+    ),
+    max_size=20,
+).map(b"\n".join)  # fmt: skip
+
+
+@given(
+    text=_texts,
+    cuts=st.lists(st.integers(0, 200), max_size=8),
+    layout=st.sampled_from([VPC, CLOUDFRONT, UMBRELLA]),
+)
+def test_lines_do_not_depend_on_chunks(text, cuts, layout):
+    """However a text is cut into chunks, the same events come out."""
+    borders = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
+    chunks = [text[start:end] for start, end in itertools.pairwise(borders)]
+    pieces = list(lines(iter(chunks), layout, 1 << 20))
+    check(pieces)
+    assert joined(pieces) == joined(lines(iter([text] if text else []), layout, 1 << 20))
+
+
+@given(_texts)
+def test_plain_lines_lose_nothing(text):
+    """What comes out is what a plain reading of the repaired text gives, less the blank lines."""
+    plain = text.decode(errors="replace").replace("\0", "\ufffd").removeprefix("\ufeff") + "\n"
+    expected = "".join(f"{line}\n" for line in plain.replace("\r\n", "\n").split("\n") if line)
+    assert joined(lines(iter([text] if text else []), Layout(), 1 << 20)) == expected.encode()
+
+
+@given(
+    st.lists(st.sampled_from([b"#", b"#x", b"#Fields: a", b"#Fields: b", b"", b"a", b"a#b", b"\r"])).map(
+        b"\n".join
+    )
+)
+def test_h12_comments_are_those_of_a_plain_reading(text):
+    """Each row comes once, in its order, with the last `#Fields:` line before it."""
+    header, expected = b"", []
+    for line in text.replace(b"\r", b"").split(b"\n"):
+        if line.startswith(b"#Fields:"):
+            header = line.partition(b" ")[2]
+        elif line and not line.startswith(b"#"):
+            expected.append((header, line))
+    found = lines(iter([text] if text else []), CLOUDFRONT, 1 << 20)
+    assert [(one.header, row) for one in found for row in one.payload.split(b"\n")[:-1]] == expected
+
+
+@given(st.lists(st.sampled_from([b"", b"a", b"bc"])).map(lambda rows: b"".join(row + b"\n" for row in rows)))
+def test_counting_and_blank_lines(text):
+    """The fast forms agree with the plain ones."""
+    kept = [line for line in text.split(b"\n") if line]
+    assert without_blanks(text) == (b"".join(line + b"\n" for line in kept), len(kept))
+    assert count_lines(text) == text.count(b"\n")

@@ -1,0 +1,136 @@
+"""Messages that are events: bytes as they came, one block a message, unknown bodies to quarantine."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.errors import SourceError
+from sources.queues.events import EventOpener, NotAnEventError, eventbridge, securityhub
+from sources.queues.policy import Rules
+from sources.queues.progress import ALL
+from sources.queues.sqs import Message
+from transforms.block import Block, Poison
+
+CAPTURES = Path(__file__).parents[4] / "shared/data"
+ENVELOPE = (
+    '{"version":"0","id":"1","detail-type":"x","source":"aws.ec2","account":"1","region":"r",'
+    '"detail":{"n":1.0}}'
+)
+FINDINGS = '{"Id":"a", "n":1.50},{"Id":"b"}'
+HUB = f'{{"source":"aws.securityhub","account":"1","region":"r","detail":{{"findings":[{FINDINGS}]}}}}'
+
+
+def sns(body):
+    return json.dumps({"Type": "Notification", "TopicArn": "arn:aws:sns:r:1:t", "Message": body})
+
+
+def opened(body, split=eventbridge, resume=lambda _: 0, rules=None):
+    message = Message("m1", "r", body, queue="q", account="9", region="here")
+    return list(EventOpener("test", split, rules).open(message, resume))
+
+
+def test_envelope_stays_byte_for_byte():
+    """An EventBridge event on one line is sent as it came."""
+    (cut,) = opened(ENVELOPE)
+    (block,) = cut.items
+    assert block.payload == ENVELOPE.encode() + b"\n"
+    assert (block.count, block.origin.account, block.origin.region, block.origin.container) == (
+        1,
+        "1",
+        "r",
+        "q",
+    )
+    assert cut.last
+
+
+def test_h21_pretty_printed_json_becomes_one_line():
+    """JSON over several lines is made compact, its numbers and texts untouched."""
+    pretty = json.dumps(json.loads(ENVELOPE), indent=2).replace("\n", "\r\n")
+    assert opened(pretty)[0].items[0].payload == ENVELOPE.encode() + b"\n"
+
+
+@pytest.mark.parametrize("split", [eventbridge, securityhub])
+def test_h02_sns_envelope_is_taken_off(split):
+    """What came through a topic is the same event."""
+    body = {eventbridge: ENVELOPE, securityhub: HUB}[split]
+    assert opened(sns(body), split)[0].items[0].payload == opened(body, split)[0].items[0].payload
+
+
+def test_findings_are_events_of_their_own():
+    """Each element of detail.findings is one event, its bytes untouched."""
+    (block,) = opened(HUB, securityhub)[0].items
+    assert block.payload == b'{"Id":"a", "n":1.50}\n{"Id":"b"}\n'
+    assert (block.count, block.origin.account) == (2, "1")
+
+
+def test_no_findings_are_no_events():
+    """An event without findings in its list is settled without a block."""
+    (cut,) = opened(HUB.replace(FINDINGS, ""), securityhub)
+    assert (cut.items, cut.last) == ((), True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["", "hello", "[]", "3", "{}", '{"source": 3}', '{"source":"\ud83d"}', ENVELOPE[:-1], "[" * 50_000],
+)
+def test_h02_unknown_bodies_go_to_quarantine(body):
+    """What is no event of this service is kept whole, with a reason."""
+    (cut,) = opened(body)
+    (poison,) = cut.items
+    assert isinstance(poison, Poison)
+    assert (poison.reason, poison.body) == ("message_unknown", body.encode("utf-8", "surrogatepass"))
+    assert "m1" in poison.detail
+    assert cut.last
+
+
+def test_unknown_bodies_can_be_kept():
+    """`unreadable: keep` leaves them to the queue's redrive policy."""
+    with pytest.raises(SourceError):
+        opened("hello", rules=Rules(unreadable="keep"))
+
+
+def test_h05_repeated_message_emits_nothing():
+    """A message whose events were receipted is known by its id."""
+    asked = []
+    assert opened(ENVELOPE, resume=lambda identity: asked.append(identity) or ALL) == []
+    assert asked == ["sqs/q/m1"]
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason="the captures of others are not here")
+@pytest.mark.parametrize(
+    "name", ["eventBridgeEvent", "cloudWatchAlarmEventSingleMetric", "cloudWatchAlarmEventCompositeMetric"]
+)
+def test_captured_events(name):
+    """Published events of EventBridge and alarms come out on one line with the same content."""
+    body = (CAPTURES / f"eventbridge/aws-powertools_powertools-lambda-python/{name}.json").read_text()
+    (block,) = opened(body)[0].items
+    assert block.payload.count(b"\n") == block.count == 1
+    assert json.loads(block.payload) == json.loads(body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "source", "detail", "findings"]), inner)
+    ),
+)
+
+
+@pytest.mark.parametrize("split", [eventbridge, securityhub])
+@given(value=JSON, indent=st.sampled_from([None, 1]))
+def test_h21_blocks_hold_whole_lines(split, value, indent):
+    """Whatever JSON comes: it is unknown, or a block of as many lines as events."""
+    for item in opened(json.dumps(value, indent=indent), split)[0].items:
+        if isinstance(item, Block):
+            assert item.payload.count(b"\n") == item.count
+            assert all(json.loads(line) is not NotImplemented for line in item.payload.splitlines())
+
+
+def test_wrong_type_of_findings_is_unknown():
+    """Findings that are no list make the message unknown."""
+    with pytest.raises(NotAnEventError):
+        securityhub(b'{"source":"s","detail":{"findings":{}}}')

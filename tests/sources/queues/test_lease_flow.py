@@ -1,0 +1,195 @@
+"""The lease family inside bytewax: deletion after the receipt, death at any point, the drain."""
+
+import threading
+import time
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.recovery import RecoveryConfig, init_db_dir
+from bytewax.testing import cluster_main
+from msgspec.structs import replace
+
+from sources.queues.lease import LeaseSource
+from tests.sources.queues.leasing import QUICK, FakeSqs, WordOpener
+
+SINKS = 4
+
+
+class Outcome:
+    """What a test's output saw: words written, words under a receipt, and how often it took one."""
+
+    def __init__(self):
+        self.written: list[str] = []
+        self.receipted: set[str] = set()
+        self.receipts = 0
+        self.die_after = 0
+
+
+class Output(FixedPartitionedSink):
+    """An output that knows a word is safe only once a partition's snapshot has taken its receipt."""
+
+    def __init__(self, outcome):
+        self.outcome = outcome
+
+    def list_parts(self):
+        return [f"p{number}" for number in range(SINKS)]
+
+    def build_part(self, *_):
+        return _Part(self.outcome)
+
+
+class _Part(StatefulSinkPartition):
+    def __init__(self, outcome):
+        self.outcome = outcome
+        self.waiting = []
+
+    def write_batch(self, items):
+        time.sleep(0.001)
+        words = [item.payload.decode().strip() for item in items]
+        self.waiting += words
+        self.outcome.written += words
+        if 0 < self.outcome.die_after <= len(self.outcome.written):
+            raise BrokenPipeError("the output dies on plan")
+
+    def snapshot(self):
+        time.sleep(0.002)
+        self.outcome.receipted |= set(self.waiting)
+        self.outcome.receipts += 1
+        self.waiting = []
+
+
+class Stage:
+    """A queue, a source and an output, run as a dataflow as often as wanted."""
+
+    def __init__(self, *bodies, options=QUICK):
+        self.sqs, self.opener, self.options = FakeSqs(), WordOpener(), options
+        self.sqs.send(*bodies)
+        self.drain = threading.Event()
+        self.outcome = Outcome()
+        self.early: list[str] = []
+        self.sqs.faults["delete_message_batch"] = self._deleting
+
+    def _deleting(self, Entries, **_):  # noqa: N803 - boto3's spelling
+        receipts = {entry["ReceiptHandle"] for entry in Entries}
+        for message in list(self.sqs.messages):
+            if message.receipt in receipts:
+                self.early += [word for word in message.body.split() if word not in self.outcome.receipted]
+
+    def run(self, *, workers=1, epoch=0.05, recovery=None):
+        flow = Dataflow("flow")
+        source = LeaseSource("test", [self.sqs.queue], self.opener, self.options, self.drain)
+        items = op.input("in", flow, source)
+        keyed = op.map("key", items, lambda item: (f"p{len(item.payload) % SINKS}", item))
+        op.output("out", keyed, Output(self.outcome))
+        cluster_main(
+            flow,
+            [],
+            0,
+            worker_count_per_proc=workers,
+            epoch_interval=timedelta(seconds=epoch),
+            recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery else None,
+        )
+
+    def drain_when(self, true):
+        def watch():
+            while not true():
+                time.sleep(0.01)
+            self.drain.set()
+
+        threading.Thread(target=watch, daemon=True).start()
+
+
+@pytest.fixture
+def recovery(tmp_path):
+    init_db_dir(tmp_path, 2)
+    return tmp_path
+
+
+def words(name, count):
+    return [f"{name}-{'x' * (number % 7)}{number}" for number in range(count)]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("epoch", [0.0, 0.05])
+@pytest.mark.parametrize("durable", [False, True])
+def test_h22_deleted_after_the_receipt_only(recovery, workers, epoch, durable):
+    """No message is deleted before each of its events is under a receipt, wherever the outputs are."""
+    bodies = [" ".join(words(f"m{number}", 5)) for number in range(40)]
+    stage = Stage(*bodies, options=replace(QUICK, batch_bytes=2000))
+    stage.drain_when(lambda: len(stage.outcome.written) >= 200)
+    stage.run(workers=workers, epoch=epoch, recovery=recovery if durable else None)
+    assert stage.early == []
+    assert stage.sqs.messages == []
+    assert Counter(stage.outcome.written) == Counter(word for body in bodies for word in body.split())
+
+
+def test_h22_killed_dataflow_leaves_its_messages(recovery):
+    """When an output dies, what is not under a receipt is in the queue again; the next run brings it."""
+    bodies = [" ".join(words(f"m{number}", 5)) for number in range(40)]
+    stage = Stage(*bodies, options=replace(QUICK, batch_bytes=2000))
+    stage.outcome.die_after = 60
+    with pytest.raises(BrokenPipeError):
+        stage.run(recovery=recovery)
+    left = {message.body for message in stage.sqs.messages}
+    assert all(set(body.split()) <= stage.outcome.receipted for body in bodies if body not in left)
+    assert left
+    stage.sqs.advance(1000)
+    assert stage.sqs.visible == len(left)
+    stage.outcome.die_after = 0
+    stage.drain_when(lambda: len(set(stage.outcome.written)) == 200)
+    stage.run(recovery=recovery)
+    assert stage.early == []
+    assert stage.sqs.messages == []
+
+
+def test_h22_half_an_object_goes_on_after_the_kill(recovery):
+    """A large object that was half emitted goes on at the last receipt, not at its start."""
+    body = " ".join(words("big", 300))
+    stage = Stage(body, options=replace(QUICK, batch_bytes=2000))
+    stage.outcome.die_after = 200
+    with pytest.raises(BrokenPipeError):
+        stage.run(epoch=0.0, recovery=recovery)
+    known = set(stage.outcome.receipted)
+    first = list(stage.outcome.written)
+    stage.sqs.advance(1000)
+    stage.outcome.die_after = 0
+    stage.drain_when(lambda: len(set(stage.outcome.written)) == 300)
+    stage.run(epoch=0.0, recovery=recovery)
+    again = stage.outcome.written[len(first) :]
+    assert len(known) > 50
+    assert set(first) | set(again) == set(body.split())
+    assert len(set(again) & known) < 50, "at most what the last epoch held"
+    assert stage.sqs.messages == []
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_h22_drain_under_load(recovery, workers):
+    """SIGTERM in the middle: the dataflow ends by itself, nothing stays in flight; the rest comes next."""
+    bodies = [" ".join(words(f"m{number}", 3)) for number in range(300)]
+    stage = Stage(*bodies, options=replace(QUICK, batch_bytes=2000, prefetch_bytes=1 << 14))
+    stage.drain_when(lambda: len(stage.outcome.written) >= 90)
+    stage.run(workers=workers, recovery=recovery)
+    assert 0 < len(stage.sqs.messages) == stage.sqs.visible
+    stage.drain.clear()
+    stage.options = QUICK
+    stage.drain_when(lambda: not stage.sqs.messages)
+    stage.run(workers=workers, recovery=recovery)
+    assert stage.early == []
+    assert Counter(stage.outcome.written) == Counter(word for body in bodies for word in body.split())
+
+
+def test_h22_other_number_of_workers_after_a_restart(recovery):
+    """State of two workers is resumed by one, and the other way round: lanes are the same for ever."""
+    stage = Stage(options=QUICK)
+    for number, workers in enumerate((2, 1, 2)):
+        expected = words(f"r{number}", 20)
+        stage.sqs.send(*expected)
+        stage.drain.clear()
+        stage.drain_when(lambda wanted=expected: set(wanted) <= set(stage.outcome.written))
+        stage.run(workers=workers, recovery=recovery)
+        assert stage.sqs.messages == []
+    assert max(Counter(stage.outcome.written).values()) == 1
