@@ -16,15 +16,15 @@ from typing import Any
 
 from bytewax.dataflow import Dataflow
 
-from flows.catalogue.service import Context, Unit, prefetch_share
+from flows.catalogue.service import ConfiguredService, RunContext, prefetch_share
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.process import telemetry
-from flows.process.epochs import Epochs
+from flows.process.epoch_alignment import EpochAlignment
 from flows.process.memory import reuse_blocks
+from flows.process.recovery_store import StateError, check
 from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
-from flows.process.state import StateError, check
-from flows.status.pulse import Pulse
+from flows.status.liveness import Liveness
 from flows.status.start import begin
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
@@ -50,11 +50,13 @@ def flow(config: str | None = None) -> Dataflow:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
     pulse = watched(settings, started, running, drain)
-    epochs = Epochs(started.interval, alone=started.process.count == 1, receipted=lambda: pulse.receipted)
+    epochs = EpochAlignment(
+        started.interval, alone=started.process.count == 1, receipted=lambda: pulse.receipted
+    )
     services = len(running)
     sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
-    context = Context(drain, started.recovery, ahead, services)
+    context = RunContext(drain, started.recovery, ahead, services)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")
@@ -107,7 +109,7 @@ def require_state(started: Launch) -> None:
         raise SystemExit(1) from None
 
 
-def watched(settings: Settings, started: Launch, running: list[Unit], drain: Event) -> Pulse:
+def watched(settings: Settings, started: Launch, running: list[ConfiguredService], drain: Event) -> Liveness:
     """Begin to watch; a status address that cannot be ends `bytewax.run` without a traceback."""
     try:
         return begin(settings, started, running, drain, os.environ)
@@ -116,6 +118,6 @@ def watched(settings: Settings, started: Launch, running: list[Unit], drain: Eve
         raise SystemExit(2) from None
 
 
-def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
+def s3_of(running: list[ConfiguredService]) -> Callable[[], Any] | None:
     """Return what makes the S3 client of a quarantine prefix: the first input's identity writes there."""
     return (lambda: running[0].account.client("s3", "")) if running else None

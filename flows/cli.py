@@ -53,14 +53,14 @@ _JSON = _option("--json", action="store_true", help="for machines")
 
 
 def _backfill(module: Any, args: argparse.Namespace) -> int:
-    wanted = module.Wanted(args.service, args.location, args.start, args.end, args.rate)
+    wanted = module.BackfillRequest(args.service, args.location, args.start, args.end, args.rate)
     return int(
         module.backfill(args.config, wanted, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
     )
 
 
 def _policy(module: Any, args: argparse.Namespace) -> int:
-    from flows.commands.policy import Known  # noqa: PLC0415 - see the module
+    from flows.commands.iam_policy import Known  # noqa: PLC0415 - see the module
 
     known = Known(args.account, tuple(args.bucket), tuple(args.kms_key), checks=not args.no_check)
     return int(module.policy(args.config, args.format, known))
@@ -118,7 +118,7 @@ COMMANDS: tuple[Command, ...] = (
         "send captured S3 objects, or what is in quarantine, once more",
         "flows.replay",
         lambda replay, args: replay.replay(
-            replay.Wanted(args.paths, args.service, args.output),
+            replay.ReplayRequest(args.paths, args.service, args.output),
             args.config,
             as_json=args.json,
             quiet=args.quiet,
@@ -192,7 +192,7 @@ COMMANDS: tuple[Command, ...] = (
     Command(
         "policy",
         "print the least that IAM must allow for this configuration",
-        "flows.commands.policy_formats",
+        "flows.commands.iam_policy_formats",
         _policy,
         (
             _option("--format", choices=("json", "cloudformation", "terraform"), default="json"),

@@ -21,9 +21,9 @@ from msgspec import Struct, field
 
 from flows.catalogue.service import Service
 from flows.catalogue.services import every, recognise, replay_unit, units
-from flows.commands.progress import progress
+from flows.commands.progress_bar import progress
+from flows.commands.quarantine_replay import MARK, again
 from flows.commands.run import root_cause
-from flows.commands.second_try import MARK, again
 from flows.config.load import Settings, SettingsError, load
 from flows.process.memory import reuse_blocks
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr
@@ -33,7 +33,7 @@ from sinks.errors import ReaderGone
 from sinks.settings import Console, OutputSettings, parse_output
 from sources.aws.account import Account
 from sources.listed.captures import CaptureSource, expand, open_stored
-from sources.objects.decode import Limits, head, read
+from sources.objects.decode import DecodeLimits, head, read
 from transforms.block import Block, Item, Origin, Poison
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _MOST_TOLD = 1_000
 """Of what was not readable, in the report for machines."""
 
 
-class Wanted(Struct, frozen=True):
+class ReplayRequest(Struct, frozen=True):
     """What to replay. service: "" = detected. output: as `outputs_of`; "" = stdout, which a report takes."""
 
     paths: Sequence[str]
@@ -54,7 +54,7 @@ class Wanted(Struct, frozen=True):
     output: str = ""
 
 
-class Tally(Struct):
+class ReplayTally(Struct):
     """What one replay has done so far; shared by the workers of the process."""
 
     events: Counter[str] = field(default_factory=Counter)
@@ -91,7 +91,7 @@ class Given(Struct, frozen=True):
     client: Any
 
 
-def replay(wanted: Wanted, config: Path | None, *, as_json: bool, quiet: bool) -> int:
+def replay(wanted: ReplayRequest, config: Path | None, *, as_json: bool, quiet: bool) -> int:
     """Replay objects to stdout, a file, or Devo; 0 when every byte could be read and was delivered.
 
     as_json: what was done goes to stdout as one JSON object, and no events.
@@ -104,7 +104,7 @@ def replay(wanted: Wanted, config: Path | None, *, as_json: bool, quiet: bool) -
     if as_json:
         outputs = [output for output in outputs if not isinstance(output, Console)]
     client = s3_client(wanted.paths, settings)
-    objects, tally = expand(wanted.paths, client), Tally()
+    objects, tally = expand(wanted.paths, client), ReplayTally()
     dataflow = _flow(objects, wanted.service, outputs, Given(settings, client), tally)
     try:
         with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
@@ -128,7 +128,7 @@ def flow(*paths: str, service: str = "", output: str = _STDOUT, config: str | No
     log_to_stderr()
     client = s3_client(paths, settings)
     given = Given(settings, client)
-    return _flow(expand(paths, client), service, outputs_of(output, settings), given, Tally())
+    return _flow(expand(paths, client), service, outputs_of(output, settings), given, ReplayTally())
 
 
 def s3_client(paths: Sequence[str], settings: Settings | None) -> Any:
@@ -148,7 +148,7 @@ def _flow(
     service: str,
     outputs: list[OutputSettings],
     given: Given,
-    tally: Tally,
+    tally: ReplayTally,
 ) -> Dataflow:
     named = _named(service) if service else None
     started = launch()
@@ -180,7 +180,7 @@ def _named(name: str) -> Service:
 
 
 def _opened(
-    named: Service | None, given: Given, tally: Tally, largest: int
+    named: Service | None, given: Given, tally: ReplayTally, largest: int
 ) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
     made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}
@@ -200,7 +200,7 @@ def _opened(
             unit = replay_unit(service, given.settings)
             made[service.name] = unit.layout(), apply(service.transform(unit), largest)
         layout, transform = made[service.name]
-        for piece in read(stream, layout.of(path), Limits()):
+        for piece in read(stream, layout.of(path), DecodeLimits()):
             origin = Origin(service.name, object=path, record=piece.records - piece.count)
             yield from transform([Block(piece.payload, piece.count, origin, header=piece.header)])
 
@@ -226,7 +226,7 @@ def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
     return [parse_output("replay", raw)]
 
 
-def _tell(tally: Tally, *, as_json: bool) -> None:
+def _tell(tally: ReplayTally, *, as_json: bool) -> None:
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(report(tally), option=orjson.OPT_INDENT_2) + b"\n")
         return
@@ -236,7 +236,7 @@ def _tell(tally: Tally, *, as_json: bool) -> None:
     sys.stderr.write(f"{told}\n")
 
 
-def report(tally: Tally) -> dict[str, Any]:
+def report(tally: ReplayTally) -> dict[str, Any]:
     """Return what was done for machines. bytes: of the events, without what the wire puts around them."""
     return {
         "ok": not tally.poisons,

@@ -11,7 +11,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows.catalogue.service import Source
-from flows.status.pulse import Pulse
+from flows.status.liveness import Liveness
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
 from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
@@ -25,12 +25,12 @@ def collect(
 
 
 def deliver(
-    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Pulse | None = None
+    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Liveness | None = None
 ) -> None:
     """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
-    pulse = pulse or Pulse()
+    pulse = pulse or Liveness()
     events, poison = pulse.sink("output", devo), pulse.sink("quarantine", quarantine)
     op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
     op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from ssl import SSLWantReadError, SSLWantWriteError
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -43,7 +43,7 @@ _SLICE_BYTES = 1 << 18
 _OUTQ_POLL_SECONDS = 0.01
 
 
-class Strength(StrEnum):
+class ReceiptStrength(StrEnum):
     """How much is known about what was sent.
 
     RECEIPT: the receiver's process has read it and said so (close_notify; on plain TCP end-of-file).
@@ -87,6 +87,23 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else close_notify waits for a delayed ack
     sock.settimeout(0)
     return sock
+
+
+class Transport(Protocol):
+    """What senders need of a connection; `Connection` says what each does. Tests have one of their own."""
+
+    where: str
+
+    def send(self, *buffers: Buffer) -> None: ...  # noqa: D102 - see Connection
+    def receive(self, timeout: float) -> bytes: ...  # noqa: D102
+    def wait(self, direction: int, seconds: float) -> bool: ...  # noqa: D102
+    def quiet(self) -> bool: ...  # noqa: D102
+    def unsent(self) -> int: ...  # noqa: D102
+    def check_open(self) -> None: ...  # noqa: D102
+    def begin_close(self) -> None: ...  # noqa: D102
+    def await_close(self, timeout: float) -> ReceiptStrength: ...  # noqa: D102
+    def await_kernel(self, timeout: float) -> ReceiptStrength: ...  # noqa: D102
+    def abandon(self) -> None: ...  # noqa: D102
 
 
 class Connection:
@@ -167,7 +184,7 @@ class Connection:
         except OSError as error:
             raise lost_error(error, self.where) from error
 
-    def await_close(self, timeout: float) -> Strength:
+    def await_close(self, timeout: float) -> ReceiptStrength:
         """Wait for the receiver's end and say what it proves. The connection is over then, whatever comes.
 
         timeout: seconds without progress.
@@ -179,7 +196,7 @@ class Connection:
         finally:
             self.abandon()
 
-    def await_kernel(self, timeout: float) -> Strength:
+    def await_kernel(self, timeout: float) -> ReceiptStrength:
         """Wait until the receiver's kernel has everything, and keep the connection.
 
         timeout: seconds without progress.
@@ -193,7 +210,7 @@ class Connection:
             self.wait(select.POLLERR, _OUTQ_POLL_SECONDS)
             self._tick()
         self.check_open()
-        return Strength.KERNEL
+        return ReceiptStrength.KERNEL
 
     def unsent(self) -> int:
         """Return how many bytes the receiver's kernel has not acknowledged (TIOCOUTQ)."""
@@ -216,12 +233,12 @@ class Connection:
         """End our side of the TCP connection."""
         socket.socket.shutdown(self._sock, socket.SHUT_WR)
 
-    def closing(self, timeout: float) -> Strength:
+    def closing(self, timeout: float) -> ReceiptStrength:
         """Wait for the receiver's end of file."""
         if not self.answered(self.ended, timeout):
             return self.silent()
         self.require_read()
-        return Strength.RECEIPT
+        return ReceiptStrength.RECEIPT
 
     def answered(self, step: Callable[[], None], timeout: float) -> bool:
         """Wait for the receiver's end as long as it still takes in bytes; False when it is silent."""
@@ -235,11 +252,11 @@ class Connection:
             return True
         return False
 
-    def silent(self) -> Strength:
+    def silent(self) -> ReceiptStrength:
         """Judge a receiver that answers nothing."""
         if self.unsent():
             raise NoReceipt("the receiver has stopped reading", self.where, "look at its load")
-        return Strength.KERNEL
+        return ReceiptStrength.KERNEL
 
     def require_read(self) -> None:
         """Refuse an end that the receiver sent before it had all of ours."""

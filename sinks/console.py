@@ -9,7 +9,7 @@ from time import monotonic
 from typing import BinaryIO
 
 from sinks import telemetry
-from sinks.connection import Buffer, Strength
+from sinks.connection import Buffer, ReceiptStrength
 from sinks.errors import ReaderGone, file_error
 from sinks.frame import Framer
 from transforms.block import Block
@@ -26,7 +26,7 @@ def standard_output() -> BinaryIO:
 class ConsoleOutput:
     """Standard output."""
 
-    strength = Strength.WRITTEN
+    strength = ReceiptStrength.WRITTEN
 
     def __init__(self, name: str, framer: Framer, stream: Callable[[], BinaryIO] = standard_output) -> None:
         self.name = name
@@ -43,7 +43,7 @@ class ConsoleOutput:
     def begin(self) -> None:
         """Do nothing: `finish` flushes."""
 
-    def finish(self) -> Strength:
+    def finish(self) -> ReceiptStrength:
         """Flush. Raises ReaderGone."""
         started = monotonic()
         with _STDOUT:
@@ -69,7 +69,7 @@ class ConsoleOutput:
 class FileOutput:
     """A file that is appended to, and on disk when the receipt is taken."""
 
-    strength = Strength.WRITTEN
+    strength = ReceiptStrength.WRITTEN
 
     def __init__(self, name: str, framer: Framer, path: Path) -> None:
         self.name = name
@@ -91,7 +91,7 @@ class FileOutput:
     def begin(self) -> None:
         """Do nothing: `finish` waits for the disk."""
 
-    def finish(self) -> Strength:
+    def finish(self) -> ReceiptStrength:
         """Wait until the disk has everything. Raises OutputBroken."""
         started = monotonic()
         try:
@@ -129,7 +129,7 @@ def sync_folder(folder: Path) -> None:
 def _written(output: str, events: int, started: float) -> int:
     """Tell that events are written, if there were any, and return how many are left: none."""
     if events:
-        telemetry.receipt_taken(output, Strength.WRITTEN, events, monotonic() - started)
+        telemetry.receipt_taken(output, ReceiptStrength.WRITTEN, events, monotonic() - started)
     return 0
 
 

@@ -12,21 +12,21 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from sinks import telemetry
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.errors import Interrupted
-from sinks.exchange import Exchange
-from sinks.patience import Clock, Patience
-from sinks.request import TOO_LARGE, Parcel, Place, accept
+from sinks.http_connection import HttpConnection
+from sinks.request import TOO_LARGE, HttpEndpoint, Parcel, accept
+from sinks.retry_budget import Clock, RetryBudget
 from transforms.block import Block
 
 REQUEST_BYTES = 4 << 20
 """A tag that has so much waiting gets its request at once. Before compression."""
 
 
-class _Lane:
+class _HttpLane:
     """One connection, and what is under way on it."""
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: HttpConnection) -> None:
         self.exchange = exchange
         self.parcels: list[Parcel] = []  # the first one is under way
         self.failure: Interrupted | None = None
@@ -35,23 +35,23 @@ class _Lane:
 class HttpOutput:
     """Devo's HTTP endpoint. level: of gzip, 0 for none. window_bytes: what may be without its answer."""
 
-    strength = Strength.RECEIPT
+    strength = ReceiptStrength.RECEIPT
 
     def __init__(  # noqa: PLR0913 - the parts of an output, each brought by the builder
         self,
         name: str,
-        place: Place,
+        place: HttpEndpoint,
         level: int,
-        exchange: Callable[[], Exchange],
+        exchange: Callable[[], HttpConnection],
         *,
         lanes: int,
         window_bytes: int,
-        patience: Patience,
+        patience: RetryBudget,
         clock: Clock,
     ) -> None:
         self.name = name
         self._place, self._level = place, level
-        self._lanes = [_Lane(exchange()) for _ in range(lanes)]
+        self._lanes = [_HttpLane(exchange()) for _ in range(lanes)]
         self._turn = 0
         self._patience, self._clock = patience, clock
         self._limit = window_bytes
@@ -77,7 +77,7 @@ class HttpOutput:
         while self._gathered:
             self._post(self._gathered.pop(next(iter(self._gathered))))
 
-    def finish(self) -> Strength:
+    def finish(self) -> ReceiptStrength:
         """Wait until every request is answered. Raises OutageTooLong."""
         while self._gathered:
             self._post(self._gathered.pop(next(iter(self._gathered))))
@@ -115,7 +115,7 @@ class HttpOutput:
         lane.parcels = parcel.cut(self._most)
         self._send(lane)
 
-    def _send(self, lane: _Lane) -> None:
+    def _send(self, lane: _HttpLane) -> None:
         parcel = lane.parcels[0]
         body = parcel.body(self._level)
         head = self._place.head(parcel.tag, sum(len(part) for part in body), gzip=self._level > 0)
@@ -126,7 +126,7 @@ class HttpOutput:
         else:
             lane.failure = None
 
-    def _settle(self, lane: _Lane) -> None:
+    def _settle(self, lane: _HttpLane) -> None:
         """Return when the lane's parcels are answered with 2xx, however often they must be sent."""
         while lane.parcels:
             try:
@@ -135,7 +135,7 @@ class HttpOutput:
                 self._patience.failed(error, lane.parcels[0].events)
                 self._send(lane)
 
-    def _answered(self, lane: _Lane) -> None:
+    def _answered(self, lane: _HttpLane) -> None:
         """Read the answer to the lane's first parcel, and send the next if there is one."""
         if lane.failure is not None:
             raise lane.failure

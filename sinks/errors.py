@@ -6,7 +6,7 @@ DeliveryError                    an output cannot deliver; the process ends, not
 │   ├── CertificateRejected      theirs by us or ours by them, or files that do not fit; said once
 │   ├── ConnectionLost           reset, closed or stalled while in use
 │   ├── NoReceipt                closed, but without a receipt for what was sent
-│   ├── Throttled                HTTP 429: we are too fast, perhaps with a time to wait
+│   ├── OutputThrottled          HTTP 429: we are too fast, perhaps with a time to wait
 │   ├── ServerFailed             HTTP 5xx: theirs, and for a while
 │   └── Refused                  HTTP 3xx and 4xx: only a person can cure it; said once, held back
 ├── OutageTooLong                interrupted for longer than the limit
@@ -49,7 +49,7 @@ class NoReceipt(Interrupted):
     """The connection ended without proof that everything on it was read."""
 
 
-class Throttled(Interrupted):
+class OutputThrottled(Interrupted):
     """An HTTP receiver says that we are too fast."""
 
 

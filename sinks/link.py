@@ -13,13 +13,13 @@ do every hour, renewing connections, comes for free.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from sinks import telemetry
-from sinks.ahead import Ahead, Opened, Start, in_thread
-from sinks.connection import Buffer, Strength, Tick
+from sinks.connection import Buffer, ReceiptStrength, Tick, Transport
 from sinks.errors import Interrupted, NoReceipt
-from sinks.patience import Clock, Patience
+from sinks.preconnect import Opened, Preconnect, Start, in_thread
+from sinks.retry_budget import Clock, RetryBudget
 from transforms.block import Block
 
 IDLE_SECONDS = 25.0
@@ -31,25 +31,12 @@ ASK_AGAIN_SECONDS = 600.0
 _ASK_AGAIN_TIMEOUT = 5.0
 
 
-class Wire(Protocol):
-    """What a link needs of a connection; see `connection.Connection`."""
-
-    where: str
-
-    def send(self, *buffers: Buffer) -> None: ...  # noqa: D102 - see Connection
-    def check_open(self) -> None: ...  # noqa: D102
-    def begin_close(self) -> None: ...  # noqa: D102
-    def await_close(self, timeout: float) -> Strength: ...  # noqa: D102
-    def await_kernel(self, timeout: float) -> Strength: ...  # noqa: D102
-    def abandon(self) -> None: ...  # noqa: D102
-
-
-Connect: TypeAlias = Callable[[Tick], Wire]
+Connect: TypeAlias = Callable[[Tick], Transport]
 Encode: TypeAlias = Callable[[Block, float], tuple[Buffer, ...]]
 """Block and fullness of the window (0 to 1) → the bytes to send."""
 
 
-class Answers:
+class ReceiptPolicy:
     """What is known of a receiver's habit to answer; shared by all links of an output.
 
     Who has answered once must answer always. Who never did gets the weaker strength, and is asked again; but
@@ -60,11 +47,11 @@ class Answers:
         self._output, self._fallback = output, fallback
         self._timeout = self.kernel_timeout = timeout
         self._answered = self._told = False
-        self._strength = Strength.RECEIPT
+        self._strength = ReceiptStrength.RECEIPT
         self._silent_since: float | None = None
 
     @property
-    def strength(self) -> Strength:
+    def strength(self) -> ReceiptStrength:
         """What the receiver's answers have proved so far; RECEIPT until one has proved less."""
         return self._strength
 
@@ -77,13 +64,13 @@ class Answers:
         """How long to wait for an answer, in seconds."""
         return self._timeout if self._silent_since is None else min(self._timeout, _ASK_AGAIN_TIMEOUT)
 
-    def in_doubt(self, strength: Strength) -> bool:
+    def in_doubt(self, strength: ReceiptStrength) -> bool:
         """Whether this first silence could be the connection's fault: another one shall be tried."""
-        return strength is Strength.KERNEL and self._fallback and not (self._answered or self._told)
+        return strength is ReceiptStrength.KERNEL and self._fallback and not (self._answered or self._told)
 
-    def judge(self, strength: Strength, where: str, now: float) -> Strength:
+    def judge(self, strength: ReceiptStrength, where: str, now: float) -> ReceiptStrength:
         """Accept what a closed connection has proved. Raises NoReceipt."""
-        if strength is Strength.RECEIPT:
+        if strength is ReceiptStrength.RECEIPT:
             self._strength = strength
             if self._told:
                 telemetry.receipt_restored(self._output, strength)
@@ -93,7 +80,7 @@ class Answers:
             raise NoReceipt(
                 "the receiver gave no receipt", where, "everything since the last one is sent again"
             )
-        if strength is Strength.KERNEL:
+        if strength is ReceiptStrength.KERNEL:
             self._silent_since = now
         if not self._told or strength is not self._strength:
             telemetry.receipt_fallback(self._output, where, strength)
@@ -111,8 +98,8 @@ class Link:
         encode: Encode,
         *,
         window_bytes: int,
-        answers: Answers,
-        patience: Patience,
+        answers: ReceiptPolicy,
+        patience: RetryBudget,
         clock: Clock,
         start: Start = in_thread,
     ) -> None:
@@ -123,16 +110,18 @@ class Link:
         self._window: list[Block] = []
         self._bytes = 0
         self._asked = 0  # so many blocks at the window's head are on the connection that is closing
-        self._ahead: Ahead[Wire] = Ahead(self._dial, partial(telemetry.next_connection_failed, name), start)
-        self._connection: Wire | None = None
-        self._closing: Wire | None = None
+        self._ahead: Preconnect = Preconnect(
+            self._dial, partial(telemetry.next_connection_failed, name), start
+        )
+        self._connection: Transport | None = None
+        self._closing: Transport | None = None
         self._failure: Interrupted | None = None
         self._kernel_only = False
         self._used = self._began = clock.now()
         telemetry.window_opened(name, window_bytes)
 
     @property
-    def strength(self) -> Strength:
+    def strength(self) -> ReceiptStrength:
         """How much receipts prove with this receiver."""
         return self._answers.strength
 
@@ -172,14 +161,14 @@ class Link:
             return
         self._closing, self._connection = connection, None
 
-    def receipt(self) -> Strength:
+    def receipt(self) -> ReceiptStrength:
         """Take the receipt of everything written now."""
         self.begin()
         return self.finish()
 
-    def finish(self) -> Strength:
+    def finish(self) -> ReceiptStrength:
         """Wait for the receipt of everything written. Raises OutageTooLong."""
-        strength = Strength.RECEIPT  # as long as nothing was written
+        strength = ReceiptStrength.RECEIPT  # as long as nothing was written
         while self._window:
             self.begin()
             strength = self._take_asked()
@@ -210,11 +199,11 @@ class Link:
         self._window.append(block)
         self._bytes += len(block.payload)
 
-    def _send(self, connection: Wire, block: Block) -> None:
+    def _send(self, connection: Transport, block: Block) -> None:
         connection.send(*self._encode(block, min(self._bytes / self._limit, 1.0)))
         self._used = self._clock.now()
 
-    def _take_asked(self) -> Strength:
+    def _take_asked(self) -> ReceiptStrength:
         """Wait for the receipt that is asked for; when none comes, everything is sent again and asked for."""
         while True:
             try:
@@ -226,7 +215,7 @@ class Link:
                 self._delivered(strength)
                 return strength
 
-    def _delivered(self, strength: Strength) -> None:
+    def _delivered(self, strength: ReceiptStrength) -> None:
         done, self._window, self._asked = self._window[: self._asked], self._window[self._asked :], 0
         size = sum(len(block.payload) for block in done)
         self._bytes -= size
@@ -235,7 +224,7 @@ class Link:
         telemetry.receipt_taken(self.name, strength, sum(block.count for block in done), seconds)
         self._patience.delivered()
 
-    def _await(self) -> Strength:
+    def _await(self) -> ReceiptStrength:
         if self._failure is not None:
             raise self._failure
         if self._kernel_only:
@@ -248,7 +237,7 @@ class Link:
             self._answers.judge(self._probe(), closing.where, self._clock.now())
         return self._answers.judge(strength, closing.where, self._clock.now())
 
-    def _probe(self) -> Strength:
+    def _probe(self) -> ReceiptStrength:
         """Return what the receiver answers to a connection that brings nothing. Raises Interrupted."""
         connection, _ = self._dial()
         try:
@@ -272,7 +261,7 @@ class Link:
             else:
                 return
 
-    def _fresh(self) -> Wire:
+    def _fresh(self) -> Transport:
         """Return a connection for the first block after a receipt: the one at hand, unless it was idle."""
         if self._connection is None and (opened := self._ahead.take()):
             self._connection, self._used = opened
@@ -289,7 +278,7 @@ class Link:
         self._connection = self._open()
         return self._connection
 
-    def _live(self) -> Wire:
+    def _live(self) -> Transport:
         """Return the connection that the window went over. Raises Interrupted."""
         if self._connection is None:
             raise self._unreceipted("no connection is left")
@@ -299,11 +288,11 @@ class Link:
     def _unreceipted(self, why: str) -> NoReceipt:
         return NoReceipt(why, self.name, "everything since the last receipt is sent again")
 
-    def _open(self) -> Wire:
+    def _open(self) -> Transport:
         connection, self._used = self._dial()
         return connection
 
-    def _dial(self) -> Opened[Wire]:
+    def _dial(self) -> Opened:
         """Open a connection; of this link's state nothing changes, so that a thread may do it."""
         started = self._clock.now()
         connection = self._connect(self._patience.tick)

@@ -7,15 +7,15 @@ from time import monotonic
 from typing import Protocol, TypeAlias, assert_never
 
 from sinks import telemetry
-from sinks.connection import Buffer, Connection, Endpoint, Strength, Tick, connect
+from sinks.connection import Buffer, Connection, Endpoint, ReceiptStrength, Tick, connect
 from sinks.console import ConsoleOutput, FileOutput
 from sinks.devo_http import HttpOutput
 from sinks.errors import DeliveryError
-from sinks.exchange import Dial, Exchange
 from sinks.frame import Framer, squeezed
-from sinks.link import Answers, Encode, Link
-from sinks.patience import Clock, Limits, Patience
-from sinks.request import Place
+from sinks.http_connection import Dial, HttpConnection
+from sinks.link import Encode, Link, ReceiptPolicy
+from sinks.request import HttpEndpoint
+from sinks.retry_budget import Clock, RetryBudget, RetryLimits
 from sinks.settings import (
     Console,
     DevoConfig,
@@ -28,7 +28,7 @@ from sinks.settings import (
     Syslog,
     SyslogConfig,
 )
-from sinks.tls import Credentials, connect_tls
+from sinks.tls import ClientCertificate, connect_tls
 from transforms.block import Block
 
 WINDOW_BYTES = 40 << 20
@@ -45,7 +45,7 @@ class Output(Protocol):
     name: str
 
     @property
-    def strength(self) -> Strength:
+    def strength(self) -> ReceiptStrength:
         """How much its receipts prove, as far as is known now."""
 
     def write(self, block: Block) -> None:
@@ -54,7 +54,7 @@ class Output(Protocol):
     def begin(self) -> None:
         """Ask for the receipt of everything written."""
 
-    def finish(self) -> Strength:
+    def finish(self) -> ReceiptStrength:
         """Wait for that receipt."""
 
     def close(self) -> None:
@@ -81,12 +81,12 @@ def opener(settings: OutputSettings, window_bytes: int = WINDOW_BYTES, drain: Ev
         case _:
             assert_never(settings)
     required = settings.config.required
-    strength = Strength.WRITTEN if isinstance(settings, Console | File) else Strength.RECEIPT
+    strength = ReceiptStrength.WRITTEN if isinstance(settings, Console | File) else ReceiptStrength.RECEIPT
     telemetry.output_declared(settings.name, settings.type, strength, required=required)
     return make if required else lambda: BestEffort(make, clock)
 
 
-def probe(settings: OutputSettings) -> Strength:
+def probe(settings: OutputSettings) -> ReceiptStrength:
     """Open an output, send nothing, and see how it answers the close. Raises DeliveryError.
 
     For commands that check a configuration; it waits 5 seconds for an answer at most. Of an HTTP endpoint it
@@ -94,9 +94,9 @@ def probe(settings: OutputSettings) -> Strength:
     """
     if isinstance(settings, DevoHttp):
         _dial(settings)(lambda: None).abandon()
-        return Strength.RECEIPT
+        return ReceiptStrength.RECEIPT
     if not isinstance(settings, DevoPlatform | Syslog):
-        return Strength.WRITTEN
+        return ReceiptStrength.WRITTEN
     connection = _connector(settings)(lambda: None)
     try:
         connection.listen(_REFUSAL_SECONDS)
@@ -131,9 +131,9 @@ class BestEffort:
         return self._clock.now() < self._rest_until
 
     @property
-    def strength(self) -> Strength:
+    def strength(self) -> ReceiptStrength:
         """How much the output's receipts prove; nothing while it is left alone."""
-        return Strength.NONE if self.resting else self._output.strength
+        return ReceiptStrength.NONE if self.resting else self._output.strength
 
     def write(self, block: Block) -> None:
         """Write when the output is well, else count the block as missed."""
@@ -148,7 +148,7 @@ class BestEffort:
         if not self.resting:
             self._attempt(self._output.begin)
 
-    def finish(self) -> Strength:
+    def finish(self) -> ReceiptStrength:
         """Wait for the receipt when the output is well, and tell what was missed since the last."""
         if not self.resting and self._attempt(self._output.finish):
             self._pending = 0
@@ -181,7 +181,7 @@ def _link(settings: DevoPlatform | Syslog, window_bytes: int, clock: Clock) -> O
     config = settings.config
     limits = _limits(config)
     connector, encode = _connector(settings), encoder(config)
-    answers = Answers(
+    answers = ReceiptPolicy(
         settings.name, _bounded(config, config.receipt_timeout_seconds), fallback=config.receipt_fallback
     )
     return lambda: Link(
@@ -190,7 +190,7 @@ def _link(settings: DevoPlatform | Syslog, window_bytes: int, clock: Clock) -> O
         encode,
         window_bytes=window_bytes,
         answers=answers,
-        patience=Patience(settings.name, limits, clock),
+        patience=RetryBudget(settings.name, limits, clock),
         clock=clock,
     )
 
@@ -200,7 +200,7 @@ def _connector(settings: DevoPlatform | Syslog) -> Callable[[Tick], Connection]:
     endpoint = _endpoint(config, config.address, config.port)
     match config:
         case DevoConfig():
-            files = Credentials(config.chain, config.cert, config.key, config.verify_server_name)
+            files = ClientCertificate(config.chain, config.cert, config.key, config.verify_server_name)
             return partial(connect_tls, endpoint, files)
         case SyslogConfig():
             return partial(connect, endpoint)
@@ -210,17 +210,17 @@ def _connector(settings: DevoPlatform | Syslog) -> Callable[[Tick], Connection]:
 
 def _http(settings: DevoHttp, window_bytes: int, clock: Clock) -> Opener:
     config = settings.config
-    place, dial, limits = Place.of(config), _dial(settings), _limits(config)
+    place, dial, limits = HttpEndpoint.of(config), _dial(settings), _limits(config)
     level = config.compression_level if config.gzip else 0
     timeout = _bounded(config, config.receipt_timeout_seconds)
 
     def make() -> HttpOutput:
-        patience = Patience(settings.name, limits, clock)
+        patience = RetryBudget(settings.name, limits, clock)
         return HttpOutput(
             settings.name,
             place,
             level,
-            lambda: Exchange(dial, patience.tick, timeout, clock),
+            lambda: HttpConnection(dial, patience.tick, timeout, clock),
             lanes=config.concurrent_connections,
             window_bytes=window_bytes,
             patience=patience,
@@ -231,14 +231,16 @@ def _http(settings: DevoHttp, window_bytes: int, clock: Clock) -> Opener:
 
 
 def _dial(settings: DevoHttp) -> Dial:
-    place = Place.of(settings.config)
+    place = HttpEndpoint.of(settings.config)
     endpoint = _endpoint(settings.config, place.address, place.port)
     opened = partial(telemetry.connection_opened, settings.name)
-    return partial(_dialled, endpoint, Credentials(settings.config.chain) if place.tls else None, opened)
+    return partial(
+        _dialled, endpoint, ClientCertificate(settings.config.chain) if place.tls else None, opened
+    )
 
 
 def _dialled(
-    endpoint: Endpoint, files: Credentials | None, opened: Callable[[str, float], None], tick: Tick
+    endpoint: Endpoint, files: ClientCertificate | None, opened: Callable[[str, float], None], tick: Tick
 ) -> Connection:
     started = monotonic()
     connection = connect_tls(endpoint, files, tick) if files else connect(endpoint, tick)
@@ -253,11 +255,11 @@ def _endpoint(config: Remote, address: str, port: int) -> Endpoint:
     return Endpoint(address, port, connecting, sending)
 
 
-def _limits(config: Remote) -> Limits:
+def _limits(config: Remote) -> RetryLimits:
     return (
-        Limits(config.outage_limit_seconds, config.drain_grace_seconds)
+        RetryLimits(config.outage_limit_seconds, config.drain_grace_seconds)
         if config.required
-        else Limits(0.0, 0.0)
+        else RetryLimits(0.0, 0.0)
     )
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from pydantic import SecretStr
 
 from sinks.connection import Buffer
-from sinks.errors import Interrupted, Refused, ServerFailed, Throttled
+from sinks.errors import Interrupted, OutputThrottled, Refused, ServerFailed
 from sinks.frame import clean_host, clean_tag, squeezed
 from sinks.settings import DevoHttpConfig
 
@@ -33,7 +33,7 @@ _HINTS = {
 }
 
 
-class Place(Struct, frozen=True):
+class HttpEndpoint(Struct, frozen=True):
     """Where the requests of an output go. The token shows in nothing but the request itself."""
 
     address: str
@@ -106,22 +106,24 @@ def cut(payload: bytes, most: int) -> list[bytes]:
     return [*pieces, payload[start:]] if start < len(payload) else pieces
 
 
-class Answer(Struct, frozen=True):
+class HttpAnswer(Struct, frozen=True):
     """What an HTTP receiver answered. retry_after: its header of that name."""
 
     status: int
     retry_after: str | None = None
 
 
-def accept(answer: Answer, where: str, now: datetime) -> None:
+def accept(answer: HttpAnswer, where: str, now: datetime) -> None:
     """Return when an answer is the receipt. Raises Throttled, ServerFailed or Refused. Pure: now is given."""
     status, wait = answer.status, waiting(answer.retry_after, now)
     if 200 <= status < 300:  # noqa: PLR2004 - as HTTP has it
         return
     if status == _TOO_MANY:
-        raise _waiting(Throttled("the receiver wants fewer requests (429)", where, _PATIENCE), wait)
+        raise _waiting(
+            OutputThrottled("the receiver wants fewer requests (429)", where, _RETRIED_BY_ITSELF), wait
+        )
     if status in _OURS_TO_REPEAT or not 200 <= status < 500:  # noqa: PLR2004 - as HTTP has it
-        raise _waiting(ServerFailed(f"the receiver answers {status}", where, _PATIENCE), wait)
+        raise _waiting(ServerFailed(f"the receiver answers {status}", where, _RETRIED_BY_ITSELF), wait)
     if status < 400:  # noqa: PLR2004 - as HTTP has it
         hint = "it sends us elsewhere, where the token must not go: write the right `endpoint`"
         raise Refused(f"the receiver answers {status}", where, hint)
@@ -129,7 +131,7 @@ def accept(answer: Answer, where: str, now: datetime) -> None:
     raise Refused(f"the receiver refuses our events ({status})", where, hint)
 
 
-_PATIENCE = "it is tried again by itself; if that lasts, look at the receiver"
+_RETRIED_BY_ITSELF = "it is tried again by itself; if that lasts, look at the receiver"
 
 
 def waiting(header: str | None, now: datetime) -> float:

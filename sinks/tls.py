@@ -14,7 +14,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from sinks import telemetry
-from sinks.connection import READ_BYTES, Connection, Endpoint, Strength, Tick, open_socket
+from sinks.connection import READ_BYTES, Connection, Endpoint, ReceiptStrength, Tick, open_socket
 from sinks.errors import CertificateRejected, close_error, connect_error
 
 _Signature: TypeAlias = tuple[tuple[int, int, int], ...]
@@ -26,7 +26,7 @@ _END_OF_FILE_SECONDS = 1.0
 """How long after the close_notify a reset would show; the receiver normally closes in the same moment."""
 
 
-class Credentials(Struct):
+class ClientCertificate(Struct):
     """Certificate files, read again whenever one of them has changed: renewal needs no restart.
 
     chain None: the authorities that this system trusts. cert and key None: no certificate of ours.
@@ -63,7 +63,7 @@ class Credentials(Struct):
         return context
 
 
-def connect_tls(endpoint: Endpoint, credentials: Credentials, tick: Tick) -> "TlsConnection":
+def connect_tls(endpoint: Endpoint, credentials: ClientCertificate, tick: Tick) -> "TlsConnection":
     """Open a connection: TCP, handshake, server certificate and name checked. Raises Interrupted."""
     context = credentials.context()
     raw = open_socket(endpoint)
@@ -118,7 +118,7 @@ class TlsConnection(Connection):
         except OSError as error:
             raise close_error(error, self.where) from error
 
-    def closing(self, timeout: float) -> Strength:
+    def closing(self, timeout: float) -> ReceiptStrength:
         """Wait for close_notify, then for the end of file, and see that no reset comes instead."""
         try:
             if not self.answered(self._step, timeout / 2):
@@ -130,10 +130,10 @@ class TlsConnection(Connection):
             if error.reason != _END_OF_FILE:
                 raise
             self.require_read()
-            return Strength.CLOSED
+            return ReceiptStrength.CLOSED
         self.require_read()
         self._read_to_end()
-        return Strength.RECEIPT
+        return ReceiptStrength.RECEIPT
 
     def _step(self) -> None:
         if not self._notified:

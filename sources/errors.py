@@ -7,7 +7,7 @@ SourceError                 anything below; raised itself only for requests that
 │   └── BadCredentials      wrong key, role not assumable, clock askew: nothing will work until repaired
 ├── ExpiredCredentials      session ended; `aws.Account` has renewed it once already
 ├── Missing                 queue, bucket, log group or detector does not exist (here)
-├── ReceiptInvalid          SQS no longer knows this receipt: the message is somebody else's now
+├── ReceiptHandleInvalid    SQS no longer knows this handle: the message is somebody else's now
 └── ObjectError             one S3 object
     ├── ObjectBusy          another lease of this process reads it at the moment
     ├── ObjectGone          deleted before it was read
@@ -71,7 +71,7 @@ class Missing(SourceError):
     """What the configuration or a notice names does not exist."""
 
 
-class ReceiptInvalid(SourceError):
+class ReceiptHandleInvalid(SourceError):
     """The lease on a queue message is over: neither extend nor delete it."""
 
 
@@ -136,7 +136,7 @@ _CODES: dict[type[SourceError], str] = {
     Missing: """
         QueueDoesNotExist NonExistentQueue QueueDeletedRecently ResourceNotFoundException ResourceNotFound
         NoSuchBucket PermanentRedirect TemporaryRedirect IllegalLocationConstraintException""",
-    ReceiptInvalid: "ReceiptHandleIsInvalid MessageNotInflight InvalidIdFormat",
+    ReceiptHandleInvalid: "ReceiptHandleIsInvalid MessageNotInflight InvalidIdFormat",
     ObjectGone: "NoSuchKey NoSuchVersion MethodNotAllowed",
     ObjectChanged: "PreconditionFailed InvalidRange",
     ObjectArchived: "InvalidObjectState",
@@ -166,7 +166,7 @@ _HINTS: dict[type[SourceError], str] = {
     BadCredentials: "check inputs.<name>.credentials and the clock of this machine",
     ExpiredCredentials: "renewing did not help; check this machine's clock, or give new credentials",
     Missing: "create it, or correct its name, account or region",
-    ReceiptInvalid: "the message comes again by itself; raise visibility_timeout_seconds if it goes on",
+    ReceiptHandleInvalid: "the message comes again by itself; raise visibility_timeout_seconds if it goes on",
     ObjectGone: "a lifecycle rule or a person deleted it; see object_gone",
     ObjectChanged: "it is read again from the start",
     ObjectArchived: "restore it from its archive, or let the lifecycle rule archive it later",
@@ -225,7 +225,7 @@ def kind_of(code: str, status: int = 0, message: str = "") -> type[SourceError]:
     if code.upper().startswith("KMS"):
         return Throttled if "Throttl" in code else Denied
     if code == "InvalidParameterValue" and "ReceiptHandle" in message:
-        return ReceiptInvalid
+        return ReceiptHandleInvalid
     found = _BY_CODE.get(code.rpartition(".")[2]) or _BY_STATUS.get(status)
     return found or (Transient if status >= _SERVER_ERROR else SourceError)
 

@@ -1,17 +1,17 @@
 """Named events of the sources: each writes its log line and moves its metric together.
 
-What stops many targets for one cause is told once, by the first of them (see `causes.py`).
+What stops many targets for one cause is told once, by the first of them (see `error_deduplicator.py`).
 """
 
 import logging
 import threading
 from collections import Counter
 
-from sources.causes import Causes, Who
+from sources.error_deduplicator import ErrorDeduplicator, Who
 from sources.errors import SourceError, Transient
 from transforms.telemetry import add, say, total
 
-CAUSES = Causes()
+CAUSES = ErrorDeduplicator()
 
 
 def _loud(error: Exception, who: Who, *, otherwise: bool) -> int:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from sources import telemetry
-from sources.causes import Causes
+from sources.error_deduplicator import ErrorDeduplicator
 from tests.fakes.certs import Certs, make_certs
 from tests.fakes.collector import Stage, leaking_logs
 from tests.fakes.ministack import Ministack
@@ -43,7 +43,7 @@ def _log_as_found() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _nothing_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each test hear what is told once."""
-    monkeypatch.setattr(telemetry, "CAUSES", Causes())
+    monkeypatch.setattr(telemetry, "CAUSES", ErrorDeduplicator())
 
 
 @pytest.fixture(autouse=True)

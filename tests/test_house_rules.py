@@ -163,6 +163,16 @@ def test_events_are_told_through_telemetry(path):
     assert "logging.getLogger" not in path.read_text()
 
 
+def test_no_class_name_stands_twice():
+    """A name that two classes share must be looked up each time it is read."""
+    found: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in tree(path).body:
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(name(path))
+    assert not {shared: where for shared, where in found.items() if len(where) > 1}
+
+
 def test_every_module_says_what_it_is():
     """A reader learns each module's role from its first line."""
     assert not [name(path) for path in MODULES if not ast.get_docstring(tree(path))]

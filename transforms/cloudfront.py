@@ -32,7 +32,7 @@ _HEADERS = {
 _TELLING = (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x_edge_request_id", b"x-event")
 
 
-class Options(Struct, frozen=True):
+class CloudFrontOptions(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
@@ -42,7 +42,7 @@ class Options(Struct, frozen=True):
     stamp: Stamp = NO_STAMP
 
 
-def transform(options: Options) -> Transform:
+def transform(options: CloudFrontOptions) -> Transform:
     """Return the transform of CloudFront log lines."""
 
     def run(block: Block) -> Iterator[Item]:

@@ -22,7 +22,7 @@ _INSIGHT = "AwsCloudTrailInsight"
 _DROPPED = ""
 
 
-class Options(Struct, frozen=True):
+class CloudTrailOptions(Struct, frozen=True):
     """Settings of the transform.
 
     place_of_event: account and region in tags are the event's own. on_drop: told how many records of a
@@ -57,7 +57,7 @@ _NAME, _BEFORE = b'"eventSource"', b'Z","eventSource":"'
 _HEAD = msgspec.json.Decoder(Head)
 
 
-def transform(options: Options) -> Transform:
+def transform(options: CloudTrailOptions) -> Transform:
     """Return the transform of CloudTrail records. Within a tag, events keep their order."""
     parses = options.auto_event_type or options.drop_event_names or options.asks_for_place
 
@@ -68,12 +68,12 @@ def transform(options: Options) -> Transform:
     return run
 
 
-def _whole(block: Block, options: Options) -> Iterator[Block]:
+def _whole(block: Block, options: CloudTrailOptions) -> Iterator[Block]:
     origin = block.origin
     yield replace(block, tag=options.tag.tag(FALLBACK, origin.account, origin.region))
 
 
-def _grouped(block: Block, options: Options) -> Iterator[Block]:
+def _grouped(block: Block, options: CloudTrailOptions) -> Iterator[Block]:
     groups = divide(block, _tags_by_source(block, options) or _tags(heads_of(block), block, options))
     if dropped := groups.pop(_DROPPED, None):
         options.on_drop(dropped.count)
@@ -81,7 +81,7 @@ def _grouped(block: Block, options: Options) -> Iterator[Block]:
         yield replace(part, tag=tag)
 
 
-def _tags_by_source(block: Block, options: Options) -> list[str]:
+def _tags_by_source(block: Block, options: CloudTrailOptions) -> list[str]:
     """Return the tag of each record when it depends on nothing but its eventSource, else []."""
     if not options.auto_event_type or options.drop_event_names or options.asks_for_place:
         return []
@@ -127,7 +127,7 @@ def _head(line: bytes) -> Head:
             return Head()
 
 
-def _tags(heads: Iterable[Head], block: Block, options: Options) -> Iterator[str]:
+def _tags(heads: Iterable[Head], block: Block, options: CloudTrailOptions) -> Iterator[str]:
     """Yield the tag of each record, `_DROPPED` for one that is dropped."""
     dropped, of_event = options.drop_event_names, options.asks_for_place
     asked = (block.origin.account, block.origin.region)

@@ -25,7 +25,7 @@ ALARM = "alarm"
 _ALARM_SOURCE, _ALARM_CHANGE = "aws.cloudwatch", "CloudWatch Alarm State Change"
 
 
-class Options(Struct, frozen=True):
+class EventBridgeOptions(Struct, frozen=True):
     """Settings of the transform. mapping: detail-type or source → event type, for `auto_event_type`."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
@@ -42,7 +42,7 @@ class _Head(msgspec.Struct):
 _HEAD = msgspec.json.Decoder(_Head)
 
 
-def transform(options: Options) -> Transform:
+def transform(options: EventBridgeOptions) -> Transform:
     """Return the transform of EventBridge envelopes."""
 
     def run(block: Block) -> Iterator[Item]:
@@ -53,7 +53,7 @@ def transform(options: Options) -> Transform:
     return run
 
 
-def _parts(block: Block, options: Options) -> dict[str, Block]:
+def _parts(block: Block, options: EventBridgeOptions) -> dict[str, Block]:
     if not options.auto_event_type:
         return {FALLBACK: block}
     return divide(block, (event_type_of(line, options.mapping) for line in BytesIO(block.payload)))

@@ -41,7 +41,7 @@ class Rule(Struct, frozen=True):
     negated: bool = False
 
 
-class Options(Struct, frozen=True):
+class RoutedOptions(Struct, frozen=True):
     """Settings of the transform.
 
     tag: its template may hold [file-…] and [record-…]. event_type: for {event_type}, told by the key.
@@ -81,7 +81,7 @@ class Columns(Struct, frozen=True):
         return _cells(header, self.separator) if self.quoted else header.split(self.separator)
 
 
-def transform(options: Options) -> Transform:
+def transform(options: RoutedOptions) -> Transform:
     """Return the transform of events that are routed by key and content."""
     by_record = _named(options, "record")
     of_event = tuple(one for one in options.record_fields if one.name in by_record)
@@ -97,11 +97,11 @@ def transform(options: Options) -> Transform:
     return run
 
 
-def _named(options: Options, source: str) -> set[str]:
+def _named(options: RoutedOptions, source: str) -> set[str]:
     return {name for of, name in PLACEHOLDER.findall(options.tag.template) if of == source}
 
 
-def _rows(block: Block, options: Options) -> Iterator[Item]:
+def _rows(block: Block, options: RoutedOptions) -> Iterator[Item]:
     if options.columns is None:
         yield block
         return
@@ -144,7 +144,7 @@ def _cells(line: str, separator: str) -> list[str]:
     return next(csv.reader([line.replace("\r", " ")], delimiter=separator, skipinitialspace=True), [])
 
 
-def _tagged(block: Block, options: Options, of_event: Sequence[RecordField]) -> Iterator[Item]:
+def _tagged(block: Block, options: RoutedOptions, of_event: Sequence[RecordField]) -> Iterator[Item]:
     values = options.key_fields(block.origin.key)
     if options.added:
         told = {name: values.get(name, "") for name in options.added}
@@ -177,7 +177,7 @@ def _parts(block: Block, wanted: Sequence[RecordField]) -> Iterator[tuple[Block,
         yield part, dict(zip(names, values, strict=True))
 
 
-def _kept(block: Block, options: Options) -> Block:
+def _kept(block: Block, options: RoutedOptions) -> Block:
     """Return the events that no list of rules drops."""
     lines = pa.compute.split_pattern(pa.array([block.payload[:-1]], pa.string()), "\n").flatten()
     columns = _columns(block, lines, options)
@@ -198,7 +198,7 @@ def _joined(rows: Any) -> bytes:
     return b"".join([bytes(whole[0].as_buffer().to_pybytes()), b"\n"])
 
 
-def _columns(block: Block, lines: Any, options: Options) -> dict[tuple[str, str], Any]:
+def _columns(block: Block, lines: Any, options: RoutedOptions) -> dict[tuple[str, str], Any]:
     """Return what rules are about: the lines, and a column for each field."""
     used = {rule.name for rules in options.rules for rule in rules if rule.source == "record"}
     fields = [one for one in options.record_fields if one.name in used]

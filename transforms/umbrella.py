@@ -27,14 +27,14 @@ _ROW = re.compile(rb'\s*(?:"[^"\n]{0,64}", ?)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\
 _FEWEST_COMMAS = 3
 
 
-class Options(Struct, frozen=True):
+class UmbrellaOptions(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
     event_type: Callable[[str], str] = lambda _key: ""
 
 
-def transform(options: Options) -> Transform:
+def transform(options: UmbrellaOptions) -> Transform:
     """Return the transform of Umbrella lines."""
 
     def run(block: Block) -> Iterator[Item]:

@@ -34,7 +34,7 @@ _KNOWN = frozenset((DEFAULT_FIELDS + b" " + _OTHER_FIELDS).split())
 _ROW = re.compile(rb"(?:[2-9]|10) (?:\d{11,12}|TransitGateway) (?:eni-|tgw-|\d{12} tgw-)\S+ ")
 
 
-class Options(Struct, frozen=True):
+class VpcFlowOptions(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
@@ -44,7 +44,7 @@ class Options(Struct, frozen=True):
     stamp: Stamp = NO_STAMP
 
 
-def transform(options: Options) -> Transform:
+def transform(options: VpcFlowOptions) -> Transform:
     """Return the transform of VPC flow log lines."""
     fallback = FLOW if options.auto_event_type else UNKNOWN
 

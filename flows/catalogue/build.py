@@ -5,39 +5,39 @@ from functools import partial
 from threading import Event
 from typing import Any
 
-from flows.catalogue.service import Context, Source, Unit
+from flows.catalogue.service import ConfiguredService, RunContext, Source
 from flows.config.base import limits
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.limiter import Bucket, Chain, Limiters, shared
 from sources.apis.poll import Poll
 from sources.lanes import idle_seconds, poll_seconds
+from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body
-from sources.objects.decode import Limits, Piece, read
-from sources.objects.ref import ObjectRef
-from sources.places import Counted, Owner, place
+from sources.objects.decode import DecodedChunk, DecodeLimits, read
+from sources.objects.object_ref import ObjectRef
 from sources.queues.events import EventOpener, Split
-from sources.queues.lease import LeaseOptions, LeaseSource, Opener, Queue
-from sources.queues.policy import Rules
+from sources.queues.failure_policy import Rules
+from sources.queues.lease import LeaseOptions, LeaseSource, MessageOpener, Queue
 from sources.queues.s3 import S3Opener
 
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
 
-Build = Callable[[Unit, Context], Source]
-PollOf = Callable[[Unit, Limiters, Event], Poll]
+Build = Callable[[ConfiguredService, RunContext], Source]
+PollOf = Callable[[ConfiguredService, Limiters, Event], Poll]
 
 
-def objects(unit: Unit, context: Context) -> Source:
+def objects(unit: ConfiguredService, context: RunContext) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
     opener, rules = object_opener(unit)
     return _leases(unit, context, opener, rules)
 
 
-def object_opener(unit: Unit) -> tuple[S3Opener, Rules]:
+def object_opener(unit: ConfiguredService) -> tuple[S3Opener, Rules]:
     """Return what opens the objects of a unit, and the rules for those that cannot be had."""
     options, layout = unit.options, unit.layout()
-    sizes = Limits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
+    sizes = DecodeLimits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
 
-    def pieces(body: Body, ref: ObjectRef) -> Iterator[Piece]:
+    def pieces(body: Body, ref: ObjectRef) -> Iterator[DecodedChunk]:
         return read(body, layout.of(ref.key), sizes)
 
     rules = Rules(options.object_gone, options.unreadable)
@@ -47,7 +47,7 @@ def object_opener(unit: Unit) -> tuple[S3Opener, Rules]:
 def messages(split: Split) -> Build:
     """Return the builder for services whose messages are the events; `split` takes them out of a body."""
 
-    def build(unit: Unit, context: Context) -> Source:
+    def build(unit: ConfiguredService, context: RunContext) -> Source:
         rules = Rules(unreadable=unit.options.unreadable)
         opener = EventOpener(unit.service.name, split, rules)
         return _leases(unit, context, opener, rules, fetchers=0)  # there is nothing to fetch
@@ -55,7 +55,9 @@ def messages(split: Split) -> Build:
     return build
 
 
-def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, **more: int) -> Source:
+def _leases(
+    unit: ConfiguredService, context: RunContext, opener: MessageOpener, rules: Rules, **more: int
+) -> Source:
     name = unit.service.name
     queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
     options = LeaseOptions(
@@ -70,13 +72,13 @@ def _leases(unit: Unit, context: Context, opener: Opener, rules: Rules, **more: 
     return LeaseSource(name, queues, opener, options, context.drain)
 
 
-def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
+def polled(poll_of: PollOf, paced: Callable[[ConfiguredService], Limiters]) -> Build:
     """Return the builder for services that ask an API.
 
     poll_of: makes their strategy. paced: how fast they may ask.
     """
 
-    def build(unit: Unit, context: Context) -> Source:
+    def build(unit: ConfiguredService, context: RunContext) -> Source:
         options = CursorOptions(
             owner=owner(unit),
             fingerprint=fingerprint(unit.options),
@@ -90,7 +92,7 @@ def polled(poll_of: PollOf, paced: Callable[[Unit], Limiters]) -> Build:
     return build
 
 
-def as_configured(unit: Unit) -> Limiters:
+def as_configured(unit: ConfiguredService) -> Limiters:
     """Return what the configuration allows, for each account, region and API."""
     bounds, of = limits(unit.options), partial(place, unit.service.name, owner(unit))
     return Limiters(
@@ -98,13 +100,13 @@ def as_configured(unit: Unit) -> Limiters:
     )
 
 
-def within(rates: Mapping[str, float], *, fixed: bool = False) -> Callable[[Unit], Limiters]:
+def within(rates: Mapping[str, float], *, fixed: bool = False) -> Callable[[ConfiguredService], Limiters]:
     """Return what paces a unit: as configured, and within AWS's rates (API → requests a second by default).
 
     fixed: AWS raises them for nobody; else a `requests_per_second` of the configuration stands instead.
     """
 
-    def paced(unit: Unit) -> Limiters:
+    def paced(unit: ConfiguredService) -> Limiters:
         configured, aws = as_configured(unit), shared(rates)
         if unit.options.requests_per_second and not fixed:
             return configured
@@ -113,9 +115,9 @@ def within(rates: Mapping[str, float], *, fixed: bool = False) -> Callable[[Unit
     return paced
 
 
-def owner(unit: Unit) -> Owner:
+def owner(unit: ConfiguredService) -> ScopeOwner:
     """Return whom a unit's figures are counted for."""
-    return Owner(unit.account.name, unit.setting)
+    return ScopeOwner(unit.account.name, unit.service_key)
 
 
 def fingerprint(options: Any) -> str:

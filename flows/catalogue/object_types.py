@@ -12,9 +12,9 @@ from typing import Any
 from msgspec import Struct
 
 from flows.catalogue import build
-from flows.catalogue.service import OBJECTS, QUEUE, Service, Unit
+from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import rule, stamp
-from flows.config.objects import SqsLogs
+from flows.config.objects import SqsLogsSettings
 from sources import telemetry
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
 from transforms.block import Block, Item, Transform
@@ -29,7 +29,7 @@ _FLOW = Layout(is_header=vpcflow.is_header, column=vpcflow.column)
 _CLOUDFRONT = Layout(comment=b"#", separator=b"\t", column=cloudfront.column)
 _UMBRELLA = Layout(is_header=umbrella.is_header, quoted=True)
 
-Made = Callable[[Unit], Transform]
+Made = Callable[[ConfiguredService], Transform]
 
 
 class _Type(Struct, frozen=True):
@@ -50,22 +50,22 @@ class _Type(Struct, frozen=True):
 
 
 def _service(one: _Type) -> Service:
-    def layout(options: SqsLogs) -> Layout:
+    def layout(options: SqsLogsSettings) -> Layout:
         return options.file_format.layout() if options.file_format else one.layout
 
-    def transform(unit: Unit) -> Transform:
+    def transform(unit: ConfiguredService) -> Transform:
         return _transform(unit, one)
 
     return Service(one.name, one.name, build.objects, transform, (QUEUE, OBJECTS), layout, one.detect)
 
 
-def _transform(unit: Unit, one: _Type) -> Transform:
+def _transform(unit: ConfiguredService, one: _Type) -> Transform:
     """Return a type's transform; what the settings say about filters and tags goes before it."""
-    options: SqsLogs = unit.options
+    options: SqsLogsSettings = unit.options
     own = one.own(unit) if one.own and not options.routing_template else None
     text = one.text if options.file_format is None else not options.file_format.of_json
     return routed.transform(
-        routed.Options(
+        routed.RoutedOptions(
             tag=TagRule(options.routing_template or options.tag or one.template, options.tag_suffix),
             event_type=lambda key: options.event_type(key) or one.kind(key),
             key_fields=options.key_fields,
@@ -80,18 +80,20 @@ def _transform(unit: Unit, one: _Type) -> Transform:
     )
 
 
-def _cloudtrail(unit: Unit) -> Transform:
+def _cloudtrail(unit: ConfiguredService) -> Transform:
     made = rule(unit, cloudtrail.TEMPLATE)
     auto = unit.options.auto_event_type is not False
-    return cloudtrail.transform(cloudtrail.Options(tag=made, auto_event_type=auto, stamp=stamp(unit)))
+    return cloudtrail.transform(
+        cloudtrail.CloudTrailOptions(tag=made, auto_event_type=auto, stamp=stamp(unit))
+    )
 
 
-def _lines_of(kind: Any) -> Made:
-    """VPC flow or CloudFront lines; kind: the module that knows them."""
+def _lines_of(kind: Any, options_of: Callable[..., Any]) -> Made:
+    """VPC flow or CloudFront lines. kind: the module that knows them; options_of: makes its options."""
 
-    def build_(unit: Unit) -> Transform:
-        options: SqsLogs = unit.options
-        chosen = kind.Options(
+    def build_(unit: ConfiguredService) -> Transform:
+        options: SqsLogsSettings = unit.options
+        chosen = options_of(
             tag=rule(unit, kind.TEMPLATE),
             auto_event_type=options.auto_event_type is not False,
             event_type=options.event_type,
@@ -104,24 +106,28 @@ def _lines_of(kind: Any) -> Made:
     return build_
 
 
-def _umbrella(unit: Unit) -> Transform:
-    return umbrella.transform(umbrella.Options(rule(unit, umbrella.TEMPLATE), unit.options.event_type))
+def _umbrella(unit: ConfiguredService) -> Transform:
+    return umbrella.transform(
+        umbrella.UmbrellaOptions(rule(unit, umbrella.TEMPLATE), unit.options.event_type)
+    )
 
 
-def _crowdstrike(unit: Unit) -> Transform:
+def _crowdstrike(unit: ConfiguredService) -> Transform:
     """CrowdStrike's events: one table, or with `auto_event_type` one for each event_simpleName."""
-    options: SqsLogs = unit.options
+    options: SqsLogsSettings = unit.options
     template = options.tag or "edr.crowdstrike.cannon"
     if options.auto_event_type and not options.tag:
         template += ".[record-event]"
     fields = (RecordField("event", ("event_simpleName",), (str.lower,)),)
     made = TagRule(template, options.tag_suffix)
-    return routed.transform(routed.Options(made, record_fields=fields, stamp=stamp(unit)))
+    return routed.transform(routed.RoutedOptions(made, record_fields=fields, stamp=stamp(unit)))
 
 
-def _log_events(unit: Unit) -> Transform:
+def _log_events(unit: ConfiguredService) -> Transform:
     """CloudWatch Logs' events, with the region, which their files do not tell."""
-    tagged = routed.transform(routed.Options(rule(unit, "cloud.aws.cloudwatch.logs"), stamp=stamp(unit)))
+    tagged = routed.transform(
+        routed.RoutedOptions(rule(unit, "cloud.aws.cloudwatch.logs"), stamp=stamp(unit))
+    )
     return lambda block: tagged(object_kinds.with_region(block))
 
 
@@ -187,7 +193,7 @@ _PLAIN: tuple[_Type, ...] = (
         object_kinds.is_cloudflare_audit,
     ),
     _Type("aws_sqs_cloudtrail", cloudtrail.TEMPLATE, _CLOUDTRAIL, own=_cloudtrail),
-    _Type("aws_sqs_vpc", vpcflow.TEMPLATE, _FLOW, own=_lines_of(vpcflow), text=True),
+    _Type("aws_sqs_vpc", vpcflow.TEMPLATE, _FLOW, own=_lines_of(vpcflow, vpcflow.VpcFlowOptions), text=True),
     _Type("aws_sqs_cisco_umbrella", umbrella.TEMPLATE, _UMBRELLA, own=_umbrella, text=True),
     _Type(
         "aws_sqs_cloudtrail_kinesis",
@@ -199,12 +205,18 @@ _PLAIN: tuple[_Type, ...] = (
         "aws_sqs_cloudwatch_vpc",
         vpcflow.TEMPLATE,
         Layout(values=True, unwrap=documents.carried),
-        own=_lines_of(vpcflow),
+        own=_lines_of(vpcflow, vpcflow.VpcFlowOptions),
         text=True,
     ),
 )
 
-_CLOUDFRONT_LOGS = _Type("cloudfront", cloudfront.TEMPLATE, _CLOUDFRONT, own=_lines_of(cloudfront), text=True)
+_CLOUDFRONT_LOGS = _Type(
+    "cloudfront",
+    cloudfront.TEMPLATE,
+    _CLOUDFRONT,
+    own=_lines_of(cloudfront, cloudfront.CloudFrontOptions),
+    text=True,
+)
 _BY_NAME: Mapping[str, _Type] = {one.name: one for one in (*_PLAIN, _CLOUDFRONT_LOGS)}
 
 _MIXED: tuple[tuple[str, str], ...] = (
@@ -234,7 +246,7 @@ def _mixed_layout(key: str) -> Layout:
     return one.layout if one else Layout(refused="no type is known for this key")
 
 
-def _mixed(unit: Unit) -> Transform:
+def _mixed(unit: ConfiguredService) -> Transform:
     made = {one.name: (one.own(unit) if one.own else _base(unit, one)) for _, one in _COMPILED}
 
     def run(block: Block) -> list[Item]:
@@ -244,10 +256,10 @@ def _mixed(unit: Unit) -> Transform:
     return run
 
 
-def _base(unit: Unit, one: _Type) -> Transform:
-    options: SqsLogs = unit.options
+def _base(unit: ConfiguredService, one: _Type) -> Transform:
+    options: SqsLogsSettings = unit.options
     return routed.transform(
-        routed.Options(
+        routed.RoutedOptions(
             rule(unit, one.template),
             event_type=lambda key: options.event_type(key) or one.kind(key),
             stamp=NO_STAMP if one.text else stamp(unit),

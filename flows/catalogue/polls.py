@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flows.catalogue.build import PollOf
-from flows.catalogue.service import Unit
+from flows.catalogue.service import ConfiguredService
 from sources.apis.cloudtrail import LookupEvents, LookupOptions
 from sources.apis.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
 from sources.apis.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
@@ -13,7 +13,7 @@ from sources.apis.limiter import Limiters
 from sources.apis.poll import Poll
 from sources.apis.window import to_ms
 
-Read = Callable[[Unit], Any]
+Read = Callable[[ConfiguredService], Any]
 
 
 def _set(name: str) -> Read:
@@ -24,11 +24,11 @@ def _ms(service: Any) -> int | None:
     return None if service.start_time is None else to_ms(service.start_time)
 
 
-def _start(unit: Unit) -> int | None:
+def _start(unit: ConfiguredService) -> int | None:
     return _ms(unit.options)
 
 
-def _groups(unit: Unit) -> tuple[GroupRule, ...]:
+def _groups(unit: ConfiguredService) -> tuple[GroupRule, ...]:
     return tuple(GroupRule(group.log_group, _ms(group)) for group in unit.options.groups)
 
 
@@ -42,7 +42,7 @@ def _of(poll: Callable[..., Poll], options: Callable[..., Any], *same: str, **ot
         **others,
     }
 
-    def build(unit: Unit, limiters: Limiters, drain: Any) -> Poll:
+    def build(unit: ConfiguredService, limiters: Limiters, drain: Any) -> Poll:
         chosen = options(**{name: one(unit) for name, one in read.items()})
         return poll(unit.account, chosen, limiters, drain)
 

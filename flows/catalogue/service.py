@@ -44,7 +44,7 @@ OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
 """What S3 services need, and no more."""
 
 
-class Context(Struct, frozen=True):
+class RunContext(Struct, frozen=True):
     """What a running process lends to its sources.
 
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
@@ -58,15 +58,15 @@ class Context(Struct, frozen=True):
     services: int = 1
 
 
-class Unit(Struct, frozen=True):
+class ConfiguredService(Struct, frozen=True):
     """One service of one input: what one source step of the dataflow runs.
 
-    setting: its key under `services`. options: its settings model. environment: the input's, for
+    service_key: its key under `services`. options: its settings model. environment: the input's, for
     `@devo_environment`.
     """
 
     input_id: str
-    setting: str
+    service_key: str
     account: Account
     service: "Service"
     options: Any
@@ -75,12 +75,12 @@ class Unit(Struct, frozen=True):
     @property
     def step_id(self) -> str:
         """Name of the dataflow step: part of the state's identity, so it never changes for an input id."""
-        return f"{self.input_id}-{self.setting}-{self.service.name}".replace(".", "_")
+        return f"{self.input_id}-{self.service_key}-{self.service.name}".replace(".", "_")
 
     @property
     def name(self) -> str:
         """What `--service` calls it: the service, or the key under `services` where that may be any."""
-        return self.service.name if self.service.setting == self.setting else self.setting
+        return self.service.name if self.service.service_key == self.service_key else self.service_key
 
     def layout(self) -> Layout:
         """Return how the objects of this unit are laid out; only services read from S3 have a layout."""
@@ -96,7 +96,7 @@ class Service(Struct, frozen=True):
     """One kind of data.
 
     name: unique, used in step ids, metrics and messages, e.g. `flowlogs`.
-    setting: key under `services` in the configuration, e.g. `non-cloudwatch-logs`; "" = any (custom logs).
+    service_key: key under `services`, e.g. `non-cloudwatch-logs`; "" = any (custom logs).
     source: builds the input of a unit. transform: builds its pure transform.
     permissions: least privilege for it.
     layout, detect: for types read from S3: settings → how objects are cut; whether an object (key, first
@@ -104,9 +104,9 @@ class Service(Struct, frozen=True):
     """
 
     name: str
-    setting: str
-    source: Callable[[Unit, Context], Source]
-    transform: Callable[[Unit], Transform]
+    service_key: str
+    source: Callable[[ConfiguredService, RunContext], Source]
+    transform: Callable[[ConfiguredService], Transform]
     permissions: tuple[Permission, ...]
     layout: Callable[[Any], Layout] | None = None
     detect: Callable[[str, bytes], bool] | None = None

@@ -9,10 +9,10 @@ from typing import Any
 
 from flows.catalogue import build, polls, tagging
 from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
-from flows.catalogue.service import OBJECTS, QUEUE, Permission, Service, Unit
+from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Permission, Service
 from flows.config.load import Settings
-from flows.config.objects import SqsLogs
-from flows.config.services import AuditEvents, CiscoUmbrella, NonCloudwatchLogs
+from flows.config.objects import SqsLogsSettings
+from flows.config.services import AuditEventsSettings, CiscoUmbrellaSettings, NonCloudwatchLogsSettings
 from sources.apis.cloudtrail import RATES as LOOKUP_RATES
 from sources.apis.cloudwatch_logs import RATES as LOGS_RATES
 from sources.apis.cloudwatch_metrics import RATES as METRICS_RATES
@@ -38,12 +38,12 @@ def _api(*actions: str) -> Permission:
 
 def _objects(
     name: str,
-    setting: str,
+    service_key: str,
     layout: Callable[[Any], Layout],
     detect: Callable[[str, bytes], bool],
-    transform: Callable[[Unit], Transform],
+    transform: Callable[[ConfiguredService], Transform],
 ) -> Service:
-    return Service(name, setting, build.objects, transform, (QUEUE, OBJECTS), layout, detect)
+    return Service(name, service_key, build.objects, transform, (QUEUE, OBJECTS), layout, detect)
 
 
 CATALOGUE: tuple[Service, ...] = (
@@ -120,43 +120,45 @@ CATALOGUE: tuple[Service, ...] = (
 )
 
 
-def _lines(kind: str) -> NonCloudwatchLogs:
-    return NonCloudwatchLogs.model_validate({"enabled": False, "types": [kind], "auto_event_type": True})
+def _lines(kind: str) -> NonCloudwatchLogsSettings:
+    return NonCloudwatchLogsSettings.model_validate(
+        {"enabled": False, "types": [kind], "auto_event_type": True}
+    )
 
 
 _REPLAYED: Mapping[str, Callable[[], Any]] = {
-    "audits_s3": lambda: AuditEvents.model_validate(
+    "audits_s3": lambda: AuditEventsSettings.model_validate(
         {"enabled": False, "types": ["audits_s3"], "auto_event_type": True}
     ),
-    "flowlogs": lambda: NonCloudwatchLogs(enabled=False, types=("flowlogs",), auto_event_type=True),
-    "cloudfrontlogs": lambda: NonCloudwatchLogs(
+    "flowlogs": lambda: NonCloudwatchLogsSettings(enabled=False, types=("flowlogs",), auto_event_type=True),
+    "cloudfrontlogs": lambda: NonCloudwatchLogsSettings(
         enabled=False, types=("cloudfrontlogs",), auto_event_type=True
     ),
-    "cisco-umbrella": lambda: CiscoUmbrella.model_validate({"enabled": False}),
+    "cisco-umbrella": lambda: CiscoUmbrellaSettings.model_validate({"enabled": False}),
 }
 """Settings for a replay without a configuration: the tags that name the table."""
 
 
-def units(settings: Settings) -> list[Unit]:
+def units(settings: Settings) -> list[ConfiguredService]:
     """Return what to run for a configuration: every enabled service of every enabled input."""
     return [
-        Unit(one.id, setting, account, service, options, one.environment)
+        ConfiguredService(one.id, service_key, account, service, options, one.environment)
         for name, one in settings.inputs.items()
         if one.enabled
         for account in [Account(name, one.credentials)]
-        for setting, options in one.services.items()
+        for service_key, options in one.services.items()
         if options.enabled
-        for service in services_of(setting, options)
+        for service in services_of(service_key, options)
     ]
 
 
-def services_of(setting: str, options: Any) -> Iterator[Service]:
-    """Yield the services that one `services.<setting>` of the configuration stands for."""
-    if isinstance(options, SqsLogs):
-        yield next((service for service in OBJECT_TYPES if service.setting == setting), CUSTOM)
+def services_of(service_key: str, options: Any) -> Iterator[Service]:
+    """Yield the services that one `services.<key>` of the configuration stands for."""
+    if isinstance(options, SqsLogsSettings):
+        yield next((service for service in OBJECT_TYPES if service.service_key == service_key), CUSTOM)
         return
-    named = [service for service in CATALOGUE if service.setting == setting]
-    found = named or [service for service in CATALOGUE if not service.setting]
+    named = [service for service in CATALOGUE if service.service_key == service_key]
+    found = named or [service for service in CATALOGUE if not service.service_key]
     yield from (service for service in found if service.name in options.types)
 
 
@@ -175,9 +177,9 @@ def recognise(key: str, head: bytes) -> Service | None:
     return next((one for one in every().values() if one.detect and one.detect(key, head)), None)
 
 
-def replay_unit(service: Service, settings: Settings | None) -> Unit:
+def replay_unit(service: Service, settings: Settings | None) -> ConfiguredService:
     """Return a unit to replay captures with: as configured, else with the tags that name the table."""
     configured = units(settings) if settings else []
     found = next((unit for unit in configured if unit.service is service), None)
-    made = _REPLAYED.get(service.name, lambda: SqsLogs(enabled=False))
-    return found or Unit("replay", service.setting, Account("replay"), service, made())
+    made = _REPLAYED.get(service.name, lambda: SqsLogsSettings(enabled=False))
+    return found or ConfiguredService("replay", service.service_key, Account("replay"), service, made())

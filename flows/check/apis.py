@@ -12,8 +12,8 @@ from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
-from flows.catalogue.service import Unit
-from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
+from flows.catalogue.service import ConfiguredService
+from flows.check.finding import CheckContext, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from sources.apis.cloudwatch_logs import GroupRule
 from sources.aws.account import required
@@ -25,11 +25,11 @@ Found = dict[str, list[Any]]
 _MINUTES = 5
 
 
-class Asked(Struct, frozen=True):
+class ProbeTarget(Struct, frozen=True):
     """Where and when a read is made. group: of CloudWatch Logs, as configured."""
 
-    context: Context
-    unit: Unit
+    context: CheckContext
+    unit: ConfiguredService
     region: str
     group: str = ""
 
@@ -40,7 +40,7 @@ class Asked(Struct, frozen=True):
         return f"{name} in {self.region} ({self.unit.account.where})"
 
 
-def _fits(_asked: Asked, _entry: Any) -> bool:
+def _fits(_asked: ProbeTarget, _entry: Any) -> bool:
     return True
 
 
@@ -53,33 +53,33 @@ class Read(Struct, frozen=True):
 
     action: str
     key: str
-    parameters: Callable[[Asked, Found], Mapping[str, Any] | None]
+    parameters: Callable[[ProbeTarget, Found], Mapping[str, Any] | None]
     none: tuple[str, str] | None = None
-    fits: Callable[[Asked, Any], bool] = _fits
+    fits: Callable[[ProbeTarget, Any], bool] = _fits
 
 
-def _detector(_asked: Asked, found: Found) -> Mapping[str, Any] | None:
+def _detector(_asked: ProbeTarget, found: Found) -> Mapping[str, Any] | None:
     detectors = found["guardduty:ListDetectors"]
     return {"DetectorId": detectors[0], "MaxResults": 1} if detectors else None
 
 
-def _finding(_asked: Asked, found: Found) -> Mapping[str, Any] | None:
+def _finding(_asked: ProbeTarget, found: Found) -> Mapping[str, Any] | None:
     ids = found.get("guardduty:ListFindings")
     return {"DetectorId": found["guardduty:ListDetectors"][0], "FindingIds": ids[:1]} if ids else None
 
 
-def _groups(asked: Asked, _found: Found) -> Mapping[str, Any]:
+def _groups(asked: ProbeTarget, _found: Found) -> Mapping[str, Any]:
     rule = GroupRule(asked.group)
     prefix = rule.group if rule.prefix is None else rule.prefix
     return {"limit": 1, **({"logGroupNamePrefix": prefix} if prefix else {})}
 
 
-def _covered(asked: Asked, group: Any) -> bool:
+def _covered(asked: ProbeTarget, group: Any) -> bool:
     """Tell whether a group is meant; the exact name sorts before longer ones that begin so."""
     return GroupRule(asked.group).covers(str(group["logGroupName"]))
 
 
-def _recent(asked: Asked, found: Found) -> Mapping[str, Any] | None:
+def _recent(asked: ProbeTarget, found: Found) -> Mapping[str, Any] | None:
     groups = found["logs:DescribeLogGroups"]
     now = asked.context.now()
     times = {"startTime": now - timedelta(minutes=_MINUTES), "endTime": now}
@@ -87,12 +87,12 @@ def _recent(asked: Asked, found: Found) -> Mapping[str, Any] | None:
     return {"logGroupName": groups[0]["logGroupName"], "limit": 1, **ms} if groups else None
 
 
-def _metrics(asked: Asked, _found: Found) -> Mapping[str, Any]:
+def _metrics(asked: ProbeTarget, _found: Found) -> Mapping[str, Any]:
     namespaces = asked.unit.options.namespaces
     return {"Namespace": namespaces[0]} if namespaces else {}
 
 
-def _points(asked: Asked, found: Found) -> Mapping[str, Any] | None:
+def _points(asked: ProbeTarget, found: Found) -> Mapping[str, Any] | None:
     metrics, now = found["cloudwatch:ListMetrics"], asked.context.now()
     if not metrics:
         return None
@@ -136,11 +136,11 @@ READS: Mapping[str, tuple[Read, ...]] = {
 """Service → its reads, in this order. GetMetricData of one metric costs a hundred-thousandth of a dollar."""
 
 
-def apis(context: Context) -> Iterator[Finding]:
+def apis(context: CheckContext) -> Iterator[Finding]:
     """Read from every API of every service and region."""
     known = {account.name for account in known_accounts(context)}
     asked = [
-        Asked(context, unit, region, group)
+        ProbeTarget(context, unit, region, group)
         for unit in context.units
         if unit.service.name in READS and unit.account.name in known
         for region in unit.options.regions
@@ -149,13 +149,13 @@ def apis(context: Context) -> Iterator[Finding]:
     return spread(_service, asked)
 
 
-def _groups_in(unit: Unit, region: str) -> list[str]:
+def _groups_in(unit: ConfiguredService, region: str) -> list[str]:
     """Return the log groups of a unit that may be in a region; of a service without any: one of no name."""
     names = [group.log_group for group in getattr(unit.options, "groups", ())] or [""]
     return [name for name in names if GroupRule(name).region in ("", region)]
 
 
-def _service(asked: Asked) -> Iterator[Finding]:
+def _service(asked: ProbeTarget) -> Iterator[Finding]:
     unit, found = asked.unit, Found()
     where = asked.where
     for read in READS[unit.service.name]:
@@ -175,13 +175,13 @@ def _service(asked: Asked) -> Iterator[Finding]:
     yield ok("api", f"allowed: {', '.join(found)}", where)
 
 
-def _refused(asked: Asked, read: Read, error: SourceError) -> Finding:
+def _refused(asked: ProbeTarget, read: Read, error: SourceError) -> Finding:
     if isinstance(error, Denied):
         return denied(error, read.action, arn(asked.context, asked.unit.account), f"* in {asked.region}")
     return of_error("api", error)
 
 
-def _ask(read: Read, asked: Asked, parameters: Mapping[str, Any]) -> list[Any]:
+def _ask(read: Read, asked: ProbeTarget, parameters: Mapping[str, Any]) -> list[Any]:
     service, _, operation = read.action.partition(":")
     client = asked.unit.account.client(service, asked.region)
     try:

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows.check.finding import Context, Finding, fail, of_error, ok, warn
+from flows.check.finding import CheckContext, Finding, fail, of_error, ok, warn
 from sinks.errors import DeliveryError
 from sinks.settings import DevoPlatform
-from sinks.tls import Credentials
+from sinks.tls import ClientCertificate
 
 _SOON = timedelta(days=30)
 _NO_CHECK_TIME = 0x200000
@@ -22,7 +22,7 @@ _NO_CHECK_TIME = 0x200000
 _ROUNDS = 10
 
 
-def certificates(context: Context) -> Iterator[Finding]:
+def certificates(context: CheckContext) -> Iterator[Finding]:
     """Look at the files of every output that has some."""
     for name, output in context.settings.outputs.items():
         if isinstance(output, DevoPlatform):
@@ -32,7 +32,7 @@ def certificates(context: Context) -> Iterator[Finding]:
 def _files(now: datetime, name: str, output: DevoPlatform) -> Iterator[Finding]:
     config, place = output.config, f"outputs.{name}.config"
     try:
-        Credentials(config.chain, config.cert, config.key).context()
+        ClientCertificate(config.chain, config.cert, config.key).context()
     except DeliveryError as error:
         code = "certificate_key" if "belong together" in error.what else "certificate"
         yield of_error(code, error)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from msgspec import Struct, field
 
-from flows.catalogue.service import Unit
+from flows.catalogue.service import ConfiguredService
 from flows.config.load import Settings
 from sources.aws.account import Account
 from sources.aws.credentials import Hop
@@ -83,7 +83,7 @@ def of_error(code: str, error: CollectorError, level: Level = Level.FAIL) -> Fin
     return Finding(level, code, error.what, error.where, error.hint)
 
 
-class Context(Struct, frozen=True):
+class CheckContext(Struct, frozen=True):
     """What checks look at.
 
     units: what would run. interval: seconds between two receipts, as `run --interval`. objects: s3:// names
@@ -91,7 +91,7 @@ class Context(Struct, frozen=True):
     """
 
     settings: Settings
-    units: tuple[Unit, ...]
+    units: tuple[ConfiguredService, ...]
     interval: float = 3.0
     objects: tuple[str, ...] = ()
     now: Callable[[], datetime] = _now
@@ -112,7 +112,7 @@ class Check(Struct, frozen=True):
     """code: names it when it breaks itself. live: it needs a network."""
 
     code: str
-    run: Callable[[Context], Iterator[Finding]]
+    run: Callable[[CheckContext], Iterator[Finding]]
     live: bool = False
 
 

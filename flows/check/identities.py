@@ -9,7 +9,7 @@ from typing import Any, cast
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
-from flows.check.finding import Context, Finding, fail, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, fail, of_error, ok, spread, warn
 from sources.aws.account import Account, Identity
 from sources.aws.credentials import Hop
 from sources.errors import SourceError, translate
@@ -56,7 +56,7 @@ class Greeting(Struct, frozen=True):
         return told or (self.skew is not None and abs(self.skew) >= _REFUSED_SECONDS)
 
 
-def greeting(context: Context, account: Account) -> Greeting:
+def greeting(context: CheckContext, account: Account) -> Greeting:
     """Ask AWS who an identity is, once."""
     key = f"greeting {account.name}"
     if key not in context.known:
@@ -64,24 +64,24 @@ def greeting(context: Context, account: Account) -> Greeting:
     return cast("Greeting", context.known[key])
 
 
-def arn(context: Context, account: Account) -> str:
+def arn(context: CheckContext, account: Account) -> str:
     """Return the ARN that an identity works as, for messages."""
     found = greeting(context, account).identity
     return found.arn if found else account.where
 
 
-def number(context: Context, account: Account) -> str:
+def number(context: CheckContext, account: Account) -> str:
     """Return the number of the account that an identity works in, "" when AWS does not know it."""
     found = greeting(context, account).identity
     return found.account if found else ""
 
 
-def known_accounts(context: Context) -> list[Account]:
+def known_accounts(context: CheckContext) -> list[Account]:
     """Return the identities that AWS knows: there is no use in asking with the others."""
     return [account for account in context.accounts if greeting(context, account).identity]
 
 
-def _greet(context: Context, account: Account) -> Greeting:
+def _greet(context: CheckContext, account: Account) -> Greeting:
     where = f"input {account.name}, credentials"
     try:
         reply = account.client("sts", "").get_caller_identity()
@@ -105,7 +105,7 @@ def _answer(error: BaseException | None) -> Mapping[str, Any]:
     return {}
 
 
-def _skew(context: Context, answer: Mapping[str, Any]) -> float | None:
+def _skew(context: CheckContext, answer: Mapping[str, Any]) -> float | None:
     told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
     try:
         theirs: datetime = parsedate_to_datetime(told)
@@ -115,7 +115,7 @@ def _skew(context: Context, answer: Mapping[str, Any]) -> float | None:
     return (context.now() - theirs).total_seconds()
 
 
-def clock(context: Context) -> Iterator[Finding]:
+def clock(context: CheckContext) -> Iterator[Finding]:
     """Compare this machine's clock with the one that AWS's answers tell."""
     found = [greeting(context, account) for account in context.accounts]
     skews = [one.skew for one in found if one.skew is not None]
@@ -130,12 +130,12 @@ def clock(context: Context) -> Iterator[Finding]:
         yield ok("clock", "as AWS's, within a minute", "clock")
 
 
-def identities(context: Context) -> Iterator[Finding]:
+def identities(context: CheckContext) -> Iterator[Finding]:
     """Tell whom AWS takes us for, or which key or role on the way it refuses."""
     return spread(lambda account: _identity(context, account), context.accounts)
 
 
-def _identity(context: Context, account: Account) -> Iterator[Finding]:
+def _identity(context: CheckContext, account: Account) -> Iterator[Finding]:
     found, hops = greeting(context, account), context.hops(account)
     where = f"input {account.name}, credentials"
     if found.identity is None:

@@ -21,7 +21,7 @@ from botocore.handlers import disable_signing
 from msgspec import Struct
 from msgspec.structs import replace
 
-from flows.check.finding import Context, Finding, denied, fail, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.queues import attributes, wanted
 from sources.aws.account import Account
@@ -32,7 +32,7 @@ _BUCKET = re.compile(r"arn:aws[\w-]*:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
 _REGION_HEADER = "x-amz-bucket-region"
 
 
-class Place(Struct, frozen=True):
+class ObjectLocation(Struct, frozen=True):
     """A bucket, who reads it, and the region of the queue that announces its objects."""
 
     account: Account
@@ -45,10 +45,10 @@ class Place(Struct, frozen=True):
         return f"bucket {self.bucket} ({self.account.where})"
 
 
-def buckets(context: Context) -> Iterator[Finding]:
+def buckets(context: CheckContext) -> Iterator[Finding]:
     """Look at the buckets that queues name in their policies."""
     places = [
-        Place(queue.account, queue.region, bucket)
+        ObjectLocation(queue.account, queue.region, bucket)
         for queue in wanted(context)
         for bucket in named(attributes(context, queue).get("Policy", ""))
     ]
@@ -76,7 +76,7 @@ def named(policy: str) -> list[str]:
     return sorted(dict.fromkeys(found))
 
 
-def _bucket(context: Context, place: Place) -> Iterator[Finding]:
+def _bucket(context: CheckContext, place: ObjectLocation) -> Iterator[Finding]:
     client = place.account.client("s3", place.region)
     yield from _region(client, place)
     try:
@@ -85,7 +85,7 @@ def _bucket(context: Context, place: Place) -> Iterator[Finding]:
         yield _read(translate(error, place.where, "s3:GetObject"), place, arn(context, place.account))
 
 
-def _region(client: Any, place: Place) -> Iterator[Finding]:
+def _region(client: Any, place: ObjectLocation) -> Iterator[Finding]:
     client.meta.events.register("choose-signer.s3.HeadBucket", disable_signing, unique_id="check-unsigned")
     try:
         reply: Mapping[str, Any] = client.head_bucket(Bucket=place.bucket)
@@ -103,7 +103,7 @@ def _region(client: Any, place: Place) -> Iterator[Finding]:
         )
 
 
-def _read(error: SourceError, place: Place, who: str) -> Finding:
+def _read(error: SourceError, place: ObjectLocation, who: str) -> Finding:
     if isinstance(error, ObjectGone):
         return ok("bucket", "s3:GetObject is allowed", place.where)
     if isinstance(error, Missing):
@@ -122,12 +122,12 @@ def _read(error: SourceError, place: Place, who: str) -> Finding:
     return replace(found, hint=hint)
 
 
-def objects(context: Context) -> Iterator[Finding]:
+def objects(context: CheckContext) -> Iterator[Finding]:
     """Read one byte of each object that the user names."""
     return spread(lambda uri: _object(context, uri), context.objects)
 
 
-def _object(context: Context, uri: str) -> Iterator[Finding]:
+def _object(context: CheckContext, uri: str) -> Iterator[Finding]:
     parts = urlsplit(uri)
     key = parts.path.removeprefix("/")
     if parts.scheme != "s3" or not parts.netloc or not key:

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from flows.check.finding import Context, Finding, of_error, ok, spread, warn
-from sinks.connection import Strength
+from flows.check.finding import CheckContext, Finding, of_error, ok, spread, warn
+from sinks.connection import ReceiptStrength
 from sinks.errors import CertificateRejected, ConnectFailed, DeliveryError
 from sinks.outputs import probe
 from sinks.settings import Console, File, OutputSettings
@@ -15,7 +15,7 @@ _CODES: tuple[tuple[type[DeliveryError], str], ...] = (
 )
 
 
-def outputs(context: Context) -> Iterator[Finding]:
+def outputs(context: CheckContext) -> Iterator[Finding]:
     """Open each output that is over a network."""
     remote = [one for one in context.settings.outputs.values() if not isinstance(one, Console | File)]
     return spread(_output, remote)
@@ -29,7 +29,7 @@ def _output(settings: OutputSettings) -> Iterator[Finding]:
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         yield of_error(code, error)
         return
-    if strength in (Strength.RECEIPT, Strength.CLOSED):
+    if strength in (ReceiptStrength.RECEIPT, ReceiptStrength.CLOSED):
         yield ok("output", f"connects, and answers the close ({strength.name.lower()})", where)
     else:
         yield warn(

@@ -12,11 +12,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flows.catalogue.service import Unit
-from flows.check.finding import Context, Finding, fail, ok, spread, warn
+from flows.catalogue.service import ConfiguredService
+from flows.check.finding import CheckContext, Finding, fail, ok, spread, warn
 from flows.check.identities import greeting, known_accounts, number
 from flows.check.queues import attributes, wanted
-from flows.commands.policy import partition_of, queue_arn
+from flows.commands.iam_policy import partition_of, queue_arn
 from sources.aws.account import Account, required
 from sources.errors import SourceError
 
@@ -25,12 +25,12 @@ _READ = frozenset({"sqs:GetQueueUrl", "sqs:GetQueueAttributes"})
 """Asked for real, by `queues`."""
 
 
-def permissions(context: Context) -> Iterator[Finding]:
+def permissions(context: CheckContext) -> Iterator[Finding]:
     """Let IAM simulate what each identity will ask of queues and their keys."""
     return spread(lambda account: _account(context, account), known_accounts(context))
 
 
-def _account(context: Context, account: Account) -> Iterator[Finding]:
+def _account(context: CheckContext, account: Account) -> Iterator[Finding]:
     asked, found = unproven(context, account), greeting(context, account)
     if not asked or not found.identity or found.identity.arn.endswith(":root"):
         return
@@ -57,7 +57,7 @@ def _account(context: Context, account: Account) -> Iterator[Finding]:
         yield ok("permission", f"IAM's simulation allows all {count} that no read can prove", account.where)
 
 
-def unproven(context: Context, account: Account) -> dict[str, list[str]]:
+def unproven(context: CheckContext, account: Account) -> dict[str, list[str]]:
     """Return resource → actions: what no read proves, of what this identity will do to queues and keys."""
     owner = number(context, account)
     found: dict[str, list[str]] = defaultdict(list)
@@ -73,13 +73,13 @@ def unproven(context: Context, account: Account) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _actions(unit: Unit) -> Iterator[str]:
+def _actions(unit: ConfiguredService) -> Iterator[str]:
     for permission in unit.service.permissions:
         if permission.resource == "{queue}":
             yield from (action for action in permission.actions if action not in _READ)
 
 
-def principal(context: Context, account: Account, arn: str) -> str:
+def principal(context: CheckContext, account: Account, arn: str) -> str:
     """Return the ARN of the user or role whose policies count, from that of a session."""
     hops = context.hops(account)
     if hops:

@@ -7,10 +7,10 @@ from typing import Any
 from botocore.session import Session
 from msgspec.structs import replace
 
-from flows.check.finding import Context, Finding, Level, denied, fail, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts, number
 from flows.check.settings import SAFE_INTERVALS, queues_of
-from flows.commands.policy import queue_arn
+from flows.commands.iam_policy import queue_arn
 from sources.aws.account import Account, required
 from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
 from sources.queues import sqs
@@ -23,35 +23,35 @@ _FEW_RECEIVES, _SHORT_RETENTION = 3, 86_400
 _AWS_KEY = "alias/aws/sqs"
 
 
-class Queue(sqs.Queue, frozen=True):
+class CheckedQueue(sqs.Queue, frozen=True):
     """A queue as the configuration names it; AWS can be asked who its account is."""
 
     account: Account
 
 
-def queues(context: Context) -> Iterator[Finding]:
+def queues(context: CheckContext) -> Iterator[Finding]:
     """Look at every queue of every identity that AWS knows."""
     return spread(lambda queue: _queue(context, queue), wanted(context))
 
 
-def wanted(context: Context) -> list[Queue]:
+def wanted(context: CheckContext) -> list[CheckedQueue]:
     """Return the queues to look at, each once."""
     known = {account.name for account in known_accounts(context)}
     found = {
-        (unit.account.name, region, name): Queue(unit.account, region, name)
+        (unit.account.name, region, name): CheckedQueue(unit.account, region, name)
         for unit, region, name in queues_of(context)
         if unit.account.name in known
     }
     return list(found.values())
 
 
-def attributes(context: Context, queue: Queue) -> Mapping[str, str]:
+def attributes(context: CheckContext, queue: CheckedQueue) -> Mapping[str, str]:
     """Return what `queues` has learned of a queue, {} when that is nothing."""
     found: Any = context.known.get(f"queue {queue.where}", {})
     return found if isinstance(found, Mapping) else {}
 
 
-def _queue(context: Context, queue: Queue) -> Iterator[Finding]:
+def _queue(context: CheckContext, queue: CheckedQueue) -> Iterator[Finding]:
     try:
         url = _url(queue)
         found = _ask(queue, "get_queue_attributes", QueueUrl=url, AttributeNames=list(_WANTED))
@@ -70,7 +70,7 @@ def _queue(context: Context, queue: Queue) -> Iterator[Finding]:
         yield from _judged(context, queue, told)
 
 
-def _denied(context: Context, queue: Queue, error: Denied) -> Finding:
+def _denied(context: CheckContext, queue: CheckedQueue, error: Denied) -> Finding:
     resource = queue_arn(queue.region, queue.name, number(context, queue.account))
     looking = error.what.startswith("GetQueueAttributes")
     action = "sqs:GetQueueAttributes" if looking else "sqs:GetQueueUrl"
@@ -81,13 +81,13 @@ def _denied(context: Context, queue: Queue, error: Denied) -> Finding:
     return replace(found, level=Level.WARN, code="queue_attributes", hint=hint)
 
 
-def _url(queue: Queue) -> str:
+def _url(queue: CheckedQueue) -> str:
     if "://" in queue.name:
         return queue.name
     return str(required(_ask(queue, "get_queue_url", QueueName=queue.name), "QueueUrl", queue.where))
 
 
-def _ask(queue: Queue, operation: str, **asked: Any) -> Mapping[str, Any]:
+def _ask(queue: CheckedQueue, operation: str, **asked: Any) -> Mapping[str, Any]:
     action = {"get_queue_url": "sqs:GetQueueUrl"}.get(operation, "sqs:GetQueueAttributes")
     try:
         reply: Mapping[str, Any] = getattr(queue.account.client("sqs", queue.region), operation)(**asked)
@@ -96,7 +96,7 @@ def _ask(queue: Queue, operation: str, **asked: Any) -> Mapping[str, Any]:
     return reply
 
 
-def _elsewhere(queue: Queue) -> str:
+def _elsewhere(queue: CheckedQueue) -> str:
     """Return a hint that names other regions with a queue of this name, "" when none can be seen."""
     if "://" in queue.name:
         return ""
@@ -107,15 +107,15 @@ def _elsewhere(queue: Queue) -> str:
     return f"it is in {', '.join(found)}: correct regions" if found else ""
 
 
-def _there(queue: Queue, region: str) -> Iterator[Finding]:
+def _there(queue: CheckedQueue, region: str) -> Iterator[Finding]:
     try:
-        _url(Queue(queue.account, region, queue.name))
+        _url(CheckedQueue(queue.account, region, queue.name))
     except SourceError:  # not there, not switched on, or not to be seen: no hint then
         return
     yield ok("queue", queue.name, region)
 
 
-def _judged(context: Context, queue: Queue, told: Mapping[str, str]) -> Iterator[Finding]:
+def _judged(context: CheckContext, queue: CheckedQueue, told: Mapping[str, str]) -> Iterator[Finding]:
     visibility, least = int(told.get("VisibilityTimeout", 30)), SAFE_INTERVALS * context.interval
     yield ok("queue", f"there, {told.get('QueueArn', 'its ARN is not told')}", queue.where)
     if visibility < least:
@@ -143,7 +143,7 @@ def _judged(context: Context, queue: Queue, told: Mapping[str, str]) -> Iterator
         )
 
 
-def _redrive(queue: Queue, policy: str) -> Iterator[Finding]:
+def _redrive(queue: CheckedQueue, policy: str) -> Iterator[Finding]:
     if not policy:
         yield warn(
             "queue_redrive",

@@ -18,7 +18,7 @@ from flows.check import (
     queues,
     settings,
 )
-from flows.check.finding import Check, Context, Finding, Level, of_error
+from flows.check.finding import Check, CheckContext, Finding, Level, of_error
 from flows.config.load import SettingsError, find, load
 from transforms.errors import CollectorError
 from transforms.telemetry import LOG
@@ -74,10 +74,10 @@ def findings(
     except SettingsError as error:
         yield from settings.refused(error)
         return
-    yield from run(Context(loaded, tuple(units(loaded)), interval, objects), offline=offline)
+    yield from run(CheckContext(loaded, tuple(units(loaded)), interval, objects), offline=offline)
 
 
-def run(context: Context, *, offline: bool = False) -> Iterator[Finding]:
+def run(context: CheckContext, *, offline: bool = False) -> Iterator[Finding]:
     """Yield what every check finds in a context; a check that breaks is a finding too."""
     for one in CHECKS:
         if one.live and offline:

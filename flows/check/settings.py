@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from flows.catalogue.service import Unit
-from flows.check.finding import Context, Finding, fail, ok, warn
+from flows.catalogue.service import ConfiguredService
+from flows.check.finding import CheckContext, Finding, fail, ok, warn
 from flows.config.base import region_of
 from flows.config.load import SettingsError, SettingsErrors
 from sinks.settings import File
@@ -39,7 +39,7 @@ def refused(error: SettingsError) -> Iterator[Finding]:
         yield fail(code, one.what, one.where, one.hint)
 
 
-def loaded(context: Context) -> Iterator[Finding]:
+def loaded(context: CheckContext) -> Iterator[Finding]:
     """Tell that the configuration is right in itself, and what in it has no effect or is risky."""
     settings = context.settings
     services, inputs = len(context.units), len(context.accounts)
@@ -59,7 +59,7 @@ class _Reading(Struct):
     readers: list[str]
 
 
-def shared_queues(context: Context) -> Iterator[Finding]:
+def shared_queues(context: CheckContext) -> Iterator[Finding]:
     """Find services that read one queue: each would take, and delete, messages that the other waits for."""
     known: list[_Reading] = []
     for unit, region, name in queues_of(context):
@@ -80,7 +80,7 @@ def shared_queues(context: Context) -> Iterator[Finding]:
             )
 
 
-def _reading(context: Context, unit: Unit, region: str, name: str) -> _Reading:
+def _reading(context: CheckContext, unit: ConfiguredService, region: str, name: str) -> _Reading:
     """Return a queue with all that it may be known by: a bare name is one of the input's own account."""
     hops = context.hops(unit.account)
     own = hops[-1].account if hops else ""
@@ -93,20 +93,20 @@ def _reading(context: Context, unit: Unit, region: str, name: str) -> _Reading:
     return _Reading(region, short, owners, [place_of(unit)])
 
 
-def queues_of(context: Context) -> Iterator[tuple[Unit, str, str]]:
+def queues_of(context: CheckContext) -> Iterator[tuple[ConfiguredService, str, str]]:
     """Yield unit, region and name or URL of every queue that would be read."""
     for unit in context.units:
         if hasattr(unit.options, "queues"):
             yield from ((unit, *place) for place in unit.options.queues(unit.service.name))
 
 
-def place_of(unit: Unit) -> str:
+def place_of(unit: ConfiguredService) -> str:
     """Return where in the configuration a unit stands."""
-    place = f"inputs.{unit.account.name}.services.{unit.setting}"
-    return place if unit.setting == unit.service.name else f"{place} ({unit.service.name})"
+    place = f"inputs.{unit.account.name}.services.{unit.service_key}"
+    return place if unit.service_key == unit.service.name else f"{place} ({unit.service.name})"
 
 
-def queue_regions(context: Context) -> Iterator[Finding]:
+def queue_regions(context: CheckContext) -> Iterator[Finding]:
     """Find queues whose URL tells another region than `regions`."""
     for unit, _, name in queues_of(context):
         told = region_of(name) if "://" in name else ""
@@ -120,7 +120,7 @@ def queue_regions(context: Context) -> Iterator[Finding]:
             )
 
 
-def visibility(context: Context) -> Iterator[Finding]:
+def visibility(context: CheckContext) -> Iterator[Finding]:
     """Find leases too short to be receipted: their messages come again while they are being delivered."""
     least = SAFE_INTERVALS * context.interval
     for unit in context.units:
@@ -134,7 +134,7 @@ def visibility(context: Context) -> Iterator[Finding]:
             )
 
 
-def folders(context: Context) -> Iterator[Finding]:
+def folders(context: CheckContext) -> Iterator[Finding]:
     """Find folders that the collector writes to and cannot."""
     settings = context.settings
     wanted = [

@@ -21,20 +21,20 @@ from msgspec.structs import asdict
 
 from flows.aws import s3_of
 from flows.catalogue.build import object_opener
-from flows.catalogue.service import Unit
+from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import units
-from flows.commands.progress import progress
+from flows.commands.progress_bar import progress
 from flows.commands.run import root_cause
 from flows.config.load import Settings, SettingsError, load
 from flows.process.memory import reuse_blocks
+from flows.process.recovery_store import failure, hold, prepare
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr
-from flows.process.state import failure, hold, prepare
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
 from sources.listed.backlog import BacklogSource
-from sources.listed.listing import Asked, Stretch, listed
-from sources.objects.ref import ObjectRef
+from sources.listed.listing import ListingCalls, Stretch, listed
+from sources.objects.object_ref import ObjectRef
 
 GET_USD, LIST_USD = 0.4e-6, 5e-6
 """Per request, S3 Standard in us-east-1; reading within the region costs nothing more."""
@@ -44,7 +44,7 @@ _NOTHING = ("no object of these dates", "--location, --from, --to", "correct the
 _LIST, _DONE = "objects.jsonl", "done"
 
 
-class Wanted(Struct, frozen=True):
+class BackfillRequest(Struct, frozen=True):
     """What to collect. service: name or setting. location: `s3://bucket/prefix`. rate: stored MB a second."""
 
     service: str
@@ -54,7 +54,7 @@ class Wanted(Struct, frozen=True):
     rate: float = 20.0
 
 
-class Tally(Struct):
+class BackfillTally(Struct):
     """What has been collected so far, by any run of the same backfill."""
 
     objects: int = 0
@@ -68,14 +68,16 @@ class Tally(Struct):
             self.size += ref.size
 
 
-def backfill(config: Path | None, wanted: Wanted, *, dry_run: bool, as_json: bool, quiet: bool) -> int:
+def backfill(
+    config: Path | None, wanted: BackfillRequest, *, dry_run: bool, as_json: bool, quiet: bool
+) -> int:
     """Collect; 0 when every object of the list has been delivered, 1 when it was stopped before."""
     settings = load(config)
     log_to_stderr(debug=settings.globals.debug)
     reuse_blocks()
     unit, stretch = unit_of(settings, wanted.service), stretch_of(wanted)
     if dry_run:
-        asked = Asked()
+        asked = ListingCalls()
         found = list(_list(unit, wanted, stretch, asked))
         if not found:
             raise SettingsError(*_NOTHING)
@@ -87,7 +89,7 @@ def backfill(config: Path | None, wanted: Wanted, *, dry_run: bool, as_json: boo
         return 0
     prepare(folder, first=True)
     hold(folder)
-    objects, tally = _kept_list(folder, unit, wanted, stretch), Tally()
+    objects, tally = _kept_list(folder, unit, wanted, stretch), BackfillTally()
     if not objects:
         raise SettingsError(*_NOTHING)
     with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
@@ -101,10 +103,10 @@ def backfill(config: Path | None, wanted: Wanted, *, dry_run: bool, as_json: boo
     return 0 if complete else 1
 
 
-def unit_of(settings: Settings, service: str) -> Unit:
+def unit_of(settings: Settings, service: str) -> ConfiguredService:
     """Return the one unit of the configuration that `--service` names. Raises SettingsError."""
     able = [unit for unit in units(settings) if unit.service.layout]
-    found = [unit for unit in able if service in {unit.service.name, unit.setting}]
+    found = [unit for unit in able if service in {unit.service.name, unit.service_key}]
     if len(found) != 1:
         names = ", ".join(dict.fromkeys(unit.name for unit in able)) or "none of this configuration"
         what = "several services fit" if found else "no such service of S3 objects is enabled"
@@ -112,7 +114,7 @@ def unit_of(settings: Settings, service: str) -> Unit:
     return found[0]
 
 
-def stretch_of(wanted: Wanted) -> Stretch:
+def stretch_of(wanted: BackfillRequest) -> Stretch:
     """Return the stretch of `--from` and `--to`: dates or ISO 8601, UTC unless they say otherwise."""
     moments = []
     for option, text in (("--from", wanted.start), ("--to", wanted.end)):
@@ -130,7 +132,9 @@ def stretch_of(wanted: Wanted) -> Stretch:
     return Stretch(start, end)
 
 
-def _list(unit: Unit, wanted: Wanted, stretch: Stretch, asked: Asked) -> Iterator[ObjectRef]:
+def _list(
+    unit: ConfiguredService, wanted: BackfillRequest, stretch: Stretch, asked: ListingCalls
+) -> Iterator[ObjectRef]:
     bucket, _, prefix = wanted.location.removeprefix("s3://").partition("/")
     if not wanted.location.startswith("s3://") or not bucket:
         hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
@@ -141,7 +145,7 @@ def _list(unit: Unit, wanted: Wanted, stretch: Stretch, asked: Asked) -> Iterato
             yield ref
 
 
-def _folder(settings: Settings, unit: Unit, wanted: Wanted) -> Path:
+def _folder(settings: Settings, unit: ConfiguredService, wanted: BackfillRequest) -> Path:
     if settings.state_directory is None:
         hint = "name a folder in globals.persistence"
         raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
@@ -149,18 +153,22 @@ def _folder(settings: Settings, unit: Unit, wanted: Wanted) -> Path:
     return settings.state_directory / "backfill" / hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
-def _kept_list(folder: Path, unit: Unit, wanted: Wanted, stretch: Stretch) -> list[ObjectRef]:
+def _kept_list(
+    folder: Path, unit: ConfiguredService, wanted: BackfillRequest, stretch: Stretch
+) -> list[ObjectRef]:
     """Return the list of the first run; made aside, so that a half one is never taken for it."""
     kept = folder / _LIST
     if not kept.exists():
-        lines = (orjson.dumps(asdict(ref)) for ref in _list(unit, wanted, stretch, Asked()))
+        lines = (orjson.dumps(asdict(ref)) for ref in _list(unit, wanted, stretch, ListingCalls()))
         aside = kept.with_suffix(".new")
         aside.write_bytes(b"".join(line + b"\n" for line in lines))
         aside.replace(kept)
     return [ObjectRef(**orjson.loads(line)) for line in kept.read_bytes().splitlines()]
 
 
-def _run(settings: Settings, unit: Unit, backlog: tuple[list[ObjectRef], Tally], folder: Path) -> None:
+def _run(
+    settings: Settings, unit: ConfiguredService, backlog: tuple[list[ObjectRef], BackfillTally], folder: Path
+) -> None:
     objects, tally = backlog
     drain, started = drain_on_signals(), launch()
     opener, _ = object_opener(unit)
@@ -177,7 +185,7 @@ def _run(settings: Settings, unit: Unit, backlog: tuple[list[ObjectRef], Tally],
         raise failure(error, folder) or root_cause(error) from error
 
 
-def _forecast(objects: Sequence[ObjectRef], asked: Asked, rate: float) -> dict[str, float]:
+def _forecast(objects: Sequence[ObjectRef], asked: ListingCalls, rate: float) -> dict[str, float]:
     size = sum(ref.size for ref in objects)
     return {
         "objects": len(objects),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from flows.config.errors import SettingsError
-from flows.process.state import StateError
+from flows.process.recovery_store import StateError
 from sinks import errors as sinks
 from sources import errors as sources
 from transforms.errors import CollectorError
@@ -75,7 +75,7 @@ ENTRIES: tuple[Entry, ...] = (
         "Correct the name or the region, or make the queue.",
     ),
     Entry(
-        sources.ReceiptInvalid,
+        sources.ReceiptHandleInvalid,
         "The message comes again and is recognised if it was done.",
         "Nothing. If often: something else reads the queue, or `visibility_timeout_seconds` is too short.",
     ),
@@ -137,7 +137,7 @@ ENTRIES: tuple[Entry, ...] = (
         "If it is always so, the receiver never answers: see `receipt_fallback`.",
     ),
     Entry(
-        sinks.Throttled,
+        sinks.OutputThrottled,
         "It waits as long as the receiver asks, then goes on.",
         "Ask Devo for more, if it lasts.",
     ),

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from flows.catalogue.service import Permission, Unit
+from flows.catalogue.service import ConfiguredService, Permission
 from flows.catalogue.services import units
 from flows.config.load import Settings
 from sources.apis.cloudwatch_logs import GroupRule
@@ -94,8 +94,8 @@ class Row(Struct, frozen=True):
     queue: str = ""
 
 
-class _Place(Struct, frozen=True):
-    unit: Unit
+class _PlanScope(Struct, frozen=True):
+    unit: ConfiguredService
     region: str
     guess: Guess
     queue: str = ""
@@ -111,15 +111,15 @@ class _Place(Struct, frozen=True):
         return self.guess.objects if self.unit.service.layout else self.guess.messages
 
 
-def _receives(at: _Place) -> float:
+def _receives(at: _PlanScope) -> float:
     return at.guess.processes * DAY / LeaseOptions().wait_seconds + at.messages
 
 
-def _deletes(at: _Place) -> float:
+def _deletes(at: _PlanScope) -> float:
     return min(at.messages, at.guess.processes * DAY / LeaseOptions().wait_seconds + at.messages / LOT)
 
 
-def _lookups(at: _Place) -> float:
+def _lookups(at: _PlanScope) -> float:
     options = at.unit.options
     period, reach = options.request_period_in_seconds, options.overlap_seconds + options.settle_seconds
     seen = at.guess.events / at.polls * (period + reach) / period
@@ -127,33 +127,33 @@ def _lookups(at: _Place) -> float:
     return at.polls * (ceil(seen / _LOOKUP_PAGE) or 1) + at.polls * (kinds - 1)
 
 
-def _listings(at: _Place) -> float:
+def _listings(at: _PlanScope) -> float:
     hours = DAY / MetricsOptions(()).list_seconds
     return hours * max(len(at.unit.options.namespaces), ceil(at.guess.metrics / _LIST_PAGE), 1)
 
 
-def _windows(at: _Place) -> float:
+def _windows(at: _PlanScope) -> float:
     """Return how often a day there is something new to ask of each metric."""
     return float(min(at.polls, DAY / at.unit.options.period))
 
 
-def _metric_requests(at: _Place) -> float:
+def _metric_requests(at: _PlanScope) -> float:
     return _windows(at) * ceil(at.guess.metrics / (QUERIES // len(STATISTICS)))
 
 
-def _groups(at: _Place) -> float:
+def _groups(at: _PlanScope) -> float:
     rules = [GroupRule(group.log_group) for group in at.unit.options.groups]
     here = [rule for rule in rules if rule.region in ("", at.region)]
     return sum(1 if rule.prefix is None else at.guess.groups for rule in here)
 
 
-def _filters(at: _Place) -> float:
+def _filters(at: _PlanScope) -> float:
     options = at.unit.options
     again = 1 + float(options.overlap_seconds / options.request_period_in_seconds)
     return at.polls * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * again
 
 
-CALLS: Mapping[str, Callable[[_Place], float]] = {
+CALLS: Mapping[str, Callable[[_PlanScope], float]] = {
     "sqs:GetQueueUrl": lambda at: 0 if "://" in at.queue else at.guess.processes,
     "sqs:ReceiveMessage": _receives,
     "sqs:DeleteMessage": _deletes,
@@ -172,7 +172,7 @@ CALLS: Mapping[str, Callable[[_Place], float]] = {
 }
 """Action → calls a day; 0 for what happens in trouble only."""
 
-CHARGED: Mapping[str, Callable[[_Place], float]] = {
+CHARGED: Mapping[str, Callable[[_PlanScope], float]] = {
     "cloudwatch:GetMetricData": lambda at: _windows(at) * at.guess.metrics
 }
 """Action → what AWS counts a day, where that is not the calls."""
@@ -191,7 +191,7 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
     return rows
 
 
-def _rows(unit: Unit, guess: Guess) -> Iterator[Row]:
+def _rows(unit: ConfiguredService, guess: Guess) -> Iterator[Row]:
     for place in _places(unit, guess):
         for action in _actions(unit.service.permissions, guess):
             calls = CALLS[action](place) if action in CALLS else place.polls
@@ -200,11 +200,11 @@ def _rows(unit: Unit, guess: Guess) -> Iterator[Row]:
             yield Row(unit.account.name, unit.service.name, place.region, action, calls, usd, place.queue)
 
 
-def _places(unit: Unit, guess: Guess) -> list[_Place]:
+def _places(unit: ConfiguredService, guess: Guess) -> list[_PlanScope]:
     queues = unit.options.queues(unit.service.name) if hasattr(unit.options, "queues") else []
     if queues:
-        return [_Place(unit, region, guess, queue) for region, queue in queues]
-    return [_Place(unit, region, guess) for region in unit.options.regions]
+        return [_PlanScope(unit, region, guess, queue) for region, queue in queues]
+    return [_PlanScope(unit, region, guess) for region in unit.options.regions]
 
 
 def _actions(permissions: tuple[Permission, ...], guess: Guess) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from flows.catalogue.service import Context, Unit
+from flows.catalogue.service import ConfiguredService, RunContext
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.process.runtime import log_to_stderr
@@ -24,7 +24,7 @@ from sinks.frame import Framer, guard
 from sources.apis.cursor import CursorSource
 from sources.errors import Denied, SourceError
 from sources.queues.lease import LeaseSource
-from sources.queues.opener import Opener
+from sources.queues.message_opener import MessageOpener
 from sources.queues.sqs import Message, SqsQueue, lots
 from transforms.block import Block, Item, Poison
 
@@ -50,10 +50,10 @@ def preview(config: Path | None, service: str, most: int) -> int:
     return 1 if failed else 0
 
 
-def units_of(settings: Settings, service: str) -> list[Unit]:
+def units_of(settings: Settings, service: str) -> list[ConfiguredService]:
     """Return the units that `--service` names, by service or by setting. Raises SettingsError."""
     running = units(settings)
-    found = [unit for unit in running if service in {unit.service.name, unit.setting}]
+    found = [unit for unit in running if service in {unit.service.name, unit.service_key}]
     if not found:
         names = ", ".join(dict.fromkeys(unit.name for unit in running))
         raise SettingsError("no such service is enabled", f"--service {service}", f"name one of {names}")
@@ -70,9 +70,9 @@ def _lines(items: Iterable[Item], framer: Framer, limit: int) -> Iterator[bytes]
                 yield from b"".join(framer(fit)).splitlines(keepends=True)
 
 
-def _items(unit: Unit) -> Generator[Item, None, None]:
+def _items(unit: ConfiguredService) -> Generator[Item, None, None]:
     """Yield what a unit's transform makes of what its source holds."""
-    source = unit.service.source(_recent(unit), Context(threading.Event()))
+    source = unit.service.source(_recent(unit), RunContext(threading.Event()))
     transform = apply(unit.service.transform(unit))
     raw = _of_queues(source) if isinstance(source, LeaseSource) else _of_api(source)
     with closing(raw):
@@ -80,7 +80,7 @@ def _items(unit: Unit) -> Generator[Item, None, None]:
             yield from transform([item])
 
 
-def _recent(unit: Unit) -> Unit:
+def _recent(unit: ConfiguredService) -> ConfiguredService:
     """Return the unit with the last hour to show: an API's own beginning is now."""
     if getattr(unit.options, "start_time", None):
         return unit
@@ -105,7 +105,7 @@ def _of_queues(source: LeaseSource) -> Generator[Item, None, None]:
         yield from _of_queue(SqsQueue(queue), source.opener)
 
 
-def _of_queue(queue: SqsQueue, opener: Opener) -> Iterator[Item]:
+def _of_queue(queue: SqsQueue, opener: MessageOpener) -> Iterator[Item]:
     held: list[Message] = []
     _tell(f"{queue.queue.where}: {_depth(queue)} before")
     try:
@@ -123,7 +123,7 @@ def _hand_back(queue: SqsQueue, held: list[Message]) -> None:
     outcomes = [
         outcome
         for lot in lots(held)
-        for outcome in queue.change([message.receipt for message in lot], [0] * len(lot))
+        for outcome in queue.change([message.receipt_handle for message in lot], [0] * len(lot))
     ]
     failed = [outcome for outcome in outcomes if outcome]
     for error in failed:

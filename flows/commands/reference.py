@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from flows.commands import error_catalogue
-from flows.config.base import Objects, Polled, Queued, Service, Typed
+from flows.config.base import ObjectsSettings, PolledSettings, QueuedSettings, ServiceSettings, TypedSettings
 from flows.config.errors import SettingsError
 from flows.config.file_formats import FileFormat, FormatConfig
 from flows.config.objects import (
@@ -22,9 +22,9 @@ from flows.config.objects import (
     FileRule,
     LineRule,
     RecordMapping,
-    SqsLogs,
+    SqsLogsSettings,
 )
-from flows.config.services import SERVICES, CloudWatchLogs, LogGroup
+from flows.config.services import SERVICES, CloudWatchLogsSettings, LogGroup
 from flows.config.settings import Globals, Input, Persistence, PersistenceConfig
 from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
@@ -43,7 +43,7 @@ OURS = frozenset(_OURS.split())
 _DEVOS = {(RequestLimit, "period")}
 """Devo's, though another model has a key of ours of the same name."""
 
-_COMMON = (Service, Polled, Queued, Objects, Typed)
+_COMMON = (ServiceSettings, PolledSettings, QueuedSettings, ObjectsSettings, TypedSettings)
 
 
 def show(page: str) -> int:
@@ -73,16 +73,21 @@ def _page() -> Iterator[str]:
         ("globals.persistence.config", "", PersistenceConfig, ()),
         ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
         ("inputs.<name>.credentials", "Without any: boto3's default chain.", Credentials, ()),
-        ("services.<any>", "What every service has.", Service, ()),
-        ("services: those that ask an API", "", Polled, (Service,)),
+        ("services.<any>", "What every service has.", ServiceSettings, ()),
+        ("services: those that ask an API", "", PolledSettings, (ServiceSettings,)),
         ("requests_limits[]", "", RequestLimit, ()),
-        ("services: those fed by a queue", "", Queued, (Service,)),
-        ("services: those that read S3 objects", "", Objects, (Service, Queued)),
-        ("services: those with types of objects", "", Typed, (Service, Queued, Objects)),
+        ("services: those fed by a queue", "", QueuedSettings, (ServiceSettings,)),
+        ("services: those that read S3 objects", "", ObjectsSettings, (ServiceSettings, QueuedSettings)),
+        (
+            "services: those with types of objects",
+            "",
+            TypedSettings,
+            (ServiceSettings, QueuedSettings, ObjectsSettings),
+        ),
         *((f"services.{name}", "", model, _COMMON) for name, model in SERVICES.items()),
-        ("services.<any> with types: [logs]", "CloudWatch Logs.", CloudWatchLogs, _COMMON),
+        ("services.<any> with types: [logs]", "CloudWatch Logs.", CloudWatchLogsSettings, _COMMON),
         ("log_groups[]", "", LogGroup, ()),
-        ("services.aws_sqs_…, services.<any> with file_format", _sqs(), SqsLogs, _COMMON),
+        ("services.aws_sqs_…, services.<any> with file_format", _sqs(), SqsLogsSettings, _COMMON),
         ("file_format", "How a custom service's objects are cut.", FileFormat, ()),
         ("file_format.config", "", FormatConfig, ()),
         ("file_field_definitions.<name>[]", "", FieldOperation, ()),

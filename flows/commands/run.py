@@ -19,8 +19,8 @@ from bytewax.run import cli_main
 
 from flows.config.load import Settings, load
 from flows.process.memory import unswept
+from flows.process.recovery_store import check, failure, hold, prepare
 from flows.process.runtime import drain_on_signals, launch
-from flows.process.state import check, failure, hold, prepare
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
 

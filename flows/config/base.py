@@ -37,7 +37,7 @@ _FIRST_REGION = "us-east-1"
 _GENERIC_QUEUES = ("queue_url", "sqs_queue_name", "queue_name")
 
 
-class Service(Model):
+class ServiceSettings(Model):
     """What every service has."""
 
     enabled: bool = Field(
@@ -76,7 +76,7 @@ class Service(Model):
         return self.regions
 
 
-class Polled(Service):
+class PolledSettings(ServiceSettings):
     """What every service has that asks an API every so often."""
 
     request_period_in_seconds: float = Field(
@@ -112,7 +112,7 @@ class Polled(Service):
         return self
 
 
-class Queued(Service):
+class QueuedSettings(ServiceSettings):
     """What every service fed by an SQS queue has."""
 
     QUEUE_KEYS: ClassVar[dict[str, str]] = {}
@@ -193,7 +193,7 @@ class Queued(Service):
         return str(getattr(self, generic[0]))
 
 
-class Objects(Queued):
+class ObjectsSettings(QueuedSettings):
     """What every service has whose events are in S3 objects that a queue announces."""
 
     s3_file_type_filter: Pattern | None = Field(
@@ -226,7 +226,7 @@ class Objects(Queued):
         return (lambda key: matches(pattern, key)) if pattern else (lambda _key: True)
 
 
-class Typed(Objects):
+class TypedSettings(ObjectsSettings):
     """What S3 services have whose event type is told by the key."""
 
     event_type_file_regex_patterns: EventTypes = Field(
@@ -246,7 +246,7 @@ class Typed(Objects):
 def limits(service: Any) -> tuple[tuple[float, float], ...]:
     """Return what bounds the requests of each API, region and account: (requests per second, burst).
 
-    service: a `Polled` one, or `AuditEvents`.
+    service: a `PolledSettings` one, or `AuditEvents`.
     """
     counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
     longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]

@@ -14,12 +14,12 @@ from typing import Any
 from msgspec import Struct, field
 from pydantic import ValidationError
 
-from flows.config.base import Service
+from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_any, told
-from flows.config.objects import CUSTOM_KEYS, SQS_SERVICES, SqsLogs, sqs_defaults
+from flows.config.objects import CUSTOM_KEYS, SQS_SERVICES, SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
-from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.services import SERVICES, CloudWatchLogsSettings
 from flows.config.settings import FROM_GLOBALS, Globals, Input
 from flows.config.types import has_effect, ineffective
 from sinks.settings import OutputSettings, parse_output, without_effect
@@ -174,15 +174,15 @@ class _Loading(Struct):
             self._warn_of(ineffective(found), place)
         return found
 
-    def _share_no_queue(self, services: Mapping[str, Service], base_url: Any, place: str) -> None:
+    def _share_no_queue(self, services: Mapping[str, ServiceSettings], base_url: Any, place: str) -> None:
         """Note services that would take each other's messages from the input's one queue."""
-        users = [key for key, one in services.items() if isinstance(one, SqsLogs) and one.enabled]
+        users = [key for key, one in services.items() if isinstance(one, SqsLogsSettings) and one.enabled]
         sharing = [key for key in users if base_url and getattr(services[key], "queue_url", "") == base_url]
         if len(sharing) > 1:
             what = f"base_url is the queue of {' and '.join(sharing)}"
             self._wrong(what, f"{place}.base_url", "give each service a queue_url, or take a mixed type")
 
-    def _service(self, name: str, raw: Any, around: Mapping[str, Any], place: str) -> Service | None:
+    def _service(self, name: str, raw: Any, around: Mapping[str, Any], place: str) -> ServiceSettings | None:
         place = f"{place}.{name}"
         options = {} if raw in (None, "") else raw
         model = _model(name, options)
@@ -195,8 +195,8 @@ class _Loading(Struct):
                 **self._defaults(model, around, options),
                 **{k: v for k, v in options.items() if v != ""},
             }
-        found: Service | None = self._valid(model.model_validate, model, options, place)
-        if isinstance(found, SqsLogs) and name not in SQS_SERVICES and not found.is_custom:
+        found: ServiceSettings | None = self._valid(model.model_validate, model, options, place)
+        if isinstance(found, SqsLogsSettings) and name not in SQS_SERVICES and not found.is_custom:
             missing = "file_format" if found.file_format is None else "routing_template"
             self._wrong(f"{name} has no {missing}", place, "a custom service needs file_format and a tag")
         if found:
@@ -204,7 +204,7 @@ class _Loading(Struct):
         return found
 
     def _defaults(
-        self, model: type[Service], around: Mapping[str, Any], own: Mapping[str, Any]
+        self, model: type[ServiceSettings], around: Mapping[str, Any], own: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return what a service takes from its input and from the environment."""
         region = self.env.get("AWS_REGION") or self.env.get("AWS_DEFAULT_REGION")
@@ -212,7 +212,7 @@ class _Loading(Struct):
         rate = around.get("requests_per_second")
         if rate is not None and has_effect(model, "requests_per_second"):
             defaults["requests_per_second"] = rate
-        return {**defaults, **sqs_defaults(around, own)} if model is SqsLogs else defaults
+        return {**defaults, **sqs_defaults(around, own)} if model is SqsLogsSettings else defaults
 
     def _check_together(self, inputs: Mapping[str, Input]) -> None:
         """Note what is wrong between inputs: ids are the states' identity, so no two may share one."""
@@ -227,17 +227,17 @@ class _Loading(Struct):
             self._warn("inputs", "every one is switched off, nothing is collected")
 
 
-def _model(name: str, options: Any) -> type[Service] | None:
+def _model(name: str, options: Any) -> type[ServiceSettings] | None:
     """Return the settings model of a service: told by its name, or by what only one kind has."""
     if name in SQS_SERVICES:
-        return SqsLogs
+        return SqsLogsSettings
     given = options if isinstance(options, dict) else {}
     if name in SERVICES:
         return SERVICES[name]
     types = given.get("types")
     if isinstance(types, str | list) and "logs" in types:
-        return CloudWatchLogs
-    return SqsLogs if CUSTOM_KEYS & given.keys() else None
+        return CloudWatchLogsSettings
+    return SqsLogsSettings if CUSTOM_KEYS & given.keys() else None
 
 
 def _from_globals(top: Globals, output_type: Any) -> dict[str, Any]:

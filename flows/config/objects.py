@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from flows.config.base import Typed
+from flows.config.base import TypedSettings
 from flows.config.file_formats import FileFormat
 from flows.config.patterns import matches
 from flows.config.types import (
@@ -165,7 +165,7 @@ def _template(value: str) -> str:
     return value
 
 
-class SqsLogs(Typed):
+class SqsLogsSettings(TypedSettings):
     """A service of Devo's SQS collector: objects in S3 that a queue announces.
 
     `aws_sqs_…` names need no settings; a service of any other name is a custom one and needs `file_format`

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.base import Objects, Polled, Queued, Service, Typed
+from flows.config.base import ObjectsSettings, PolledSettings, QueuedSettings, ServiceSettings, TypedSettings
 from flows.config.types import Model, Moment, RequestLimit, one_or_many, without_effect
 
 _HIGH_RESOLUTION = (1, 5, 10, 30)
@@ -25,7 +25,7 @@ def _overlap(default: int, of: str = "", what: str = "events") -> Any:
     return Field(default, ge=0, description=told[0].upper() + told[1:], examples=[default])
 
 
-class ServiceEvents(Queued):
+class ServiceEventsSettings(QueuedSettings):
     """`service-events-all`: events of AWS services, sent by EventBridge to a queue."""
 
     QUEUE_KEYS: ClassVar[dict[str, str]] = {"service-events-all": "cloudwatch_sqs_queue_name"}
@@ -44,7 +44,7 @@ class ServiceEvents(Queued):
     )
 
 
-class SecurityHub(Queued):
+class SecurityHubSettings(QueuedSettings):
     """`sqs-cloudwatch-consumer`: Security Hub findings, sent by EventBridge to a queue."""
 
     QUEUE_KEYS: ClassVar[dict[str, str]] = {"sqs-cloudwatch-consumer": "cloudwatch_sqs_queue_name"}
@@ -68,7 +68,7 @@ def _audit_types(value: Any) -> Any:
     )
 
 
-class AuditEvents(Objects):
+class AuditEventsSettings(ObjectsSettings):
     """`audit-events-all`: CloudTrail, from its API (`audits_api`) or from S3 (`audits_s3`)."""
 
     QUEUE_KEYS: ClassVar[dict[str, str]] = {"audits_s3": "audit_sqs_queue_name"}
@@ -118,7 +118,7 @@ class AuditEvents(Objects):
     )
 
 
-class NonCloudwatchLogs(Typed):
+class NonCloudwatchLogsSettings(TypedSettings):
     """`non-cloudwatch-logs`: VPC flow logs and CloudFront logs from S3."""
 
     QUEUE_KEYS: ClassVar[dict[str, str]] = {
@@ -144,7 +144,7 @@ class NonCloudwatchLogs(Typed):
     )
 
 
-class CiscoUmbrella(Typed):
+class CiscoUmbrellaSettings(TypedSettings):
     """`cisco-umbrella`: Cisco Umbrella's logs from S3."""
 
     QUEUE_KEYS: ClassVar[dict[str, str]] = {"cisco-umbrella": "cisco_umbrella_sqs_queue_name"}
@@ -161,7 +161,7 @@ class CiscoUmbrella(Typed):
     )
 
 
-class Metrics(Polled):
+class MetricsSettings(PolledSettings):
     """`metrics-all`: CloudWatch metrics."""
 
     types: Annotated[tuple[Literal["metrics-all"], ...], BeforeValidator(one_or_many)] = Field(
@@ -211,7 +211,7 @@ class LogGroup(Model):
     )
 
 
-class CloudWatchLogs(Polled):
+class CloudWatchLogsSettings(PolledSettings):
     """A service of any name with `types: [logs]`: CloudWatch Logs."""
 
     types: Annotated[tuple[Literal["logs"], ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
@@ -254,7 +254,7 @@ class CloudWatchLogs(Polled):
         )
 
 
-class GuardDuty(Polled):
+class GuardDutySettings(PolledSettings):
     """`aws-guardduty`: GuardDuty findings."""
 
     types: Annotated[tuple[Literal["aws-guardduty"], ...], BeforeValidator(one_or_many)] = Field(
@@ -268,13 +268,13 @@ class GuardDuty(Polled):
     overlap_seconds: int = _overlap(300, what="updates")
 
 
-SERVICES: dict[str, type[Service]] = {
-    "service-events-all": ServiceEvents,
-    "sqs-cloudwatch-consumer": SecurityHub,
-    "audit-events-all": AuditEvents,
-    "metrics-all": Metrics,
-    "non-cloudwatch-logs": NonCloudwatchLogs,
-    "cisco-umbrella": CiscoUmbrella,
-    "aws-guardduty": GuardDuty,
+SERVICES: dict[str, type[ServiceSettings]] = {
+    "service-events-all": ServiceEventsSettings,
+    "sqs-cloudwatch-consumer": SecurityHubSettings,
+    "audit-events-all": AuditEventsSettings,
+    "metrics-all": MetricsSettings,
+    "non-cloudwatch-logs": NonCloudwatchLogsSettings,
+    "cisco-umbrella": CiscoUmbrellaSettings,
+    "aws-guardduty": GuardDutySettings,
 }
-"""Key under `services` → its settings; any other key with `types: [logs]` is `CloudWatchLogs`."""
+"""Key under `services` → its settings; any other key with `types: [logs]` is `CloudWatchLogsSettings`."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
-from flows.config.objects import SQS_SERVICES, SqsInput, SqsLogs
-from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.objects import SQS_SERVICES, SqsInput, SqsLogsSettings
+from flows.config.services import SERVICES, CloudWatchLogsSettings
 from flows.config.types import Model, without_effect
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
@@ -179,18 +179,18 @@ class _File(BaseModel):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the configuration, for editors and for the reference page."""
-    models: list[type[BaseModel]] = [_File, CloudWatchLogs, SqsLogs, *SERVICES.values()]
+    models: list[type[BaseModel]] = [_File, CloudWatchLogsSettings, SqsLogsSettings, *SERVICES.values()]
     wanted: list[tuple[Any, Literal["validation", "serialization"]]] = [
         (model, "validation") for model in models
     ]
     places, schema = models_json_schema(wanted, title="devo-aws-collector configuration")
-    models_of: dict[str, type[BaseModel]] = {**SERVICES, **dict.fromkeys(SQS_SERVICES, SqsLogs)}
+    models_of: dict[str, type[BaseModel]] = {**SERVICES, **dict.fromkeys(SQS_SERVICES, SqsLogsSettings)}
     known = {name: places[model, "validation"] for name, model in models_of.items()}
     definitions = schema["$defs"]
     definitions["Input"]["properties"]["services"] |= {
         "properties": known,
         "additionalProperties": {
-            "anyOf": [places[CloudWatchLogs, "validation"], places[SqsLogs, "validation"]]
+            "anyOf": [places[CloudWatchLogsSettings, "validation"], places[SqsLogsSettings, "validation"]]
         },
     }
     identity = definitions["Input"]["properties"]["id"]

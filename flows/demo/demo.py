@@ -20,9 +20,9 @@ from msgspec import Struct
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, QUEUES, configuration
 from flows.demo.embedded import EmbeddedAws, embedded_aws, isolated, module
-from flows.demo.receiver import Receiver, make_certificates
+from flows.demo.receiver import DemoReceiver, make_certificates
 from flows.demo.sample_apis import put_history
-from flows.demo.sample_events import Message, messages
+from flows.demo.sample_events import SampleMessage, messages
 from flows.demo.samples import Sample, objects
 from flows.demo.show import COMPLETE, report, say, show, summary
 from flows.demo.tally import Expected, Tally
@@ -40,7 +40,7 @@ def demo(per_type: int, timeout: float, *, as_json: bool = False) -> int:
     isolate()
     say("Starting an embedded AWS and an embedded Devo.")
     with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, embedded_aws(Path(name)) as aws:
-        put = Input(list(objects(per_type)), list(messages(per_type)), per_type)
+        put = DemoInput(list(objects(per_type)), list(messages(per_type)), per_type)
         return _run(Path(name), aws, put, timeout, as_json=as_json)
 
 
@@ -56,11 +56,11 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-class Input(Struct, frozen=True):
+class DemoInput(Struct, frozen=True):
     """What is put into buckets and queues while the collector runs. per_type: of what the APIs have."""
 
     samples: Sequence[Sample]
-    sent: Sequence[Message]
+    sent: Sequence[SampleMessage]
     per_type: int = 0
 
     @property
@@ -79,7 +79,7 @@ class Input(Struct, frozen=True):
             aws.send(EVENT_QUEUES[one.service], one.body)
 
 
-def _run(folder: Path, aws: EmbeddedAws, put: Input, timeout: float, *, as_json: bool) -> int:
+def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_json: bool) -> int:
     for queue in OBJECT_QUEUES.values():
         aws.announced_bucket(queue, queue)
     for queue in EVENT_QUEUES.values():
@@ -87,7 +87,7 @@ def _run(folder: Path, aws: EmbeddedAws, put: Input, timeout: float, *, as_json:
     now = time.time()
     tally = Tally([*put.events, *put_history(aws.control, aws.detector(), put.per_type, now)])
     certificates = make_certificates(folder / "certs")
-    receiver = Receiver(certificates, tally.arrive)
+    receiver = DemoReceiver(certificates, tally.arrive)
     settings = folder / "config.yaml"
     settings.write_text(yaml.safe_dump(configuration(receiver.port, certificates, now), sort_keys=False))
     collector = _start(settings, aws, folder / "collector.log")

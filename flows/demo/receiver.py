@@ -40,7 +40,7 @@ def make_certificates(folder: Path) -> Certificates:
     return made
 
 
-class Receiver:
+class DemoReceiver:
     """Listens on a free loopback port and calls `arrive(tag, message)` for each event, in several threads."""
 
     def __init__(self, certificates: Certificates, arrive: Callable[[str, bytes], None]) -> None:

@@ -15,7 +15,7 @@ _TAG = "cloud.aws.cloudwatch"
 _FINDINGS_TAG = "cloud.aws.securityhub.findings"
 
 
-class Message(Struct, frozen=True):
+class SampleMessage(Struct, frozen=True):
     """One message of a queue. service: whose queue. events: what shall arrive of it."""
 
     service: str
@@ -23,7 +23,7 @@ class Message(Struct, frozen=True):
     events: tuple[Expected, ...]
 
 
-def messages(count: int = 5) -> Iterator[Message]:
+def messages(count: int = 5) -> Iterator[SampleMessage]:
     """Yield `count` each of service events, alarms, and Security Hub findings (two a message)."""
     for number in range(count):
         started = {"instance-id": f"i-{number:017x}", "state": "running"}
@@ -33,17 +33,17 @@ def messages(count: int = 5) -> Iterator[Message]:
         yield _imported([{"Id": f"finding-{number}-{half}", "Severity": {"Label": "HIGH"}} for half in "ab"])
 
 
-def _whole(table: str, source: str, kind: str, detail: dict[str, Any]) -> Message:
+def _whole(table: str, source: str, kind: str, detail: dict[str, Any]) -> SampleMessage:
     """Return an envelope that is one event as it is."""
     body = _envelope(source, kind, detail)
-    return Message(_EVENTS, body.decode(), (Expected(_EVENTS, f"{_TAG}.{table}", body),))
+    return SampleMessage(_EVENTS, body.decode(), (Expected(_EVENTS, f"{_TAG}.{table}", body),))
 
 
-def _imported(findings: Sequence[dict[str, Any]]) -> Message:
+def _imported(findings: Sequence[dict[str, Any]]) -> SampleMessage:
     """Return an envelope whose findings are one event each."""
     body = _envelope("aws.securityhub", "Security Hub Findings - Imported", {"findings": findings})
     events = (Expected(_FINDINGS, _FINDINGS_TAG, orjson.dumps(finding)) for finding in findings)
-    return Message(_FINDINGS, body.decode(), tuple(events))
+    return SampleMessage(_FINDINGS, body.decode(), tuple(events))
 
 
 def _envelope(source: str, kind: str, detail: dict[str, Any]) -> bytes:

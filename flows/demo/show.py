@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from flows.demo.tally import Found, Progress
+from flows.demo.tally import DemoProgress, Found
 
 COMPLETE = "All that was put in has arrived, byte for byte, and every queue is empty."
 _SAME = "identical"
 _INCOMPLETE = "An event is missing, was changed, or still waits in a queue, or the collector failed."
 
-Update = Callable[[Sequence[Progress], int], None]
+Update = Callable[[Sequence[DemoProgress], int], None]
 """Takes how far each service has come, and how many messages wait in queues."""
 
 
@@ -39,7 +39,7 @@ def show(console: Console | None = None) -> Iterator[Update]:
 def _plain(console: Console) -> Update:
     told = ""
 
-    def update(progress: Sequence[Progress], waiting: int) -> None:
+    def update(progress: Sequence[DemoProgress], waiting: int) -> None:
         nonlocal told
         put_in, arrived = (sum(getattr(one, name) for one in progress) for name in ("put_in", "arrived"))
         done = sum(one.arrived == one.put_in for one in progress)
@@ -54,7 +54,7 @@ def _plain(console: Console) -> Update:
     return update
 
 
-def _table(progress: Sequence[Progress], waiting: int) -> Table:
+def _table(progress: Sequence[DemoProgress], waiting: int) -> Table:
     """Return one row per service: few enough for any terminal."""
     table = Table(
         "service",

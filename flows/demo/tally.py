@@ -19,7 +19,7 @@ class Expected(NamedTuple):
     message: bytes
 
 
-class Progress(NamedTuple):
+class DemoProgress(NamedTuple):
     """Events of one service: how many were put in, how many of these have arrived."""
 
     service: str
@@ -82,11 +82,11 @@ class Tally:
         """Tells whether nothing else has arrived; a repeat is nothing else, delivery is at least once."""
         return not self._unknown
 
-    def progress(self) -> list[Progress]:
+    def progress(self) -> list[DemoProgress]:
         """Return how far each service has come, in the order in which they were put in."""
         with self._lock:
             put_in, arrived = _by_service(self._put_in), _by_service(self._arrived)
-        return [Progress(service, put_in[service], arrived[service]) for service in put_in]
+        return [DemoProgress(service, put_in[service], arrived[service]) for service in put_in]
 
     def found(self) -> list[Found]:
         """Return what came under each tag, tags sorted."""

@@ -18,8 +18,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from flows.process import telemetry
 from flows.status.page import page, policy
-from flows.status.state import Watch
 from flows.status.view import view
+from flows.status.watch import Watch
 
 _CONNECTIONS = 16
 _CONNECTION_SECONDS = 10.0
@@ -32,7 +32,7 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
-class Answer(Struct, frozen=True):
+class HttpResponse(Struct, frozen=True):
     """An HTTP answer."""
 
     body: bytes
@@ -41,41 +41,41 @@ class Answer(Struct, frozen=True):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Route = Callable[[Watch], Answer]
+Route = Callable[[Watch], HttpResponse]
 
 
-def _page(watch: Watch) -> Answer:
+def _page(watch: Watch) -> HttpResponse:
     html = page(view(watch.state())).encode()
-    return Answer(html, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy()})
+    return HttpResponse(html, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy()})
 
 
-def _json(watch: Watch) -> Answer:
+def _json(watch: Watch) -> HttpResponse:
     state = watch.state()
     cells = {key: list(cell) for key, cell in view(state).items()}
-    return Answer(orjson.dumps({**state, "view": cells}), "application/json")
+    return HttpResponse(orjson.dumps({**state, "view": cells}), "application/json")
 
 
-def _health(watch: Watch) -> Answer:
-    illness = watch.pulse.illness()
+def _health(watch: Watch) -> HttpResponse:
+    illness = watch.pulse.unhealthy_reason()
     return _verdict(f"not well: {illness}" if illness else "")
 
 
-def _ready(watch: Watch) -> Answer:
+def _ready(watch: Watch) -> HttpResponse:
     unready = watch.board.unready()
     return _verdict(f"not ready: output {', '.join(unready)}" if unready else "")
 
 
-def _verdict(trouble: str) -> Answer:
+def _verdict(trouble: str) -> HttpResponse:
     status = HTTPStatus.SERVICE_UNAVAILABLE if trouble else HTTPStatus.OK
-    return Answer(f"{trouble or 'ok'}\n".encode(), status=status)
+    return HttpResponse(f"{trouble or 'ok'}\n".encode(), status=status)
 
 
-def _metrics(_watch: Watch) -> Answer:
-    return Answer(generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+def _metrics(_watch: Watch) -> HttpResponse:
+    return HttpResponse(generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
 
 
-def _home(_watch: Watch) -> Answer:
-    return Answer(b"see /status\n", status=HTTPStatus.FOUND, headers={"Location": "/status"})
+def _home(_watch: Watch) -> HttpResponse:
+    return HttpResponse(b"see /status\n", status=HTTPStatus.FOUND, headers={"Location": "/status"})
 
 
 ROUTES: Mapping[str, Route] = {
@@ -87,11 +87,11 @@ ROUTES: Mapping[str, Route] = {
     "/metrics": _metrics,
 }
 
-_NOT_FOUND = Answer(b"no such page\n", status=HTTPStatus.NOT_FOUND)
-_DEFECT = Answer(b"the status cannot be told, see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
+_NOT_FOUND = HttpResponse(b"no such page\n", status=HTTPStatus.NOT_FOUND)
+_DEFECT = HttpResponse(b"the status cannot be told, see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def answer(path: str, watch: Watch) -> Answer:
+def answer(path: str, watch: Watch) -> HttpResponse:
     """Return the answer for a request's target."""
     route = ROUTES.get(path.partition("?")[0])
     if route is None:
@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Answer without its body."""
         self._send(answer(self.path, self.server.watch), body=False)
 
-    def _send(self, told: Answer, *, body: bool) -> None:
+    def _send(self, told: HttpResponse, *, body: bool) -> None:
         self.send_response(told.status)
         headers = {**_HEADERS, **told.headers, "Content-Type": told.type}
         for name, value in headers.items():

@@ -6,20 +6,20 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from flows.catalogue.service import QUEUE, Unit
+from flows.catalogue.service import QUEUE, ConfiguredService
 from flows.config.load import Settings, SettingsError
 from flows.process import telemetry
 from flows.process.runtime import Launch
-from flows.status.board import Board
-from flows.status.figures import Figures, figures
+from flows.status.event_status import EventStatus
 from flows.status.history import STEP_SECONDS
-from flows.status.pulse import GRACE_SECONDS, Pulse
+from flows.status.liveness import GRACE_SECONDS, Liveness
+from flows.status.metrics_snapshot import MetricsSnapshot, figures
 from flows.status.server import Server
-from flows.status.state import Facts, Watch
+from flows.status.watch import Facts, Watch
 from sinks.errors import DeliveryError
 from sinks.outputs import probe
 from sinks.settings import OutputSettings, Remote
-from sources.places import Place, expected, pull_statistics
+from sources.metric_scopes import MetricScope, expected, pull_statistics
 from transforms.telemetry import listen
 
 VARIABLE = "COLLECTOR_STATUS"
@@ -32,17 +32,17 @@ _MOST_PORT = 65_535
 def begin(
     settings: Settings,
     started: Launch,
-    running: Sequence[Unit],
+    running: Sequence[ConfiguredService],
     drain: threading.Event,
     env: Mapping[str, str],
-) -> Pulse:
+) -> Liveness:
     """Begin to watch; returns what sources and sinks are to be wrapped in. Call before outputs are made."""
     patience = [
         one.config.connect_timeout_seconds
         for one in settings.outputs.values()
         if isinstance(one.config, Remote)
     ]
-    pulse = Pulse(
+    pulse = Liveness(
         alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in patience)])
     )
     threading.Thread(target=tell_statistics, args=(drain,), name="statistics", daemon=True).start()
@@ -50,7 +50,7 @@ def begin(
         expected(place)
     found = env.get(VARIABLE) or settings.globals.status
     if found:
-        board = Board(pulse.beat)
+        board = EventStatus(pulse.beat)
         listen(board.hear)
         facts = Facts(
             settings.globals.name,
@@ -111,7 +111,7 @@ def _neighbours(started: Launch) -> int:
     return hosts[:index].count(hosts[index]) if hosts else 0
 
 
-def places(running: Sequence[Unit]) -> list[Place]:
+def places(running: Sequence[ConfiguredService]) -> list[MetricScope]:
     """Return what the configuration collects, and where."""
     found = []
     for unit in running:
@@ -121,13 +121,15 @@ def places(running: Sequence[Unit]) -> list[Place]:
             if queued
             else unit.options.regions
         )
-        found += [Place(unit.service.name, unit.account.name, unit.setting, region) for region in regions]
+        found += [
+            MetricScope(unit.service.name, unit.account.name, unit.service_key, region) for region in regions
+        ]
     return found
 
 
 def tell_statistics(drain: threading.Event, period: float = STATISTICS_SECONDS) -> None:
     """Tell every so often what each place has pulled since, and once more when the process drains."""
-    before = Figures({})
+    before = MetricsSnapshot({})
     while True:
         began = time.monotonic()
         ended = drain.wait(period)

@@ -37,9 +37,9 @@ from sources.apis.cloudwatch import Api, blocks, fingerprint, line
 from sources.apis.limiter import Limiters
 from sources.apis.metric_data import (
     STATISTICS,
-    Answer,
     Batch,
     Metric,
+    MetricAnswer,
     Point,
     answer,
     batches,
@@ -268,7 +268,7 @@ class CloudWatchMetrics:
                 for metric in found.open:
                     yield self._statistics(target, metric, window)
 
-    def _answer(self, target: Target, batch: Batch) -> Answer:
+    def _answer(self, target: Target, batch: Batch) -> MetricAnswer:
         """Ask for a batch by GetMetricData; by GetMetricStatistics where that is denied."""
         if target.key not in self._denied:
             try:
@@ -279,9 +279,9 @@ class CloudWatchMetrics:
                 self._denied.add(target.key)
                 telemetry.metric_data_denied(self.name, target.key, error)
         points = [p for metric in batch.metrics for p in self._statistics(target, metric, batch.window)]
-        return Answer(tuple(points), (), ())
+        return MetricAnswer(tuple(points), (), ())
 
-    def _data(self, target: Target, batch: Batch) -> Answer:
+    def _data(self, target: Target, batch: Batch) -> MetricAnswer:
         asked = {
             "MetricDataQueries": queries(batch, self._options.period),
             "StartTime": to_datetime(batch.window.start),

@@ -6,7 +6,7 @@ receipted, so there is nothing to settle upstream. Resume: each target from the 
 the last snapshot; without a recovery directory every start is the first one. Cost: the calls of its `Poll`,
 once per period and target, and one listing of the targets per `discover_seconds` and process.
 
-    fetch threads (polling.py)  ── pages ──▶  inbox of a lane  ──▶  next_batch  ──▶  snapshot
+    fetch threads (poll_scheduler.py)  ── pages ──▶  inbox of a lane  ──▶  next_batch  ──▶  snapshot
     ahead of what is emitted                  bounded in bytes      never waits      what is emitted
 """
 
@@ -18,9 +18,9 @@ from typing import Any
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
 
-from sources import lanes, places, telemetry
+from sources import lanes, metric_scopes, telemetry
 from sources.apis.poll import Page, Poll, State, Target, known
-from sources.apis.polling import Feed, Pace
+from sources.apis.poll_scheduler import Pace, PollScheduler
 from transforms.block import Item
 
 __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "known"]
@@ -51,7 +51,7 @@ class CursorOptions(Struct, frozen=True):
     keep_gone_days: float = 30
     backoff_seconds: float = 1
     idle_seconds: float = 0.2
-    owner: places.Owner = places.NOBODY
+    owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
 
 
 class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
@@ -60,7 +60,7 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
     def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
         self.poll, self._options, self._drain = poll, options, drain
         pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
-        self._feed = Feed(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
+        self._feed = PollScheduler(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
         self._told: set[str] = set()
         self._lock = threading.Lock()
 
@@ -73,12 +73,12 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
         step_id: str,
         for_part: str,
         resume_state: dict[str, Any] | None,
-    ) -> "_Lane":
+    ) -> "_CursorLane":
         """Build a lane from its last snapshot, or anew when `start_time` has been changed."""
         if not self._options.durable and self._first("durable"):
             telemetry.cursors_not_durable(self.poll.name)
         resumed = self._usable(resume_state or {}, f"{step_id} {for_part}")
-        return _Lane(for_part, self._feed, self._options, resumed, self._drain)
+        return _CursorLane(for_part, self._feed, self._options, resumed, self._drain)
 
     def _usable(self, state: dict[str, Any], where: str) -> dict[str, Any]:
         known(state, where, _VERSION)
@@ -95,11 +95,16 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
         return fresh
 
 
-class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
+class _CursorLane(StatefulSourcePartition[Item, dict[str, Any]]):
     """Emits what was fetched for its targets; its state is what it has emitted."""
 
     def __init__(
-        self, name: str, feed: Feed, options: CursorOptions, state: dict[str, Any], drain: threading.Event
+        self,
+        name: str,
+        feed: PollScheduler,
+        options: CursorOptions,
+        state: dict[str, Any],
+        drain: threading.Event,
     ) -> None:
         self._name, self._feed, self._drain = name, feed, drain
         self._fingerprint = options.fingerprint

@@ -49,7 +49,7 @@ class Batch(Struct, frozen=True):
     window: Window
 
 
-class Answer(Struct, frozen=True):
+class MetricAnswer(Struct, frozen=True):
     """What a batch brought. open: metrics without a complete answer; forbidden: that may not be read."""
 
     points: tuple[Point, ...]
@@ -96,7 +96,7 @@ def queries(batch: Batch, period: int) -> list[dict[str, Any]]:
     ]
 
 
-def answer(batch: Batch, results: Iterable[Mapping[str, Any]]) -> Answer:
+def answer(batch: Batch, results: Iterable[Mapping[str, Any]]) -> MetricAnswer:
     """Join the results of all pages of a batch to points, by metric and time.
 
     A metric of which any statistic is missing, or ends with another status than Complete, is open: its
@@ -119,7 +119,7 @@ def answer(batch: Batch, results: Iterable[Mapping[str, Any]]) -> Answer:
             forbidden.append(metric)
         else:
             undone.append(metric)
-    return Answer(tuple(points), tuple(undone), tuple(forbidden))
+    return MetricAnswer(tuple(points), tuple(undone), tuple(forbidden))
 
 
 def _points(metric: Metric, columns: Sequence[Mapping[int, float]]) -> Iterator[Point]:

@@ -1,7 +1,7 @@
 """What one AWS API brings to the cursor family: its targets, and one poll of one target.
 
-A `Poll` is a strategy without threads, timers or bookkeeping of its own: `polling.py` decides when it is
-asked, `cursor.py` decides when its position counts.
+A `Poll` is a strategy without threads, timers or bookkeeping of its own: `poll_scheduler.py` decides when
+it is asked, `cursor.py` decides when its position counts.
 
 State: plain, versioned (`{"v": 1, …}`), JSON types only, and never changed once it was yielded: it is
 pickled later, in another thread. `{}` means "never polled".

@@ -52,13 +52,13 @@ _PLAIN = ("cloudwatch-logs.FilterLogEvents", "sqs.ReceiveMessage", "sqs.DeleteMe
 _BOTOCORES_OWN = ("Error", "ResponseMetadata")
 """Keys that botocore puts into replies; whatever says them itself is not AWS."""
 
-_CALM_SECONDS = 5.0
+_MIN_RENEWAL_INTERVAL_SECONDS = 5.0
 """Many calls learn at once that a session has ended, or cannot begin: STS is asked once in this time."""
 
 _MAKING = threading.BoundedSemaphore(4)
 """Clients made at once: hundreds of threads that compute at the same time do little but wake each other."""
 
-_PATIENCE = 5
+_IDENTITY_ATTEMPTS = 5
 """So often in vain is an account's number asked for before events are collected without it."""
 
 _ENDED = frozenset(
@@ -171,7 +171,7 @@ class Account:
                 return ""
             except Transient:
                 self._unknown += 1
-                if self._unknown < _PATIENCE:
+                if self._unknown < _IDENTITY_ATTEMPTS:
                     raise
                 return ""
         return self._known_id
@@ -204,7 +204,7 @@ class _Link:
 
     def __init__(self, session: Session, home: str, where: str) -> None:
         self.session, self.home, self.where = session, home, where
-        self._renewed = -_CALM_SECONDS
+        self._renewed = -_MIN_RENEWAL_INTERVAL_SECONDS
         self._lock = threading.Lock()
 
     def client(self, service: str, region: str) -> Any:
@@ -231,7 +231,7 @@ class _Link:
         if not renewable:
             return False
         with self._lock:
-            if time.monotonic() - self._renewed >= _CALM_SECONDS:
+            if time.monotonic() - self._renewed >= _MIN_RENEWAL_INTERVAL_SECONDS:
                 self._renewed = time.monotonic()
                 credentials._expiry_time = datetime.fromtimestamp(0, UTC)  # noqa: SLF001 - no public way
         return True
@@ -306,7 +306,7 @@ class _Assumed:
         try:
             found, self._refusal = self._refresh(), None
         except SourceError as error:
-            self._refusal, self._until = error.again(), time.monotonic() + _CALM_SECONDS
+            self._refusal, self._until = error.again(), time.monotonic() + _MIN_RENEWAL_INTERVAL_SECONDS
             raise
         return found
 

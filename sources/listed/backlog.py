@@ -12,15 +12,15 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sources import lanes, places
+from sources import lanes, metric_scopes
 from sources.apis.poll import Page
-from sources.apis.polling import Inbox, pause_after
+from sources.apis.poll_scheduler import PageInbox, pause_after
 from sources.errors import Throttled, Transient
-from sources.objects.ref import ObjectRef
-from sources.queues.opener import Cut
+from sources.objects.object_ref import ObjectRef
+from sources.queues.message_opener import ObjectBatch
 from transforms.block import Item
 
-Opened = Callable[[ObjectRef, int], Iterator[Cut]]
+Opened = Callable[[ObjectRef, int], Iterator[ObjectBatch]]
 """(object, records of it that are done) → cuts behind them. Raises SourceError when it cannot be had."""
 
 _ATTEMPTS = 8
@@ -50,21 +50,21 @@ class BacklogSource(FixedPartitionedSource[Item, dict[str, Any]]):
         """Return the lanes, the same for ever."""
         return list(lanes.keys())
 
-    def build_part(self, _step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Lane":
+    def build_part(self, _step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_BacklogLane":
         """Build a lane from its position: the next object, and how many of its records are done."""
         objects = self._objects[self.list_parts().index(for_part) :: lanes.LANES]
         position = resume_state or {"at": 0, "records": 0}
         for ref in objects[: position["at"]]:
             self.finished(ref)
-        return _Lane(self, objects, position)
+        return _BacklogLane(self, objects, position)
 
 
-class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
+class _BacklogLane(StatefulSourcePartition[Item, dict[str, Any]]):
     """One thread reads ahead, in bounds; the dataflow takes what there is."""
 
     def __init__(self, source: BacklogSource, objects: Sequence[ObjectRef], position: dict[str, Any]) -> None:
         self._source, self._objects, self._position = source, objects, position
-        self._inbox = Inbox(_INBOX_BYTES)
+        self._inbox = PageInbox(_INBOX_BYTES)
         self._closed = threading.Event()
         self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
@@ -90,7 +90,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
             if self._failure:
                 raise self._failure
             raise StopIteration
-        places.emitted(self._source.service, places.NOBODY, [("", items)])
+        metric_scopes.emitted(self._source.service, metric_scopes.NOBODY, [("", items)])
         return items
 
     def next_awake(self) -> datetime | None:

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from sources.errors import translate
-from sources.objects.ref import ObjectRef
+from sources.objects.object_ref import ObjectRef
 
 _THREADS = 16
 _FOLDERS = (
@@ -45,7 +45,7 @@ class Stretch(Struct, frozen=True):
         return self.start <= moment < self.end
 
 
-class Asked(Struct):
+class ListingCalls(Struct):
     """How many listing requests were made."""
 
     requests: int = 0
@@ -97,7 +97,9 @@ def wanted(key: str, written: datetime, stretch: Stretch) -> bool:
     return folder.overlaps(stretch) if folder else written in stretch
 
 
-def listed(client: Any, bucket: str, prefix: str, stretch: Stretch, asked: Asked) -> Iterator[ObjectRef]:
+def listed(
+    client: Any, bucket: str, prefix: str, stretch: Stretch, asked: ListingCalls
+) -> Iterator[ObjectRef]:
     """Yield the objects of a stretch, folder level by folder level. Raises SourceError."""
 
     def folder(one: str) -> tuple[list[str], list[ObjectRef]]:

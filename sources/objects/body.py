@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 from urllib3.exceptions import HTTPError
 
 from sources.errors import ObjectBroken, ObjectChanged, SourceError, Transient, translate
-from sources.objects.ref import ObjectRef
+from sources.objects.object_ref import ObjectRef
 
 ATTEMPTS = 5
 """Connections in a row that may break without a byte of progress."""

@@ -14,21 +14,21 @@ from itertools import chain
 
 from sources.errors import ObjectBroken
 from sources.objects import parquet
+from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodedChunk, DecodeLimits, Readable, broken
 from sources.objects.inflate import inflater
+from sources.objects.json_array import records
+from sources.objects.json_values import values
 from sources.objects.lines import lines
-from sources.objects.piece import CHUNK_BYTES, Budget, Limits, Piece, Readable, broken
-from sources.objects.records import records
-from sources.objects.values import values
 from transforms.layout import Layout
 
-__all__ = ["Layout", "Limits", "Piece", "Readable", "head", "read", "skip"]
+__all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "head", "read", "skip"]
 
 _LAYERS = 2
 _MAGIC_BYTES = 4
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:
+def read(body: Readable, layout: Layout, limits: DecodeLimits) -> Iterator[DecodedChunk]:
     """Yield the events of an object.
 
     Raises ObjectBroken (ObjectTooLarge for a bomb) after the pieces before the damage, its `record` telling
@@ -44,7 +44,7 @@ def read(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:
         raise type(error)(error.what, where, error.hint, reason=error.reason, record=done) from error
 
 
-def skip(pieces: Iterator[Piece], done: int) -> Iterator[Piece]:
+def skip(pieces: Iterator[DecodedChunk], done: int) -> Iterator[DecodedChunk]:
     """Leave out the first `done` events: what a former run has emitted."""
     for piece in pieces:
         before = piece.records - piece.count
@@ -52,7 +52,7 @@ def skip(pieces: Iterator[Piece], done: int) -> Iterator[Piece]:
             yield piece
         elif piece.records > done:
             rest = piece.payload.split(b"\n", done - before)[-1]
-            yield Piece(rest, piece.records - done, piece.records, piece.header)
+            yield DecodedChunk(rest, piece.records - done, piece.records, piece.header)
 
 
 def head(body: Readable, size: int) -> bytes:
@@ -62,7 +62,7 @@ def head(body: Readable, size: int) -> bytes:
     """
     held = b""
     try:
-        start, chunks = _plain(body, Budget(Limits(), chunk=size))
+        start, chunks = _plain(body, Budget(DecodeLimits(), chunk=size))
         if start.startswith(parquet.MAGIC):
             return b" ".join([parquet.MAGIC, *(name.encode() for name in parquet.columns(chunks))])
         for chunk in chunks:
@@ -74,7 +74,7 @@ def head(body: Readable, size: int) -> bytes:
     return held[:size]
 
 
-def _pieces(body: Readable, layout: Layout, limits: Limits) -> Iterator[Piece]:
+def _pieces(body: Readable, layout: Layout, limits: DecodeLimits) -> Iterator[DecodedChunk]:
     if layout.refused:
         raise broken("object_unknown", layout.refused, "have other objects announced to another queue")
     budget = Budget(limits)

@@ -10,7 +10,7 @@ import zstandard
 from isal import igzip_lib
 
 from sources.errors import ObjectBroken
-from sources.objects.piece import CHUNK_BYTES, Budget, broken
+from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, broken
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"

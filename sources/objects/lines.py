@@ -7,8 +7,8 @@ pattern that calls for it (a comment, an open quote) was found in the chunk.
 import re
 from collections.abc import Iterator
 
-from sources.objects.piece import Piece, broken
-from sources.objects.text import BOM, repaired, without_blanks
+from sources.objects.decoded_chunk import DecodedChunk, broken
+from sources.objects.text_repair import BOM, repaired, without_blanks
 from transforms.layout import Layout
 
 _FIELDS = b"#Fields:"
@@ -18,7 +18,7 @@ _RECORD_LINES = 100
 _RECORD_BYTES = 64 << 10
 
 
-def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Piece]:
+def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[DecodedChunk]:
     """Yield the lines of a text object. longest: a line over this many bytes breaks it (`line_too_long`)."""
     texts = _clean(_cut(chunks, longest))
     if layout.quoted:
@@ -34,7 +34,7 @@ def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Pie
         payload, count = without_blanks(text)
         if count:
             records += count
-            yield Piece(payload, count, records, header)
+            yield DecodedChunk(payload, count, records, header)
 
 
 def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:

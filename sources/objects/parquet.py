@@ -12,8 +12,8 @@ from typing import IO, Any
 import msgspec
 
 from sources.errors import ObjectBroken
-from sources.objects.piece import CHUNK_BYTES, Budget, Piece, broken
-from sources.objects.text import repaired
+from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodedChunk, broken
+from sources.objects.text_repair import repaired
 from transforms import arrow as pa
 from transforms.layout import Layout
 
@@ -28,7 +28,7 @@ _LARGEST_FOOTER = 8 << 20
 """Its parsed form takes forty times as much: a million columns, or row groups, are nobody's log."""
 
 
-def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[Piece]:
+def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[DecodedChunk]:
     """Yield the rows of a Parquet object as lines; null and "" are `-`.
 
     The object is held in memory up to 32 MiB, beyond that in a temporary file without a name.
@@ -90,7 +90,7 @@ def _opened(file: IO[bytes], budget: Budget) -> Any:
     return opened
 
 
-def _rows(file: Any, layout: Layout, budget: Budget) -> Iterator[Piece]:
+def _rows(file: Any, layout: Layout, budget: Budget) -> Iterator[DecodedChunk]:
     names = [layout.column(name) for name in file.schema_arrow.names]
     header = layout.separator.join(name.encode() for name in names)
     separator = layout.separator.decode()
@@ -100,7 +100,7 @@ def _rows(file: Any, layout: Layout, budget: Budget) -> Iterator[Piece]:
             records += part.num_rows
             payload = lines_of(part, separator)
             budget.spend(len(payload))
-            yield Piece(payload, part.num_rows, records, header)
+            yield DecodedChunk(payload, part.num_rows, records, header)
 
 
 def _divided(batch: Any) -> Iterator[Any]:

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from sources import telemetry
 from sources.errors import SourceError
-from sources.queues.opener import Cut, Resume
-from sources.queues.policy import Rules
-from sources.queues.progress import ALL
+from sources.queues.failure_policy import Rules
+from sources.queues.message_opener import ObjectBatch, Resume
+from sources.queues.object_progress import ALL
 from sources.queues.sqs import Message
 from transforms.block import Block, Origin, Poison
 
@@ -113,7 +113,7 @@ class EventOpener:
     def __init__(self, service: str, split: Split, rules: Rules | None = None) -> None:
         self._service, self._split, self._rules = service, split, rules or Rules()
 
-    def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
+    def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
         """Yield the message's events as one cut; a body of another kind goes to quarantine."""
         identity = f"sqs/{message.queue}/{message.id}"
         if resume(identity) >= ALL:
@@ -123,14 +123,14 @@ class EventOpener:
         try:
             found = self._split(body)
         except NotAnEventError as error:
-            yield Cut((self._not_understood(message, body, str(error)),), identity, 1, last=True)
+            yield ObjectBatch((self._not_understood(message, body, str(error)),), identity, 1, last=True)
             return
         origin = Origin(
             self._service, found.account or message.account, found.region or message.region, message.queue
         )
         count = len(found.events)
         payload = b"\n".join((*found.events, b""))
-        yield Cut((Block(payload, count, origin),) if count else (), identity, count, last=True)
+        yield ObjectBatch((Block(payload, count, origin),) if count else (), identity, count, last=True)
 
     def _not_understood(self, message: Message, body: bytes, why: str) -> Poison:
         where = f"message {message.id} of queue {message.queue}"

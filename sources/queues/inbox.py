@@ -4,14 +4,14 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from sources.queues.keeper import Lease
-from sources.queues.opener import Cut
+from sources.queues.lease_manager import Lease
+from sources.queues.message_opener import ObjectBatch
 
-_GLANCE_SECONDS = 0.2
+_WAKE_INTERVAL_SECONDS = 0.2
 """How long a waiting thread may miss that it should stop."""
 
 
-class Inbox:
+class BatchInbox:
     """Cuts of many leases in the order of arrival, each lease closed by an end mark (None).
 
     One cut alone may be larger than the bound. Thread-safe.
@@ -22,18 +22,18 @@ class Inbox:
         self.bytes = 0
         self.leases = 0
         self.dealt = 0
-        self._waiting: deque[tuple[Lease, Cut | None]] = deque()
+        self._waiting: deque[tuple[Lease, ObjectBatch | None]] = deque()
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, lease: Lease, cut: Cut, stopped: Callable[[], bool]) -> bool:
+    def put(self, lease: Lease, cut: ObjectBatch, stopped: Callable[[], bool]) -> bool:
         """Add a cut, waiting for room; False, and nothing added, when the lease or everything has ended."""
         size = cut.size
         with self._changed:
             while self._waiting and self.bytes + size > self.limit and not (lease.ended or stopped()):
-                self._changed.wait(_GLANCE_SECONDS)
+                self._changed.wait(_WAKE_INTERVAL_SECONDS)
             if lease.ended or lease.lost or stopped():
                 return False
             if not lease.begun:
@@ -57,9 +57,9 @@ class Inbox:
             self._changed.notify_all()
         return True
 
-    def take(self, limit: int) -> list[tuple[Lease, Cut | None]]:
+    def take(self, limit: int) -> list[tuple[Lease, ObjectBatch | None]]:
         """Return what has waited longest, up to `limit` bytes but at least one cut; never waits."""
-        taken: list[tuple[Lease, Cut | None]] = []
+        taken: list[tuple[Lease, ObjectBatch | None]] = []
         total = 0
         if not self._waiting:
             return taken

@@ -1,12 +1,12 @@
 """The one partition class of the SQS family: messages are leases, deleted when their events are receipted.
 
-Parallel unit: one message, dealt to one of eight fixed lanes; all lanes of a process share one `Feed`.
+Parallel unit: one message, dealt to one of eight fixed lanes; all lanes of a process share one `LeaseFeed`.
 Guarantee: at least once. A message is deleted after the epoch that emitted its last event is receipted; a
 crash leaves it in its queue, visible again after its lease. Resume: a half-emitted object goes on behind the
 records that the last snapshot knows. Cost: per message a tenth of a receive and of a delete at full queues,
 per object one GET; an idle queue costs twenty receives a minute.
 
-    feed.py threads  ── cuts ──▶  inbox of a lane  ──▶  next_batch  ──▶  snapshot  ──▶  next_batch
+    lease_feed.py threads  ── cuts ──▶  inbox of a lane  ──▶  next_batch  ──▶  snapshot  ──▶  next_batch
                                                         emitted          sealed         settled
 """
 
@@ -19,16 +19,16 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sources import lanes, places, telemetry
-from sources.queues.feed import Feed, LeaseOptions
-from sources.queues.keeper import Lease
+from sources import lanes, metric_scopes, telemetry
+from sources.queues.lease_feed import LeaseFeed, LeaseOptions
+from sources.queues.lease_manager import Lease
 from sources.queues.ledger import Ledger
-from sources.queues.opener import Cut, Opener, Resume
-from sources.queues.progress import VERSION
+from sources.queues.message_opener import MessageOpener, ObjectBatch, Resume
+from sources.queues.object_progress import VERSION
 from sources.queues.sqs import Message, Queue
 from transforms.block import Item
 
-__all__ = ["Cut", "LeaseOptions", "LeaseSource", "Message", "Opener", "Queue", "Resume"]
+__all__ = ["LeaseOptions", "LeaseSource", "Message", "MessageOpener", "ObjectBatch", "Queue", "Resume"]
 
 _SOON = timedelta(milliseconds=20)
 _LAST_SETTLE_SECONDS = 15.0
@@ -47,20 +47,20 @@ class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
         self,
         service: str,
         queues: Sequence[Queue],
-        opener: Opener,
+        opener: MessageOpener,
         options: LeaseOptions,
         drain: threading.Event,
     ) -> None:
         self._service, self.queues, self.opener = service, queues, opener
         self._options, self._drain = options, drain
-        self._feed: Feed | None = None
+        self._feed: LeaseFeed | None = None
         self._lock = threading.Lock()
 
     def list_parts(self) -> list[str]:
         """Return the lanes, the same for ever."""
         return list(lanes.keys())
 
-    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_Lane":
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_LeaseLane":
         """Build a lane; its first `next_batch` starts the service's threads."""
         state: Mapping[str, Any] = resume_state or {}
         if state and state.get("v") != VERSION:
@@ -68,14 +68,14 @@ class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
             state = {}
         with self._lock:
             if self._feed is None or self._feed.stopped:
-                self._feed = Feed(self._service, self.queues, self.opener, self._options, self._drain)
-            return _Lane(for_part, self._feed, state)
+                self._feed = LeaseFeed(self._service, self.queues, self.opener, self._options, self._drain)
+            return _LeaseLane(for_part, self._feed, state)
 
 
-class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
+class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
     """Emits what was fetched for it and keeps the ledger of its leases."""
 
-    def __init__(self, name: str, feed: Feed, state: Mapping[str, Any]) -> None:
+    def __init__(self, name: str, feed: LeaseFeed, state: Mapping[str, Any]) -> None:
         self._name, self._feed = name, feed
         self._ledger = Ledger[Lease]()
         self._inbox = feed.join(name, state)
@@ -120,7 +120,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
 
     def _emit(self) -> list[Item]:
         items: list[Item] = []
-        cuts: list[Cut] = []
+        cuts: list[ObjectBatch] = []
         lots: list[tuple[str, Sequence[Item]]] = []
         for lease, cut in self._inbox.take(self._feed.options.batch_bytes):
             if cut is None:
@@ -132,7 +132,7 @@ class _Lane(StatefulSourcePartition[Item, dict[str, Any]]):
                     cuts.append(cut)
         if cuts:
             self._feed.progress.emitted(self._name, cuts)
-        places.emitted(self._feed.service, self._feed.options.owner, lots)
+        metric_scopes.emitted(self._feed.service, self._feed.options.owner, lots)
         return items
 
     def _is_settled(self) -> bool:

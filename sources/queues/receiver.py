@@ -14,9 +14,9 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from sources import places, telemetry
+from sources import metric_scopes, telemetry
 from sources.errors import SourceError, Transient
-from sources.queues.keeper import Keeper, Lease
+from sources.queues.lease_manager import Lease, LeaseManager
 from sources.queues.sqs import LOT, Message
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
@@ -61,9 +61,9 @@ def pause_after(failures: int, jitter: float, first: float = 1.0) -> float:
 class Receiver:
     """The receiving end of one queue."""
 
-    def __init__(self, service: str, keeper: Keeper, polling: Polling, gate: Gate) -> None:
-        self._service, self._keeper, self._polling, self._gate = service, keeper, polling, gate
-        self._queue = keeper.queue
+    def __init__(self, service: str, manager: LeaseManager, polling: Polling, gate: Gate) -> None:
+        self._service, self._keeper, self._polling, self._gate = service, manager, polling, gate
+        self._queue = manager.queue
         self._lock = threading.Lock()
         self._level = 1
         self._running: set[int] = set()
@@ -107,7 +107,7 @@ class Receiver:
         if troubled and self._rest():
             return
         polling = self._polling
-        places.asked(self._keeper.place)
+        metric_scopes.asked(self._keeper.place)
         try:
             messages = self._queue.receive(
                 polling.wait_seconds, polling.visibility_seconds, 1 if troubled else LOT
@@ -130,7 +130,7 @@ class Receiver:
     def _give_back(self, messages: Sequence[Message]) -> None:
         """Return what a long poll brought after the end was decided."""
         try:
-            self._queue.change([message.receipt for message in messages], [0] * len(messages))
+            self._queue.change([message.receipt_handle for message in messages], [0] * len(messages))
         except SourceError as error:
             telemetry.settle_failed(self._service, self._queue.queue.short, len(messages), error)
 
@@ -138,7 +138,7 @@ class Receiver:
         self._keeper.read_at = time.time()
         if self._failures:
             self._failures = 0
-            places.well(self._keeper.place)
+            metric_scopes.well(self._keeper.place)
             telemetry.source_recovered(self._service, self._queue.queue.where, self._cause)
         if adapt:
             self._rests = 0
@@ -155,7 +155,7 @@ class Receiver:
         first = 1.0 if isinstance(error, Transient) else 5.0
         pause = pause_after(self._failures, _JITTER.random(), first)
         telemetry.receive_failed(self._service, self._queue.queue.where, error, pause, self._failures)
-        places.failing(self._keeper.place, error)
+        metric_scopes.failing(self._keeper.place, error)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:

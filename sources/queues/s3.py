@@ -16,19 +16,19 @@ from msgspec.structs import replace
 from sources import telemetry
 from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.objects.body import Body, told_region
-from sources.objects.decode import Piece, skip
-from sources.objects.getter import Getter
-from sources.objects.ref import ObjectRef
-from sources.queues.notice import parse
-from sources.queues.opener import Cut, Resume
-from sources.queues.policy import Action, Rules, Verdict, decide
-from sources.queues.progress import ALL
-from sources.queues.sqs import Account, Message
+from sources.objects.decode import DecodedChunk, skip
+from sources.objects.object_ref import ObjectRef
+from sources.objects.signed_get import SignedGet
+from sources.queues.failure_policy import Action, Rules, Verdict, decide
+from sources.queues.message_opener import ObjectBatch, Resume
+from sources.queues.object_progress import ALL
+from sources.queues.s3_notification import parse
+from sources.queues.sqs import Message, QueueAccount
 from transforms.block import Block, Origin, Poison
 
-__all__ = ["Body", "ObjectRef", "Piece", "Reader", "S3Opener"]
+__all__ = ["Body", "DecodedChunk", "ObjectRef", "Reader", "S3Opener"]
 
-Reader: TypeAlias = Callable[[Body, ObjectRef], Iterator[Piece]]
+Reader: TypeAlias = Callable[[Body, ObjectRef], Iterator[DecodedChunk]]
 """Cuts an object's stored bytes into pieces of whole events; `decode.read` with the service's layout."""
 
 _LAYOUTS = (
@@ -55,7 +55,7 @@ class S3Opener:
     def __init__(
         self,
         service: str,
-        account: Account,
+        account: QueueAccount,
         reader: Reader,
         wanted: Callable[[str], bool] = lambda _key: True,
         rules: Rules | None = None,
@@ -64,11 +64,11 @@ class S3Opener:
         self._wanted = wanted
         self._rules = rules or Rules()
         self._regions: dict[str, str] = {}
-        self._getters: dict[Any, Getter] = {}
+        self._getters: dict[Any, SignedGet] = {}
         self._lock = threading.Lock()
         self._large = threading.Semaphore(_LARGE_AT_ONCE)
 
-    def open(self, message: Message, resume: Resume) -> Generator[Cut, None, None]:
+    def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
         """Yield all objects of a notice; one that fails does not keep the others, but the message stays."""
         notice = parse(message.body)
         for reason in notice.ignored:
@@ -88,11 +88,11 @@ class S3Opener:
         if failed:
             raise failed
 
-    def one(self, ref: ObjectRef, records: int = 0) -> Generator[Cut, None, None]:
+    def one(self, ref: ObjectRef, records: int = 0) -> Generator[ObjectBatch, None, None]:
         """Yield one object that no message announced, behind the records of it that are done."""
         yield from self._object(ref, Message("", "", "", region=ref.region), lambda _id: records)
 
-    def _not_understood(self, why: str, message: Message) -> Iterator[Cut]:
+    def _not_understood(self, why: str, message: Message) -> Iterator[ObjectBatch]:
         where = f"message {message.id} of queue {message.queue}"
         if self._rules.unreadable == "keep":
             hint = "send other messages elsewhere, or let it go to a dead letter queue"
@@ -100,9 +100,9 @@ class S3Opener:
         origin = Origin(self._service, message.account, message.region, message.queue)
         telemetry.notice_unknown(self._service, where, why)
         body = message.body.encode("utf-8", "surrogatepass")
-        yield Cut((Poison("notice_unknown", f"{where}: {why}", origin, body),))
+        yield ObjectBatch((Poison("notice_unknown", f"{where}: {why}", origin, body),))
 
-    def _object(self, ref: ObjectRef, message: Message, resume: Resume) -> Iterator[Cut]:
+    def _object(self, ref: ObjectRef, message: Message, resume: Resume) -> Iterator[ObjectBatch]:
         """Yield one object behind what is emitted already, or what stands for it when it cannot be had."""
         told = bool(ref.version_id or ref.etag)
         done = resume(ref.id) if told else 0
@@ -134,7 +134,7 @@ class S3Opener:
             telemetry.object_repeated(self._service)
         return done
 
-    def _pieces(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[Cut]:
+    def _pieces(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[ObjectBatch]:
         """Yield pieces; content that breaks is fetched once more, it may have broken on the way."""
         origin = self._origin(ref, message)
         started, records, broken_at = time.monotonic(), done, -1
@@ -158,19 +158,21 @@ class S3Opener:
             else:
                 seconds = time.monotonic() - started
                 telemetry.object_collected(self._service, ref.uri, records - done, body.size, seconds)
-                yield Cut((), ref.id, records, last=True)
+                yield ObjectBatch((), ref.id, records, last=True)
                 return
 
-    def _given_up(self, ref: ObjectRef, message: Message, error: ObjectError, verdict: Verdict) -> Cut:
+    def _given_up(
+        self, ref: ObjectRef, message: Message, error: ObjectError, verdict: Verdict
+    ) -> ObjectBatch:
         """Return what ends an object that cannot be had: nothing when it is gone, else a pointer to it."""
         records = error.record if isinstance(error, ObjectBroken) else 0
         if verdict.action is Action.SETTLE:
             telemetry.object_missing(self._service, error)
-            return Cut((), ref.id, records, last=True)
+            return ObjectBatch((), ref.id, records, last=True)
         reason = error.reason if isinstance(error, ObjectBroken) else verdict.reason
         telemetry.object_unreadable(self._service, reason, error)
         poison = Poison(reason, str(error), replace(self._origin(ref, message), record=records))
-        return Cut((poison,), ref.id, records, last=True)
+        return ObjectBatch((poison,), ref.id, records, last=True)
 
     def _get(self, ref: ObjectRef, message: Message) -> Body:
         """Open an object in its bucket's region; S3 tells it when the notice did not, or told a wrong one."""
@@ -187,11 +189,11 @@ class S3Opener:
                     self._regions[ref.bucket] = told
             return Body(self._getter(told), ref, where)
 
-    def _getter(self, region: str) -> Getter:
+    def _getter(self, region: str) -> SignedGet:
         client = self._account.client("s3", region)
         with self._lock:
             if client not in self._getters:
-                self._getters[client] = Getter(client)
+                self._getters[client] = SignedGet(client)
             return self._getters[client]
 
     def _again(self, ref: ObjectRef, message: Message, etag: str) -> Body:
@@ -215,9 +217,9 @@ class S3Opener:
         )
 
 
-def _cut(piece: Piece, ref: ObjectRef, origin: Origin) -> Cut:
+def _cut(piece: DecodedChunk, ref: ObjectRef, origin: Origin) -> ObjectBatch:
     block = Block(piece.payload, piece.count, origin, header=piece.header)
-    return Cut((block,) if piece.count else (), ref.id, piece.records)
+    return ObjectBatch((block,) if piece.count else (), ref.id, piece.records)
 
 
 def printable(text: str) -> str:

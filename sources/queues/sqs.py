@@ -22,7 +22,7 @@ _ASKED = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"]
 _T = TypeVar("_T")
 
 
-class Account(Protocol):
+class QueueAccount(Protocol):
     """What is needed of an `aws.Account`."""
 
     @property
@@ -36,7 +36,7 @@ class Account(Protocol):
 class Queue(Struct, frozen=True):
     """A queue to collect from. name: its name (in the account of the credentials) or its full URL."""
 
-    account: Account
+    account: QueueAccount
     region: str
     name: str
 
@@ -55,7 +55,7 @@ class Message(Struct, frozen=True):
     """A received message. receives: how often it was received, this time included; sent_ms: epoch."""
 
     id: str
-    receipt: str
+    receipt_handle: str
     body: str
     receives: int = 1
     sent_ms: int = 0
@@ -138,7 +138,7 @@ class SqsQueue:
         attributes = raw.get("Attributes") or {}
         return Message(
             id=raw["MessageId"],
-            receipt=raw["ReceiptHandle"],
+            receipt_handle=raw["ReceiptHandle"],
             body=raw["Body"],
             receives=int(attributes.get("ApproximateReceiveCount", 1)),
             sent_ms=int(attributes.get("SentTimestamp", 0)),

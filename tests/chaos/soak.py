@@ -20,7 +20,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Self
 
-from sources.queues.progress import Progress
+from sources.queues.object_progress import ObjectProgress
 from tests.chaos.load import flow_log
 from tests.chaos.matrix import INSIDE
 from tests.chaos.slope import Slope, calmed, slope, typical
@@ -283,7 +283,7 @@ class Report:
 
 def table_bytes(first: int, last: int) -> int:
     """Return by how much the table of delivered objects grows between so many objects and so many."""
-    progress = Progress()
+    progress = ObjectProgress()
     tracemalloc.start()
     try:
         for number in range(last):

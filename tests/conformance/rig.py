@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from flows.catalogue.service import Context, Source, Unit
+from flows.catalogue.service import ConfiguredService, RunContext, Source
 from flows.catalogue.services import by_name, units
 from flows.config.load import load
 from flows.demo.embedded import EmbeddedAws
@@ -71,7 +71,7 @@ Scenario: TypeAlias = Callable[["Rig"], Waits]
 class Started:
     """A running row."""
 
-    unit: Unit
+    unit: ConfiguredService
     drain: threading.Event
     run: Run
     transform: Transform
@@ -124,14 +124,14 @@ class Rig:
     running: list[Started] = field(default_factory=list)
 
     def start(self, states: Mapping[str, Any] | None = None, ahead: int = 48 << 20) -> Started:
-        """Load the configuration, build the row's source and all its lanes. ahead: see `Context`."""
+        """Load the configuration, build the row's source and all its lanes. ahead: see `RunContext`."""
         unit, drain = self.unit(), threading.Event()
-        source = self.wrap(unit.service.source(unit, Context(drain, self.folder, ahead)))
+        source = self.wrap(unit.service.source(unit, RunContext(drain, self.folder, ahead)))
         started = Started(unit, drain, Run(source, dict(states or {})), unit.service.transform(unit))
         self.running.append(started)
         return started
 
-    def unit(self) -> Unit:
+    def unit(self) -> ConfiguredService:
         """Return the row's unit of its configuration, loaded anew: with an account and clients of its own.
 
         The clients are made here, while boto3 is led to this row's proxy.
@@ -251,9 +251,9 @@ def play(scenario: Scenario, rigs: Sequence[Rig]) -> dict[str, Exception | None]
 def impatient() -> Iterator[None]:
     """Shorten pauses: after failures, of long polls, between requests; for rates there are other tests."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sources.queues.policy.LONGEST_SECONDS", 0)
+        patch.setattr("sources.queues.failure_policy.LONGEST_SECONDS", 0)
         patch.setattr("sources.queues.receiver.pause_after", lambda *_: 0.05)
-        patch.setattr("sources.apis.polling.pause_after", lambda *_: 0.05)
+        patch.setattr("sources.apis.poll_scheduler.pause_after", lambda *_: 0.05)
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.02)
         patch.setattr("flows.catalogue.build.LeaseOptions", partial(LeaseOptions, wait_seconds=1))
         yield

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.catalogue.service import Context, Unit
+from flows.catalogue.service import ConfiguredService, RunContext
 from flows.catalogue.services import CATALOGUE, by_name, recognise, replay_unit, services_of
 from flows.config.load import Settings
-from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cursor import CursorSource
 from sources.aws.account import Account
 from sources.lanes import keys
@@ -48,9 +48,9 @@ DOCUMENTED = {
 
 
 def options(service, **more):
-    model = SERVICES.get(service.setting, CloudWatchLogs)
+    model = SERVICES.get(service.service_key, CloudWatchLogsSettings)
     raw = {"regions": ["eu-west-1"], "types": [service.name], **more}
-    if service.setting == "":
+    if service.service_key == "":
         raw["log_group"] = "/"
     if service.name in getattr(model, "QUEUE_KEYS", {}):
         raw[model.QUEUE_KEYS[service.name]] = "queue"
@@ -58,7 +58,9 @@ def options(service, **more):
 
 
 def unit(service, **more):
-    return Unit("1", service.setting or "mine", Account("in"), service, options(service, **more))
+    return ConfiguredService(
+        "1", service.service_key or "mine", Account("in"), service, options(service, **more)
+    )
 
 
 def block(service):
@@ -106,7 +108,7 @@ def test_a_tag_of_the_users_own(service):
 @each
 def test_the_source_has_fixed_lanes(service):
     """Partition keys never change, whatever the configuration: bytewax could not resume otherwise."""
-    source = service.source(unit(service), Context(threading.Event()))
+    source = service.source(unit(service), RunContext(threading.Event()))
     assert isinstance(source, LeaseSource | CursorSource)
     assert source.list_parts() == keys()
 
@@ -114,10 +116,13 @@ def test_the_source_has_fixed_lanes(service):
 @each
 def test_step_ids_are_stable_and_apart(service):
     """The step id holds input, setting and service, without a dot, and differs between inputs."""
-    one, other = unit(service), Unit("2", service.setting or "mine", Account("b"), service, options(service))
+    one, other = (
+        unit(service),
+        ConfiguredService("2", service.service_key or "mine", Account("b"), service, options(service)),
+    )
     assert one.step_id != other.step_id
     assert "." not in one.step_id
-    assert one.step_id == f"1-{service.setting or 'mine'}-{service.name}"
+    assert one.step_id == f"1-{service.service_key or 'mine'}-{service.name}"
 
 
 @each
@@ -144,7 +149,7 @@ def test_objects_are_recognised_by_their_own_type_only(service):
 @each
 def test_a_setting_leads_to_its_services(service):
     """`services.<setting>` with this type stands for this service."""
-    chosen = list(services_of(service.setting or "anything", SimpleNamespace(types=(service.name,))))
+    chosen = list(services_of(service.service_key or "anything", SimpleNamespace(types=(service.name,))))
     assert chosen == [service]
 
 
@@ -154,7 +159,7 @@ def test_replay_uses_the_configured_options(service):
     tagged = options(service, tag="my.own.tag")
     inputs = {
         "in": SimpleNamespace(
-            id="1", enabled=True, environment="", credentials=None, services={service.setting: tagged}
+            id="1", enabled=True, environment="", credentials=None, services={service.service_key: tagged}
         )
     }
     settings = Settings(globals=None, inputs=inputs, outputs={})

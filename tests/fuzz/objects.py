@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import zstandard
 
 from sources.errors import ObjectBroken
-from sources.objects import decode, inflate, lines, records, scan, values
-from sources.objects.decode import Layout, Limits, read
-from sources.objects.text import repaired
+from sources.objects import decode, inflate, json_array, json_scanner, json_values, lines
+from sources.objects.decode import DecodeLimits, Layout, read
+from sources.objects.text_repair import repaired
 from tests.fuzz.target import Target, constants, knobs
 from tests.sources.objects.decoding import Body, check, joined
 from transforms import cloudfront, documents, routed, umbrella, vpcflow
@@ -23,7 +23,7 @@ from transforms.block import Block, Origin, Poison
 from transforms.routed import Columns
 from transforms.tags import TagRule
 
-_LIMITS = Limits(max_bytes=8 << 20, max_event_bytes=1 << 16)
+_LIMITS = DecodeLimits(max_bytes=8 << 20, max_event_bytes=1 << 16)
 _LAYOUTS = (
     Layout(),
     Layout(comment=b"#"),
@@ -41,7 +41,9 @@ _UNWRAPS = (
 _MAGICS = (inflate.GZIP, inflate.ZSTD, b"PAR1", b"\xff\xfe", b"\xfe\xff")
 
 
-def outcome(data: bytes, layout: Layout, limits: Limits = _LIMITS, sizes=()) -> tuple[bytes, str, bytes]:
+def outcome(
+    data: bytes, layout: Layout, limits: DecodeLimits = _LIMITS, sizes=()
+) -> tuple[bytes, str, bytes]:
     """Return what came out, why it ended ("" = well), and the last header; pieces keep what they promise."""
     pieces, reason = [], ""
     try:
@@ -123,7 +125,7 @@ def cloudtrail_records(data: bytes) -> None:
     layout = Layout(records="Records")
     out, reason, _ = outcome(body, layout)
     small = 8 + size
-    with constants(records, decode, CHUNK_BYTES=small, _SMALL=2 * small):
+    with constants(json_array, decode, CHUNK_BYTES=small, _SMALL=2 * small):
         again, why, _ = outcome(body, layout)
     try:
         parsed = _loads(body)
@@ -137,7 +139,7 @@ def cloudtrail_records(data: bytes) -> None:
     assert (again, why) == (out, reason)
 
 
-def json_values(data: bytes) -> None:
+def values_in_a_row(data: bytes) -> None:
     """JSON values in a row: valid ones come out, each once, however they are cut."""
     (how, size), body = knobs(data, 2)
     if _compressed(body):
@@ -145,7 +147,7 @@ def json_values(data: bytes) -> None:
     layout = Layout(values=True, unwrap=_UNWRAPS[how % len(_UNWRAPS)], or_lines=how >= 128)
     out, reason, _ = outcome(body, layout)
     small = 8 + size
-    with constants(records, values, decode, CHUNK_BYTES=small, _SMALL=2 * small):
+    with constants(json_array, json_values, decode, CHUNK_BYTES=small, _SMALL=2 * small):
         again, why, _ = outcome(body, layout)
     if layout.unwrap is not None or layout.or_lines or b"\0" in body:
         return
@@ -162,15 +164,15 @@ def json_values(data: bytes) -> None:
 def scanned(data: bytes) -> None:
     """Scanner: it goes forward, and what it calls an element is one."""
     (at,), body = knobs(data, 1)
-    found = scan.elements(body, at % (len(body) + 1))
+    found = json_scanner.elements(body, at % (len(body) + 1))
     assert found.end <= len(body)
     for raw in found.raws:
         assert raw.strip()
-        assert b"\n" not in scan.compact(raw)
-    end = scan.end_of(body, 0)
-    assert end in (scan.SHORT, scan.TOO_DEEP) or 0 < end <= len(body)
+        assert b"\n" not in json_scanner.compact(raw)
+    end = json_scanner.end_of(body, 0)
+    assert end in (json_scanner.SHORT, json_scanner.TOO_DEEP) or 0 < end <= len(body)
     try:
-        start, after = scan.find_array(body, b"Records")
+        start, after = json_scanner.find_array(body, b"Records")
     except ObjectBroken:
         return
     assert start <= len(body)
@@ -202,7 +204,7 @@ def umbrella_rows(data: bytes) -> None:
     out, _, _ = outcome(body, Layout(quoted=True, is_header=umbrella.is_header))
     if out:
         block = Block(out, out.count(b"\n"), Origin("cisco-umbrella", object=f"s3://b/{key}"))
-        (made,) = umbrella.transform(umbrella.Options())(block)
+        (made,) = umbrella.transform(umbrella.UmbrellaOptions())(block)
         assert made.payload == out
         assert made.tag.startswith("sig.cisco.umbrella.")
         assert len(made.tag.split(".")) == 4
@@ -218,12 +220,12 @@ def csv_rows(data: bytes) -> None:
     if 64 <= how < 128 and out.startswith(b"{"):
         return  # version 2 of CloudFront's logs, JSON already
     if how >= 128:
-        run = vpcflow.transform(vpcflow.Options(json=True))
+        run = vpcflow.transform(vpcflow.VpcFlowOptions(json=True))
     elif how >= 64:
-        run = cloudfront.transform(cloudfront.Options(json=True))
+        run = cloudfront.transform(cloudfront.CloudFrontOptions(json=True))
     else:
         columns = Columns("," if how % 2 == 0 else "\t", ("a", "b") if how % 8 > 3 else (), how % 2 == 0)
-        run = routed.transform(routed.Options(TagRule("my.app.x"), columns=columns))
+        run = routed.transform(routed.RoutedOptions(TagRule("my.app.x"), columns=columns))
     count = 0
     for item in run(block):
         if isinstance(item, Poison):
@@ -263,7 +265,7 @@ TARGETS = (
     ),
     Target(
         "values",
-        json_values,
+        values_in_a_row,
         (
             b"\0\x10" + _RECORD + b"\n" + _RECORD,
             b"\1\2" + _DOCUMENT,

@@ -9,11 +9,11 @@ from pathlib import Path
 from flows.config import patterns
 from flows.config.load import SettingsError, SettingsErrors, load
 from sinks.errors import Interrupted
-from sinks.exchange import Exchange
 from sinks.frame import frame, guard, header
-from sinks.patience import Clock
+from sinks.http_connection import HttpConnection
 from sinks.request import accept
-from sources.queues import notice
+from sinks.retry_budget import Clock
+from sources.queues import s3_notification
 from sources.queues.events import NotAnEventError, eventbridge, securityhub
 from tests.fuzz.target import Target, knobs
 from transforms import cloudtrail
@@ -30,7 +30,7 @@ _NOW = datetime(2026, 1, 2, tzinfo=UTC)
 def notices(data: bytes) -> None:
     """Notices: they announce objects, or it is told why not; nothing is settled in silence."""
     text = data.decode("utf-8", "replace").replace("\N{REPLACEMENT CHARACTER}", "\ud800")
-    found = notice.parse(text)
+    found = s3_notification.parse(text)
     assert found.objects or found.ignored or found.unknown
     assert len({one.id for one in found.objects}) == len(found.objects)
     for one in found.objects:
@@ -118,7 +118,7 @@ class _Reply:
 
 def replies(data: bytes) -> None:
     """HTTP: a reply is a receipt only if it says 2xx, else an error of ours."""
-    exchange = Exchange(lambda _tick: _Reply(data), lambda: None, 60.0, Clock())
+    exchange = HttpConnection(lambda _tick: _Reply(data), lambda: None, 60.0, Clock())
     exchange.post(b"POST", ())
     try:
         answer = exchange.answer()
@@ -141,7 +141,7 @@ def tagged(data: bytes) -> None:
     block = Block(
         b"\n".join([*lines, b""]), len(lines), Origin("audits_s3", "1", "eu-west-1", object="s3://b/k")
     )
-    options = cloudtrail.Options(
+    options = cloudtrail.CloudTrailOptions(
         tag=TagRule(cloudtrail.TEMPLATE, suffix=("none", "account_region")[how % 2]), auto_event_type=True
     )
     out = list(cloudtrail.transform(options)(block))

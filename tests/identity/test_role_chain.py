@@ -206,7 +206,9 @@ def test_h18_an_hour_on_sessions_of_a_minute(proxy, monkeypatch, figures, names)
 @pytest.mark.parametrize("seconds", [HOUR // 6, pytest.param(HOUR, marks=pytest.mark.full)])
 def test_h18_sessions_with_a_clock_that_lags(proxy, monkeypatch, figures, seconds):
     """A machine that believes its sessions alive learns of their end in mid-poll; no poll fails by it."""
-    monkeypatch.setattr(module, "_CALM_SECONDS", 0.0)  # of the machine's time, in which an hour is seconds
+    monkeypatch.setattr(
+        module, "_MIN_RENEWAL_INTERVAL_SECONDS", 0.0
+    )  # of the machine's time, in which an hour is seconds
     running, failed = live(seconds, account_of(lag=10 * HOUR), ALL[:1], monkeypatch)
     sessions = sessions_made(proxy)
     refused = len(proxy.log) - proxy.count(outcome="200")

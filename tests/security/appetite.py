@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sources.errors import ObjectBroken
-from sources.objects.decode import Layout, Limits, read
+from sources.objects.decode import DecodeLimits, Layout, read
 from transforms import documents, umbrella, vpcflow
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def main(path: str, layout: str) -> None:
     before, events, reason = _peak(), 0, ""
     try:
         with Path(path).open("rb") as body:
-            for piece in read(body, LAYOUTS[layout], Limits()):
+            for piece in read(body, LAYOUTS[layout], DecodeLimits()):
                 events += piece.count
     except ObjectBroken as error:
         reason = error.reason

@@ -12,21 +12,21 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from flows.check.finding import denied
 from flows.config.load import SettingsError, load
-from flows.config.objects import SqsLogs
-from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.objects import SqsLogsSettings
+from flows.config.services import SERVICES, CloudWatchLogsSettings
 from flows.config.settings import Globals, Input
 from sinks.frame import clean_host, clean_tag, guard
 from sinks.request import waiting
 from sinks.settings import Outputs
 from sources.errors import Denied, translate
-from sources.objects import scan
+from sources.objects import json_scanner
 from sources.objects.decode import Layout
-from sources.queues import notice
+from sources.queues import s3_notification
 from tests.fuzz.objects import outcome
 from tests.fuzz.texts import _NOW as NOW
 from transforms import cloudfront, object_kinds, tags, umbrella, vpcflow
 from transforms.block import Block, Origin
-from transforms.routed import Options, Rule, transform
+from transforms.routed import RoutedOptions, Rule, transform
 from transforms.tags import TagRule
 
 RUNAWAYS = (r"(a+)+$", r"(a|a)*$", r"(a|aa)+$", r"(.*a){25}", r"^(([a-z])+.)+[A-Z]([a-z])+$", r"(\w+\s?)*$")
@@ -50,7 +50,7 @@ def models(root: Any) -> Iterator[type[BaseModel]]:
 
 ALL = {
     one
-    for root in (Globals, Input, Outputs, CloudWatchLogs, SqsLogs, *SERVICES.values())
+    for root in (Globals, Input, Outputs, CloudWatchLogsSettings, SqsLogsSettings, *SERVICES.values())
     for one in models(root)
 }
 FIELDS = [
@@ -99,7 +99,7 @@ def test_a_runaway_pattern_is_told_at_load(tmp_path):
 def test_patterns_on_lines_are_linear(pattern):
     """What would take a backtracking engine for ever is over at once on a line of a mebibyte."""
     line = b"a" * ((1 << 20) - 2) + b"!\n"
-    options = Options(TagRule("my.app.x"), rules=((Rule("line", pattern=pattern),),))
+    options = RoutedOptions(TagRule("my.app.x"), rules=((Rule("line", pattern=pattern),),))
     out = list(transform(options)(Block(line, 1, Origin("custom", object="s3://b/k"))))
     assert sum(one.count for one in out) in (0, 1)
 
@@ -139,8 +139,8 @@ OURS = {
     "comments": lambda text: outcome(text, Layout(comment=b"#")),
     "records": lambda text: outcome(text, Layout(records="Records")),
     "values": lambda text: outcome(text, Layout(values=True, between=b"||")),
-    "scan": lambda text: (scan.elements(text), scan.end_of(text, 0)),
-    "notice": lambda text: notice.parse(text.decode()),
+    "scan": lambda text: (json_scanner.elements(text), json_scanner.end_of(text, 0)),
+    "notice": lambda text: s3_notification.parse(text.decode()),
     "kinds": lambda text: [
         found("k", text)
         for found in (object_kinds.is_alb, object_kinds.is_elb, object_kinds.is_s3_access, vpcflow.detect)

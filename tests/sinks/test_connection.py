@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from sinks.connection import Connection, Endpoint, Strength, connect
+from sinks.connection import Connection, Endpoint, ReceiptStrength, connect
 from sinks.errors import ConnectFailed, ConnectionLost, DeliveryError, Interrupted, NoReceipt
 from tests.fakes.tls_sink import TlsSink, hang_up, never_read, reset_after, silent
 
@@ -31,7 +31,7 @@ def test_receipt_means_every_line_was_read():
         connection = open_to(sink)
         connection.send(LINES, b"last\n")
         connection.begin_close()
-        assert connection.await_close(10) is Strength.RECEIPT
+        assert connection.await_close(10) is ReceiptStrength.RECEIPT
         assert b"\n".join([*sink.lines, b""]) == LINES + b"last\n"
 
 
@@ -52,7 +52,7 @@ def test_silence_is_the_kernels_word_only():
         connection = open_to(sink)
         connection.send(b"line\n")
         connection.begin_close()
-        assert connection.await_close(0.2) is Strength.KERNEL
+        assert connection.await_close(0.2) is ReceiptStrength.KERNEL
 
 
 def test_h20_silence_with_bytes_in_flight_is_no_receipt():
@@ -73,7 +73,7 @@ def test_kernel_strength_keeps_the_connection():
         connection = open_to(sink)
         for number in range(3):
             connection.send(b"line %d\n" % number)
-            assert connection.await_kernel(5) is Strength.KERNEL
+            assert connection.await_kernel(5) is ReceiptStrength.KERNEL
         connection.begin_close()
         connection.await_close(0.2)
         sink.wait_for(3)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.console import ConsoleOutput, FileOutput
 from sinks.errors import OutputBroken, ReaderGone
 from sinks.frame import Framer
@@ -25,7 +25,7 @@ def test_console_prints_the_wire_bytes():
     output = ConsoleOutput("console", FRAMER, lambda: stream)
     output.write(BLOCK)
     output.begin()
-    assert output.finish() is Strength.WRITTEN
+    assert output.finish() is ReceiptStrength.WRITTEN
     output.close()
     assert stream.getvalue() == LINES
 
@@ -72,7 +72,7 @@ def test_file_is_appended_to(tmp_path):
         output = FileOutput("file", FRAMER, path)
         output.write(BLOCK)
         output.begin()
-        assert output.finish() is Strength.WRITTEN
+        assert output.finish() is ReceiptStrength.WRITTEN
         output.close()
     assert path.read_bytes() == LINES * 2
 
@@ -90,7 +90,7 @@ def test_half_a_line_of_a_crash_is_ended(tmp_path):
 def test_nothing_written_makes_no_file(tmp_path):
     """An output that nothing is written to touches nothing, and its receipt is free."""
     output = FileOutput("file", FRAMER, tmp_path / "events.log")
-    assert output.finish() is Strength.WRITTEN
+    assert output.finish() is ReceiptStrength.WRITTEN
     output.close()
     assert not list(tmp_path.iterdir())
 

@@ -13,7 +13,7 @@ from bytewax.testing import TestingSource, cluster_main
 from prometheus_client import REGISTRY
 
 from flows.aws import flow
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.devo import PARTITIONS, DevoPartition, DevoSink, Process, own_partitions, place
 from sinks.errors import DeliveryError
 from sinks.settings import parse_output
@@ -170,7 +170,7 @@ class Recorder:
 
     def finish(self):
         self.note("finish")
-        return Strength.RECEIPT
+        return ReceiptStrength.RECEIPT
 
     def close(self):
         self.note("close")

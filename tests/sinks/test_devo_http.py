@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.errors import CertificateRejected, OutageTooLong
 from sinks.outputs import opener, probe
 from tests.fakes.certs import make_certs
@@ -30,7 +30,7 @@ from tests.sinks.lines import events_of as expected
 def no_pause(monkeypatch):
     """Receivers' wishes for time are noted, and take none."""
     waited = []
-    monkeypatch.setattr("sinks.patience.Clock.pause", lambda _clock, seconds: waited.append(seconds))
+    monkeypatch.setattr("sinks.retry_budget.Clock.pause", lambda _clock, seconds: waited.append(seconds))
     return waited
 
 
@@ -38,7 +38,7 @@ def no_pause(monkeypatch):
 def test_devo_gets_each_event_once(gzip):
     """In stream mode every event arrives once, in order, as a line of the body, compressed when asked for."""
     with HttpDevo() as devo:
-        assert deliver(opener(http(devo, gzip=gzip))()) is Strength.RECEIPT
+        assert deliver(opener(http(devo, gzip=gzip))()) is ReceiptStrength.RECEIPT
         assert devo.lines == {TAG: expected(range(4000))}
         assert {one.headers.get("Content-Encoding") for one in devo.requests} == {"gzip" if gzip else None}
         assert {one.path for one in devo.requests} == {f"/stream/{DOMAIN}/token!{TOKEN}/host-1/{TAG}"}
@@ -48,7 +48,7 @@ def test_connections_are_kept(certs):
     """Requests follow each other on few connections, over TLS, with the server's name checked."""
     with HttpDevo(certs) as devo:
         settings = http(devo, chain=str(certs.ca), concurrent_connections=2)
-        assert deliver(opener(settings)()) is Strength.RECEIPT
+        assert deliver(opener(settings)()) is ReceiptStrength.RECEIPT
         assert devo.lines == {TAG: expected(range(4000))}
         assert devo.connections == 2
         assert len(devo.requests) == 4
@@ -88,7 +88,7 @@ def test_request_found_too_large_is_split(gzip, caplog):
             output.write(block_of(range(start, start + 20_000)))
             output.begin()
             with caplog.at_level("WARNING", "collector"):
-                assert output.finish() is Strength.RECEIPT
+                assert output.finish() is ReceiptStrength.RECEIPT
         output.close()
         assert sorted(devo.lines[TAG]) == expected(range(40_000))
         assert "request_split" in caplog.text
@@ -117,7 +117,7 @@ BAD_MANNERS = {
 def test_h20_whatever_goes_wrong_every_event_is_taken(plan):
     """After the receipt every event was taken, repeats allowed, whatever the receiver did meanwhile."""
     with HttpDevo(plan=plan) as devo:
-        assert deliver(opener(http(devo))()) is Strength.RECEIPT
+        assert deliver(opener(http(devo))()) is ReceiptStrength.RECEIPT
         assert set(expected(range(4000))) == set(devo.lines[TAG])
         assert not devo.plan
 
@@ -140,7 +140,7 @@ def test_h20_only_what_has_no_answer_is_sent_again():
 def test_h20_no_answer_in_time_is_none(manner):
     """A receiver that answers nothing, or byte by byte, is left after the time for an answer."""
     with HttpDevo(plan=[manner]) as devo:
-        assert deliver(opener(http(devo, receipt_timeout_seconds=0.3))()) is Strength.RECEIPT
+        assert deliver(opener(http(devo, receipt_timeout_seconds=0.3))()) is ReceiptStrength.RECEIPT
         assert set(expected(range(4000))) == set(devo.lines[TAG])
 
 
@@ -185,7 +185,7 @@ def test_h20_outage_is_waited_out():
         devo.stop_listening()
         threading.Timer(0.3, devo.listen_again).start()
         output.write(block_of(range(100, 200)))
-        assert receipt(output) is Strength.RECEIPT
+        assert receipt(output) is ReceiptStrength.RECEIPT
         output.close()
         assert set(devo.lines[TAG]) == set(expected(range(200)))
 
@@ -197,7 +197,7 @@ def test_h20_outage_is_waited_out():
 def test_retry_after_is_honoured_within_bounds(no_pause, status, header, least):
     """The next attempt waits as long as the receiver asks, at most five minutes, and a random part more."""
     with HttpDevo(plan=[answering(status, retry_after=header)]) as devo:
-        assert deliver(opener(http(devo))(), total=500) is Strength.RECEIPT
+        assert deliver(opener(http(devo))(), total=500) is ReceiptStrength.RECEIPT
     assert len(no_pause) == 1
     assert least <= no_pause[0] <= least + 0.2
 
@@ -211,7 +211,7 @@ def test_refusals_are_told_once_and_held_back(no_pause, caplog, status, hint):
     with HttpDevo(plan=[answering(status)] * 5) as devo:
         output = opener(http(devo))()
         with caplog.at_level("WARNING", "collector"):
-            assert deliver(output, total=500) is Strength.RECEIPT
+            assert deliver(output, total=500) is ReceiptStrength.RECEIPT
         assert devo.lines[TAG] == expected(range(500))
     (told,) = [one for one in caplog.records if one.levelname == "ERROR"]
     assert f"({status})" in told.getMessage() or f"answers {status}" in told.getMessage()
@@ -283,7 +283,7 @@ def test_system_authorities_are_the_default(certs):
 def test_probe_sends_nothing(certs):
     """Probing opens a connection and asks nothing: domain and token show with the first event."""
     with HttpDevo(certs) as devo:
-        assert probe(http(devo, chain=str(certs.ca))) is Strength.RECEIPT
+        assert probe(http(devo, chain=str(certs.ca))) is ReceiptStrength.RECEIPT
         assert devo.requests == []
 
 
@@ -292,7 +292,7 @@ def test_best_effort_misses_and_counts(caplog):
     with HttpDevo(behaves=answering(403)) as devo:
         output = opener(http(devo, required=False))()
         with caplog.at_level("WARNING", "collector"):
-            assert deliver(output) is Strength.NONE
+            assert deliver(output) is ReceiptStrength.NONE
         assert "best_effort_missed output=http events=1000" in caplog.text
 
 
@@ -307,7 +307,7 @@ def test_token_never_shows(certs, caplog, capfd):
     with HttpDevo(certs, plan=plan) as devo, caplog.at_level("DEBUG"):
         settings = http(devo, chain=str(certs.ca), receipt_timeout_seconds=0.3)
         output = opener(settings)()
-        assert deliver(output) is Strength.RECEIPT
+        assert deliver(output) is ReceiptStrength.RECEIPT
         failing = opener(http(devo, chain=str(certs.ca), outage_limit_seconds=0))()
         devo.behaves = early(400)
         failing.write(block_of(range(3)))

@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.outputs import opener
 from tests.fakes.tls_sink import TlsSink, reset
 from tests.sinks.lines import deliver, devo, framed
@@ -53,7 +53,7 @@ def test_always(certs, level):
     inflater = Inflater()
     with TlsSink(certs, behaves=inflater) as sink:
         settings = devo(sink, certs, threshold_for_using_gzip_in_transport_layer=-1, compression_level=level)
-        assert deliver(opener(settings)()) is Strength.RECEIPT
+        assert deliver(opener(settings)()) is ReceiptStrength.RECEIPT
     assert (inflater.lines, inflater.members, inflater.plain) == (framed(range(4000)), 8, 0)
 
 
@@ -61,7 +61,7 @@ def test_never_by_default(certs):
     """Without the keys nothing is compressed."""
     inflater = Inflater()
     with TlsSink(certs, behaves=inflater) as sink:
-        assert deliver(opener(devo(sink, certs))()) is Strength.RECEIPT
+        assert deliver(opener(devo(sink, certs))()) is ReceiptStrength.RECEIPT
     assert (inflater.members, inflater.plain) == (0, 4000)
 
 
@@ -71,7 +71,7 @@ def test_when_the_window_fills(certs):
     with TlsSink(certs, behaves=inflater) as sink:
         settings = devo(sink, certs, threshold_for_using_gzip_in_transport_layer=0.5)
         window = 4000 * len("event 000000\n")
-        assert deliver(opener(settings, window_bytes=window)(), every=1000) is Strength.RECEIPT
+        assert deliver(opener(settings, window_bytes=window)(), every=1000) is ReceiptStrength.RECEIPT
     assert inflater.lines == framed(range(4000))
     assert (inflater.plain, inflater.members) == (1500, 5)
 
@@ -82,7 +82,7 @@ def test_h20_broken_members_are_sent_again_whole(certs, sizes):
     inflater = Inflater(break_after=sizes)
     with TlsSink(certs, behaves=inflater) as sink:
         settings = devo(sink, certs, threshold_for_using_gzip_in_transport_layer=-1)
-        assert deliver(opener(settings)()) is Strength.RECEIPT
+        assert deliver(opener(settings)()) is ReceiptStrength.RECEIPT
         assert not inflater.break_after
     assert set(framed(range(4000))) <= set(inflater.lines)
     assert inflater.lines[-4000:] == framed(range(4000))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.errors import CertificateRejected, ConnectFailed, ConnectionLost, NoReceipt, OutageTooLong
-from sinks.link import ASK_AGAIN_SECONDS, IDLE_SECONDS, Answers, Link
-from sinks.patience import Clock, Limits, Patience
+from sinks.link import ASK_AGAIN_SECONDS, IDLE_SECONDS, Link, ReceiptPolicy
+from sinks.retry_budget import Clock, RetryBudget, RetryLimits
 from transforms.block import Block, Origin
 
 LOST = ConnectionLost("lost", "there", "wait")
@@ -46,7 +46,7 @@ class Receiver:
         self.script = list(script)
         self.connections = []
         self.read = []
-        self.default = Strength.RECEIPT
+        self.default = ReceiptStrength.RECEIPT
 
     def next(self, method):
         for place, (name, what) in enumerate(self.script):
@@ -103,7 +103,7 @@ class Fake:
         self.receiver.next("await_kernel")
         self.receiver.read += self.pending
         self.pending = []
-        return Strength.KERNEL
+        return ReceiptStrength.KERNEL
 
     def abandon(self):
         self.gone = True
@@ -119,8 +119,8 @@ def link_to(receiver, time, *, window=1000, outage=3600.0, fallback=True):
         receiver.connect,
         lambda one, _fullness: (one.payload,),
         window_bytes=window,
-        answers=Answers("devo", 30.0, fallback=fallback),
-        patience=Patience("devo", Limits(outage, 20.0), time),
+        answers=ReceiptPolicy("devo", 30.0, fallback=fallback),
+        patience=RetryBudget("devo", RetryLimits(outage, 20.0), time),
         clock=time,
         start=lambda work: work(),
     )
@@ -138,7 +138,7 @@ def test_a_refused_certificate_is_told_once(time, caplog):
     link = link_to(receiver, time)
     with caplog.at_level("WARNING", "collector"):
         link.write(block(1))
-        assert link.receipt() is Strength.RECEIPT
+        assert link.receipt() is ReceiptStrength.RECEIPT
     assert caplog.text.count("delivery_refused") == 1
     assert "delivery_retried" not in caplog.text
     assert receiver.read == [block(1).payload]
@@ -148,7 +148,7 @@ def test_connects_with_the_first_block_only(time):
     """A link that nobody writes to opens nothing, and its receipt costs nothing."""
     receiver = Receiver()
     link = link_to(receiver, time)
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     link.close()
     assert receiver.connections == []
 
@@ -160,7 +160,7 @@ def test_receipt_is_taken_of_everything_written(time):
     link.write(block(1))
     link.write(block(2))
     assert receiver.connections[0].pending == [b"1\n", b"2\n"]
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"1\n", b"2\n"]
     assert receiver.connections[0].gone
     assert len(receiver.open) == 1
@@ -174,7 +174,7 @@ def test_next_connection_opens_before_the_old_one_closes(time):
     assert [one.ended for one in receiver.connections] == [False, False]
     link.begin()
     assert [one.ended for one in receiver.connections] == [True, False]
-    assert link.finish() is Strength.RECEIPT
+    assert link.finish() is ReceiptStrength.RECEIPT
     link.write(block(2))
     assert receiver.connections[1].pending == [b"2\n"]
     assert len(receiver.open) == 2
@@ -201,10 +201,10 @@ def test_next_connection_failing_keeps_the_receipt(time):
     link = link_to(receiver, time)
     link.write(block(1))
     assert receiver.script == []
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert time.pauses == []
     link.write(block(2))
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"1\n", b"2\n"]
 
 
@@ -228,7 +228,7 @@ def test_h20_everything_without_receipt_is_sent_again(time, script):
     link = link_to(receiver, time)
     for number in range(3):
         link.write(block(number))
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read[-3:] == [b"0\n", b"1\n", b"2\n"]
     assert receiver.script == [] or all(what is None for _, what in receiver.script)
     assert len(receiver.open) <= 1
@@ -243,7 +243,7 @@ _FAILING = st.tuples(
 @given(
     st.lists(_FAILING, max_size=12),
     st.lists(st.sampled_from(["write", "begin", "receipt"]), max_size=30),
-    st.sampled_from(list(Strength)[:3]),
+    st.sampled_from(list(ReceiptStrength)[:3]),
     st.integers(2, 30),
 )
 def test_h20_nothing_is_lost_whatever_fails(script, steps, habit, window):
@@ -287,7 +287,7 @@ def test_half_a_window_is_asked_for_early(time):
     assert (first.ended, second.ended) == (True, False)
     assert (first.pending, second.pending) == ([b"0\n", b"1\n", b"2\n"], [b"3\n", b"4\n"])
     assert receiver.read == []
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"%d\n" % number for number in range(5)]
     assert len(receiver.open) == 1
 
@@ -297,7 +297,7 @@ def test_half_a_window_is_asked_for_early(time):
     [
         [("await_close", UNREAD)],
         [("begin_close", LOST)],
-        [("await_close", Strength.CLOSED)],
+        [("await_close", ReceiptStrength.CLOSED)],
         [("send", None)] * 3 + [("send", LOST)],
         [("connect", None), ("connect", REFUSED)],
     ],
@@ -308,7 +308,7 @@ def test_h20_nothing_is_lost_between_two_halves(time, script):
     link = link_to(receiver, time, window=10, fallback=False)
     for number in range(5):
         link.write(block(number))
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert [b"%d\n" % number for number in range(5)] in (receiver.read[-5:], receiver.read[:5])
     assert link._bytes == 0
 
@@ -316,12 +316,12 @@ def test_h20_nothing_is_lost_between_two_halves(time, script):
 def test_silent_receivers_are_not_asked_early(time):
     """A receiver that never answers keeps its connection: half a window closes nothing."""
     receiver = Receiver()
-    receiver.default = Strength.KERNEL
+    receiver.default = ReceiptStrength.KERNEL
     link = link_to(receiver, time, window=10)
     for number in range(50):
         link.write(block(number))
         assert link._bytes <= 10
-    assert link.receipt() is Strength.KERNEL
+    assert link.receipt() is ReceiptStrength.KERNEL
     assert sum(one.ended for one in receiver.connections) == 2  # the first one and an empty one
     assert sorted(receiver.read, key=int) == [b"%d\n" % number for number in range(50)]
 
@@ -332,7 +332,7 @@ def test_block_larger_than_the_window_passes(time):
     link = link_to(receiver, time, window=4)
     link.write(block(1, size=10))
     link.write(block(2))
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"1\n" * 10, b"2\n"]
 
 
@@ -345,7 +345,7 @@ def test_idle_close_costs_no_pause(time):
     receiver.script = [("check_open", LOST)]
     link.write(block(2))
     assert time.pauses == []
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"1\n", b"2\n"]
 
 
@@ -374,7 +374,7 @@ def test_h20_an_hour_of_outage_is_survived(time):
     link = link_to(receiver, time, outage=12 * 3600.0)
     link.write(block(1))
     assert time.at - 1000 > 3500
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"1\n"]
 
 
@@ -423,7 +423,7 @@ def test_drain_opens_no_next_connection(time):
     link = link_to(receiver, time)
     link.write(block(1))
     time.drain.set()
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.open == []
 
 
@@ -440,14 +440,14 @@ def test_drain_wakes_a_pause():
 def test_silent_receiver_falls_back_once_and_loudly(time, caplog):
     """A receiver that never answered gives kernel strength, is told of once, and its connection is kept."""
     receiver = Receiver()
-    receiver.default = Strength.KERNEL
+    receiver.default = ReceiptStrength.KERNEL
     link = link_to(receiver, time)
     strengths = []
     with caplog.at_level("WARNING", "collector"):
         for number in range(3):
             link.write(block(number))
             strengths.append(link.receipt())
-    assert strengths == [Strength.KERNEL] * 3
+    assert strengths == [ReceiptStrength.KERNEL] * 3
     assert caplog.text.count("receipt_fallback") == 1
     assert len(receiver.connections) == 3
     assert receiver.read == [b"0\n", b"1\n", b"2\n"]
@@ -455,11 +455,11 @@ def test_silent_receiver_falls_back_once_and_loudly(time, caplog):
 
 def test_h20_one_silent_connection_is_no_silent_receiver(time, caplog):
     """The first connection is half-open behind a balancer that acknowledges: another one is asked first."""
-    receiver = Receiver(("await_close", Strength.KERNEL))
+    receiver = Receiver(("await_close", ReceiptStrength.KERNEL))
     link = link_to(receiver, time)
     link.write(block(1))
     with caplog.at_level("WARNING", "collector"):
-        assert link.receipt() is Strength.RECEIPT
+        assert link.receipt() is ReceiptStrength.RECEIPT
     assert "receipt_fallback" not in caplog.text
     assert receiver.read == [b"1\n", b"1\n"]  # the second time on a connection that answered
     link.close()
@@ -469,7 +469,7 @@ def test_h20_one_silent_connection_is_no_silent_receiver(time, caplog):
 @pytest.mark.parametrize("method", ["connect", "begin_close", "await_close"])
 def test_h20_a_receiver_that_cannot_be_asked_is_no_silent_one(time, caplog, method):
     """When the other connection fails, nothing is believed: everything is sent again."""
-    receiver = Receiver(("await_close", Strength.KERNEL))
+    receiver = Receiver(("await_close", ReceiptStrength.KERNEL))
     link = link_to(receiver, time)
     link.write(block(1))
     link.begin()
@@ -478,7 +478,7 @@ def test_h20_a_receiver_that_cannot_be_asked_is_no_silent_one(time, caplog, meth
     else:
         receiver.script.insert(0, (method, LOST))
     with caplog.at_level("WARNING", "collector"):
-        assert link.finish() is Strength.RECEIPT
+        assert link.finish() is ReceiptStrength.RECEIPT
     assert "receipt_fallback" not in caplog.text
     assert receiver.script == []
     assert receiver.read[-1:] == [b"1\n"]
@@ -486,26 +486,26 @@ def test_h20_a_receiver_that_cannot_be_asked_is_no_silent_one(time, caplog, meth
 
 def test_silent_receiver_is_asked_again(time, caplog):
     """After ten minutes a silent receiver is asked again, and believed when it answers."""
-    receiver = Receiver(*[("await_close", Strength.KERNEL)] * 2)
+    receiver = Receiver(*[("await_close", ReceiptStrength.KERNEL)] * 2)
     link = link_to(receiver, time)
     link.write(block(1))
-    assert link.receipt() is Strength.KERNEL
+    assert link.receipt() is ReceiptStrength.KERNEL
     time.at += ASK_AGAIN_SECONDS
     link.write(block(2))
     with caplog.at_level("WARNING", "collector"):
-        assert link.receipt() is Strength.RECEIPT
+        assert link.receipt() is ReceiptStrength.RECEIPT
     assert "receipt_restored" in caplog.text
 
 
 def test_silence_that_lasts_is_told_once(time, caplog):
     """A receiver that is asked again and is silent again is not told of again."""
     receiver = Receiver()
-    receiver.default = Strength.KERNEL
+    receiver.default = ReceiptStrength.KERNEL
     link = link_to(receiver, time)
     with caplog.at_level("WARNING", "collector"):
         for number in range(4):
             link.write(block(number))
-            assert link.receipt() is Strength.KERNEL
+            assert link.receipt() is ReceiptStrength.KERNEL
             time.at += ASK_AGAIN_SECONDS
     assert caplog.text.count("receipt_fallback") == 1
     assert (
@@ -515,7 +515,7 @@ def test_silence_that_lasts_is_told_once(time, caplog):
 
 def test_strength_follows_what_the_receiver_proves(time, caplog):
     """A link's strength is what its receiver's last answer proved, and each change is told."""
-    receiver = Receiver(("await_close", Strength.CLOSED), ("await_close", Strength.KERNEL))
+    receiver = Receiver(("await_close", ReceiptStrength.CLOSED), ("await_close", ReceiptStrength.KERNEL))
     link = link_to(receiver, time)
     seen = [link.strength]
     with caplog.at_level("WARNING", "collector"):
@@ -524,12 +524,17 @@ def test_strength_follows_what_the_receiver_proves(time, caplog):
             link.receipt()
             seen.append(link.strength)
             time.at += ASK_AGAIN_SECONDS
-    assert seen == [Strength.RECEIPT, Strength.CLOSED, Strength.KERNEL, Strength.RECEIPT]
+    assert seen == [
+        ReceiptStrength.RECEIPT,
+        ReceiptStrength.CLOSED,
+        ReceiptStrength.KERNEL,
+        ReceiptStrength.RECEIPT,
+    ]
     told = [line for line in caplog.messages if line.startswith("receipt_")]
     assert [line.split()[0] for line in told] == ["receipt_fallback"] * 2 + ["receipt_restored"]
 
 
-@pytest.mark.parametrize("strength", [Strength.KERNEL, Strength.CLOSED])
+@pytest.mark.parametrize("strength", [ReceiptStrength.KERNEL, ReceiptStrength.CLOSED])
 def test_who_answered_once_must_answer_always(time, strength):
     """Once a receiver has answered, silence or a bare end is a failure: everything is sent again."""
     receiver = Receiver()
@@ -538,13 +543,13 @@ def test_who_answered_once_must_answer_always(time, strength):
     link.receipt()
     receiver.script = [("await_close", strength)]
     link.write(block(2))
-    assert link.receipt() is Strength.RECEIPT
+    assert link.receipt() is ReceiptStrength.RECEIPT
     assert receiver.read == [b"1\n", b"2\n", b"2\n"]
 
 
 def test_fallback_can_be_forbidden(time):
     """With `receipt_fallback: false` silence is a failure from the start."""
-    receiver = Receiver(*[("await_close", Strength.KERNEL)] * 1000)
+    receiver = Receiver(*[("await_close", ReceiptStrength.KERNEL)] * 1000)
     link = link_to(receiver, time, fallback=False, outage=10.0)
     link.write(block(1))
     with pytest.raises(OutageTooLong):
@@ -554,11 +559,11 @@ def test_fallback_can_be_forbidden(time):
 def test_bare_end_of_file_is_asked_for_each_time(time):
     """A receiver that closes without close_notify costs no waiting, so each epoch still ends by closing."""
     receiver = Receiver()
-    receiver.default = Strength.CLOSED
+    receiver.default = ReceiptStrength.CLOSED
     link = link_to(receiver, time)
     for number in range(3):
         link.write(block(number))
-        assert link.receipt() is Strength.CLOSED
+        assert link.receipt() is ReceiptStrength.CLOSED
     assert len(receiver.connections) == 4
 
 
@@ -599,7 +604,7 @@ def test_a_stale_connection_leaves_the_receipt_of_the_one_before_it(time):
 def test_h20_the_kernels_word_counts_for_its_own_connection_only(time):
     """A silent receiver's connection goes after it was asked: the next one's word is not its word."""
     receiver = Receiver()
-    receiver.default = Strength.KERNEL
+    receiver.default = ReceiptStrength.KERNEL
     link = link_to(receiver, time)
     link.write(block(0))
     link.receipt()
@@ -607,5 +612,5 @@ def test_h20_the_kernels_word_counts_for_its_own_connection_only(time):
     link.begin()
     receiver.script = [("check_open", LOST)]
     link.write(block(2))
-    assert link.receipt() is Strength.KERNEL
+    assert link.receipt() is ReceiptStrength.KERNEL
     assert receiver.read == [b"0\n", b"1\n", b"2\n"]

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from sinks import outputs
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.errors import CertificateRejected, ConnectFailed, DeliveryError, OutageTooLong
 from sinks.outputs import BestEffort, encoder, event_limit, opener, probe
-from sinks.patience import Clock
+from sinks.retry_budget import Clock
 from sinks.settings import parse_output
 from tests.fakes.certs import make_certs
 from tests.fakes.tls_sink import (
@@ -32,14 +32,14 @@ from tests.sinks.lines import HEAD, block_of, deliver, devo, framed, relay
 def test_devo_gets_the_framed_lines(certs):
     """Through a Devo output, exactly the framed lines arrive, in order, each once."""
     with TlsSink(certs) as sink:
-        assert deliver(opener(devo(sink, certs))()) is Strength.RECEIPT
+        assert deliver(opener(devo(sink, certs))()) is ReceiptStrength.RECEIPT
         assert sink.lines == framed(range(4000))
 
 
 def test_relay_gets_the_framed_lines():
     """Through a plain TCP output, exactly the framed lines arrive."""
     with TlsSink(None, behaves=hang_up) as sink:
-        assert deliver(opener(relay(sink))()) is Strength.RECEIPT
+        assert deliver(opener(relay(sink))()) is ReceiptStrength.RECEIPT
         assert sink.lines == framed(range(4000))
 
 
@@ -62,7 +62,7 @@ BAD_MANNERS = {
 def test_h20_devo_closes(certs, plan):
     """Devo closes in the given way: after the receipt every line was read, repeats allowed."""
     with TlsSink(certs, plan=plan) as sink:
-        assert deliver(opener(devo(sink, certs))()) is Strength.RECEIPT
+        assert deliver(opener(devo(sink, certs))()) is ReceiptStrength.RECEIPT
         assert set(framed(range(4000))) <= set(sink.lines)
         assert not sink.plan
 
@@ -77,7 +77,7 @@ def test_h20_devo_stalls_then_resets(certs):
         output.begin()
         sink.drop()
         sink.resume()
-        assert output.finish() is Strength.RECEIPT
+        assert output.finish() is ReceiptStrength.RECEIPT
         output.close()
         assert set(framed(range(4000))) <= set(sink.lines)
 
@@ -89,7 +89,7 @@ def test_h20_devo_accepts_and_never_reads(certs):
         for start in range(0, 400_000, 20_000):
             output.write(block_of(range(start, start + 20_000)))
         output.begin()
-        assert output.finish() is Strength.RECEIPT
+        assert output.finish() is ReceiptStrength.RECEIPT
         output.close()
         assert set(framed(range(400_000))) <= set(sink.lines)
 
@@ -104,7 +104,7 @@ def test_h20_devo_is_down(certs):
         threading.Timer(0.3, sink.listen_again).start()
         output.write(block_of(range(100, 200)))
         output.begin()
-        assert output.finish() is Strength.RECEIPT
+        assert output.finish() is ReceiptStrength.RECEIPT
         output.close()
         assert set(framed(range(200))) <= set(sink.lines)
 
@@ -121,7 +121,7 @@ def test_h20_renewed_certificates_end_an_outage(tmp_path):
         threading.Timer(0.3, renew).start()
         output.write(block_of(range(10)))
         output.begin()
-        assert output.finish() is Strength.RECEIPT
+        assert output.finish() is ReceiptStrength.RECEIPT
         output.close()
         assert set(framed(range(10))) <= set(sink.lines)
 
@@ -177,24 +177,24 @@ def test_iso_dates_and_priority():
 def test_probe_tells_strength_or_reason(certs, tmp_path):
     """Probing sends nothing, and tells how the receiver answers or what is wrong."""
     with TlsSink(certs) as sink:
-        assert probe(devo(sink, certs)) is Strength.RECEIPT
+        assert probe(devo(sink, certs)) is ReceiptStrength.RECEIPT
         assert sink.lines == []
         with pytest.raises(CertificateRejected):
             probe(devo(sink, make_certs(tmp_path)))
     with pytest.raises(ConnectFailed, match="refused"):
         probe(devo(sink, certs))
-    assert probe(parse_output("out", {"type": "console"})) is Strength.WRITTEN
+    assert probe(parse_output("out", {"type": "console"})) is ReceiptStrength.WRITTEN
 
 
 NOWHERE = {"address": "localhost", "port": 1}
 FILES = {"chain": "chain.crt", "cert": "my.crt", "key": "my.key"}
 HTTP = {"endpoint": "https://localhost:1", "domain": "acme", "token": "planted"}
 DECLARED = [
-    ("devo_platform", {**NOWHERE, **FILES}, Strength.RECEIPT),
-    ("syslog", NOWHERE, Strength.RECEIPT),
-    ("devo_http", HTTP, Strength.RECEIPT),
-    ("file", {"path": "events.log"}, Strength.WRITTEN),
-    ("console", {}, Strength.WRITTEN),
+    ("devo_platform", {**NOWHERE, **FILES}, ReceiptStrength.RECEIPT),
+    ("syslog", NOWHERE, ReceiptStrength.RECEIPT),
+    ("devo_http", HTTP, ReceiptStrength.RECEIPT),
+    ("file", {"path": "events.log"}, ReceiptStrength.WRITTEN),
+    ("console", {}, ReceiptStrength.WRITTEN),
 ]
 
 
@@ -218,7 +218,7 @@ def test_local_outputs_report_what_is_written(tmp_path):
     labels = {"output": "log", "strength": "written"}
     before = REGISTRY.get_sample_value("collector_events_delivered_total", labels) or 0
     settings = parse_output("log", {"type": "file", "config": {"path": str(tmp_path / "events")}})
-    assert deliver(opener(settings)(), total=2000) is Strength.WRITTEN
+    assert deliver(opener(settings)(), total=2000) is ReceiptStrength.WRITTEN
     assert REGISTRY.get_sample_value("collector_events_delivered_total", labels) == before + 2000
 
 
@@ -233,7 +233,11 @@ def test_silent_receiver_is_told_once_and_asked_again_later(certs, monkeypatch, 
             output.begin()
             seen.append((output.finish(), output.strength))
         output.close()
-        assert seen == [(Strength.KERNEL,) * 2, (Strength.KERNEL,) * 2, (Strength.RECEIPT,) * 2]
+        assert seen == [
+            (ReceiptStrength.KERNEL,) * 2,
+            (ReceiptStrength.KERNEL,) * 2,
+            (ReceiptStrength.RECEIPT,) * 2,
+        ]
         sink.wait_for(3)
         assert sorted(sink.lines) == framed(range(3))
     assert caplog.text.count("receipt_fallback output=devo") == 1
@@ -255,7 +259,7 @@ class Moody:
     """An output that fails while `broken`."""
 
     name = "moody"
-    strength = Strength.RECEIPT
+    strength = ReceiptStrength.RECEIPT
     broken = False
 
     def __init__(self):
@@ -272,7 +276,7 @@ class Moody:
     def finish(self):
         if self.broken:
             raise DeliveryError("broken", "moody", "wait")
-        return Strength.RECEIPT
+        return ReceiptStrength.RECEIPT
 
     def close(self):
         self.written = []
@@ -294,7 +298,7 @@ def test_best_effort_never_fails_and_counts_what_it_missed(caplog):
         output.begin()
         output.finish()
         assert "best_effort_missed output=moody events=3" in caplog.text
-        assert output.strength is Strength.NONE
+        assert output.strength is ReceiptStrength.NONE
         output.write(block_of(range(5)))
         output.finish()
         assert "events=5" in caplog.text
@@ -302,7 +306,7 @@ def test_best_effort_never_fails_and_counts_what_it_missed(caplog):
         now[0] = 31.0
         caplog.clear()
         output.write(block_of(range(2)))
-        assert output.finish() is Strength.RECEIPT
+        assert output.finish() is ReceiptStrength.RECEIPT
         assert caplog.text == ""
     assert [block.count for block in made[-1].written] == [2]
 
@@ -327,4 +331,4 @@ def test_best_effort_does_not_wait_for_an_outage(certs):
     with TlsSink(certs) as sink:
         settings = devo(sink, certs, required=False)
         sink.close()
-        assert deliver(opener(settings)()) is Strength.NONE
+        assert deliver(opener(settings)()) is ReceiptStrength.NONE

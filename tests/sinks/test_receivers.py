@@ -2,7 +2,7 @@
 
 import pytest
 
-from sinks.connection import Strength
+from sinks.connection import ReceiptStrength
 from sinks.outputs import opener, probe
 from sinks.settings import parse_output
 from tests.fakes.receivers import KINDS, running
@@ -51,7 +51,7 @@ def test_receipt_means_exactly_these_lines(receiver, certs):
     output = opener(devo(receiver, certs))()
     for start in range(0, 10_000, 2000):
         send(output, start, 2000)
-    assert receipt(output) is Strength.RECEIPT
+    assert receipt(output) is ReceiptStrength.RECEIPT
     output.close()
     receiver.wait_for(20_000, 10)
     receiver.stop()
@@ -63,7 +63,7 @@ def test_receipts_of_many_epochs(receiver, certs):
     output = opener(devo(receiver, certs))()
     for start in range(0, 1000, 100):
         send(output, start, 100)
-        assert receipt(output) is Strength.RECEIPT
+        assert receipt(output) is ReceiptStrength.RECEIPT
     output.close()
     receiver.wait_for(2000, 10)
     receiver.stop()
@@ -76,7 +76,7 @@ def test_plain_relay(kind, tmp_path):
     for receiver in running(kind, tmp_path / "relay", None):
         output = opener(relay(receiver))()
         send(output, 0, 10_000)
-        assert receipt(output) is Strength.RECEIPT
+        assert receipt(output) is ReceiptStrength.RECEIPT
         output.close()
         receiver.wait_for(20_000, 10)
         receiver.stop()
@@ -88,7 +88,7 @@ def test_large_event_arrives_whole(receiver, certs):
     output = opener(devo(receiver, certs))()
     line = b"x" * ((1 << 20) - 1)
     output.write(block(TAGS[0], [line]))
-    assert receipt(output) is Strength.RECEIPT
+    assert receipt(output) is ReceiptStrength.RECEIPT
     output.close()
     receiver.wait_for(1, 10)
     receiver.stop()
@@ -99,11 +99,11 @@ def test_h20_killed_receiver_loses_nothing_without_receipt(rsyslog, certs):
     """A receiver that is killed between write and receipt has everything once it is back."""
     output = opener(devo(rsyslog, certs))()
     send(output, 0, 1000)
-    assert receipt(output) is Strength.RECEIPT
+    assert receipt(output) is ReceiptStrength.RECEIPT
     send(output, 1000, 1000)
     rsyslog.restart()
     send(output, 2000, 1000)
-    assert receipt(output) is Strength.RECEIPT
+    assert receipt(output) is ReceiptStrength.RECEIPT
     output.close()
     rsyslog.wait_for(6000, 10)
     rsyslog.stop()
@@ -115,6 +115,6 @@ def test_h20_killed_receiver_loses_nothing_without_receipt(rsyslog, certs):
 
 def test_probe_of_a_real_receiver(receiver, certs):
     """Probing gets a receipt and leaves no line."""
-    assert probe(devo(receiver, certs)) is Strength.RECEIPT
+    assert probe(devo(receiver, certs)) is ReceiptStrength.RECEIPT
     receiver.stop()
     assert receiver.lines() == {}

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.errors import Refused, ServerFailed, Throttled
-from sinks.request import Answer, Parcel, Place, accept, cut, waiting
+from sinks.errors import OutputThrottled, Refused, ServerFailed
+from sinks.request import HttpAnswer, HttpEndpoint, Parcel, accept, cut, waiting
 from sinks.settings import parse_output
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def place(**options):
     given_ = {"endpoint": "https://http-eu.devo.io", "domain": "acme", "token": "planted", "host": "h-1"}
-    return Place.of(parse_output("o", {"type": "devo_http", "config": {**given_, **options}}).config)
+    return HttpEndpoint.of(parse_output("o", {"type": "devo_http", "config": {**given_, **options}}).config)
 
 
 def test_head_is_the_documented_form():
@@ -92,7 +92,7 @@ def test_parcels_count_their_events():
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_success_is_the_receipt(status):
     """Any 2xx means that the events were received."""
-    accept(Answer(status), "there", NOW)
+    accept(HttpAnswer(status), "there", NOW)
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_success_is_the_receipt(status):
     [
         *((status, Refused) for status in (301, 302, 307, 308, 400, 401, 403, 404, 405, 407, 411, 413, 418)),
         *((status, ServerFailed) for status in (102, 408, 421, 425, 500, 502, 503, 504, 599, 999)),
-        (429, Throttled),
+        (429, OutputThrottled),
     ],
 )
 def test_failures_are_told_apart(status, kind):
     """Refusals need a person, server errors time, 429 fewer requests; each names its status and a hint."""
     with pytest.raises(kind) as caught:
-        accept(Answer(status, "7"), "there", NOW)
+        accept(HttpAnswer(status, "7"), "there", NOW)
     assert type(caught.value) is kind
     assert str(status) in caught.value.what
     assert (caught.value.where, bool(caught.value.hint)) == ("there", True)

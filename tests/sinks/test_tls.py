@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from cryptography.hazmat.primitives import serialization as forms
 
-from sinks.connection import Endpoint, Strength
+from sinks.connection import Endpoint, ReceiptStrength
 from sinks.errors import CertificateRejected, ConnectFailed, ConnectionLost, Interrupted, NoReceipt
-from sinks.tls import Credentials, connect_tls
+from sinks.tls import ClientCertificate, connect_tls
 from tests.fakes.certs import make_certs
 from tests.fakes.tls_sink import (
     TlsSink,
@@ -32,7 +32,7 @@ LINES = b"".join(b"line %06d\n" % number for number in range(100_000))
 
 
 def credentials_of(certs, **options):
-    return Credentials(certs.ca, certs.client_cert, certs.client_key, **options)
+    return ClientCertificate(certs.ca, certs.client_cert, certs.client_key, **options)
 
 
 def open_to(sink, certs, *, address="127.0.0.1", credentials=None):
@@ -74,7 +74,7 @@ def test_h20_receipt_means_every_line_was_read(certs, version):
         sink._context.minimum_version = sink._context.maximum_version = version
         connection = open_to(sink, certs)
         connection.send(LINES)
-        assert receipt(connection) is Strength.RECEIPT
+        assert receipt(connection) is ReceiptStrength.RECEIPT
         assert lines_of(sink) == LINES
 
 
@@ -86,7 +86,7 @@ def test_receipt_waits_for_a_slow_reader(certs):
         connection.send(LINES[:48_000])
         connection.begin_close()
         threading.Timer(0.3, sink.resume).start()
-        assert connection.await_close(10) is Strength.RECEIPT
+        assert connection.await_close(10) is ReceiptStrength.RECEIPT
         assert lines_of(sink) == LINES[:48_000]
 
 
@@ -95,7 +95,7 @@ def test_receipt_from_a_receiver_that_keeps_its_socket(certs):
     with TlsSink(certs, behaves=keep_open) as sink:
         connection = open_to(sink, certs)
         connection.send(b"line\n")
-        assert receipt(connection) is Strength.RECEIPT
+        assert receipt(connection) is ReceiptStrength.RECEIPT
 
 
 def test_h20_close_before_ours_is_no_receipt(certs):
@@ -168,7 +168,7 @@ def test_bare_end_of_file_is_told_from_close_notify(certs):
     with TlsSink(certs, behaves=hang_up) as sink:
         connection = open_to(sink, certs)
         connection.send(LINES[:4800])
-        assert receipt(connection) is Strength.CLOSED
+        assert receipt(connection) is ReceiptStrength.CLOSED
 
 
 def test_silence_is_the_kernels_word_only(certs):
@@ -177,7 +177,7 @@ def test_silence_is_the_kernels_word_only(certs):
         sink.behaves = never_read
         connection = open_to(sink, certs)
         connection.send(b"line\n")
-        assert receipt(connection, 0.2) is Strength.KERNEL
+        assert receipt(connection, 0.2) is ReceiptStrength.KERNEL
 
 
 def test_h20_silence_with_bytes_in_flight_is_no_receipt(certs):
@@ -228,7 +228,7 @@ def test_h20_wrong_server_name(tmp_path):
         with pytest.raises(CertificateRejected, match="`address` is not a name in their certificate"):
             open_to(sink, other)
         connection = open_to(sink, other, credentials=credentials_of(other, verify_server_name=False))
-        assert receipt(connection) is Strength.RECEIPT
+        assert receipt(connection) is ReceiptStrength.RECEIPT
 
 
 @pytest.mark.parametrize("expired", [True, False])
@@ -237,7 +237,7 @@ def test_h20_our_certificate_is_rejected(certs, tmp_path, version, expired):
     """A receiver that rejects our certificate is told from a broken connection, in TLS 1.2 and 1.3."""
     ours = make_certs(tmp_path, client_expired=True) if expired else certs
     theirs = ours if expired else make_certs(tmp_path)
-    mixed = Credentials(theirs.ca, ours.client_cert, ours.client_key)
+    mixed = ClientCertificate(theirs.ca, ours.client_cert, ours.client_key)
     with TlsSink(theirs) as sink:
         sink._context.maximum_version = version
         with pytest.raises(CertificateRejected, match="certificate"):  # noqa: PT012 - TLS 1.3 tells later
@@ -250,7 +250,7 @@ def test_key_of_another_certificate(certs, tmp_path):
     """A key that does not belong to the certificate is found before connecting."""
     other = make_certs(tmp_path)
     with pytest.raises(CertificateRejected, match="do not belong together"):
-        Credentials(certs.ca, certs.client_cert, other.client_key).context()
+        ClientCertificate(certs.ca, certs.client_cert, other.client_key).context()
 
 
 @pytest.mark.parametrize("lost", ["ca", "client_cert", "client_key"])
@@ -313,7 +313,7 @@ def test_changed_files_are_read_again(tmp_path):
         shutil.copy(new, mine)
     assert credentials.context() is not before
     with TlsSink(renewed) as sink:
-        assert receipt(open_to(sink, renewed, credentials=credentials)) is Strength.RECEIPT
+        assert receipt(open_to(sink, renewed, credentials=credentials)) is ReceiptStrength.RECEIPT
 
 
 def test_key_readable_by_others_is_told(certs, tmp_path, caplog):

@@ -17,7 +17,7 @@ from sources.errors import (
     ObjectArchived,
     ObjectChanged,
     ObjectGone,
-    ReceiptInvalid,
+    ReceiptHandleInvalid,
     SourceError,
     Throttled,
     Transient,
@@ -61,8 +61,8 @@ def reply(code, operation="ReceiveMessage", status=400, message=""):
         ("NoSuchBucket", 404, Missing),
         ("PermanentRedirect", 301, Missing),
         ("Unheard", 404, Missing),
-        ("ReceiptHandleIsInvalid", 400, ReceiptInvalid),
-        ("AWS.SimpleQueueService.MessageNotInflight", 400, ReceiptInvalid),
+        ("ReceiptHandleIsInvalid", 400, ReceiptHandleInvalid),
+        ("AWS.SimpleQueueService.MessageNotInflight", 400, ReceiptHandleInvalid),
         ("NoSuchKey", 404, ObjectGone),
         ("NoSuchVersion", 404, ObjectGone),
         ("PreconditionFailed", 412, ObjectChanged),
@@ -121,7 +121,7 @@ def test_an_error_can_be_raised_again():
 def test_h04_expired_receipt_of_a_fifo_queue():
     """A FIFO queue says InvalidParameterValue of an expired receipt, and of other things."""
     message = "Value AQ for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
-    assert kind_of("InvalidParameterValue", 400, message) is ReceiptInvalid
+    assert kind_of("InvalidParameterValue", 400, message) is ReceiptHandleInvalid
     assert kind_of("InvalidParameterValue", 400, "Value 11 for parameter X is invalid") is SourceError
 
 

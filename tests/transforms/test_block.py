@@ -80,11 +80,19 @@ def test_an_origins_key_is_within_its_bucket(of, key):
     assert Origin("s", object=of).key == key
 
 
-@pytest.mark.parametrize("kind", [vpcflow, cloudfront, umbrella], ids=lambda kind: kind.__name__)
-def test_patterns_see_the_key_alone(kind):
+@pytest.mark.parametrize(
+    ("kind", "options_of"),
+    [
+        (vpcflow, vpcflow.VpcFlowOptions),
+        (cloudfront, cloudfront.CloudFrontOptions),
+        (umbrella, umbrella.UmbrellaOptions),
+    ],
+    ids=["vpcflow", "cloudfront", "umbrella"],
+)
+def test_patterns_see_the_key_alone(kind, options_of):
     """The bucket's name is no part of what event types are told by."""
     asked = []
-    options = kind.Options(event_type=lambda key: asked.append(key) or "x")
+    options = options_of(event_type=lambda key: asked.append(key) or "x")
     one = Block(b"a\n", 1, Origin("s", object="s3://dnslogs/folder/a.gz"))
     assert next(iter(kind.transform(options)(one))).tag.endswith(".x")
     assert asked == ["folder/a.gz"]

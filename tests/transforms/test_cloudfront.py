@@ -7,7 +7,7 @@ import pytest
 
 from tests.transforms.blocks import lines_of, only_item
 from transforms.block import Origin, Poison
-from transforms.cloudfront import Options, column, detect, transform
+from transforms.cloudfront import CloudFrontOptions, column, detect, transform
 from transforms.tagged import Stamp
 
 ORIGIN = Origin("cloudfrontlogs", object="s3://b/cdn/E2X.2026-01-02-03.a.gz")
@@ -25,13 +25,17 @@ only = partial(only_item, transform)
 @pytest.mark.parametrize(
     ("header", "options", "tag"),
     [
-        (FIELDS, Options(), "unknown"),
-        (RTMP, Options(), "unknown"),
-        (FIELDS, Options(auto_event_type=True), "web_1"),
-        (RTMP, Options(auto_event_type=True), "rmtp_1"),
-        (b"", Options(auto_event_type=True), "web_1"),
-        (b"x-event-id date", Options(auto_event_type=True), "web_1"),
-        (RTMP, Options(auto_event_type=True, event_type=lambda key: "mine" if "cdn/" in key else ""), "mine"),
+        (FIELDS, CloudFrontOptions(), "unknown"),
+        (RTMP, CloudFrontOptions(), "unknown"),
+        (FIELDS, CloudFrontOptions(auto_event_type=True), "web_1"),
+        (RTMP, CloudFrontOptions(auto_event_type=True), "rmtp_1"),
+        (b"", CloudFrontOptions(auto_event_type=True), "web_1"),
+        (b"x-event-id date", CloudFrontOptions(auto_event_type=True), "web_1"),
+        (
+            RTMP,
+            CloudFrontOptions(auto_event_type=True, event_type=lambda key: "mine" if "cdn/" in key else ""),
+            "mine",
+        ),
     ],
 )
 def test_tags(header, options, tag):
@@ -42,7 +46,7 @@ def test_tags(header, options, tag):
 
 def test_h12_json_by_fields():
     """Values stay URL-encoded, `-` is null, known numbers are numbers when they look like one."""
-    found = json.loads(only(Options(json=True), block(LINE, FIELDS)).payload)
+    found = json.loads(only(CloudFrontOptions(json=True), block(LINE, FIELDS)).payload)
     assert list(found) == FIELDS.decode().split()
     assert found["cs-uri-stem"] == '/a%20b,\\x20"c'
     assert (found["sc-bytes"], found["time-taken"], found["sc-status"]) == (122254, 0.199, "000")
@@ -52,16 +56,16 @@ def test_h12_json_by_fields():
 def test_h12_json_lines_of_version_2_pass():
     """A log that is JSON already is sent as it is, whatever `format` says."""
     payload = b'{"date":"2026-01-02","cs-method":"GET"}\n'
-    for options in (Options(), Options(json=True)):
+    for options in (CloudFrontOptions(), CloudFrontOptions(json=True)):
         assert only(options, block(payload)).payload == payload
-    assert only(Options(stamp=Stamp("pro")), block(payload)).payload.startswith(
+    assert only(CloudFrontOptions(stamp=Stamp("pro")), block(payload)).payload.startswith(
         b'{"@devo_environment":"pro",'
     )
 
 
 def test_json_needs_fields():
     """Without `#Fields` nobody knows the columns: the rows go to quarantine."""
-    item = only(Options(json=True), block(LINE))
+    item = only(CloudFrontOptions(json=True), block(LINE))
     assert isinstance(item, Poison)
     assert (item.reason, item.body) == ("header_unknown", LINE)
 

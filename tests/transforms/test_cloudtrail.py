@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transforms.block import Block, Origin
-from transforms.cloudtrail import TEMPLATE, Options, detect, sources_of, transform
+from transforms.cloudtrail import TEMPLATE, CloudTrailOptions, detect, sources_of, transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 
 KEY = "s3://b/AWSLogs/o-1/000123456789/CloudTrail/eu-west-3/2026/01/02/x.json.gz"
 ORIGIN = Origin("audits_s3", "999999999999", "us-west-2", object=KEY)
-AUTO = Options(auto_event_type=True)
+AUTO = CloudTrailOptions(auto_event_type=True)
 CT = "cloud.aws.cloudtrail."
 
 
@@ -36,7 +36,7 @@ def block(*lines: bytes, origin: Origin = ORIGIN) -> Block:
     return Block(b"".join(line + b"\n" for line in lines), len(lines), origin)
 
 
-def sent(options: Options, given: Block) -> dict[str, list[bytes]]:
+def sent(options: CloudTrailOptions, given: Block) -> dict[str, list[bytes]]:
     """Return the lines of each tag; counts are checked."""
     out: dict[str, list[bytes]] = {}
     for made in transform(options)(given):
@@ -49,7 +49,7 @@ def sent(options: Options, given: Block) -> dict[str, list[bytes]]:
 def test_without_options_a_block_passes_as_it_came():
     """Nothing is parsed, not even what is no JSON."""
     given = block(EC2, b"nonsense", IAM)
-    (made,) = transform(Options())(given)
+    (made,) = transform(CloudTrailOptions())(given)
     assert (made.payload, made.count, made.tag) == (given.payload, 3, CT + "events")
     assert made.payload is given.payload
 
@@ -154,7 +154,7 @@ def test_records_of_aws_need_no_parser():
 
 def test_dropped_event_names():
     """Events of unwanted names are not sent; a block of nothing else becomes nothing."""
-    options = Options(drop_event_names=frozenset({"Describe", "DescribeUser"}))
+    options = CloudTrailOptions(drop_event_names=frozenset({"Describe", "DescribeUser"}))
     assert sent(options, block(EC2, IAM, ODD)) == {CT + "events": [IAM]}
     assert sent(options, block(EC2, ODD)) == {}
 
@@ -162,7 +162,7 @@ def test_dropped_event_names():
 def test_dropped_events_are_told_by_number():
     """How many records of a block were left out is told, once a block, and nothing when none was."""
     told = []
-    options = Options(drop_event_names=frozenset({"Describe", "DescribeUser"}), on_drop=told.append)
+    options = CloudTrailOptions(drop_event_names=frozenset({"Describe", "DescribeUser"}), on_drop=told.append)
     for lines in ((EC2, IAM, ODD), (EC2, ODD), (IAM,)):
         sent(options, block(*lines))
     assert told == [2, 2]
@@ -181,13 +181,15 @@ def test_dropped_events_are_told_by_number():
 )
 def test_place_in_the_tag(of_event, tags):
     """Account and region are the event's, else the key's; or, by configuration, those that were asked."""
-    options = Options(TagRule(TEMPLATE, "account_region"), auto_event_type=True, place_of_event=of_event)
+    options = CloudTrailOptions(
+        TagRule(TEMPLATE, "account_region"), auto_event_type=True, place_of_event=of_event
+    )
     assert set(sent(options, block(EC2, IAM, ODD))) == {CT + tag for tag in tags}
 
 
 def test_place_without_auto_event_type():
     """The suffix alone divides a block by account and region."""
-    options = Options(TagRule(TEMPLATE, "region_account"))
+    options = CloudTrailOptions(TagRule(TEMPLATE, "region_account"))
     assert sent(options, block(EC2, IAM)) == {
         CT + "events.us-east-1.111111111111": [EC2],
         CT + "events.us-east-1.222222222222": [IAM],
@@ -196,7 +198,7 @@ def test_place_without_auto_event_type():
 
 def test_environment_is_the_first_field():
     """`@devo_environment` is put before a record's own fields, which stay as they are."""
-    found = sent(Options(auto_event_type=True, stamp=Stamp("pro")), block(EC2, IAM, b"{}"))
+    found = sent(CloudTrailOptions(auto_event_type=True, stamp=Stamp("pro")), block(EC2, IAM, b"{}"))
     assert found[CT + "ec2"] == [b'{"@devo_environment":"pro",' + EC2[1:]]
     assert found[CT + "events"] == [b'{"@devo_environment":"pro"}']
 
@@ -220,7 +222,9 @@ _lines = st.lists(
 def test_no_event_is_lost_or_changed(lines, auto, dropped):
     """For all lines: each comes out once, unless its name is dropped, in order within its tag."""
     told = []
-    options = Options(auto_event_type=auto, drop_event_names=frozenset(dropped), on_drop=told.append)
+    options = CloudTrailOptions(
+        auto_event_type=auto, drop_event_names=frozenset(dropped), on_drop=told.append
+    )
     found = sent(options, block(*lines))
 
     def name(line):

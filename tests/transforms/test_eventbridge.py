@@ -5,7 +5,7 @@ import json
 import pytest
 
 from transforms.block import Block, Origin
-from transforms.eventbridge import Options, event_type_of, transform
+from transforms.eventbridge import EventBridgeOptions, event_type_of, transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 
@@ -28,14 +28,17 @@ def block(*lines):
 def test_without_auto_event_type_everything_is_events():
     """The block passes as it came, under one tag."""
     given = block(ALARM, PLAIN)
-    (out,) = transform(Options(mapping={"aws.ec2": "metrics"}))(given)
+    (out,) = transform(EventBridgeOptions(mapping={"aws.ec2": "metrics"}))(given)
     assert (out.tag, out.payload, out.count) == ("cloud.aws.cloudwatch.events", given.payload, 2)
 
 
 def test_auto_event_type_divides_by_type():
     """Alarm state changes go to their own table, in their order, byte for byte."""
     given = block(PLAIN, ALARM, CONFIGURED, ALARM)
-    out = {one.tag: (one.payload, one.count) for one in transform(Options(auto_event_type=True))(given)}
+    out = {
+        one.tag: (one.payload, one.count)
+        for one in transform(EventBridgeOptions(auto_event_type=True))(given)
+    }
     assert out == {
         "cloud.aws.cloudwatch.events": (PLAIN + b"\n" + CONFIGURED + b"\n", 2),
         "cloud.aws.cloudwatch.alarm": (ALARM + b"\n" + ALARM + b"\n", 2),
@@ -68,7 +71,7 @@ def test_event_type(line, mapping, event_type):
 
 def test_stamp_and_place():
     """Environment and pull time lead the event; account and region of the envelope end the tag."""
-    options = Options(
+    options = EventBridgeOptions(
         TagRule("cloud.aws.cloudwatch.{event_type}", "account_region"), stamp=Stamp("pro", lambda: 17)
     )
     (out,) = transform(options)(block(b'{"a":1}', b'{"a":2}'))
@@ -82,5 +85,5 @@ def test_stamp_and_place():
 def test_unicode_line_separators_are_no_line_ends():
     """U+2028 and U+0085 stand within an event: only a newline ends one."""
     line = '{"source":"aws.ec2","detail-type":"x\u2028y\x85z\x0b"}'.encode()
-    (out,) = transform(Options(auto_event_type=True))(block(line, line))
+    (out,) = transform(EventBridgeOptions(auto_event_type=True))(block(line, line))
     assert out.count == 2

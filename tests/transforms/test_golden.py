@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from flows.catalogue.object_types import CUSTOM
-from flows.catalogue.service import Service, Unit
+from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.services import every, replay_unit
-from flows.config.objects import SqsLogs
+from flows.config.objects import SqsLogsSettings
 from flows.steps import apply
 from sources.errors import ObjectBroken
-from sources.objects.decode import Limits, head, read
+from sources.objects.decode import DecodeLimits, head, read
 from transforms.block import Block, Item, Origin, Poison
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -33,7 +33,7 @@ def service_of(case: Path) -> Service:
     return CUSTOM if case.parent.name == CUSTOM.name else every()[case.parent.name]
 
 
-def unit_of(case: Path) -> Unit:
+def unit_of(case: Path) -> ConfiguredService:
     """Return the unit of a replay, with the case's own settings."""
     unit = replay_unit(service_of(case), None)
     path = case.with_name(case.name + ".options.json")
@@ -41,23 +41,23 @@ def unit_of(case: Path) -> Unit:
     if case.name.endswith("json") and not path.exists():
         changes["format"] = "json"
     environment = changes.pop("environment", "")
-    if isinstance(unit.options, SqsLogs):
-        options = SqsLogs.model_validate({"enabled": False, **changes})
+    if isinstance(unit.options, SqsLogsSettings):
+        options = SqsLogsSettings.model_validate({"enabled": False, **changes})
     else:
         options = unit.options.model_copy(update=changes)
     return replace(unit, options=options, environment=environment)
 
 
-def items(unit: Unit, case: Path, path: Path) -> Iterator[Item]:
+def items(unit: ConfiguredService, case: Path, path: Path) -> Iterator[Item]:
     """Yield what a flow would send of one object, and its poison."""
     transform = apply(unit.service.transform(unit))
     key = str(path.relative_to(case))
-    if isinstance(unit.options, SqsLogs) and not unit.options.key_filter(key):
+    if isinstance(unit.options, SqsLogsSettings) and not unit.options.key_filter(key):
         return
     origin = Origin(unit.service.name, "999999999999", "us-east-1", object=key)
     try:
         with path.open("rb") as stream:
-            for piece in read(stream, unit.layout().of(key), Limits()):
+            for piece in read(stream, unit.layout().of(key), DecodeLimits()):
                 at = replace(origin, record=piece.records - piece.count)
                 yield from transform([Block(piece.payload, piece.count, at, header=piece.header)])
     except ObjectBroken as error:

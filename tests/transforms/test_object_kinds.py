@@ -8,7 +8,7 @@ import pytest
 from flows.catalogue.service import Service
 from flows.catalogue.services import every, replay_unit
 from flows.steps import apply
-from sources.objects.decode import Limits, head, read
+from sources.objects.decode import DecodeLimits, head, read
 from tests.fakes.corpus.sqs import MAKERS, sqs_corpus
 from transforms import object_kinds
 from transforms.block import Block, Origin
@@ -23,10 +23,10 @@ def made(service: Service, sample, auto=None):
     unit = replay_unit(service, None)
     if auto is not None:
         options = unit.options.model_copy(update={"auto_event_type": auto})
-        unit = type(unit)(unit.input_id, unit.setting, unit.account, service, options)
+        unit = type(unit)(unit.input_id, unit.service_key, unit.account, service, options)
     transform = apply(service.transform(unit))
     found: Counter = Counter()
-    for piece in read(io.BytesIO(sample.body), unit.layout().of(sample.key), Limits()):
+    for piece in read(io.BytesIO(sample.body), unit.layout().of(sample.key), DecodeLimits()):
         origin = Origin(service.name, "1", "us-east-1", object=f"s3://b/{sample.key}")
         for block in transform([Block(piece.payload, piece.count, origin, header=piece.header)]):
             found.update((block.tag, line) for line in block.payload.split(b"\n")[:-1])

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.catalogue.services import by_name, recognise, replay_unit
-from sources.objects.decode import Limits, head, read
+from sources.objects.decode import DecodeLimits, head, read
 from transforms.block import Block, Origin
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -77,7 +77,7 @@ def test_each_capture_has_all_its_events(path):
     transform = unit.service.transform(unit)
     made = []
     with path.open("rb") as stream:
-        for piece in read(stream, unit.layout(), Limits()):
+        for piece in read(stream, unit.layout(), DecodeLimits()):
             origin = Origin(service.name, object=name(path))
             made += list(transform(Block(piece.payload, piece.count, origin, header=piece.header)))
     assert sum(block.count for block in made) == plain_count(path) > 0
@@ -90,7 +90,7 @@ def test_parquet_rows_hold_the_published_values():
     wanted = [json.loads(row) for row in json.loads((folder / "test_parquet_result.json").read_text())]
     unit = replay_unit(by_name()["flowlogs"], None)
     with (folder / "test_parquet.parquet").open("rb") as stream:
-        (piece,) = read(stream, unit.layout(), Limits())
+        (piece,) = read(stream, unit.layout(), DecodeLimits())
     names = [column.replace("-", "_") for column in piece.header.decode().split()]
     rows = [dict(zip(names, line.split(), strict=True)) for line in piece.payload.decode().splitlines()]
     assert rows[: len(wanted)] == [{key: str(value) for key, value in row.items()} for row in wanted]

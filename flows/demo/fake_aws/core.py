@@ -30,7 +30,7 @@ LOCK = threading.RLock()
 T = TypeVar("T")
 
 
-class Clock:
+class FakeClock:
     """The fake's time, epoch seconds; it may run ahead of, or stand still against, the machine's."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Plan(Struct):
         return min(asked, self.page_size.get(operation, asked))
 
 
-CLOCK = Clock()
+CLOCK = FakeClock()
 PLAN = Plan()
 _STATE: dict[tuple[str, str, str], Any] = {}
 

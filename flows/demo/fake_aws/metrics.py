@@ -38,7 +38,7 @@ Key = tuple[str, str, tuple[tuple[str, str], ...]]
 """Namespace, name, sorted dimensions."""
 
 
-class Sample(Struct, frozen=True, order=True):
+class MetricSample(Struct, frozen=True, order=True):
     """A statistic set that somebody published for a moment (epoch seconds); shown from `visible` on."""
 
     at: float
@@ -54,11 +54,11 @@ class _Series(Struct):
     """The samples of one metric, by time. listed: from when on ListMetrics knows it."""
 
     listed: float
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[MetricSample] = field(default_factory=list)
 
     def buckets(
         self, start: float, end: float, period: int, unit: str = ""
-    ) -> Iterator[tuple[int, list[Sample]]]:
+    ) -> Iterator[tuple[int, list[MetricSample]]]:
         """Yield each period of start ≤ time < end that has visible samples, by its start."""
         now = CLOCK.now()
         first = bisect_left(self.samples, start, key=lambda sample: sample.at)
@@ -68,7 +68,7 @@ class _Series(Struct):
             yield at, list(group)
 
 
-_STATISTICS: dict[str, Callable[[Sequence[Sample]], float]] = {
+_STATISTICS: dict[str, Callable[[Sequence[MetricSample]], float]] = {
     "SampleCount": lambda samples: sum(one.count for one in samples),
     "Sum": lambda samples: sum(one.total for one in samples),
     "Minimum": lambda samples: min(one.low for one in samples),
@@ -98,9 +98,9 @@ def put_metric_samples(
             insort(series.samples, _sample(sample))
 
 
-def _sample(given: Mapping[str, Any]) -> Sample:
+def _sample(given: Mapping[str, Any]) -> MetricSample:
     value = given.get("value", 0)
-    return Sample(
+    return MetricSample(
         given["timestamp"],
         CLOCK.now() + given.get("late_s", 0),
         given.get("count", 1),

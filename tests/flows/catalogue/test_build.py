@@ -5,9 +5,9 @@ from functools import partial
 import pytest
 
 from flows.catalogue.build import within
-from flows.catalogue.service import Unit
+from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import by_name
-from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cloudtrail import RATES as LOOKUP
 from sources.apis.cloudwatch_logs import RATES as LOGS
 from sources.apis.cloudwatch_metrics import RATES as METRICS
@@ -18,8 +18,10 @@ from sources.aws.account import Account
 def unit_of(name, **more):
     service = by_name()[name]
     needed = {"regions": ["eu-west-1"], "types": [name], **({"log_group": "/"} if name == "logs" else {})}
-    model = SERVICES.get(service.setting, CloudWatchLogs)
-    return Unit("1", service.setting, Account("in"), service, model.model_validate({**needed, **more}))
+    model = SERVICES.get(service.service_key, CloudWatchLogsSettings)
+    return ConfiguredService(
+        "1", service.service_key, Account("in"), service, model.model_validate({**needed, **more})
+    )
 
 
 def gap(limiters, api):

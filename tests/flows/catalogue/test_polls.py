@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from flows.catalogue import polls
 from flows.catalogue.build import as_configured, fingerprint
-from flows.catalogue.service import Unit
+from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import by_name
-from flows.config.services import SERVICES, CloudWatchLogs
+from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cloudtrail import LookupOptions
 from sources.apis.cloudwatch_logs import GroupRule, LogsOptions
 from sources.apis.cloudwatch_metrics import MetricsOptions
@@ -60,8 +60,8 @@ each = pytest.mark.parametrize("name", STRATEGIES)
 def unit_of(name, **more):
     own = {"regions": REGIONS, "types": [name], **OWN.get(name, {}), **more}
     service = by_name()[name]
-    options = SERVICES.get(service.setting, CloudWatchLogs).model_validate(own)
-    return Unit("1", service.setting, Account("in"), service, options)
+    options = SERVICES.get(service.service_key, CloudWatchLogsSettings).model_validate(own)
+    return ConfiguredService("1", service.service_key, Account("in"), service, options)
 
 
 def options_of(unit):

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from flows.catalogue.services import units
-from flows.check.finding import Context, Finding, Level
+from flows.check.finding import CheckContext, Finding, Level
 from flows.check.run import run
 from flows.check.settings import refused
 from flows.config.load import SettingsError, load
@@ -101,7 +101,7 @@ class Look:
         except SettingsError as error:
             self.found = list(refused(error))
             return self
-        self.found = list(run(Context(settings, tuple(units(settings)), **context), offline=offline))
+        self.found = list(run(CheckContext(settings, tuple(units(settings)), **context), offline=offline))
         return self
 
     def of(self, level: str) -> list[Finding]:

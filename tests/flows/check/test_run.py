@@ -8,7 +8,7 @@ import orjson
 import pytest
 import yaml
 
-from flows.check.finding import Check, Context, Level, ok
+from flows.check.finding import Check, CheckContext, Level, ok
 from flows.check.run import CHECKS, run, summary
 from flows.cli import main
 from flows.config.load import load
@@ -71,7 +71,7 @@ def test_a_check_that_breaks_is_a_finding(path, monkeypatch):
 
     checks = (Check("broken", broken), Check("after", lambda _context: iter([ok("after", "a", "b")])))
     monkeypatch.setattr("flows.check.run.CHECKS", checks)
-    found = list(run(Context(load(path), ()), offline=True))
+    found = list(run(CheckContext(load(path), ()), offline=True))
     assert [(one.level, one.code) for one in found] == [
         (Level.OK, "before"),
         (Level.FAIL, "broken"),

@@ -7,7 +7,12 @@ import pytest
 import yaml
 
 from flows.config.load import SettingsError, SettingsErrors, find, load
-from flows.config.services import AuditEvents, CloudWatchLogs, GuardDuty, NonCloudwatchLogs
+from flows.config.services import (
+    AuditEventsSettings,
+    CloudWatchLogsSettings,
+    GuardDutySettings,
+    NonCloudwatchLogsSettings,
+)
 
 ROOT = Path(__file__).parents[3]
 INPUT = {"id": "10001", "services": {"aws-guardduty": {"regions": ["eu-west-1"]}}}
@@ -156,7 +161,7 @@ inputs:
     one = settings.inputs["aws"]
     assert (one.id, one.environment, one.enabled) == ("12345", "production", True)
     kinds = [type(service) for service in one.services.values()]
-    assert kinds == [AuditEvents, NonCloudwatchLogs, CloudWatchLogs]
+    assert kinds == [AuditEventsSettings, NonCloudwatchLogsSettings, CloudWatchLogsSettings]
     assert one.services["audit-events-all"].start_time.isoformat() == "2026-01-02T03:04:05+00:00"
     assert one.services["audit-events-all"].requests_per_second == 5
     assert settings.state_directory == here / "state"
@@ -219,7 +224,7 @@ def test_service_without_settings_is_one_of_defaults():
     """`aws-guardduty:` with nothing behind it is a service, its region the environment's."""
     settings = loaded("inputs: {aws: {id: 1, services: {aws-guardduty: }}}", {"AWS_REGION": "eu-west-3"})
     service = settings.inputs["aws"].services["aws-guardduty"]
-    assert isinstance(service, GuardDuty)
+    assert isinstance(service, GuardDutySettings)
     assert service.regions == ("eu-west-3",)
 
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES, type_of
-from flows.catalogue.service import Context
+from flows.catalogue.service import RunContext
 from flows.catalogue.services import every, units
 from flows.config.load import SettingsError, load
-from flows.config.objects import SQS_SERVICES, SqsLogs
+from flows.config.objects import SQS_SERVICES, SqsLogsSettings
 from transforms.block import Block, Origin
 
 DOCUMENTED = {
@@ -89,7 +89,7 @@ def test_every_documented_service_is_there():
 def test_a_service_needs_no_settings(tmp_path, name):
     """`{}` collects from the input's queue, under the tag that Devo documents."""
     one = unit(tmp_path, name, {})
-    assert one.service.name == one.setting == name
+    assert one.service.name == one.service_key == name
     assert one.options.queues(name) == [("us-west-1", QUEUE)]
     assert one.options.visibility_timeout_seconds == 240
     key = "s3://b/dnslogs/AWSLogs/000123456789/CloudTrail/eu-west-1/x.json.gz"
@@ -119,7 +119,7 @@ def test_devos_example_of_a_custom_service_loads(tmp_path):
     block = Block(b'{"event_simpleName":"EndOfProcess"}\n{"n":1}\n', 2, Origin("custom", object="we_b/1"))
     (made,) = one.service.transform(one)(block)
     assert (made.tag, made.payload) == ("my.app.web.web", b'{"n":1}\n')
-    assert one.service.source(one, Context(threading.Event())).list_parts()
+    assert one.service.source(one, RunContext(threading.Event())).list_parts()
 
 
 def test_the_readmes_custom_service_loads(tmp_path):
@@ -220,14 +220,14 @@ def test_two_services_never_share_the_inputs_queue(tmp_path):
     with pytest.raises(SettingsError, match="base_url is the queue of aws_sqs_alb and aws_sqs_waf"):
         loaded(tmp_path, {"aws_sqs_waf": {}, "aws_sqs_alb": {}})
     apart = loaded(tmp_path, {"aws_sqs_waf": {}, "aws_sqs_alb": {"sqs_queue_name": "other"}})
-    queues = {one.setting: one.options.queues("") for one in units(apart)}
+    queues = {one.service_key: one.options.queues("") for one in units(apart)}
     assert queues == {"aws_sqs_waf": [("us-west-1", QUEUE)], "aws_sqs_alb": [("us-west-1", "other")]}
 
 
 @pytest.mark.parametrize("key", ["sqs_queue_name", "queue_name", "queue_url"])
 def test_a_queue_has_three_spellings(key):
     """Name or URL under any of the keys, in the AWS collector's input as well."""
-    options = SqsLogs.model_validate({"regions": ["eu-west-1"], key: QUEUE})
+    options = SqsLogsSettings.model_validate({"regions": ["eu-west-1"], key: QUEUE})
     assert options.queues("") == [("us-west-1", QUEUE)]
 
 
@@ -242,8 +242,8 @@ def test_a_queue_has_three_spellings(key):
 )
 def test_files_beside_the_logs_are_not_read(key):
     """What is written to try a bucket or to end a batch is settled unread."""
-    assert not SqsLogs(enabled=False).key_filter(key)
-    assert SqsLogs(enabled=False).key_filter(key + "/x")
+    assert not SqsLogsSettings(enabled=False).key_filter(key)
+    assert SqsLogsSettings(enabled=False).key_filter(key + "/x")
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,18 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from flows.config.base import Queued, limits, region_of
-from flows.config.objects import SQS_SERVICES, SqsLogs
+from flows.config.base import QueuedSettings, limits, region_of
+from flows.config.objects import SQS_SERVICES, SqsLogsSettings
 from flows.config.services import (
     SERVICES,
-    AuditEvents,
-    CiscoUmbrella,
-    CloudWatchLogs,
-    GuardDuty,
-    Metrics,
-    NonCloudwatchLogs,
-    SecurityHub,
-    ServiceEvents,
+    AuditEventsSettings,
+    CiscoUmbrellaSettings,
+    CloudWatchLogsSettings,
+    GuardDutySettings,
+    MetricsSettings,
+    NonCloudwatchLogsSettings,
+    SecurityHubSettings,
+    ServiceEventsSettings,
 )
 from flows.config.settings import FROM_GLOBALS, Globals, Input, json_schema
 from flows.config.types import RequestLimit, ineffective
@@ -40,9 +40,9 @@ def why_not(model, **options):
 @pytest.mark.parametrize(
     ("model", "kind", "key"),
     [
-        (ServiceEvents, "service-events-all", "cloudwatch_sqs_queue_name"),
-        (SecurityHub, "sqs-cloudwatch-consumer", "cloudwatch_sqs_queue_name"),
-        (CiscoUmbrella, "cisco-umbrella", "cisco_umbrella_sqs_queue_name"),
+        (ServiceEventsSettings, "service-events-all", "cloudwatch_sqs_queue_name"),
+        (SecurityHubSettings, "sqs-cloudwatch-consumer", "cloudwatch_sqs_queue_name"),
+        (CiscoUmbrellaSettings, "cisco-umbrella", "cisco_umbrella_sqs_queue_name"),
     ],
 )
 @pytest.mark.parametrize("spelling", [None, "sqs_queue_name", "queue_name"])
@@ -74,20 +74,20 @@ def test_region_of_a_queue_url(url, region):
 def test_queue_url_needs_no_regions():
     """A full URL is one queue, in the region that it tells, whatever stands in regions."""
     url = "https://sqs.eu-west-3.amazonaws.com/123456789012/q"
-    assert CiscoUmbrella(queue_url=url).queues("cisco-umbrella") == [("eu-west-3", url)]
-    assert CiscoUmbrella(**BOTH, sqs_queue_name=url).queues("cisco-umbrella") == [("eu-west-3", url)]
+    assert CiscoUmbrellaSettings(queue_url=url).queues("cisco-umbrella") == [("eu-west-3", url)]
+    assert CiscoUmbrellaSettings(**BOTH, sqs_queue_name=url).queues("cisco-umbrella") == [("eu-west-3", url)]
 
 
 def test_queue_url_of_an_emulator_takes_the_one_region():
     """A URL that tells no region is in the only one of regions."""
     url = "http://127.0.0.1:4566/000000000000/q"
-    assert CiscoUmbrella(**HERE, queue_url=url).queues("cisco-umbrella") == [("eu-west-1", url)]
-    assert "tells no region" in why_not(CiscoUmbrella, **BOTH, queue_url=url)
+    assert CiscoUmbrellaSettings(**HERE, queue_url=url).queues("cisco-umbrella") == [("eu-west-1", url)]
+    assert "tells no region" in why_not(CiscoUmbrellaSettings, **BOTH, queue_url=url)
 
 
 def test_two_types_have_two_queues():
     """Each type of non-cloudwatch-logs has its own queue."""
-    service = NonCloudwatchLogs(
+    service = NonCloudwatchLogsSettings(
         **HERE,
         types=["flowlogs", "cloudfrontlogs"],
         vpcflowlogs_sqs_queue_name="f",
@@ -100,10 +100,10 @@ def test_two_types_have_two_queues():
 def test_a_generic_queue_is_the_rest():
     """A generic queue is for the one type without a key of its own, and never for two."""
     both = ["flowlogs", "cloudfrontlogs"]
-    service = NonCloudwatchLogs(**HERE, types=both, vpcflowlogs_sqs_queue_name="f", queue_name="c")
+    service = NonCloudwatchLogsSettings(**HERE, types=both, vpcflowlogs_sqs_queue_name="f", queue_name="c")
     assert service.queues("cloudfrontlogs") == [("eu-west-1", "c")]
     assert "one queue for flowlogs and cloudfrontlogs" in why_not(
-        NonCloudwatchLogs, **HERE, types=both, queue_name="q"
+        NonCloudwatchLogsSettings, **HERE, types=both, queue_name="q"
     )
 
 
@@ -117,10 +117,10 @@ def test_a_generic_queue_is_the_rest():
 )
 def test_unclear_queues_are_refused(options, reason):
     """No queue, two spellings of one, or a name without region is an error with what to add."""
-    assert reason in why_not(CiscoUmbrella, **options)
+    assert reason in why_not(CiscoUmbrellaSettings, **options)
 
 
-@pytest.mark.parametrize("model", [CiscoUmbrella, GuardDuty, ServiceEvents])
+@pytest.mark.parametrize("model", [CiscoUmbrellaSettings, GuardDutySettings, ServiceEventsSettings])
 def test_a_disabled_service_may_be_unfinished(model):
     """What is switched off need not be complete."""
     assert not model(enabled=False).enabled
@@ -131,26 +131,26 @@ def test_a_disabled_service_may_be_unfinished(model):
 
 def test_audit_types():
     """`audit_apis` is `audits_api`; the API alone needs no queue, S3 does."""
-    assert AuditEvents(**HERE).types == ("audits_api",)
-    assert AuditEvents(**HERE, types="audit_apis").types == ("audits_api",)
-    assert AuditEvents(**HERE, types=["audit_apis"]).queues("audits_api") == []
-    assert "has no queue for audits_s3" in why_not(AuditEvents, **HERE, types=["audits_s3"])
-    both = AuditEvents(**HERE, types=["audits_api", "audits_s3"], audit_sqs_queue_name="q")
+    assert AuditEventsSettings(**HERE).types == ("audits_api",)
+    assert AuditEventsSettings(**HERE, types="audit_apis").types == ("audits_api",)
+    assert AuditEventsSettings(**HERE, types=["audit_apis"]).queues("audits_api") == []
+    assert "has no queue for audits_s3" in why_not(AuditEventsSettings, **HERE, types=["audits_s3"])
+    both = AuditEventsSettings(**HERE, types=["audits_api", "audits_s3"], audit_sqs_queue_name="q")
     assert both.queues("audits_s3") == [("eu-west-1", "q")]
-    assert "has no regions" in why_not(AuditEvents, types=["audits_api"])
+    assert "has no regions" in why_not(AuditEventsSettings, types=["audits_api"])
 
 
-@pytest.mark.parametrize("model", [NonCloudwatchLogs, CloudWatchLogs, AuditEvents])
+@pytest.mark.parametrize("model", [NonCloudwatchLogsSettings, CloudWatchLogsSettings, AuditEventsSettings])
 def test_types_are_not_empty(model):
     """A service with types: [] would collect nothing without a word."""
     with pytest.raises(ValidationError):
-        model(**HERE, types=[], log_group="/") if model is CloudWatchLogs else model(**HERE, types=[])
+        model(**HERE, types=[], log_group="/") if model is CloudWatchLogsSettings else model(**HERE, types=[])
 
 
 def test_one_type_may_be_said():
     """A service of one type accepts its own name as type, and no other."""
-    assert GuardDuty(**HERE, types=["aws-guardduty"]).types == ("aws-guardduty",)
-    assert "aws-guardduty" in why_not(GuardDuty, **HERE, types=["findings"])
+    assert GuardDutySettings(**HERE, types=["aws-guardduty"]).types == ("aws-guardduty",)
+    assert "aws-guardduty" in why_not(GuardDutySettings, **HERE, types=["findings"])
 
 
 # values
@@ -167,32 +167,32 @@ def test_one_type_may_be_said():
 )
 def test_start_time_is_utc(text, moment):
     """ISO 8601 in any form becomes UTC; without a zone it is UTC."""
-    found = GuardDuty(**HERE, start_time=text).start_time
+    found = GuardDutySettings(**HERE, start_time=text).start_time
     assert (found, found.utcoffset().total_seconds()) == (moment, 0)
 
 
 @pytest.mark.parametrize("value", ["soon", 1767323045, "2026-13-01", ["2026-01-02"]])
 def test_what_is_no_time(value):
     """Numbers and other texts are no start time: their unit would be a guess."""
-    assert why_not(GuardDuty, **HERE, start_time=value).startswith("is no ")
+    assert why_not(GuardDutySettings, **HERE, start_time=value).startswith("is no ")
 
 
 @pytest.mark.parametrize("region", ["eu-wst", "EU-WEST-1", "eu west 1", "<region>", "us-east-1a", ""])
 def test_what_is_no_region(region):
     """What has not a region's form is refused."""
-    assert "is no region" in why_not(GuardDuty, regions=[region])
+    assert "is no region" in why_not(GuardDutySettings, regions=[region])
 
 
 @pytest.mark.parametrize("region", ["us-gov-west-1", "ap-southeast-5", "us-iso-east-1", "cn-north-1"])
 def test_regions_of_every_partition(region):
     """Regions of all partitions, and new ones, have the form; one alone needs no list."""
-    assert GuardDuty(regions=region).regions == (region,)
+    assert GuardDutySettings(regions=region).regions == (region,)
 
 
 @pytest.mark.parametrize("tag", ["my.app", "a.b.c.d.e.f", "cloud.aws.{event_type}.{account}.{region}"])
 def test_tags(tag):
     """A tag has two to six levels, perhaps with placeholders."""
-    assert GuardDuty(**HERE, tag=tag).tag == tag
+    assert GuardDutySettings(**HERE, tag=tag).tag == tag
 
 
 @pytest.mark.parametrize(
@@ -207,13 +207,17 @@ def test_tags(tag):
 )
 def test_impossible_tags(tag, reason):
     """A tag that Devo would not take is refused."""
-    assert reason in why_not(GuardDuty, **HERE, tag=tag)
+    assert reason in why_not(GuardDutySettings, **HERE, tag=tag)
 
 
 def test_a_tag_with_a_suffix_has_room():
     """A suffix adds two levels, which a long tag has no room for."""
-    assert GuardDuty(**HERE, tag="a.b.c.d", tag_suffix="account_region").tag_suffix == "account_region"
-    assert "more than 6 levels" in why_not(GuardDuty, **HERE, tag="a.b.c.d.e", tag_suffix="account_region")
+    assert (
+        GuardDutySettings(**HERE, tag="a.b.c.d", tag_suffix="account_region").tag_suffix == "account_region"
+    )
+    assert "more than 6 levels" in why_not(
+        GuardDutySettings, **HERE, tag="a.b.c.d.e", tag_suffix="account_region"
+    )
 
 
 # keys of objects
@@ -229,14 +233,14 @@ def test_a_tag_with_a_suffix_has_room():
 )
 def test_event_type_by_key(given):
     """The first pattern that is found in the key names the event type, in each way of writing."""
-    service = CiscoUmbrella(**HERE, queue_name="q", event_type_file_regex_patterns=given)
+    service = CiscoUmbrellaSettings(**HERE, queue_name="q", event_type_file_regex_patterns=given)
     assert service.event_type("AWSLogs/1/vpcflowlogs/x") == "flow"
     assert service.event_type("other") == "all"
 
 
 def test_no_event_type():
     """A key that no pattern fits has no event type from the configuration."""
-    service = CiscoUmbrella(**HERE, queue_name="q", event_type_file_regex_patterns={"a": "^a"})
+    service = CiscoUmbrellaSettings(**HERE, queue_name="q", event_type_file_regex_patterns={"a": "^a"})
     assert service.event_type("b") == ""
 
 
@@ -244,15 +248,17 @@ def test_no_event_type():
 def test_broken_event_types(given):
     """Anything but patterns, and patterns that can run away, are refused."""
     with pytest.raises(ValidationError):
-        CiscoUmbrella(**HERE, queue_name="q", event_type_file_regex_patterns=given)
+        CiscoUmbrellaSettings(**HERE, queue_name="q", event_type_file_regex_patterns=given)
 
 
 def test_key_filter():
     """s3_file_type_filter selects what is read; without it everything is."""
-    some = AuditEvents(**HERE, types=["audits_s3"], queue_name="q", s3_file_type_filter="(?!.*Digest).*json")
+    some = AuditEventsSettings(
+        **HERE, types=["audits_s3"], queue_name="q", s3_file_type_filter="(?!.*Digest).*json"
+    )
     assert some.key_filter("a/CloudTrail/x.json")
     assert not some.key_filter("a/CloudTrail/x.csv")
-    assert AuditEvents(**HERE).key_filter("anything")
+    assert AuditEventsSettings(**HERE).key_filter("anything")
 
 
 # APIs
@@ -261,9 +267,12 @@ def test_key_filter():
 def test_limits():
     """Requests per second and longer limits become (requests per second, burst); -1 bounds nothing."""
     longer = [{"period": "1d", "number_of_requests": 8640}, {"period": "2 m", "number_of_requests": -1}]
-    assert limits(GuardDuty(**HERE)) == ()
-    assert limits(GuardDuty(**HERE, requests_per_second=2, requests_limits=longer)) == ((2, 1), (0.1, 8640))
-    assert limits(AuditEvents(**HERE, requests_per_second=1)) == ((1, 1),)
+    assert limits(GuardDutySettings(**HERE)) == ()
+    assert limits(GuardDutySettings(**HERE, requests_per_second=2, requests_limits=longer)) == (
+        (2, 1),
+        (0.1, 8640),
+    )
+    assert limits(AuditEventsSettings(**HERE, requests_per_second=1)) == ((1, 1),)
 
 
 @pytest.mark.parametrize(("period", "seconds"), [("90s", 90), ("5m", 300), ("1h", 3600), ("2 d", 172_800)])
@@ -275,21 +284,21 @@ def test_periods(period, seconds):
 @pytest.mark.parametrize("period", [1, 5, 10, 30, 60, 300, 86_400])
 def test_possible_metric_periods(period):
     """Points are 1, 5, 10, 30 seconds or whole minutes long."""
-    assert Metrics(**HERE, period=period).period == period
+    assert MetricsSettings(**HERE, period=period).period == period
 
 
 @pytest.mark.parametrize("period", [0, 7, 61, -60])
 def test_impossible_metric_periods(period):
     """CloudWatch has no points of other lengths."""
     with pytest.raises(ValidationError):
-        Metrics(**HERE, period=period)
+        MetricsSettings(**HERE, period=period)
 
 
 def test_log_groups():
     """One group, or several with a start time each, the service's by default."""
-    one = CloudWatchLogs(**HERE, types=["logs"], log_group="/", start_time="2026-01-02T03:04:05Z")
+    one = CloudWatchLogsSettings(**HERE, types=["logs"], log_group="/", start_time="2026-01-02T03:04:05Z")
     assert [(group.log_group, group.start_time) for group in one.groups] == [("/", one.start_time)]
-    several = CloudWatchLogs(
+    several = CloudWatchLogsSettings(
         **HERE,
         types="logs",
         start_time="2026-01-02T03:04:05Z",
@@ -309,7 +318,7 @@ def test_log_groups():
 )
 def test_unclear_log_groups(options, reason):
     """No group, both ways of naming them, and one group twice are errors."""
-    assert reason in why_not(CloudWatchLogs, **HERE, types=["logs"], **options)
+    assert reason in why_not(CloudWatchLogsSettings, **HERE, types=["logs"], **options)
 
 
 # Devo's keys
@@ -322,9 +331,9 @@ def test_devo_keys_are_accepted_without_effect():
         "multiprocessing": "use run --processes N",
         "queue_max_size_in_messages": "memory is bounded in bytes",
     }
-    queued = CiscoUmbrella(**HERE, queue_name="q", start_time="2026-01-02", auto_event_type=True)
+    queued = CiscoUmbrellaSettings(**HERE, queue_name="q", start_time="2026-01-02", auto_event_type=True)
     assert list(ineffective(queued)) == ["auto_event_type", "start_time"]
-    assert ineffective(GuardDuty(**HERE, start_time="2026-01-02")) == {}
+    assert ineffective(GuardDutySettings(**HERE, start_time="2026-01-02")) == {}
 
 
 def test_every_global_of_devo_is_known():
@@ -362,7 +371,10 @@ def models(model, seen):
 
 ALL = sorted(
     set().union(
-        *(models(model, set()) for model in (Globals, Input, CloudWatchLogs, SqsLogs, *SERVICES.values()))
+        *(
+            models(model, set())
+            for model in (Globals, Input, CloudWatchLogsSettings, SqsLogsSettings, *SERVICES.values())
+        )
     ),
     key=lambda model: model.__name__,
 )
@@ -395,7 +407,7 @@ def test_what_globals_set_exists():
 def test_queue_keys_are_fields():
     """Every type that has a queue names a key that exists."""
     for model in SERVICES.values():
-        if issubclass(model, Queued):
+        if issubclass(model, QueuedSettings):
             assert set(model.QUEUE_KEYS.values()) <= model.model_fields.keys()
 
 

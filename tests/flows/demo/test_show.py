@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 
 from flows.demo.show import COMPLETE, report, show, summary
-from flows.demo.tally import Found, Progress
+from flows.demo.tally import DemoProgress, Found
 
-HALF = [Progress("audits_s3", 2, 2), Progress("logs", 10, 3)]
-WHOLE = [Progress("audits_s3", 2, 2), Progress("logs", 10, 10)]
+HALF = [DemoProgress("audits_s3", 2, 2), DemoProgress("logs", 10, 3)]
+WHOLE = [DemoProgress("audits_s3", 2, 2), DemoProgress("logs", 10, 10)]
 
 
 def test_summary_of_a_complete_run():
@@ -75,7 +75,9 @@ def test_the_table_fits_a_small_terminal():
     """Ten services fit 80 columns and 24 lines, each with its numbers."""
     out = StringIO()
     console = Console(file=out, force_terminal=True, width=80, height=24, _environ={"TERM": "xterm"})
-    ten = [Progress(f"sqs-cloudwatch-consume{number}", 1_000_000 + number, number) for number in range(10)]
+    ten = [
+        DemoProgress(f"sqs-cloudwatch-consume{number}", 1_000_000 + number, number) for number in range(10)
+    ]
     with show(console) as update:
         update(ten, 3)
     last = out.getvalue().rpartition("AWS → ")[2]

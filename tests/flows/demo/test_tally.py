@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.demo.receiver import parse
-from flows.demo.tally import Expected, Found, Progress, Tally
+from flows.demo.tally import DemoProgress, Expected, Found, Tally
 
 ONE = Expected("audits_s3", "cloud.aws.cloudtrail.ec2", b'{"eventID":"1"}')
 OTHER = Expected("audits_api", "cloud.aws.cloudtrail.ec2", b'{"eventID":"2"}')
@@ -25,9 +25,9 @@ def test_all_that_was_put_in():
     arrive(tally, LINE, ONE, OTHER)
     assert not tally.complete
     assert tally.progress() == [
-        Progress("audits_s3", 1, 1),
-        Progress("audits_api", 1, 1),
-        Progress("flowlogs", 2, 1),
+        DemoProgress("audits_s3", 1, 1),
+        DemoProgress("audits_api", 1, 1),
+        DemoProgress("flowlogs", 2, 1),
     ]
     arrive(tally, LINE)
     assert tally.complete

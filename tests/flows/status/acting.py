@@ -3,35 +3,35 @@
 import time
 from threading import Event
 
-from flows.status.board import Board
-from flows.status.figures import Figures
+from flows.status.event_status import EventStatus
 from flows.status.history import STEP_SECONDS, History
-from flows.status.pulse import Pulse
-from flows.status.state import Facts, Watch
+from flows.status.liveness import Liveness
+from flows.status.metrics_snapshot import MetricsSnapshot
+from flows.status.watch import Facts, Watch
 from sinks.devo import Process
 from sinks.errors import ConnectFailed
 from sources.errors import Denied
-from sources.places import Place
+from sources.metric_scopes import MetricScope
 
 NOW = 1_800_000_000.0
 HOSTILE = "<script>alert('x')</script><img src=x onerror=alert(1)>"
-FLOW = Place("flowlogs", "production", "non-cloudwatch-logs", "eu-west-1")
-LOGS = Place("logs", "production", "application-logs", "us-east-1")
-FINDINGS = Place("aws-guardduty", "second", "aws-guardduty", "eu-west-1")
+FLOW = MetricScope("flowlogs", "production", "non-cloudwatch-logs", "eu-west-1")
+LOGS = MetricScope("logs", "production", "application-logs", "us-east-1")
+FINDINGS = MetricScope("aws-guardduty", "second", "aws-guardduty", "eu-west-1")
 PLACES = (FLOW, LOGS, FINDINGS)
 
 DENIED = Denied("FilterLogEvents failed with AccessDenied", f"group {HOSTILE}", "allow logs:FilterLogEvents")
 REFUSED = ConnectFailed("connection refused", "devo.example:443", "nothing listens there: check `port`")
 
 
-def figures(**more: float) -> Figures:
+def figures(**more: float) -> MetricsSnapshot:
     """Return figures of two places and one output; more: of the output, by metric name."""
 
-    def one(place: Place, value: float):
+    def one(place: MetricScope, value: float):
         return frozenset(place._asdict().items()), value
 
     output = frozenset({("output", "devo")})
-    return Figures(
+    return MetricsSnapshot(
         {
             "source_events_total": dict([one(FLOW, 12_345), one(LOGS, 90)]),
             "events_repeated_total": dict([one(LOGS, 7)]),
@@ -59,7 +59,11 @@ def watch(**more: float) -> Watch:
         **more,
     }
     made = Watch(
-        facts, Pulse(), Board(clock=lambda: NOW - 60), clock=lambda: NOW, read=lambda: figures(**shown)
+        facts,
+        Liveness(),
+        EventStatus(clock=lambda: NOW - 60),
+        clock=lambda: NOW,
+        read=lambda: figures(**shown),
     )
     made.board.hear(
         "output_declared",

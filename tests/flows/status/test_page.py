@@ -10,7 +10,7 @@ import pytest
 from flows.status.assets import SCRIPT, STYLE
 from flows.status.page import page, policy
 from flows.status.view import Cell, age, lag, number, points, rate, size, view
-from sources.places import Place
+from sources.metric_scopes import MetricScope
 from tests.flows.status.acting import DENIED, FLOW, HOSTILE, NOW, trouble, watch
 
 
@@ -115,7 +115,7 @@ def test_a_place_that_only_figures_know_has_a_row():
     """A region of a log group's ARN is in no list of regions, and is shown all the same."""
     made = watch()
     made.board.hear(
-        "place_failed", {"place": Place("logs", "production", "x", "ap-south-1"), "error": OSError()}
+        "place_failed", {"place": MetricScope("logs", "production", "x", "ap-south-1"), "error": OSError()}
     )
     assert [place["region"] for place in made.state()["places"]].count("ap-south-1") == 1
 

@@ -15,8 +15,8 @@ from flows.demo.receiver import Certificates
 from flows.process.runtime import Launch
 from flows.status.start import address, places, serve, tell_statistics
 from sinks.devo import Process
-from sources import places as events
-from sources.places import Owner, Place
+from sources import metric_scopes as events
+from sources.metric_scopes import MetricScope, ScopeOwner
 from tests.fakes.process import HOST
 from tests.flows.status.acting import watch
 
@@ -75,8 +75,8 @@ def test_places_are_known_before_anything_happens(tmp_path):
     path.write_text(yaml.safe_dump(configuration(4433, Certificates(*files), 1e9)))
     found = places(units(load(path)))
     assert len(found) == 10
-    assert Place("flowlogs", "aws", "non-cloudwatch-logs", "us-east-1") in found
-    assert Place("logs", "aws", "application-logs", "us-east-1") in found
+    assert MetricScope("flowlogs", "aws", "non-cloudwatch-logs", "us-east-1") in found
+    assert MetricScope("logs", "aws", "application-logs", "us-east-1") in found
 
 
 def test_a_port_that_is_taken_ends_nothing(caplog):
@@ -90,7 +90,7 @@ def test_a_port_that_is_taken_ends_nothing(caplog):
 def test_statistics_are_told_for_each_place(caplog):
     """One line for each place and period in Devo's terms; at the drain the rest, and nothing twice."""
     caplog.set_level("INFO", "collector")
-    owner = Owner("told", "s")
+    owner = ScopeOwner("told", "s")
     here = events.place("statistics-test", owner, "eu-west-1")
     for _ in range(3):
         events.asked(here)
@@ -116,7 +116,7 @@ def test_statistics_are_told_for_each_place(caplog):
 def test_statistics_tell_what_has_come_since(caplog):
     """Each period counts from the one before it, and a quiet one is not told."""
     caplog.set_level("INFO", "collector")
-    here = events.place("statistics-test", Owner("since", "s"), "eu-west-1")
+    here = events.place("statistics-test", ScopeOwner("since", "s"), "eu-west-1")
     drain, periods = Mock(), []
 
     def wait(_seconds):

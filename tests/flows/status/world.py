@@ -16,7 +16,7 @@ import yaml
 from msgspec.structs import replace
 
 from flows.demo.configuration import EVENT_QUEUES, OBJECT_QUEUES, configuration
-from flows.demo.demo import Input
+from flows.demo.demo import DemoInput
 from flows.demo.embedded import EmbeddedAws, embedded_aws, isolated
 from flows.demo.sample_apis import put_history
 from flows.demo.sample_events import messages
@@ -77,7 +77,7 @@ class World:
         """Put some objects in, at first some messages too; objects come again under other keys."""
         self.lots += 1
         samples = [replace(one, key=f"lot-{self.lots}/{one.key}") for one in objects(count)]
-        more = Input(samples, list(messages(count)) if self.lots == 1 else [])
+        more = DemoInput(samples, list(messages(count)) if self.lots == 1 else [])
         more.put(self.aws)
         self.events += len(more.events)
 

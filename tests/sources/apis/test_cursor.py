@@ -14,7 +14,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from sources import lanes, places
+from sources import lanes, metric_scopes
 from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
 from sources.errors import Denied, SourceError, Throttled, Transient
 from transforms.block import Block, Origin
@@ -294,7 +294,7 @@ def test_a_target_that_has_gone_fails_no_more(monkeypatch):
             raise Denied("denied", target.key, "allow it")
 
     shown = {}
-    monkeypatch.setattr(places, "_failing", lambda where, targets: shown.update({where.region: targets}))
+    monkeypatch.setattr(metric_scopes, "_failing", lambda at, targets: shown.update({at.region: targets}))
     poll = Refused("r/a")
     with lane_of(poll, key="r/a"):
         until(lambda: shown.get("r") == 1)

@@ -222,7 +222,7 @@ def test_a_refused_hop_is_not_asked_again_at_once(machine, monkeypatch):
 
 def test_a_refused_hop_is_asked_again_later(monkeypatch):
     """Once the trust policy is mended a later call succeeds, without a restart."""
-    monkeypatch.setattr(module, "_CALM_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_MIN_RENEWAL_INTERVAL_SECONDS", 0.0)
     session = {"access_key": "A", "secret_key": "S", "token": "T", "expiry_time": "2099-01-01T00:00:00Z"}
     answers = iter([BadCredentials("refused", "the hop", "mend it"), session])
 

@@ -7,8 +7,8 @@ import pytest
 
 from sources.errors import Denied, Transient
 from sources.listed.backlog import BacklogSource
-from sources.objects.ref import ObjectRef
-from sources.queues.opener import Cut
+from sources.objects.object_ref import ObjectRef
+from sources.queues.message_opener import ObjectBatch
 from transforms.block import Block, Origin
 
 OBJECTS = [ObjectRef("b", f"k{number}", etag="e", size=1) for number in range(20)]
@@ -18,8 +18,8 @@ PIECES = 4
 def opened(ref, records):
     """Cut an object in four pieces of one record."""
     for record in range(records, PIECES):
-        yield Cut((Block(f"{ref.key}/{record}".encode(), 1, Origin("s")),), ref.id, record + 1)
-    yield Cut((), ref.id, PIECES, last=True)
+        yield ObjectBatch((Block(f"{ref.key}/{record}".encode(), 1, Origin("s")),), ref.id, record + 1)
+    yield ObjectBatch((), ref.id, PIECES, last=True)
 
 
 def every_event():

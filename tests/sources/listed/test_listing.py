@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from sources.errors import Denied
-from sources.listed.listing import Asked, Stretch, folder_stretch, key_moment, listed, wanted
+from sources.listed.listing import ListingCalls, Stretch, folder_stretch, key_moment, listed, wanted
 
 MARCH = Stretch(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))
 
@@ -92,7 +92,7 @@ def test_only_folders_of_the_stretch_are_listed():
     """A month of one account costs that month's listings, not a year's; every object of it is found once."""
     days = [f"{month:02d}/{one:02d}" for month in (2, 3, 4) for one in (1, 15, 28)]
     keys = [f"AWSLogs/1/CloudTrail/eu-west-1/2026/{one}/f{n}.gz" for one in days for n in range(3)]
-    bucket, asked = Bucket([*keys, "AWSLogs/1/CloudTrail/eu-west-1/2025/03/01/f.gz"]), Asked()
+    bucket, asked = Bucket([*keys, "AWSLogs/1/CloudTrail/eu-west-1/2025/03/01/f.gz"]), ListingCalls()
     found = list(listed(bucket, "b", "AWSLogs/", MARCH, asked))
     assert sorted(ref.key for ref in found) == [key for key in keys if "/2026/03/" in key]
     assert {(ref.etag, ref.size) for ref in found} == {("e", 5)}
@@ -109,4 +109,4 @@ def test_a_bucket_that_may_not_be_listed_says_so():
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListObjectsV2")
 
     with pytest.raises(Denied, match=r"s3://b/AWSLogs/.*s3:ListBucket"):
-        list(listed(Closed(), "b", "AWSLogs/", MARCH, Asked()))
+        list(listed(Closed(), "b", "AWSLogs/", MARCH, ListingCalls()))

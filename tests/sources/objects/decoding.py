@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 
 from sources.errors import ObjectBroken
-from sources.objects.decode import Layout, Limits, Piece, read
+from sources.objects.decode import DecodedChunk, DecodeLimits, Layout, read
 
 LINES = Layout()
 RECORDS = Layout(records="Records")
@@ -25,23 +25,25 @@ class Body:
         return found
 
 
-def decoded(data: bytes, layout: Layout = LINES, limits: Limits | None = None, sizes=()) -> list[Piece]:
+def decoded(
+    data: bytes, layout: Layout = LINES, limits: DecodeLimits | None = None, sizes=()
+) -> list[DecodedChunk]:
     """Return the pieces of an object, checked for what all pieces promise."""
-    pieces = list(read(Body(data, sizes), layout, limits or Limits()))
+    pieces = list(read(Body(data, sizes), layout, limits or DecodeLimits()))
     check(pieces)
     return pieces
 
 
-def events(data: bytes, layout: Layout = LINES, limits: Limits | None = None) -> list[bytes]:
+def events(data: bytes, layout: Layout = LINES, limits: DecodeLimits | None = None) -> list[bytes]:
     """Return the events of an object."""
     return joined(decoded(data, layout, limits)).split(b"\n")[:-1]
 
 
-def collect(data: bytes, layout: Layout = LINES, limits: Limits | None = None):
+def collect(data: bytes, layout: Layout = LINES, limits: DecodeLimits | None = None):
     """Return (events before the damage, the error or None)."""
-    pieces: list[Piece] = []
+    pieces: list[DecodedChunk] = []
     try:
-        for piece in read(Body(data), layout, limits or Limits()):
+        for piece in read(Body(data), layout, limits or DecodeLimits()):
             pieces.append(piece)  # noqa: PERF402 - the pieces before the error count
     except ObjectBroken as error:
         check(pieces)
@@ -49,11 +51,11 @@ def collect(data: bytes, layout: Layout = LINES, limits: Limits | None = None):
     return joined(pieces).split(b"\n")[:-1], None
 
 
-def joined(pieces: Iterable[Piece]) -> bytes:
+def joined(pieces: Iterable[DecodedChunk]) -> bytes:
     return b"".join(piece.payload for piece in pieces)
 
 
-def check(pieces: list[Piece]) -> None:
+def check(pieces: list[DecodedChunk]) -> None:
     done = 0
     for piece in pieces:
         done += piece.count

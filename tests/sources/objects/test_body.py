@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectGone, SourceError, Transient, translate
 from sources.objects.body import ATTEMPTS, Body, told_region
-from sources.objects.ref import ObjectRef
+from sources.objects.object_ref import ObjectRef
 from tests.sources.objects.fake_s3 import LOST, STALLED, FakeS3
 from tests.sources.queues.leasing import aws_error
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.errors import ObjectBroken, ObjectTooLarge
-from sources.objects.decode import Layout, Limits, head, read, skip
-from sources.objects.piece import CHUNK_BYTES
+from sources.objects.decode import DecodeLimits, Layout, head, read, skip
+from sources.objects.decoded_chunk import CHUNK_BYTES
 from tests.sources.objects.decoding import LINES, RECORDS, Body, collect, decoded, events, joined, noise
 
 TEXT = b"one\ntwo\nthree\n"
@@ -116,7 +116,7 @@ def test_h09_a_bomb_of_lines_stops_at_the_ratio():
     tracemalloc.start()
     count, error = 0, None
     try:
-        for piece in read(Body(stored), LINES, Limits(max_ratio=50)):
+        for piece in read(Body(stored), LINES, DecodeLimits(max_ratio=50)):
             count += piece.count
     except ObjectTooLarge as caught:
         error = caught
@@ -142,7 +142,7 @@ def test_h09_a_bomb_of_one_line_stops_at_the_longest_line(compress):
 def test_h09_a_size_limit_holds_for_plain_objects_too():
     """Uncompressed size is what the limit means; the pieces before it come out."""
     lines = noise(40_000)
-    found, error = collect(b"\n".join(lines), limits=Limits(max_bytes=CHUNK_BYTES + 1))
+    found, error = collect(b"\n".join(lines), limits=DecodeLimits(max_bytes=CHUNK_BYTES + 1))
     assert isinstance(error, ObjectTooLarge)
     assert error.reason == "object_bomb"
     assert found == lines[: len(found)]
@@ -164,7 +164,7 @@ def test_errors_of_the_body_pass():
                 raise ConnectionResetError
             return super().read(size)
 
-    pieces = read(Lost(b"\n".join(noise(40_000))), LINES, Limits())
+    pieces = read(Lost(b"\n".join(noise(40_000))), LINES, DecodeLimits())
     assert next(pieces).count
     with pytest.raises(ConnectionResetError):
         list(pieces)
@@ -173,7 +173,7 @@ def test_errors_of_the_body_pass():
 def test_reads_are_bounded():
     """No read asks for more than a chunk: a body of any size passes through."""
     body = Body(b"\n".join(noise(40_000)))
-    assert list(read(body, LINES, Limits()))
+    assert list(read(body, LINES, DecodeLimits()))
     assert max(body.asked) <= CHUNK_BYTES
 
 
@@ -222,7 +222,7 @@ def test_broken_object_resumes_at_its_damage():
     """A second reading of a broken object skips what came out of the first and fails at the same place."""
     stored = gzip.compress(TEXT) + b"garbage"
     with pytest.raises(ObjectBroken) as caught:
-        assert list(skip(read(Body(stored), LINES, Limits()), 3)) == []
+        assert list(skip(read(Body(stored), LINES, DecodeLimits()), 3)) == []
     assert caught.value.record == 3
 
 

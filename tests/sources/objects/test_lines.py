@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sources.objects.decode import Layout
 from sources.objects.lines import lines
-from sources.objects.text import count_lines, without_blanks
+from sources.objects.text_repair import count_lines, without_blanks
 from tests.sources.objects.decoding import check, collect, decoded, events, joined
 from transforms import umbrella, vpcflow
 

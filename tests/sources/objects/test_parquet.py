@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.objects import parquet
-from sources.objects.decode import Layout, Limits, head, read, skip
+from sources.objects.decode import DecodeLimits, Layout, head, read, skip
 from tests.sources.objects.decoding import Body, check, collect, decoded, events, joined
 from transforms import cloudfront, vpcflow
 
@@ -157,7 +157,7 @@ def test_h09_a_value_in_many_rows_is_not_multiplied_in_memory():
     tracemalloc.start()
     arrow = pa.total_allocated_bytes()
     count, largest = 0, 0
-    for piece in read(Body(stored), VPC, Limits(max_ratio=1e9)):
+    for piece in read(Body(stored), VPC, DecodeLimits(max_ratio=1e9)):
         count += piece.count
         largest = max(largest, pa.total_allocated_bytes() - arrow)
         if count > 200:
@@ -171,7 +171,7 @@ def test_h09_a_value_in_many_rows_is_not_multiplied_in_memory():
 def test_h09_a_claimed_size_beyond_the_limit_is_refused_before_reading():
     """What the footer says the rows take is compared with the limit first."""
     stored = file({"v": [f"{number:032}" for number in range(10_000)]}, use_dictionary=False)
-    found, error = collect(stored, VPC, Limits(max_bytes=150_000))
+    found, error = collect(stored, VPC, DecodeLimits(max_bytes=150_000))
     assert (found, error.reason) == ([], "object_bomb")
 
 

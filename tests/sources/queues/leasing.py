@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from botocore.exceptions import ClientError
 
 from sources.errors import SourceError
-from sources.queues.lease import Cut, LeaseOptions, LeaseSource, Queue
-from sources.queues.progress import ALL
+from sources.queues.lease import LeaseOptions, LeaseSource, ObjectBatch, Queue
+from sources.queues.object_progress import ALL
 from tests.fakes.process import wait_until
 from transforms.block import Block, Origin
 
@@ -38,7 +38,7 @@ def aws_error(operation: str, code: str, status: int = 400, message: str = "", *
 class _Stored:
     body: str
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    receipt: str = ""
+    receipt_handle: str = ""
     visible_at: float = 0.0
     receives: int = 0
 
@@ -94,7 +94,7 @@ class FakeSqs:
             free = [message for message in self.messages if message.visible_at <= self.now]
             taken = free[: asked["MaxNumberOfMessages"]]
             for message in taken:
-                message.receipt = uuid.uuid4().hex
+                message.receipt_handle = uuid.uuid4().hex
                 message.visible_at = self.now + asked["VisibilityTimeout"]
                 message.receives += 1
         if not taken:
@@ -104,7 +104,7 @@ class FakeSqs:
             "Messages": [
                 {
                     "MessageId": message.id,
-                    "ReceiptHandle": message.receipt,
+                    "ReceiptHandle": message.receipt_handle,
                     "Body": message.body,
                     "Attributes": {"ApproximateReceiveCount": str(message.receives), "SentTimestamp": "1"},
                 }
@@ -132,7 +132,7 @@ class FakeSqs:
         done, failed = [], []
         with self._lock:
             for entry in asked["Entries"]:
-                found = [m for m in self.messages if m.receipt == entry["ReceiptHandle"]]
+                found = [m for m in self.messages if m.receipt_handle == entry["ReceiptHandle"]]
                 if found:
                     act(found[0], entry)
                     done.append({"Id": entry["Id"]})
@@ -165,8 +165,8 @@ class WordOpener:
             if word in self.fail:
                 raise self.fail[word]
             block = Block(f"{word}\n".encode(), 1, Origin("test"))
-            yield Cut((block,), message.body, number)
-        yield Cut((), message.body, len(words), last=True)
+            yield ObjectBatch((block,), message.body, number)
+        yield ObjectBatch((), message.body, len(words), last=True)
 
 
 class Rig:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sources.errors import SourceError
 from sources.queues.events import EventOpener, NotAnEventError, eventbridge, securityhub
-from sources.queues.policy import Rules
-from sources.queues.progress import ALL
+from sources.queues.failure_policy import Rules
+from sources.queues.object_progress import ALL
 from sources.queues.sqs import Message
 from transforms.block import Block, Poison
 

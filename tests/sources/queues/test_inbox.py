@@ -3,9 +3,9 @@
 import threading
 import time
 
-from sources.queues.inbox import Inbox
-from sources.queues.keeper import Lease
-from sources.queues.opener import Cut
+from sources.queues.inbox import BatchInbox
+from sources.queues.lease_manager import Lease
+from sources.queues.message_opener import ObjectBatch
 from sources.queues.sqs import Message
 from transforms.block import Block, Origin
 
@@ -17,12 +17,12 @@ def lease(name="m"):
 
 
 def cut(size, records=1):
-    return Cut((Block(b"x" * size, 1, Origin("test")),), "o", records)
+    return ObjectBatch((Block(b"x" * size, 1, Origin("test")),), "o", records)
 
 
 def test_order_and_end_mark():
     """A lease's cuts come in order, then its end."""
-    inbox, one = Inbox(1 << 20), lease()
+    inbox, one = BatchInbox(1 << 20), lease()
     for number in (1, 2):
         assert inbox.put(one, cut(10, number), NEVER)
     assert inbox.leases == 1
@@ -38,7 +38,7 @@ def test_order_and_end_mark():
 
 def test_batches_are_bounded_but_never_empty():
     """A batch stays within its limit; one cut larger than the limit is a batch of its own."""
-    inbox, one = Inbox(1 << 20), lease()
+    inbox, one = BatchInbox(1 << 20), lease()
     for size in (5000, 100, 100):
         inbox.put(one, cut(size), NEVER)
     assert [len(inbox.take(1000)) for _ in range(3)] == [1, 1, 1]
@@ -47,7 +47,7 @@ def test_batches_are_bounded_but_never_empty():
 def test_full_inbox_blocks_until_it_is_taken():
     """A fetch thread waits for room; what waits is never more than the bound and one cut."""
     size = cut(1000).size
-    inbox, one = Inbox(3 * size), lease()
+    inbox, one = BatchInbox(3 * size), lease()
     done = threading.Event()
 
     def fill():
@@ -68,7 +68,7 @@ def test_full_inbox_blocks_until_it_is_taken():
 
 def test_end_wakes_the_waiting_thread_and_closes():
     """A lease ended by another thread takes nothing more, also from a thread that waits for room."""
-    inbox, one = Inbox(1000), lease()
+    inbox, one = BatchInbox(1000), lease()
     inbox.put(one, cut(900), NEVER)
     answers = []
     waiting = threading.Thread(target=lambda: answers.append(inbox.put(one, cut(900), NEVER)), daemon=True)
@@ -83,7 +83,7 @@ def test_end_wakes_the_waiting_thread_and_closes():
 
 def test_stop_and_loss_end_waiting():
     """Nothing is put for a lost lease, nor after a stop; a lease that put nothing leaves no mark."""
-    inbox, one, other = Inbox(1000), lease(), lease()
+    inbox, one, other = BatchInbox(1000), lease(), lease()
     one.lost = True
     assert not inbox.put(one, cut(1), NEVER)
     assert not inbox.put(other, cut(1), lambda: True)

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from sources import lanes
 from sources.errors import Denied, ObjectGone, SourceError
 from sources.queues import lease
-from sources.queues.lease import Cut
+from sources.queues.lease import ObjectBatch
 from tests.fakes.process import wait_until
 from tests.sources.queues.leasing import QUICK, FakeSqs, Rig, WordOpener, aws_error, idle, run_out, take
 from transforms.block import Block, Origin
@@ -317,8 +317,8 @@ def test_h04_lost_lease_is_dropped_and_goes_on_when_it_comes_again(rigs):
     lane = rig.lane()
     assert take(lane, 2) == ["a", "b"]
     with rig.sqs._lock:
-        rig.sqs.messages[0].receipt = "somebody else's"
-    wait_until(lambda: rig.feed._keepers[0].held == 0, 10, "the lease is lost")
+        rig.sqs.messages[0].receipt_handle = "somebody else's"
+    wait_until(lambda: rig.feed._managers[0].held == 0, 10, "the lease is lost")
     wait_until(lambda: lane.next_batch() == [] and len(lane._ledger), 5, "the end of the lease")
     settle(lane)
     assert rig.sqs.deleted == []
@@ -345,8 +345,10 @@ def test_blocked_dataflow_stops_receiving(rigs):
         def open(self, message, resume):
             resume(message.body)
             for number in range(4):
-                yield Cut((Block(b"x" * 50_000 + b"\n", 1, Origin("test")),), message.body, number + 1)
-            yield Cut((), message.body, 4, last=True)
+                yield ObjectBatch(
+                    (Block(b"x" * 50_000 + b"\n", 1, Origin("test")),), message.body, number + 1
+                )
+            yield ObjectBatch((), message.body, 4, last=True)
 
     options = replace(QUICK, prefetch_bytes=400_000)
     rig = rigs(*(f"m{number}" for number in range(100)), options=options, opener=Fat())
@@ -481,7 +483,7 @@ def test_h22_drain_stops_in_the_middle_of_an_endless_object(rigs):
         def open(self, message, resume):
             resume(message.body)
             for number in range(1, 1_000_000):
-                yield Cut((Block(b"x\n", 1, Origin("test")),), message.body, number)
+                yield ObjectBatch((Block(b"x\n", 1, Origin("test")),), message.body, number)
 
     rig = rigs("big", opener=Endless(), options=replace(QUICK, batch_bytes=2000, prefetch_bytes=1 << 17))
     lane = rig.lane()

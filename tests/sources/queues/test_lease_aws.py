@@ -11,7 +11,7 @@ import pytest
 from botocore.config import Config
 from msgspec.structs import replace
 
-from sources.objects.decode import Limits, read
+from sources.objects.decode import DecodeLimits, read
 from sources.queues.events import EventOpener, eventbridge
 from sources.queues.lease import LeaseOptions, LeaseSource, Queue
 from sources.queues.s3 import S3Opener
@@ -26,7 +26,7 @@ NASTY = "AWSLogs/111122223333/vpcflowlogs/eu-west-3/day=1/a folder/día+1%3D2.lo
 
 
 def reader(body, _ref):
-    return read(body, Layout(), Limits())
+    return read(body, Layout(), DecodeLimits())
 
 
 def lines(name, count=5):
@@ -101,7 +101,7 @@ class Site:
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr("sources.queues.policy.LONGEST_SECONDS", 1)
+    monkeypatch.setattr("sources.queues.failure_policy.LONGEST_SECONDS", 1)
     monkeypatch.setattr("sources.queues.receiver.pause_after", lambda *_: 0.2)
 
 

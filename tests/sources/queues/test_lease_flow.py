@@ -76,7 +76,7 @@ class Stage:
     def _deleting(self, Entries, **_):  # noqa: N803 - boto3's spelling
         receipts = {entry["ReceiptHandle"] for entry in Entries}
         for message in list(self.sqs.messages):
-            if message.receipt in receipts:
+            if message.receipt_handle in receipts:
                 self.early += [word for word in message.body.split() if word not in self.outcome.receipted]
 
     def run(self, *, workers=1, epoch=0.05, recovery=None):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sources.queues.keeper import Keeper
+from sources.queues.lease_manager import LeaseManager
 from sources.queues.receiver import Polling, Receiver, pause_after
 from sources.queues.sqs import SqsQueue
 from tests.sources.queues.leasing import FakeSqs, aws_error
@@ -56,7 +56,7 @@ def gate():
 
 @pytest.fixture
 def receiver(sqs, gate):
-    made = Receiver("test", Keeper("test", SqsQueue(sqs.queue), 30, print), Polling(4, 0, 30), gate)
+    made = Receiver("test", LeaseManager("test", SqsQueue(sqs.queue), 30, print), Polling(4, 0, 30), gate)
     made.start()
     return made
 
@@ -126,20 +126,20 @@ def test_pauses_are_spread():
 
 def test_nothing_is_received_while_deletions_lag(sqs, gate, receiver, monkeypatch):
     """Else messages in flight would pile up to the queue's limit; once they are deleted it goes on."""
-    monkeypatch.setattr("sources.queues.keeper._BEHIND", 2)
+    monkeypatch.setattr("sources.queues.lease_manager._MAX_PENDING_DELETES", 2)
     sqs.send("a", "b", "c", "d")
     gate.run()
-    keeper = receiver._keeper
-    keeper.hold(gate.accepted)
-    keeper.settle(gate.accepted[:3])
-    assert keeper.behind
+    manager = receiver._keeper
+    manager.hold(gate.accepted)
+    manager.settle(gate.accepted[:3])
+    assert manager.behind
     gate.jobs = [("", lambda: receiver._run(1))]
     asked = sqs.calls.count("receive_message")
     gate.run(rounds=5)
     assert sqs.calls.count("receive_message") == asked
     assert len(gate.pauses) == 5
-    keeper._finish(keeper._next_lot())
-    assert not keeper.behind
+    manager._finish(manager._next_lot())
+    assert not manager.behind
     gate.jobs = [("", lambda: receiver._run(1))]
     gate.run()
     assert sqs.calls.count("receive_message") == asked + 1

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sources.errors import Denied, ObjectArchived, ObjectBusy, ObjectChanged, SourceError, Transient
-from sources.objects.decode import Limits, Piece, read
-from sources.queues.policy import Rules
-from sources.queues.progress import ALL
+from sources.objects.decode import DecodedChunk, DecodeLimits, read
+from sources.queues.failure_policy import Rules
+from sources.queues.object_progress import ALL
 from sources.queues.s3 import S3Opener
 from sources.queues.sqs import Message
 from tests.sources.objects.fake_s3 import LOST, FakeS3
@@ -22,7 +22,7 @@ LINES = b"".join(b"line %d\n" % number for number in range(1000))
 
 
 def reader(body, _ref):
-    return read(body, Layout(), Limits())
+    return read(body, Layout(), DecodeLimits())
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def counted(body, _ref):
     """Read pieces of a hundred lines, so that an object is several cuts."""
     lines = b"".join(iter(lambda: body.read(700), b"")).splitlines(keepends=True)
     for done in range(0, len(lines), 100):
-        yield Piece(b"".join(lines[done : done + 100]), 100, done + 100)
+        yield DecodedChunk(b"".join(lines[done : done + 100]), 100, done + 100)
 
 
 def test_object_becomes_untagged_blocks_with_their_origin(s3):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sources.errors import Denied, Missing, ReceiptInvalid, SourceError, Transient
+from sources.errors import Denied, Missing, ReceiptHandleInvalid, SourceError, Transient
 from sources.queues.sqs import Queue, SqsQueue, lots
 from tests.sources.queues.leasing import Account, FakeSqs, aws_error
 
@@ -40,9 +40,9 @@ def test_outcomes_are_told_per_message(fake):
     fake.send("a", "b")
     queue = SqsQueue(fake.queue)
     first, second = queue.receive(0, 30)
-    outcomes = queue.delete([first.receipt, "junk", second.receipt])
+    outcomes = queue.delete([first.receipt_handle, "junk", second.receipt_handle])
     assert [outcomes[0], outcomes[2]] == [None, None]
-    assert isinstance(outcomes[1], ReceiptInvalid)
+    assert isinstance(outcomes[1], ReceiptHandleInvalid)
     assert fake.deleted == ["a", "b"]
 
 

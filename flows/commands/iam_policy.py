@@ -1,0 +1,215 @@
+"""`python -m flows policy`: the least that IAM must allow for this configuration, identity by identity.
+
+What each service needs stands in the catalogue (`Service.permissions`); here the resources are written out
+as narrowly as the configuration allows. What it does not tell (buckets, KMS keys, the account's number when
+there is no role) may be given as options; without them the widest resource that fits stands there.
+
+    credentials                 who                      may
+    keys or none                the key's user, machine  read
+    keys + base role            the key's user           assume base_assume_role
+                                base_assume_role         read
+    base role + target role     the machine              assume base_assume_role
+                                base_assume_role         assume target_assume_role
+                                target_assume_role       read
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct, field
+
+from flows.catalogue.service import ConfiguredService, Permission
+from flows.catalogue.services import units
+from flows.config.load import Settings
+from sources.apis.cloudwatch_logs import GroupRule
+from sources.aws.credentials import Credentials
+
+ANY_ACCOUNT = "${ACCOUNT}"
+"""Stands in an ARN for an account's number that the configuration does not tell."""
+
+QUEUE_ATTRIBUTES = "sqs:GetQueueAttributes"
+_REGIONAL = {"logs:DescribeLogGroups": "log-group:*"} | dict.fromkeys(
+    ("guardduty:ListFindings", "guardduty:GetFindings"), "detector/*"
+)
+"""Action → what may follow the account in its ARN, for those that AWS lets be narrowed to a region.
+
+AWS checks DescribeLogGroups against `log-group::log-stream:`, whatever name is asked for.
+"""
+
+
+class Known(Struct, frozen=True):
+    """What the configuration does not tell and the user may.
+
+    account: its number. buckets: name or name/prefix, of objects. keys: ARNs of KMS keys, of objects and
+    queues. checks: allow what only `python -m flows check` asks too.
+    """
+
+    account: str = ""
+    buckets: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    checks: bool = True
+
+
+_NOTHING = Known()
+
+
+class Statement(Struct, frozen=True):
+    """Actions on resources. regions: the only ones where, () = everywhere."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    regions: tuple[str, ...] = ()
+
+    def document(self, sid: str) -> dict[str, Any]:
+        """Return the statement as IAM writes it."""
+        condition = {"Condition": {"StringEquals": {"aws:RequestedRegion": list(self.regions)}}}
+        return {
+            "Sid": sid,
+            "Effect": "Allow",
+            "Action": list(self.actions),
+            "Resource": list(self.resources),
+            **(condition if self.regions else {}),
+        }
+
+
+class Grant(Struct, frozen=True):
+    """What one identity must be allowed. who: for people. account: its number, "" when not known."""
+
+    input: str
+    who: str
+    account: str
+    statements: tuple[Statement, ...]
+
+    @property
+    def label(self) -> str:
+        """Tells grants of a configuration apart."""
+        return f"{self.input}: {self.who}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the policy document; unknown accounts are still ANY_ACCOUNT."""
+        made = [one.document(sid) for one, sid in zip(self.statements, self._sids(), strict=True)]
+        return {"Version": "2012-10-17", "Statement": made}
+
+    def _sids(self) -> Iterator[str]:
+        seen: dict[str, int] = defaultdict(int)
+        for statement in self.statements:
+            name = "".join(part.capitalize() for part in statement.actions[0].split(":")[0].split("-"))
+            if statement.actions == (QUEUE_ATTRIBUTES,):
+                name = "CheckOnly"
+            seen[name] += 1
+            yield f"{name}{seen[name] if seen[name] > 1 else ''}"
+
+
+class _Wanted(Struct):
+    """Actions with their resources and regions, gathered and then grouped."""
+
+    resources: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    regions: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, action: str, resource: str, region: str = "") -> None:
+        self.resources[action].add(resource)
+        if region:
+            self.regions[action].add(region)
+
+    def statements(self) -> Iterator[Statement]:
+        """Yield one statement for all actions of a service that have the same resources and regions."""
+        groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+        for action, resources in self.resources.items():
+            alone = action if action == QUEUE_ATTRIBUTES else action.partition(":")[0]
+            groups[alone, tuple(sorted(resources)), tuple(sorted(self.regions[action]))].append(action)
+        for (_, resources, regions), actions in groups.items():
+            yield Statement(tuple(actions), resources, regions)
+
+
+def grants(settings: Settings, known: Known = _NOTHING) -> list[Grant]:
+    """Return what each identity of a configuration must be allowed, input by input."""
+    running = units(settings)
+    found: list[Grant] = []
+    for name in dict.fromkeys(unit.account.name for unit in running):
+        own = [unit for unit in running if unit.account.name == name]
+        keeps = settings.globals.quarantine if own[0] is running[0] else None
+        found += _of_input(name, own, settings.inputs[name].credentials, str(keeps or ""), known)
+    return found
+
+
+def _of_input(
+    name: str, own: Sequence[ConfiguredService], credentials: Credentials, quarantine: str, known: Known
+) -> Iterator[Grant]:
+    hops = credentials.hops
+    who = "the user of access_key" if credentials.access_key else "the identity of the machine"
+    account = "" if hops else known.account
+    for hop in hops:
+        yield Grant(name, who, account, (Statement(("sts:AssumeRole",), (hop.role,)),))
+        who, account = f"{hop.setting} {hop.role}", hop.account
+    wanted = _Wanted()
+    for unit in own:
+        for permission in unit.service.permissions:
+            _add(wanted, unit, permission, account, known)
+    if quarantine.startswith("s3://"):
+        place = quarantine.removeprefix("s3://").rstrip("/")
+        wanted.add("s3:PutObject", f"arn:{_partition(own[0])}:s3:::{place}/*")
+    for key in known.keys:
+        wanted.add("kms:Decrypt", key)
+    yield Grant(name, who, account, tuple(wanted.statements()))
+
+
+def _add(
+    wanted: _Wanted, unit: ConfiguredService, permission: Permission, account: str, known: Known
+) -> None:
+    owner = account or ANY_ACCOUNT
+    match permission.resource:
+        case "{queue}":
+            for region, queue in unit.options.queues(unit.service.name):
+                for action in _queue_actions(permission, queue, known):
+                    wanted.add(action, queue_arn(region, queue, owner))
+        case "{bucket}/*":
+            for action, bucket in _pairs(permission.actions, known.buckets or ("*",)):
+                wanted.add(action, f"arn:{_partition(unit)}:s3:::{bucket.rstrip('/')}/*")
+        case _:
+            for action, region in _pairs(permission.actions, unit.options.regions):
+                for resource in _narrowed(unit, action, region, owner):
+                    wanted.add(action, resource, region if resource == "*" else "")
+
+
+def _queue_actions(permission: Permission, queue: str, known: Known) -> list[str]:
+    """Return what is asked of a queue: one that is given by its URL need not be looked up."""
+    asked = [a for a in permission.actions if a != "sqs:GetQueueUrl" or "://" not in queue]
+    return [*asked, QUEUE_ATTRIBUTES] if known.checks else asked
+
+
+def _narrowed(unit: ConfiguredService, action: str, region: str, owner: str) -> Iterable[str]:
+    prefix = f"arn:{partition_of(region)}:{action.partition(':')[0]}:{region}:{owner}"
+    if action == "logs:FilterLogEvents":
+        rules = [GroupRule(group.log_group) for group in unit.options.groups]
+        return [
+            f"{prefix}:log-group:{rule.group if rule.prefix is None else f'{rule.prefix}*'}:*"
+            for rule in rules
+            if rule.region in ("", region)
+        ]
+    return [f"{prefix}:{_REGIONAL[action]}"] if action in _REGIONAL else ["*"]
+
+
+def queue_arn(region: str, queue: str, owner: str) -> str:
+    """Return the ARN of a queue; a URL tells its owner itself."""
+    short = queue
+    if "://" in queue:
+        told, _, short = urlsplit(queue).path.strip("/").rpartition("/")
+        owner = told or owner
+    return f"arn:{partition_of(region)}:sqs:{region}:{owner}:{short}"
+
+
+def partition_of(region: str) -> str:
+    """Return the part of AWS that a region belongs to."""
+    parts: Mapping[str, str] = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
+    return next((name for prefix, name in parts.items() if region.startswith(f"{prefix}-")), "aws")
+
+
+def _partition(unit: ConfiguredService) -> str:
+    regions = unit.options.regions or [region for region, _ in unit.options.queues(unit.service.name)]
+    return partition_of(regions[0])
+
+
+def _pairs(actions: Iterable[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
+    return ((action, other) for action in actions for other in others)

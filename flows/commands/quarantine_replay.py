@@ -1,0 +1,104 @@
+"""What is in quarantine, tried once more: `flows replay QUARANTINE`, after what was wrong has been mended.
+
+An S3 object is opened again behind the records that were delivered; a queue message, whose bytes are in the
+file, is opened as if it had just come; a broken event goes through its transform again; a too large one is
+looked for in its object. The files stay: delete them when the replay has delivered.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from threading import Event
+
+from msgspec.structs import replace
+
+from flows.catalogue.build import object_opener
+from flows.catalogue.service import ConfiguredService, RunContext
+from flows.catalogue.services import units
+from flows.config.load import Settings
+from flows.steps import apply
+from sinks.frame import TOO_LARGE
+from sinks.quarantine import from_json
+from sources.objects.object_ref import ObjectRef
+from sources.queues.lease import LeaseSource
+from sources.queues.message_opener import ObjectBatch
+from sources.queues.sqs import Message
+from transforms.block import Block, Item, Origin, Poison
+
+MARK = b'{\n "v": 1,\n "reason": '
+"""How a quarantine file begins."""
+
+_MESSAGES = frozenset({"notice_unknown", "message_unknown"})
+
+
+def again(content: bytes, settings: Settings | None, largest: int) -> Iterator[Item]:
+    """Yield what a quarantine file becomes now; the poison itself when it can become nothing.
+
+    largest: bytes of the largest event that outputs take.
+    """
+    poison = from_json(content)
+    unit = _unit(poison.origin, settings)
+    if unit is None:
+        detail = f"{poison.detail}; no input of --config has its service {poison.origin.service}"
+        yield replace(poison, detail=detail)
+    elif poison.reason != TOO_LARGE:
+        yield from apply(unit.service.transform(unit), largest)(list(_raw(poison, unit)))
+    elif _in_s3(poison):
+        yield _found(poison, apply(unit.service.transform(unit), largest), _object(poison, unit))
+    else:  # its transform has added its fields already
+        transform = unit.service.transform(replace(unit, environment=""))
+        yield from apply(transform, largest)([_block(poison)])
+
+
+def _unit(origin: Origin, settings: Settings | None) -> ConfiguredService | None:
+    """Return the unit that it came from: of its service, in its account if several have that."""
+    running = [unit for unit in units(settings) if unit.service.name == origin.service] if settings else []
+    mine = [unit for unit in running if origin.region in unit.options.regions]
+    return next(iter(mine or running), None)
+
+
+def _raw(poison: Poison, unit: ConfiguredService) -> Iterator[Item]:
+    """Yield what the transform gets of it."""
+    origin = poison.origin
+    if poison.reason in _MESSAGES:
+        message = Message("", "", poison.body.decode(), queue=origin.container, region=origin.region)
+        source = unit.service.source(unit, RunContext(Event()))
+        if isinstance(source, LeaseSource):
+            yield from _items(source.opener.open(message, lambda _id: 0))
+    elif not _in_s3(poison):
+        yield _block(poison)
+    elif not poison.body:
+        yield from _object(poison, unit)
+    else:  # rows, which only their object's header tells how to read
+        for item in islice(_object(poison, unit), 1):
+            yield _block(poison, item.header) if isinstance(item, Block) else item
+
+
+def _in_s3(poison: Poison) -> bool:
+    return poison.origin.object.startswith("s3://")
+
+
+def _object(poison: Poison, unit: ConfiguredService) -> Iterator[Item]:
+    """Yield its object from its record on."""
+    bucket, _, key = poison.origin.object.removeprefix("s3://").partition("/")
+    opener, _ = object_opener(unit)
+    return _items(opener.one(ObjectRef(bucket, key, region=poison.origin.region), poison.origin.record))
+
+
+def _items(cuts: Iterable[ObjectBatch]) -> Iterator[Item]:
+    return (item for cut in cuts for item in cut.items)
+
+
+def _block(poison: Poison, header: bytes = b"") -> Block:
+    """Return its body as a block; the one event of a body has no newline of its own."""
+    payload = poison.body if poison.body.endswith(b"\n") else poison.body + b"\n"
+    return Block(payload, payload.count(b"\n"), poison.origin, header=header)
+
+
+def _found(poison: Poison, transform: Callable[[list[Item]], list[Item]], items: Iterable[Item]) -> Item:
+    """Return the event as its object tells it, with its tag; the poison when it is not there any more."""
+    wanted = b"\n" + poison.body + b"\n"
+    for item in items:
+        for made in transform([item]):
+            if isinstance(made, Block) and wanted in b"\n" + made.payload:
+                return replace(made, payload=wanted[1:], count=1)
+    return replace(poison, detail=f"{poison.detail}; its object does not hold it as it was")

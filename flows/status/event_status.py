@@ -1,0 +1,148 @@
+"""What named events have told so far: the last errors with their hints, and how each output is."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from sources.metric_scopes import MetricScope
+from transforms.errors import CollectorError
+
+
+class Failure(Struct, frozen=True):
+    """An error as it was told. at: epoch seconds. code: see docs/errors.md. over: it works again."""
+
+    at: float
+    code: str
+    what: str
+    where: str
+    hint: str
+    over: bool = False
+
+
+class OutputStatus(Struct):
+    """An output. connected: at least once. blocked: it takes nothing now. strength: of its receipts."""
+
+    type: str = ""
+    strength: str = ""
+    required: bool = True
+    connected: bool = False
+    blocked: bool = False
+    refused: bool = False
+    failure: Failure | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been reached, and is not known to be down."""
+        return self.connected and not (self.blocked or self.refused)
+
+
+class EventStatus(Struct):
+    """Hears every named event (see `transforms.telemetry.listen`). Bounded by places and outputs.
+
+    beat: called with the seconds that an output will rest, for each sign of life of an output.
+    """
+
+    beat: Callable[[float], None] = lambda _rest: None
+    clock: Callable[[], float] = time.time
+    outputs: dict[str, OutputStatus] = field(default_factory=dict)
+    failures: dict[MetricScope, Failure] = field(default_factory=dict)
+
+    def hear(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Take in one event; those that nobody shows pass."""
+        heard = _HEARD.get(event)
+        if heard:
+            heard(self, fields)
+
+    def fail(self, output: str, error: CollectorError) -> None:
+        """Note what an output answered."""
+        self.output(output).failure = self.failure_of(error)
+
+    def unready(self) -> list[str]:
+        """Return the required outputs that have not been reached, or are known to be down."""
+        outputs = self.outputs.copy()
+        return [name for name, output in outputs.items() if output.required and not output.ready]
+
+    def output(self, name: str) -> OutputStatus:
+        """Return what is known of an output."""
+        return self.outputs.setdefault(name, OutputStatus())
+
+    def failure_of(self, error: Exception) -> Failure:
+        """Return an error as it is shown."""
+        if isinstance(error, CollectorError):
+            return Failure(self.clock(), error.code(), error.what, error.where, error.hint)
+        return Failure(self.clock(), "", f"{type(error).__name__} {error}", "", "")
+
+
+Heard = Callable[[EventStatus, Mapping[str, Any]], None]
+
+
+def _declared(board: EventStatus, told: Mapping[str, Any]) -> None:
+    known = board.output(told["output"])
+    known.type, known.strength, known.required = told["type"], str(told["strength"]), told["required"]
+    known.connected = known.connected or known.strength == "written"  # a file, the console: nothing to reach
+
+
+def _set(**values: Any) -> Heard:
+    def heard(board: EventStatus, told: Mapping[str, Any]) -> None:
+        output = board.output(told["output"])
+        for name, value in values.items():
+            setattr(output, name, value)
+        if "strength" in told:
+            output.strength = str(told["strength"])
+
+    return heard
+
+
+def _delivered(board: EventStatus, told: Mapping[str, Any]) -> None:
+    _set(connected=True, refused=False)(board, told)
+    output = board.output(told["output"])
+    if output.failure:
+        output.failure = _over(output.failure)
+    board.beat(0.0)
+
+
+def _retried(board: EventStatus, told: Mapping[str, Any]) -> None:
+    board.fail(told["output"], told["error"])
+    board.beat(told["pause"])
+
+
+def _missed(board: EventStatus, told: Mapping[str, Any]) -> None:
+    board.fail(told["output"], told["error"])
+    _set(strength="none")(board, told)
+
+
+def _place_failed(board: EventStatus, told: Mapping[str, Any]) -> None:
+    board.failures[told["place"]] = board.failure_of(told["error"])
+
+
+def _place_recovered(board: EventStatus, told: Mapping[str, Any]) -> None:
+    failure = board.failures.get(told["place"])
+    if failure:
+        board.failures[told["place"]] = _over(failure)
+
+
+def _over(failure: Failure) -> Failure:
+    return replace(failure, over=True)
+
+
+_HEARD: Mapping[str, Heard] = {
+    "output_declared": _declared,
+    "connection_opened": _set(connected=True),
+    "output_blocked": _set(blocked=True),
+    "output_recovered": _set(blocked=False),
+    "delivery_refused": _set(refused=True),
+    "delivery_retried": _retried,
+    "delivery_waited": lambda board, _told: board.beat(0.0),
+    "receipt_taken": _delivered,
+    "receipt_fallback": _set(),
+    "receipt_restored": _set(),
+    "best_effort_missed": _missed,
+    "best_effort_restored": _set(),
+    "place_failed": _place_failed,
+    "object_failed": _place_failed,
+    "place_recovered": _place_recovered,
+}
+"""Named event → what the board makes of it."""

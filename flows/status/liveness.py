@@ -1,0 +1,145 @@
+"""Whether the dataflow turns: what `/healthz` answers.
+
+A source is called again and again while all goes well, and not any more once an output blocks: then the
+output itself gives signs of life, each time it waits for its receiver or tries again. So an outage of Devo is
+no illness, and a step that hangs is one, wherever it hangs.
+
+In a cluster a process may also be still because another one's output blocks. It cannot know; but bytewax then
+has called nothing of ours. So there only a call that does not return is an illness.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from flows.process import telemetry
+from flows.process.wrapped_source import Lane, WrappedSource
+from transforms.block import Block, Item, Transform
+
+GRACE_SECONDS = 120.0
+"""How long there may be no sign of life. The longest that a healthy output is silent is its timeouts' sum."""
+
+_T = TypeVar("_T")
+
+
+class Liveness:
+    """When something of the dataflow was last seen to move. Thread-safe.
+
+    grace: seconds without a sign of life that are still well. alone: there is no other process. receipted:
+    when an output was last done for an epoch, epoch seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        alone: bool = True,
+        grace: float = GRACE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._alone, self._grace, self._clock = alone, grace, clock
+        self._begun = False
+        self.receipted = 0.0
+        self._seen = self._rest_until = clock()
+        self._inside: dict[int, str] = {}
+
+    def beat(self, rest: float = 0.0) -> None:
+        """Note a sign of life. rest: seconds for which there will be none, as it was decided."""
+        self._seen = self._clock()
+        self._rest_until = max(self._rest_until, self._seen + rest)
+
+    def unhealthy_reason(self) -> str:
+        """Return what is wrong, "" if nothing is."""
+        still = self._clock() - max(self._seen, self._rest_until)
+        inside = sorted(set(self._inside.copy().values()))
+        if not self._begun or still < self._grace or not (self._alone or inside):
+            return ""
+        return f"the dataflow has not turned for {self._clock() - self._seen:.0f} s" + (
+            f", it is in {' and '.join(inside)}" if inside else ""
+        )
+
+    def during(self, what: str, call: Callable[[], _T]) -> _T:
+        """Make a call on a thread of the dataflow. what: its name, for messages."""
+        self._begun = True
+        me = threading.get_ident()
+        self._inside[me] = what
+        self.beat()
+        try:
+            return call()
+        finally:
+            self.beat()
+            del self._inside[me]
+
+    def source(self, source: FixedPartitionedSource[Item, Any]) -> WrappedSource:
+        """Return the same source, watched: its calls are signs of life."""
+        return WrappedSource(source, lambda name, lane: _WatchedLane(name, lane, self))
+
+    def sink(self, name: str, sink: FixedPartitionedSink[Any, Any]) -> "WatchedSink":
+        """Return the same sink, watched. name: for messages."""
+        return WatchedSink(name, sink, self)
+
+    def transform(self, name: str, transform: Transform) -> Transform:
+        """Return the same transform, watched; it is done when the call returns."""
+
+        def watched(block: Block) -> Iterable[Item]:
+            return self.during(name, lambda: list(transform(block)))
+
+        return watched
+
+
+class _WatchedLane(StatefulSourcePartition[Item, Any]):
+    def __init__(self, name: str, lane: Lane, pulse: Liveness) -> None:
+        self._name, self._lane, self._pulse = name, lane, pulse
+
+    def next_batch(self) -> Iterable[Item]:
+        return self._pulse.during(self._name, self._lane.next_batch)
+
+    def next_awake(self) -> datetime | None:
+        return self._lane.next_awake()
+
+    def snapshot(self) -> Any:
+        telemetry.epoch_closed()
+        return self._pulse.during(self._name, self._lane.snapshot)
+
+    def close(self) -> None:
+        self._lane.close()
+
+
+class WatchedSink(FixedPartitionedSink[Any, Any]):
+    """A sink whose calls are signs of life."""
+
+    def __init__(self, name: str, sink: FixedPartitionedSink[Any, Any], pulse: Liveness) -> None:
+        self._name, self._sink, self._pulse = name, sink, pulse
+
+    def list_parts(self) -> list[str]:
+        """List the sink's partitions."""
+        return self._sink.list_parts()
+
+    def part_fn(self, item_key: str) -> int:
+        """Route as the sink does."""
+        return self._sink.part_fn(item_key)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_WatchedWriter":
+        """Build the sink's partition."""
+        writer = self._sink.build_part(step_id, for_part, resume_state)
+        return _WatchedWriter(self._name, writer, self._pulse)
+
+
+class _WatchedWriter(StatefulSinkPartition[Any, Any]):
+    def __init__(self, name: str, writer: StatefulSinkPartition[Any, Any], pulse: Liveness) -> None:
+        self._name, self._writer, self._pulse = name, writer, pulse
+
+    def write_batch(self, values: list[Any]) -> None:
+        self._pulse.during(self._name, lambda: self._writer.write_batch(values))
+
+    def snapshot(self) -> Any:
+        state = self._pulse.during(self._name, self._writer.snapshot)
+        self._pulse.receipted = time.time()
+        return state
+
+    def close(self) -> None:
+        self._writer.close()

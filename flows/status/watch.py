@@ -1,0 +1,145 @@
+"""From figures, board, history and pulse to one state: what `/status.json` answers and the page shows."""
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
+
+from flows.status.event_status import EventStatus, Failure, OutputStatus
+from flows.status.history import History
+from flows.status.liveness import Liveness
+from flows.status.metrics_snapshot import MetricsSnapshot, figures
+from sinks.devo import Process
+from sources.metric_scopes import MetricScope
+
+_FORGET_SECONDS = 3600.0
+"""How long an error is shown that does not last."""
+
+
+class Facts(Struct, frozen=True):
+    """What does not change while the process runs. places: those of the configuration."""
+
+    name: str
+    version: str
+    process: Process
+    places: Sequence[MetricScope]
+    quarantine: str
+    started: float
+
+
+class Watch(Struct):
+    """All that is known of the running collector. clock: epoch seconds. read: the figures of now."""
+
+    facts: Facts
+    pulse: Liveness
+    board: EventStatus
+    history: History = field(default_factory=History)
+    clock: Callable[[], float] = time.time
+    read: Callable[[], MetricsSnapshot] = figures
+
+    def sample(self) -> None:
+        """Let the history take a sample; called every ten seconds."""
+        now = self.read()
+        totals: dict[Hashable, float] = {
+            place: now.of("source_events_total", place._asdict()) for place in self.places(now)
+        }
+        totals |= {name: now.sum("events_delivered_total", output=name) for name in self.board.outputs.copy()}
+        self.history.sample(time.monotonic(), totals)
+
+    def places(self, now: MetricsSnapshot) -> list[MetricScope]:
+        """Return every place of the configuration, and those that it only implies (a region of an ARN)."""
+        return sorted({*self.facts.places, *now.places(), *self.board.failures.copy()})
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain data."""
+        now, ill, unready = self.read(), self.pulse.unhealthy_reason(), self.board.unready()
+        return {
+            "collector": {
+                "name": self.facts.name,
+                "version": self.facts.version,
+                "process": asdict(self.facts.process),
+                "started": _iso(self.facts.started),
+                "now": _iso(self.clock()),
+                "uptime_seconds": round(self.clock() - self.facts.started),
+                "epoch_seconds_ago": self._ago(now.sum("epoch_timestamp_seconds")),
+            },
+            "health": {"alive": not ill, "illness": ill, "ready": not unready, "unready": unready},
+            "places": [self._place(place, now) for place in self.places(now)],
+            "outputs": [
+                self._output(name, one, now) for name, one in sorted(self.board.outputs.copy().items())
+            ],
+            "quarantine": {
+                "where": self.facts.quarantine,
+                "items": int(now.sum("poison_total")),
+                "by_reason": {
+                    f"{labels['reason']} ({labels['service']})": int(value)
+                    for labels, value in now.series("poison_total")
+                },
+            },
+        }
+
+    def _place(self, place: MetricScope, now: MetricsSnapshot) -> dict[str, Any]:
+        labels = place._asdict()
+        unit = {name: label for name, label in labels.items() if name != "region"}
+        figure = {
+            name: int(now.of(f"{name}{suffix}", labels))
+            for name, suffix in (
+                ("source_events", "_total"),
+                ("events_repeated", "_total"),
+                ("requests", "_total"),
+                ("leases_held", ""),
+                ("targets_failing", ""),
+            )
+        }
+        return {
+            **labels,
+            "events_per_second": round(self.history.rate(place), 3),
+            "curve": [round(one, 3) for one in self.history.curve(place)],
+            **figure,
+            "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", labels)),
+            "lanes": int(now.of("lanes", unit)),
+            "prefetched_bytes": int(now.of("prefetched_bytes", unit)),
+            "last_error": self._told(self.board.failures.get(place), lasts=figure["targets_failing"] > 0),
+        }
+
+    def _output(self, name: str, output: OutputStatus, now: MetricsSnapshot) -> dict[str, Any]:
+        held, limit = now.sum("window_bytes", output=name), now.sum("window_limit_bytes", output=name)
+        return {
+            "name": name,
+            "type": output.type,
+            "required": output.required,
+            "ready": output.ready,
+            "connected": output.connected,
+            "strength": output.strength,
+            "events_per_second": round(self.history.rate(name), 3),
+            "curve": [round(one, 3) for one in self.history.curve(name)],
+            "events_delivered": int(now.sum("events_delivered_total", output=name)),
+            "events_missed": int(now.sum("events_missed_total", output=name)),
+            "receipts": int(now.sum("receipts_total", output=name)),
+            "receipt_seconds_ago": self._ago(now.sum("receipt_timestamp_seconds", output=name)),
+            "receipt_took_seconds": round(now.sum("receipt_seconds", output=name), 3),
+            "retries": int(now.sum("delivery_retries_total", output=name)),
+            "window": {
+                "bytes": int(held),
+                "limit_bytes": int(limit),
+                "fill": round(held / limit, 4) if limit else 0.0,
+            },
+            "last_error": self._told(output.failure, lasts=not output.ready),
+        }
+
+    def _ago(self, moment: float) -> float | None:
+        """Return the age of a moment, None when it never was."""
+        return round(max(self.clock() - moment, 0.0), 1) if moment else None
+
+    def _told(self, failure: Failure | None, *, lasts: bool) -> dict[str, Any] | None:
+        """Return an error as data: as long as it lasts, and for an hour afterwards."""
+        if failure is None or (not lasts and self.clock() - failure.at > _FORGET_SECONDS):
+            return None
+        return {**asdict(failure), "at": _iso(failure.at), "seconds_ago": self._ago(failure.at)}
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

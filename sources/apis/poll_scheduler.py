@@ -1,0 +1,351 @@
+"""The fetch threads of the cursor family: who is polled when, what failed, where pages wait.
+
+A small pool serves all targets of a process; its threads start when there is work for them. A target is
+either in the timetable or in the hands of one thread, never both. Its next poll starts from the state of
+its last page, emitted or not: what was fetched and not emitted is in an inbox, in order, and lost together
+with this process only.
+"""
+
+import heapq
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from msgspec import Struct
+
+from sources import metric_scopes, telemetry
+from sources.apis.poll import Page, Poll, State, Target
+from sources.errors import Denied, Missing, SourceError, Throttled, translate
+from sources.lanes import lane_of
+from sources.threads import Threads
+from transforms.block import Block
+
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+
+_LISTING = ""
+"""The timetable's key of the listing of targets; no target has it."""
+
+_SHOW_SECONDS = 2.0
+
+_WAKE_INTERVAL_SECONDS = 0.2
+"""How long a waiting thread may miss the drain flag."""
+
+
+class Pace(Struct, frozen=True):
+    """threads of the pool; seconds between listings; shortest pause after a failure."""
+
+    threads: int
+    discover_seconds: float
+    backoff_seconds: float
+
+
+def pause_after(error: SourceError, failures: int, base: float, jitter: float) -> float:
+    """Return the seconds to rest after the n-th failure in a row; jitter in 0…1 takes up to half of it.
+
+    What only a person can repair (a permission, a missing group) is asked again rarely.
+    """
+    if isinstance(error, Denied | Missing):
+        first, most = 60, 900
+    elif isinstance(error, Throttled):
+        first, most = 5, 120
+    else:
+        first, most = 1, 300
+    return base * min(first * 2.0 ** min(failures - 1, 16), most) * (1 - jitter / 2)
+
+
+class PageInbox:
+    """Pages that wait for one lane, bounded in bytes; one page alone may be larger than the bound."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._pages: deque[tuple[str, Page, int]] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
+
+    def __len__(self) -> int:
+        return len(self._pages)
+
+    @property
+    def bytes(self) -> int:
+        """About how much waits."""
+        return self._bytes
+
+    def put(self, key: str, page: Page, stopped: Callable[[], bool]) -> bool:
+        """Add a page, waiting for room; False, and nothing added, when stopped."""
+        size = _size(page)
+        with self._changed:
+            while self._pages and self._bytes + size > self._limit and not stopped():
+                self._changed.wait(_WAKE_INTERVAL_SECONDS)
+            if stopped():
+                return False
+            self._pages.append((key, page, size))
+            self._bytes += size
+        return True
+
+    def take(self, limit: int) -> list[tuple[str, Page]]:
+        """Return the oldest pages, at least one if there is any, up to `limit` bytes; never waits for one."""
+        taken: list[tuple[str, Page]] = []
+        total = 0
+        with self._changed:
+            while self._pages and (not taken or total + self._pages[0][2] <= limit):
+                key, page, size = self._pages.popleft()
+                taken.append((key, page))
+                total += size
+            self._bytes -= total
+            if taken:
+                self._changed.notify_all()
+        return taken
+
+
+def _size(page: Page) -> int:
+    """Return about what a page holds in memory; a state with thousands of ids weighs more than its events."""
+    items = sum(len(item.payload if isinstance(item, Block) else item.body) for item in page.items)
+    return 512 + items + 64 * sum(len(part) for part in page.state.values() if isinstance(part, dict | list))
+
+
+class PollScheduler:
+    """Timetable, pool and positions of one service in one process."""
+
+    def __init__(
+        self,
+        poll: Poll,
+        pace: Pace,
+        inbox_bytes: int,
+        drain: threading.Event,
+        owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY,
+    ) -> None:
+        self.name, self._owner = poll.name, owner
+        self._upto: dict[str, int] = {}
+        self._shown = 0.0
+        self._poll, self._pace, self._inbox_bytes, self._drain = poll, pace, inbox_bytes, drain
+        lock = threading.RLock()
+        self._changed, self._turn = threading.Condition(lock), threading.Condition(lock)
+        self._ended = False
+        self._inboxes: dict[str, PageInbox] = {}
+        self._states: dict[str, State] = {}
+        self._targets: dict[str, Target] = {}
+        self._listing: tuple[int, frozenset[str]] = (0, frozenset())
+        self._timetable: list[tuple[float, int, str]] = []
+        self._planned: set[str] = set()
+        self._watched = False
+        self._threads = self._asleep = 0
+        threads = Threads(poll.name)
+        self._start, self.check = threads.spawn, threads.check
+        self._tickets = 0
+        self._failures: dict[str, tuple[int, str]] = {}
+
+    # called by lanes
+
+    def attach(self, lane: str, states: Mapping[str, State]) -> PageInbox:
+        """Begin to serve a lane from its positions; the first one starts the threads."""
+        inbox = PageInbox(self._inbox_bytes)
+        with self._changed:
+            first = not self._inboxes
+            self._inboxes[lane] = inbox
+            self._states.update(states)
+            self._plan_new()
+            metric_scopes.lanes(self.name, self._owner, len(self._inboxes))
+        if first:
+            telemetry.pulling(self.name)
+            self._plan(_LISTING, 0)
+            with self._changed:
+                self._spawn()
+        return inbox
+
+    def detach(self, lane: str) -> None:
+        """Stop serving a lane; the last one ends the threads."""
+        with self._changed:
+            self._inboxes.pop(lane, None)
+            ended = self._ended = not self._inboxes
+            self._changed.notify_all()
+            self._turn.notify_all()
+        if ended:
+            telemetry.pulled(self.name)
+
+    def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
+        """Count pages that were handed to the dataflow, and show how far they have come."""
+        metric_scopes.emitted(self.name, self._owner, [(region_of(key), page.items) for key, page in arrived])
+        with self._changed:
+            self._upto.update({key: page.upto for key, page in arrived if page.upto})
+
+    def _show(self) -> None:
+        """Show how far the targets of each region have come, and what waits; now and then."""
+        if time.monotonic() - self._shown < _SHOW_SECONDS:  # there may be thousands of targets
+            return
+        self._shown = time.monotonic()
+        waiting = sum(inbox.bytes for inbox in self._inboxes.values())
+        oldest: dict[str, int] = {}
+        for key, ms in self._upto.items():
+            region = region_of(key)
+            if key in self._targets:
+                oldest[region] = min(ms, oldest.get(region, ms))
+        for region, ms in oldest.items():
+            metric_scopes.read_up_to(self._place(region), ms / 1000)
+        metric_scopes.prefetched(self.name, self._owner, waiting)
+
+    def _place(self, key: str) -> metric_scopes.MetricScope:
+        return metric_scopes.place(self.name, self._owner, region_of(key))
+
+    def listing(self) -> tuple[int, frozenset[str]]:
+        """Return the number of complete listings so far, and the keys of the last one."""
+        return self._listing
+
+    def forget(self, key: str) -> None:
+        """Drop the position of a target that has gone."""
+        with self._changed:
+            self._states.pop(key, None)
+
+    # the pool
+
+    def _stopped(self) -> bool:
+        return self._ended or self._drain.is_set()
+
+    def _work(self) -> None:
+        while (key := self._next()) is not None:
+            due = self._list() if key == _LISTING else self._fetch(key)
+            with self._changed:
+                self._planned.discard(key)
+            if due is not None:
+                self._plan(key, due)
+
+    def _next(self) -> str | None:
+        """Wait for the next key that is due; None when it is time to stop.
+
+        One thread watches the time for all; when it goes to work it wakes or starts the next one.
+        """
+        with self._changed:
+            while not self._stopped():
+                if self._watched:
+                    self._asleep += 1
+                    self._turn.wait()
+                    self._asleep -= 1
+                    continue
+                self._show()
+                wait = self._timetable[0][0] - time.monotonic() if self._timetable else _WAKE_INTERVAL_SECONDS
+                if wait <= 0:
+                    self._hand_over()
+                    return heapq.heappop(self._timetable)[2]
+                self._watched = True
+                self._changed.wait(min(wait, _WAKE_INTERVAL_SECONDS))
+                self._watched = False
+            self._turn.notify_all()
+        return None
+
+    def _hand_over(self) -> None:
+        if self._asleep:
+            self._turn.notify()
+        elif self._threads < self._pace.threads:
+            with suppress(RuntimeError):  # the system has no more threads: this one comes back
+                self._spawn()
+
+    def _spawn(self) -> None:
+        self._start(str(self._threads), self._work)
+        self._threads += 1
+
+    def _plan(self, key: str, due: float) -> None:
+        with self._changed:
+            if key not in self._planned:
+                self._planned.add(key)
+                self._tickets += 1
+                heapq.heappush(self._timetable, (due, self._tickets, key))
+                self._changed.notify()
+
+    def _plan_new(self) -> None:
+        """Plan every listed target of the attached lanes that is not planned yet."""
+        for key in self._targets:
+            if lane_of(key) in self._inboxes:
+                self._plan(key, 0)
+
+    def _list(self) -> float:
+        """List the targets; those that are new are due at once, those that have gone are planned no more."""
+        found: dict[str, Target] = {}
+        errors: list[SourceError] = []
+        try:
+            sort_out(self._poll.targets(), found, errors)
+        except Exception as error:  # noqa: BLE001 - told, counted and tried again; positions stay
+            errors.append(translate(error, self.name))
+        with self._changed:
+            before = set(self._targets)
+            self._targets = {**self._targets, **found} if errors else found
+            if not errors:
+                self._listing = (self._listing[0] + 1, frozenset(found))
+                self._forget_gone(before - set(found))
+            self._plan_new()
+            after = set(self._targets)
+        if before != after:
+            telemetry.targets_changed(self.name, len(after - before), len(before - after), len(after))
+        for other in errors[1:]:
+            telemetry.poll_failed(self.name, "targets", other, 0, self._failures_of(_LISTING) + 1)
+        if errors:
+            return time.monotonic() + self._failed(_LISTING, errors[0])
+        self._succeeded(_LISTING)
+        return time.monotonic() + self._pace.discover_seconds
+
+    def _forget_gone(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._upto.pop(key, None)
+            if self._failures.pop(key, None):
+                metric_scopes.well(self._place(key), self._failing(key))
+
+    def _fetch(self, key: str) -> float | None:
+        """Poll one target once; returns when it is due again, None when it has gone or all stops."""
+        target = self._targets.get(key)
+        inbox = self._inboxes.get(lane_of(key))
+        if target is None or inbox is None:
+            return None
+        started, again, pages, events = time.monotonic(), False, 0, 0
+        try:
+            for page in self._poll.pages(target, self._states.get(key, {})):
+                if not inbox.put(key, page, self._stopped):
+                    return None
+                self._states[key], again = page.state, page.again
+                pages += 1
+                metric_scopes.repeated(self._place(key), page.repeats)
+                events += sum(item.count for item in page.items if isinstance(item, Block))
+        except Exception as error:  # noqa: BLE001 - told, counted and tried again; the position stays
+            return time.monotonic() + self._failed(key, translate(error, f"{self.name} {key}"))
+        self._succeeded(key)
+        telemetry.polled(self.name, key, target.account, events, pages)
+        return time.monotonic() if again else started + self._poll.period_seconds
+
+    def _failed(self, key: str, error: SourceError) -> float:
+        failures = self._failures_of(key) + 1
+        self._failures[key] = failures, error.cause
+        pause = pause_after(error, failures, self._pace.backoff_seconds, _JITTER.random())
+        if not self._stopped():
+            telemetry.poll_failed(self.name, key or "targets", error, pause, failures)
+            metric_scopes.failing(self._place(key), error, self._failing(key))
+        return pause
+
+    def _succeeded(self, key: str) -> None:
+        failures, cause = self._failures.pop(key, (0, ""))
+        if failures:
+            telemetry.poll_recovered(self.name, key or "targets", cause)
+            metric_scopes.well(self._place(key), self._failing(key))
+
+    def _failing(self, key: str) -> int:
+        """Return how many targets of a key's region fail at present."""
+        region = region_of(key)
+        return sum(region_of(other) == region for other in list(self._failures))
+
+    def _failures_of(self, key: str) -> int:
+        return self._failures.get(key, (0, ""))[0]
+
+
+def region_of(key: str) -> str:
+    """Return the region that a target's key begins with."""
+    return key.partition("/")[0]
+
+
+def sort_out(
+    listed: Iterable[Target | SourceError], found: dict[str, Target], errors: list[SourceError]
+) -> None:
+    """Fill `found` and `errors` as far as the listing comes."""
+    for one in listed:
+        if isinstance(one, SourceError):
+            errors.append(one)
+        else:
+            found[one.key] = one

@@ -1,0 +1,43 @@
+"""What has been told already: one cause that stops many targets is told once, not once for each of them.
+
+A refused identity stops every service and region of its input, a lacking permission every log group. Whoever
+fails first tells it; the others are quiet while it lasts. It is told again when an hour has passed, and when
+who told it has recovered and another has not: then that one is not in the same trouble after all.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+REMIND_SECONDS = 3600.0
+
+Who = tuple[str, str]
+"""Who fails: a service, and a target, queue or job of it."""
+
+
+class ErrorDeduplicator:
+    """Causes told lately, by text: by whom, and when. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._told: dict[str, tuple[Who, float]] = {}
+
+    def first(self, cause: str, who: Who) -> bool:
+        """Note that a cause stops somebody; True when it is for them to tell it."""
+        now = self._clock()
+        with self._lock:
+            told = self._told.get(cause)
+            if told is not None and now - told[1] < REMIND_SECONDS:
+                return False
+            self._told[cause] = who, now
+        return True
+
+    def over(self, cause: str, who: Who) -> bool:
+        """Note that a cause stops somebody no more; False when it was not them who told it."""
+        with self._lock:
+            told = self._told.get(cause)
+            if told is None or told[0] != who:
+                return False
+            del self._told[cause]
+        return True

@@ -1,0 +1,83 @@
+"""What decoding yields and what bounds it: pieces, limits, the budget of an object."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from sources.errors import ObjectBroken, ObjectTooLarge
+
+CHUNK_BYTES = 1 << 20
+"""Step of reading and inflating: one block of about this size stays in the processor's cache."""
+
+_LARGEST_RECORD = 16 << 20
+_RATIO_FLOOR = 64 << 20
+
+
+class Readable(Protocol):
+    """A stream of stored bytes, read once from front to back; reads may be short, b"" is the end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes."""
+        ...
+
+
+class DecodeLimits(Struct, frozen=True):
+    """What one object may cost.
+
+    max_bytes: uncompressed size. max_ratio: inflation allowed beyond the first 64 MiB.
+    max_event_bytes: largest event that outputs take. Larger ones still come out, for quarantine, up to
+        16 MiB (or this, when it is more): a longer line or record breaks the object.
+    """
+
+    max_bytes: int = 64 << 30
+    max_ratio: float = 500.0
+    max_event_bytes: int = 1 << 20
+
+    @property
+    def record_bytes(self) -> int:
+        """Largest line or record that is held in memory."""
+        return max(_LARGEST_RECORD, self.max_event_bytes)
+
+
+class DecodedChunk(Struct, frozen=True):
+    """Whole events of an object.
+
+    payload, count: events as newline-terminated lines, and how many.
+    records: how many events of the object have come out with this piece and those before it.
+    header: the column line that the events are rows of, without newline; b"" = none known.
+    """
+
+    payload: bytes
+    count: int
+    records: int
+    header: bytes = b""
+
+
+class Budget(Struct):
+    """How much an object has been read and inflated so far. chunk: bytes that are inflated at a time."""
+
+    limits: DecodeLimits
+    stored: int = 0
+    inflated: int = 0
+    chunk: int = CHUNK_BYTES
+
+    def spend(self, size: int) -> None:
+        """Count `size` bytes that decoding made. Raises ObjectTooLarge beyond the limits."""
+        self.inflated += size
+        limits = self.limits
+        if self.inflated > limits.max_bytes:
+            raise _bomb(f"more than {limits.max_bytes} bytes uncompressed", "max_object_bytes")
+        if self.inflated > max(_RATIO_FLOOR, limits.max_ratio * self.stored):
+            raise _bomb(f"{self.stored} bytes inflate to more than {self.inflated}", "max_inflation_ratio")
+
+
+def _bomb(what: str, key: str) -> ObjectTooLarge:
+    return ObjectTooLarge(what, "object", f"raise {key} if this object is genuine", reason="object_bomb")
+
+
+_LOOK = "look at the object; what came before was sent"
+
+
+def broken(reason: str, what: str, hint: str = _LOOK) -> ObjectBroken:
+    """Return the error for content that cannot be cut; `decode.read` adds the record number."""
+    return ObjectBroken(what, "object", hint, reason=reason)

@@ -1,0 +1,208 @@
+"""Objects whose events are the elements of a JSON array (CloudTrail's `Records`), cut without touching them.
+
+A small document is parsed as a whole, a large one window by window: the text up to a place that looks like
+the border of two records is parsed as an array of its own, which succeeds only if it is that border. When no
+place fits, or the document is damaged, an exact scanner finds the records one by one (`json_scanner.py`).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from sources.objects import json_scanner
+from sources.objects.chunk_buffer import ChunkBuffer
+from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
+from sources.objects.text_repair import count_lines, repaired
+from transforms.layout import Layout
+
+_SMALL = 2 * CHUNK_BYTES
+BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
+"""White space, byte order marks, and what becomes of padding with NULs."""
+_NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError)
+_SINGLE = ("eventVersion", "eventName")
+_DIGEST = ("digestStartTime", "digestS3Bucket", "logFiles")
+
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]*")')
+_LEAD: Any = re.compile(rb"[\s,]*+")
+
+Raws = Sequence[bytes | msgspec.Raw]
+
+
+def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[DecodedChunk]:
+    """Yield the records of an object's documents (one, as a rule), compact, one per line.
+
+    longest: bytes of the largest record, and of what stands before the array. Raises ObjectBroken after the
+    records before the damage.
+    """
+    tape, done = ChunkBuffer(chunks), 0
+    while True:
+        tape.fill(_SMALL)
+        tape.at = BETWEEN.match(tape.data, tape.at).end()
+        if tape.at == len(tape.data):
+            if tape.ended:
+                break
+            continue
+        for raws in _document(tape, layout, longest):
+            for payload, count in payloads(raws):
+                done += count
+                yield DecodedChunk(payload, count, done)
+    if tape.failure:
+        raise tape.failure
+
+
+def _document(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws]:
+    if tape.ended and (whole := _whole(memoryview(tape.data)[tape.at :], layout)) is not None:
+        tape.at = len(tape.data)
+        yield whole
+        return
+    first = tape.data[tape.at : tape.at + 1]
+    start, end = _enter(tape, layout.records.encode(), longest)
+    if start < 0:
+        events = _whole(memoryview(tape.data)[tape.at : end], layout)
+        tape.at = end
+        if events is None:
+            raise broken("json_broken", "the document is not valid JSON")
+        yield events
+        return
+    tape.at = start
+    yield from _array(tape, longest)
+    if first == b"{":
+        _leave(tape, longest)
+
+
+def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
+    """Return where the array's first element is, or -1 and where the document without one ends."""
+    size = _SMALL
+    while True:
+        if tape.data[tape.at] not in b"{[":
+            raise broken("not_json", "the object is neither JSON nor compressed JSON")
+        start, end = json_scanner.find_array(tape.data, key, tape.at)
+        if start >= 0 or end >= 0:
+            return start, end
+        if tape.ended:
+            raise tape.cut_short("the JSON document")
+        size = _grown(size, longest, "what stands before the records is too large")
+        tape.fill(size)
+
+
+def _leave(tape: ChunkBuffer, longest: int) -> None:
+    """Move past the rest of the document after its array."""
+    size = _SMALL
+    while (end := json_scanner.end_of(tape.data, tape.at, depth=1)) < 0:
+        if end == json_scanner.TOO_DEEP:
+            raise broken("json_broken", "what stands after the records is nested too deeply")
+        if tape.ended:
+            raise tape.cut_short("the JSON document")
+        size = _grown(size, longest, "what stands after the records is too large")
+        tape.fill(size)
+    tape.at = end
+
+
+def _grown(size: int, longest: int, what: str) -> int:
+    if size > longest:
+        raise broken("record_too_large", f"{what}: over {longest} bytes")
+    return 2 * size
+
+
+def _array(tape: ChunkBuffer, longest: int) -> Iterator[Raws]:
+    """Yield the elements of the array that the tape stands in; leave it after the closing bracket."""
+    border, size = b"", _SMALL
+    while True:
+        tape.fill(size)
+        border = border or _border(tape)
+        raws, end = _window(tape, border)
+        if raws:
+            yield raws
+            tape.at, size = end, CHUNK_BYTES
+            continue
+        found = json_scanner.elements(tape.data, tape.at)
+        tape.at = found.end
+        if found.raws:
+            yield found.raws
+            size = CHUNK_BYTES
+        if found.state == json_scanner.CLOSED:
+            return
+        if found.state == json_scanner.BROKEN:
+            raise broken("json_broken", f"a record is not valid JSON: {found.detail}")
+        if tape.ended:
+            raise tape.cut_short("the array of records")
+        if not found.raws:
+            size = _grown(size, longest, "a record is too large")
+
+
+def _border(tape: ChunkBuffer) -> bytes:
+    """Return what stands between two records, as seen at the first of them: `},{"eventVersion"`."""
+    key = _FIRST_KEY.match(tape.data, tape.at)
+    between = key and re.compile(rb"\}\s*,\s*\{\s*" + re.escape(key[1])).search(tape.data, key.end())
+    return between[0] if between else b""
+
+
+def _window(tape: ChunkBuffer, border: bytes) -> tuple[Raws, int]:
+    """Return the records up to the last border within about 1 MiB, and where they end."""
+    end = tape.data.rfind(border, tape.at, tape.at + CHUNK_BYTES) + 1 if border else 0
+    if not end:
+        return [], 0
+    start = _LEAD.match(tape.data, tape.at).end()
+    try:
+        return _ARRAY.decode(b"".join([b"[", memoryview(tape.data)[start:end], b"]"])), end
+    except _NO_JSON:
+        return [], 0
+
+
+def _whole(document: memoryview, layout: Layout) -> Raws | None:
+    """Return the events of a complete document, or None when it cannot be parsed at once."""
+    try:
+        if bytes(document[:1]) == b"[":
+            return _ARRAY.decode(document)
+        found = _document_type(layout.records).decode(document)
+        if found.records is not msgspec.UNSET:
+            return found.records or []
+        keys = msgspec.json.decode(document, type=dict[str, msgspec.Raw])
+    except _NO_JSON:
+        return None
+    return _without_array(keys, bytes(document), layout)
+
+
+def _without_array(keys: dict[str, Any], document: bytes, layout: Layout) -> Raws:
+    """Return the events of a document that has no array: a single record, a digest, or nothing."""
+    if all(key in keys for key in _SINGLE):
+        return [document.strip()]
+    if any(key in keys for key in _DIGEST):
+        return [document.strip()] if layout.digests else []
+    if keys:
+        has = ", ".join(sorted(keys)[:5])
+        raise broken("records_missing", f"the document has no {layout.records}, but {has}")
+    return []
+
+
+@lru_cache
+def _document_type(key: str) -> "msgspec.json.Decoder[Any]":
+    field = ("records", list[msgspec.Raw] | None | msgspec.UnsetType, msgspec.UNSET)
+    return msgspec.json.Decoder(msgspec.defstruct("Document", [field], rename={"records": key}))
+
+
+def payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
+    """Yield lines of about 1 MiB each, and how many; records that span lines are made compact."""
+    if raws and sum(map(len, raws)) < CHUNK_BYTES:
+        yield _payload(raws)
+        return
+    step, held = 0, 0
+    start = 0
+    for step, raw in enumerate(raws, 1):
+        held += len(raw)
+        if held >= CHUNK_BYTES:
+            yield _payload(raws[start:step])
+            start, held = step, 0
+    if step > start:
+        yield _payload(raws[start:])
+
+
+def _payload(raws: Raws) -> tuple[bytes, int]:
+    payload = b"\n".join([*raws, b""])
+    if count_lines(payload) != len(raws):
+        payload = b"\n".join([*map(json_scanner.compact, raws), b""])
+    return repaired(payload), len(raws)

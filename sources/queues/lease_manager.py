@@ -1,0 +1,271 @@
+"""Keeps the leases on one queue alive, and ends them: extends, deletes, gives back, in lots of ten.
+
+A heartbeat extends each lease at half its time, whatever the dataflow does meanwhile; a lease that SQS no
+longer knows, or that reaches twelve hours, is lost. What has to be deleted or given back is handed over and
+done by other threads, which start when there is work for them; what fails is tried again while the lease
+lives.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+from msgspec import Struct, field
+
+from sources import metric_scopes, telemetry
+from sources.errors import ReceiptHandleInvalid, SourceError, Transient
+from sources.queues.sqs import CEILING_SECONDS, LOT, Message, SqsQueue, lots
+
+SETTLERS = 4
+"""Threads that delete and give back, per queue, at most: as many as receive, since each lot is both."""
+
+_MAX_PENDING_DELETES = 10_000
+"""Leases that may wait for their deletion. A queue lets go of 120,000 messages at most, then gives none."""
+
+_ATTEMPTS = 6
+_LINGER_SECONDS = 0.05
+
+Spawn = Callable[[str, Callable[[], None]], None]
+"""Runs a job in a thread of that name."""
+
+
+class Lease(Struct, eq=False):
+    """A received message while it is ours, kept alive by its queue's manager. Times are `time.monotonic()`.
+
+    received: bounds the lease to SQS's twelve hours. expires: when it becomes visible again if not extended.
+    lost: it is somebody else's; nothing more of it is emitted, and it is never deleted.
+    leaving: it is being deleted or given back, so it is not extended any more.
+    begun: something of it waits in, or went through, an inbox. ended: nothing more will be put there.
+    back: None = delete it once its epoch is receipted, else give it back, visible after that many seconds.
+    objects: ids that it asked for. failures: of deleting it or giving it back.
+    """
+
+    message: Message
+    manager: "LeaseManager"
+    received: float
+    expires: float
+    lost: bool = False
+    leaving: bool = False
+    begun: bool = False
+    ended: bool = False
+    back: int | None = None
+    objects: list[str] = field(default_factory=list)
+    failures: int = 0
+
+
+class LeaseManager:
+    """All leases on one queue that this process holds.
+
+    visibility_seconds: what a lease is extended to. settled: called for each lease that was deleted.
+    owner: whom figures are counted for. read_at: when the queue was last asked with success, epoch seconds.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        queue: SqsQueue,
+        visibility_seconds: int,
+        settled: Callable[[Lease], None],
+        owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY,
+    ) -> None:
+        self.place = metric_scopes.place(service, owner, queue.queue.region)
+        self.read_at = 0.0
+        self._service, self.queue, self._visibility = service, queue, visibility_seconds
+        self._settled = settled
+        self._spawn: Spawn = lambda _name, _job: None
+        self._held: dict[Lease, None] = {}
+        self._leaving: deque[Lease] = deque()
+        self._open = 0
+        self._stopped = False
+        self._settlers = self._busy = 0
+        lock = threading.RLock()
+        self._changed, self._handed = threading.Condition(lock), threading.Condition(lock)
+
+    @property
+    def idle(self) -> bool:
+        """Tell that nothing handed over is still to be deleted or given back."""
+        return self._open == 0
+
+    @property
+    def behind(self) -> bool:
+        """Tell that messages come faster than they are deleted: it is no time to receive more."""
+        return self._open > _MAX_PENDING_DELETES
+
+    @property
+    def held(self) -> int:
+        """Return how many leases are alive here."""
+        return len(self._held)
+
+    def start(self, spawn: Spawn) -> None:
+        """Start the heartbeat, and settlers from now on; they end after `stop`."""
+        with self._changed:
+            self._spawn, self._settlers = spawn, 0
+        spawn(f"{self.queue.queue.short}-keep", self._keep_alive)
+        self.settle(())
+
+    def hold(self, leases: Iterable[Lease]) -> None:
+        """Begin to keep leases alive."""
+        with self._changed:
+            self._held.update(dict.fromkeys(leases))
+
+    def settle(self, leases: Sequence[Lease]) -> None:
+        """Take leases over: each is deleted or given back, as its `back` says, or forgotten if lost."""
+        with self._changed:
+            live = [lease for lease in leases if lease in self._held]
+            for lease in live:
+                lease.leaving = lease.back is not None
+            self._leaving.extend(live)
+            self._open += len(live)
+            before = self._settlers
+            wanted = min(self._busy + -(-len(self._leaving) // LOT), SETTLERS)
+            self._settlers = max(before, wanted)
+            self._handed.notify(wanted)
+        for number in range(before, wanted):
+            self._spawn(f"{self.queue.queue.short}-settle-{number}", self._settle)
+
+    def stop(self) -> None:
+        """End the threads; leases that are left become visible again by themselves."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+            self._handed.notify_all()
+
+    # the heartbeat
+
+    def _keep_alive(self) -> None:
+        pulse = min(max(self._visibility / 10, 0.1), 5.0)
+        while not self._pause(pulse):
+            self.extend_due(time.monotonic())
+            self._show()
+
+    def _show(self) -> None:
+        """Show what is in hand, and how old the oldest of it is."""
+        with self._changed:
+            sent = [lease.message.sent_ms / 1000 for lease in self._held]
+        metric_scopes.held(self.place, len(sent))
+        if oldest := min(sent, default=self.read_at):
+            metric_scopes.read_up_to(self.place, oldest)
+
+    def extend_due(self, now: float) -> None:
+        """Extend what has half its time or less left; called by the heartbeat."""
+        with self._changed:
+            half = now + self._visibility / 2
+            due = [lease for lease in self._held if lease.expires <= half and not lease.leaving]
+        for lot in lots(due):
+            left = [min(self._visibility, int(lease.received + CEILING_SECONDS - now)) for lease in lot]
+            over = [lease for lease, seconds in zip(lot, left, strict=True) if seconds < 1]
+            self._lose(over, "twelve hours are over")
+            live = [(lease, seconds) for lease, seconds in zip(lot, left, strict=True) if seconds >= 1]
+            if live:
+                self._extend([lease for lease, _ in live], [seconds for _, seconds in live])
+
+    def _extend(self, lot: Sequence[Lease], seconds: Sequence[int]) -> None:
+        asked = time.monotonic()
+        try:
+            outcomes = self.queue.change([lease.message.receipt_handle for lease in lot], seconds)
+        except SourceError as error:
+            telemetry.extend_failed(self._service, self.queue.queue.short, error)
+            return
+        for lease, left, failure in zip(lot, seconds, outcomes, strict=True):
+            if failure is None:
+                lease.expires = asked + left
+        refused = [failure for failure in outcomes if failure and not isinstance(failure, Transient)]
+        if refused:
+            self._lose(
+                [lease for lease, one in zip(lot, outcomes, strict=True) if one in refused], str(refused[0])
+            )
+        telemetry.lease_extended(self._service, outcomes.count(None))
+
+    def _lose(self, leases: Sequence[Lease], why: str) -> None:
+        """Forget leases that are over, but for those whose end is under way: that will tell."""
+        with self._changed:
+            lost = [lease for lease in leases if lease in self._held and not lease.leaving]
+            for lease in lost:
+                del self._held[lease]
+                lease.lost = True
+        if lost:
+            telemetry.leases_lost(self._service, self.queue.queue.short, len(lost), why)
+
+    # the end of leases
+
+    def _settle(self) -> None:
+        while lot := self._next_lot():
+            self._finish(lot)
+
+    def _next_lot(self) -> list[Lease]:
+        """Wait for leases of one kind, a little longer for a full lot; empty when it is time to stop."""
+        lot: list[Lease] = []
+        with self._changed:
+            while not lot and not (self._stopped and not self._leaving):
+                if not self._leaving:
+                    self._handed.wait()
+                elif len(self._leaving) < LOT and not self._stopped:
+                    self._handed.wait(_LINGER_SECONDS)
+                while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
+                    lot.append(self._leaving.popleft())
+                    lot[-1].leaving = True
+            self._busy += bool(lot)
+            if self._leaving:
+                self._handed.notify()
+        return lot
+
+    def _finish(self, lot: list[Lease]) -> None:
+        """Delete a lot or give it back; what fails in passing comes again to the end of the line."""
+        live = [lease for lease in lot if not lease.lost]
+        again: list[Lease] = []
+        given_up: list[SourceError] = []
+        done = 0
+        for lease, error in zip(live, self._outcomes(live), strict=True):
+            if error is None:
+                done += 1
+                self._finished(lease)
+            elif self._worth_another(lease, error):
+                again.append(lease)
+            else:
+                given_up.append(error)
+        if given_up:
+            telemetry.settle_failed(self._service, self.queue.queue.short, len(given_up), given_up[0])
+        telemetry.leases_ended(self._service, done, deleted=lot[0].back is None)
+        if again:
+            self._pause(min(0.2 * 2.0 ** max(lease.failures for lease in again), 10))
+        with self._changed:
+            self._busy -= 1
+            self._open -= len(lot) - len(again)
+            self._leaving.extend(again)
+            for lease in again:
+                lease.leaving = lease.back is not None  # a deletion that waits is kept alive meanwhile
+            for lease in lot:
+                if lease not in again:
+                    self._held.pop(lease, None)
+
+    def _worth_another(self, lease: Lease, error: SourceError) -> bool:
+        lease.failures += 1
+        return not (self._stopped or isinstance(error, ReceiptHandleInvalid) or lease.failures >= _ATTEMPTS)
+
+    def _outcomes(self, lot: Sequence[Lease]) -> Sequence[SourceError | None]:
+        receipts = [lease.message.receipt_handle for lease in lot]
+        try:
+            if not lot:
+                return []
+            if lot[0].back is None:
+                return self.queue.delete(receipts)
+            return self.queue.change(receipts, [lease.back or 0 for lease in lot])
+        except SourceError as error:
+            return [error] * len(lot)
+
+    def _finished(self, lease: Lease) -> None:
+        if lease.back is None:
+            self._settled(lease)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; True when it is time to stop."""
+        until = time.monotonic() + seconds
+        with self._changed:
+            while not self._stopped and (left := until - time.monotonic()) > 0:
+                self._changed.wait(left)
+        return self._stopped
+
+
+def _same_kind(lot: Sequence[Lease], lease: Lease) -> bool:
+    return not lot or (lot[0].back is None) == (lease.back is None)

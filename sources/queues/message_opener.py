@@ -1,0 +1,52 @@
+"""What a message holds, cut in pieces, and who opens it: the strategy of a service of the lease family."""
+
+from collections.abc import Callable, Generator
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from sources.queues.sqs import Message
+from transforms.block import Block, Item
+
+Resume: TypeAlias = Callable[[str], int]
+"""(object id) → records of it that the dataflow has already; `progress.ALL` = all of it.
+
+Raises ObjectBusy when another lease reads the same object. Asking claims the object for the lease.
+"""
+
+
+_OVERHEAD = 4 << 10
+"""Lease, message and origin of what waits, in bytes. It bounds the number of small objects that wait, too:
+while fetchers find room, they leave the dataflow no time.
+"""
+
+
+class ObjectBatch(Struct, frozen=True):
+    """What is handed to the dataflow as one, and how far its object has come with it.
+
+    object_id: "" = no progress is kept. records: of the object, up to and including this cut.
+    last: nothing of the object follows; such a cut may be empty.
+    """
+
+    items: tuple[Item, ...]
+    object_id: str = ""
+    records: int = 0
+    last: bool = False
+
+    @property
+    def size(self) -> int:
+        """Return about what it holds in memory, in bytes, its lease and message included."""
+        return _OVERHEAD + sum(
+            len(item.payload if isinstance(item, Block) else item.body) for item in self.items
+        )
+
+
+class MessageOpener(Protocol):
+    """Knows what a message stands for. Runs in the feed's threads and may wait for AWS."""
+
+    def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
+        """Yield what the message holds, behind what `resume` tells of each object.
+
+        Closed in mid-iteration when the process drains or the lease is lost. Raises SourceError: the message
+        is given back (see `policy.py`), and what was yielded before is not yielded again.
+        """

@@ -1,0 +1,203 @@
+"""The printed policy: complete, narrow, and valid in each of its forms."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from flows.catalogue.services import CATALOGUE
+from flows.cli import main
+from flows.commands.iam_policy import ANY_ACCOUNT, QUEUE_ATTRIBUTES, Known, grants
+from flows.commands.iam_policy_formats import FORMATS
+from flows.config.load import load
+from flows.config.services import SERVICES
+
+BASE, TARGET = "arn:aws:iam::111111111111:role/base", "arn:aws:iam::222222222222:role/reads"
+KEYS = {"access_key": "A", "access_secret": "s"}
+FLOW = {"types": ["flowlogs"], "regions": ["eu-west-1"], "vpcflowlogs_sqs_queue_name": "flow"}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Return what writes a configuration of these services and returns its path."""
+
+    def write(services, credentials=KEYS, **more):
+        made = {"id": "1", "credentials": credentials, "services": services}
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump({"inputs": {"aws": made}, **more}, sort_keys=False))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def granted(written):
+    """Return what gives the grants of these services."""
+    return lambda services, credentials=KEYS, known=Known(), **more: grants(  # noqa: B008 - it is frozen
+        load(written(services, credentials, **more)), known
+    )
+
+
+def allowed(grant):
+    """Return action → resources."""
+    found = {}
+    for statement in grant.statements:
+        for action in statement.actions:
+            found.setdefault(action, set()).update(statement.resources)
+    return found
+
+
+def options(service):
+    """Return the settings that a service of the catalogue needs at least."""
+    made = {"regions": ["eu-west-1"], "types": [service.name]}
+    keys = getattr(SERVICES.get(service.service_key), "QUEUE_KEYS", {})
+    return {**made, **({keys[service.name]: "queue"} if service.name in keys else {})} | (
+        {} if service.service_key else {"log_group": "/"}
+    )
+
+
+@pytest.mark.parametrize("service", CATALOGUE, ids=lambda service: service.name)
+def test_each_service_gets_what_it_needs_and_no_more(granted, service):
+    """The policy of one service has exactly the actions of its row in the catalogue."""
+    (grant,) = granted({service.service_key or "mine": options(service)}, known=Known(checks=False))
+    assert set(allowed(grant)) == {action for one in service.permissions for action in one.actions}
+
+
+def test_queues_by_region_and_account(granted):
+    """A queue's ARN has its region, and the account that the role, the option or nothing tells."""
+    found = granted({"non-cloudwatch-logs": {**FLOW, "regions": ["eu-west-1", "us-gov-west-1"]}})[0]
+    assert allowed(found)["sqs:ReceiveMessage"] == {
+        f"arn:aws:sqs:eu-west-1:{ANY_ACCOUNT}:flow",
+        f"arn:aws-us-gov:sqs:us-gov-west-1:{ANY_ACCOUNT}:flow",
+    }
+    (told,) = granted({"non-cloudwatch-logs": FLOW}, known=Known("333333333333"))
+    assert allowed(told)["sqs:DeleteMessage"] == {"arn:aws:sqs:eu-west-1:333333333333:flow"}
+
+
+def test_a_queue_given_by_url(granted):
+    """A URL tells the account, and is not looked up."""
+    url = "https://sqs.eu-west-1.amazonaws.com/444444444444/flow"
+    (found,) = granted({"non-cloudwatch-logs": {**FLOW, "vpcflowlogs_sqs_queue_name": url}})
+    assert allowed(found)["sqs:ReceiveMessage"] == {"arn:aws:sqs:eu-west-1:444444444444:flow"}
+    assert "sqs:GetQueueUrl" not in allowed(found)
+
+
+def test_two_hops_are_three_policies(granted):
+    """Each identity on the way may assume the next role and nothing else; only the last one reads."""
+    hops = {"base_assume_role": BASE, "target_assume_role": TARGET}
+    machine, base, target = granted({"non-cloudwatch-logs": FLOW}, hops)
+    assert allowed(machine) == {"sts:AssumeRole": {BASE}}
+    assert allowed(base) == {"sts:AssumeRole": {TARGET}}
+    assert allowed(target)["sqs:ReceiveMessage"] == {"arn:aws:sqs:eu-west-1:222222222222:flow"}
+    assert "sts:AssumeRole" not in allowed(target)
+    assert [one.account for one in (machine, base, target)] == ["", "111111111111", "222222222222"]
+
+
+def test_keys_and_a_role_are_two_policies(granted):
+    """The key's user may assume the role, the role reads."""
+    user, role = granted({"non-cloudwatch-logs": FLOW}, {**KEYS, "base_assume_role": BASE})
+    assert allowed(user) == {"sts:AssumeRole": {BASE}}
+    assert allowed(role)["s3:GetObject"] == {"arn:aws:s3:::*/*"}
+    assert (user.who, role.who) == ("the user of access_key", f"base_assume_role {BASE}")
+
+
+def test_buckets_and_keys_that_are_named(granted):
+    """Buckets, prefixes and KMS keys that are named are the only ones."""
+    known = Known(buckets=("logs", "more/AWSLogs/"), keys=("arn:aws:kms:eu-west-1:1:key/k",))
+    (found,) = granted({"non-cloudwatch-logs": FLOW}, known=known)
+    assert allowed(found)["s3:GetObject"] == {"arn:aws:s3:::logs/*", "arn:aws:s3:::more/AWSLogs/*"}
+    assert allowed(found)["kms:Decrypt"] == {"arn:aws:kms:eu-west-1:1:key/k"}
+
+
+def test_log_groups(granted):
+    """Reading is narrowed to the groups and prefixes of the configuration, in their regions."""
+    groups = ["/aws/lambda/f", "/aws/rds/", "arn:aws:logs:us-east-1:5:log-group:only-there:*"]
+    logs = {
+        "types": ["logs"],
+        "regions": ["eu-west-1"],
+        "log_groups": [{"log_group": name} for name in groups],
+    }
+    (found,) = granted({"mine": logs}, known=Known("555555555555"))
+    prefix = "arn:aws:logs:eu-west-1:555555555555:log-group:"
+    assert allowed(found)["logs:FilterLogEvents"] == {f"{prefix}/aws/lambda/f:*", f"{prefix}/aws/rds/*:*"}
+    assert allowed(found)["logs:DescribeLogGroups"] == {f"{prefix}*"}
+
+
+def test_what_has_no_narrower_resource_is_bound_to_its_regions(granted):
+    """Actions on `*` are allowed in the regions of the configuration only."""
+    (found,) = granted({"audit-events-all": {"types": ["audits_api"], "regions": ["eu-west-1", "us-east-1"]}})
+    (statement,) = found.document()["Statement"]
+    assert statement["Resource"] == ["*"]
+    condition = {"StringEquals": {"aws:RequestedRegion": ["eu-west-1", "us-east-1"]}}
+    assert statement["Condition"] == condition
+
+
+def test_quarantine_in_a_bucket(granted):
+    """The first input's identity may write to the quarantine prefix, others may not."""
+    top = {"globals": {"quarantine": "s3://bad/things/"}}
+    (found,) = granted({"non-cloudwatch-logs": FLOW}, **top)
+    assert allowed(found)["s3:PutObject"] == {"arn:aws:s3:::bad/things/*"}
+
+
+def test_what_only_the_check_needs_may_be_left_out(granted):
+    """Queue attributes are read by the check only, so their permission stands alone and can be left out."""
+    (found,) = granted({"non-cloudwatch-logs": FLOW})
+    sids = {one["Sid"]: one["Action"] for one in found.document()["Statement"]}
+    assert sids["CheckOnly"] == [QUEUE_ATTRIBUTES]
+    (bare,) = granted({"non-cloudwatch-logs": FLOW}, known=Known(checks=False))
+    assert QUEUE_ATTRIBUTES not in allowed(bare)
+
+
+def test_json_is_a_policy_document(written, capsys):
+    """With one identity the JSON is the document as IAM takes it; what could be narrower is on stderr."""
+    assert main(["policy", "--config", str(written({"non-cloudwatch-logs": FLOW}))]) == 0
+    told = capsys.readouterr()
+    document = json.loads(told.out)
+    assert document["Version"] == "2012-10-17"
+    assert document["Statement"][0]["Resource"] == ["arn:aws:sqs:eu-west-1:*:flow"]
+    assert len({one["Sid"] for one in document["Statement"]}) == len(document["Statement"])
+    assert all(re.fullmatch(r"[A-Za-z0-9]+", one["Sid"]) for one in document["Statement"])
+    assert "--bucket" in told.err
+    assert "--account" in told.err
+
+
+def test_several_identities_are_told_apart(granted):
+    """With several identities the JSON tells for each whom it is for."""
+    text = FORMATS["json"](granted({"non-cloudwatch-logs": FLOW}, {**KEYS, "base_assume_role": BASE}))
+    assert list(json.loads(text)) == ["aws: the user of access_key", f"aws: base_assume_role {BASE}"]
+
+
+def test_cloudformation(granted):
+    """The template has a managed policy for each identity, made in its own account only."""
+    hops = {"base_assume_role": BASE, "target_assume_role": TARGET}
+    template = yaml.safe_load(FORMATS["cloudformation"](granted({"non-cloudwatch-logs": FLOW}, hops)))
+    resources = template["Resources"]
+    assert {one["Type"] for one in resources.values()} == {"AWS::IAM::ManagedPolicy"}
+    conditions = [one.get("Condition") for one in resources.values()]
+    assert conditions[0] is None
+    assert template["Conditions"][conditions[2]] == {
+        "Fn::Equals": [{"Ref": "AWS::AccountId"}, "222222222222"]
+    }
+    (alone,) = yaml.safe_load(FORMATS["cloudformation"](granted({"non-cloudwatch-logs": FLOW})))[
+        "Resources"
+    ].values()
+    first = alone["Properties"]["PolicyDocument"]["Statement"][0]["Resource"][0]
+    assert first == {"Fn::Sub": "arn:aws:sqs:eu-west-1:${AWS::AccountId}:flow"}
+
+
+def test_terraform(granted):
+    """Each identity is an aws_iam_policy whose document is JSON, with the caller's own account."""
+    text = FORMATS["terraform"](granted({"non-cloudwatch-logs": FLOW}))
+    (document,) = re.findall(r"jsonencode\((.*?)\)\n}", text, re.DOTALL)
+    resource = json.loads(document)["Statement"][0]["Resource"][0]
+    assert resource == "arn:aws:sqs:eu-west-1:${data.aws_caller_identity.collector.account_id}:flow"
+    assert text.startswith('data "aws_caller_identity" "collector" {}\n')
+    assert 'resource "aws_iam_policy" "collector_aws" {' in text
+
+
+def test_nothing_to_allow(written, capsys):
+    """A configuration that collects nothing has no policy: exit code 2 and one line."""
+    path = written({"non-cloudwatch-logs": {**FLOW, "enabled": False}})
+    assert main(["policy", "--config", str(path)]) == 2
+    assert "nothing is collected" in capsys.readouterr().err

@@ -1,0 +1,255 @@
+"""The recovery directory: whole or not there, and one clear line when it cannot be used."""
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+import yaml
+
+from flows.config.load import SettingsError
+from flows.process.recovery_store import FORMAT, PARTITIONS, StateError, check, failure, hold, prepare
+from tests.fakes.collector import ROOT, configuration
+
+FULL = ["prlimit", "--fsize=100000"]
+"""A disk that is full after 100 kB, for every file: what a user without root can have."""
+
+POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+"""Root without its powers: file modes count again."""
+
+
+@pytest.fixture
+def state(tmp_path):
+    directory = tmp_path / "state"
+    prepare(directory, first=True)
+    return directory
+
+
+def contents(directory):
+    return {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.name != ".lock"}
+
+
+def sql(directory, statement, part="part-1.sqlite3"):
+    with closing(sqlite3.connect(directory / part)) as database:
+        database.execute(statement)
+        database.commit()
+
+
+def started(tmp_path, directory, prefix=(), by="flows"):
+    """Start a collector that has no AWS; it must end before it misses one."""
+    queue = {"cisco_umbrella_sqs_queue_name": "none", "regions": ["us-east-1"]}
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        yaml.safe_dump(configuration({"cisco-umbrella": queue}, {"c": {"type": "console"}}, tmp_path))
+    )
+    command = {
+        "flows": ["-m", "flows", "run", "--state", str(directory)],
+        "cluster": ["-m", "flows", "run", "--state", str(directory), "--processes", "2"],
+        "bytewax": ["-m", "bytewax.run", "flows.aws", "-r", str(directory), "-s", "1", "-b", "0"],
+    }[by]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLLECTOR_CONFIG": str(config)}
+    return subprocess.run(
+        [*prefix, sys.executable, *command],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def the_line(ended):
+    """Return the one line that it has said."""
+    lines = [line for line in ended.stderr.splitlines() if " WARNING " not in line]
+    assert len(lines) == 1, ended.stderr
+    assert lines[0].count(": ") >= 2
+    return lines[0]
+
+
+def test_a_new_directory_is_whole(state):
+    """All files are there and nothing else."""
+    assert sorted(contents(state)) == sorted(f"part-{number}.sqlite3" for number in range(PARTITIONS))
+    check(state, alone=True)
+
+
+def test_the_format_is_that_of_this_bytewax(state):
+    """What counts as newer follows bytewax: a release of it with another format is noticed here."""
+    with closing(sqlite3.connect(state / "part-0.sqlite3")) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (FORMAT,)
+
+
+def test_what_is_there_is_kept(state):
+    """A start changes nothing in a directory that is in use."""
+    sql(state, "INSERT INTO exs (ex_num, worker_count, resume_epoch) VALUES (1, 1, 1)")
+    before = contents(state)
+    prepare(state, first=True)
+    assert contents(state) == before
+
+
+def test_other_processes_of_a_cluster_keep_no_files(tmp_path):
+    """Only the first process of a cluster makes files; the others see that they could write."""
+    prepare(tmp_path / "state", first=False)
+    assert contents(tmp_path / "state") == {}
+
+
+@pytest.mark.parametrize("moved", [None, 0, 3, PARTITIONS])
+def test_h22_making_it_may_be_cut_short_anywhere(tmp_path, moved):
+    """Killed while it makes the files (None) or after it has moved so many, the next start finishes it."""
+    whole, state = tmp_path / "whole", tmp_path / "state"
+    prepare(whole, first=True)
+    aside = state / ".new"
+    aside.mkdir(parents=True)
+    for number, file in enumerate(sorted(whole.iterdir())[: 2 if moved is None else None]):
+        shutil.copy(file, aside if moved is None or number >= moved else state)
+    if moved is not None:
+        (aside / "whole").touch()
+    prepare(state, first=True)
+    assert len(contents(state)) == PARTITIONS
+    check(state, alone=True)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda file: file.write_bytes(b"no database" * 1000), "file is not a database"),
+        (lambda file: file.write_bytes(b""), "empty"),
+        (lambda file: os.truncate(file, 5000), "malformed"),
+        (lambda file: file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 28_672), "error code 11"),
+        (lambda file: sql(file.parent, "DROP TABLE parts", file.name), "no such table"),
+        (lambda file: sql(file.parent, "DELETE FROM parts", file.name), "which part it is"),
+    ],
+    ids=["garbage", "empty", "cut", "overwritten", "no table", "no row"],
+)
+def test_h22_a_damaged_file_is_named(state, damage, told):
+    """It says which file and what SQLite thinks of it, and leaves it as it is."""
+    file = state / "part-1.sqlite3"
+    damage(file)
+    before = contents(state)
+    with pytest.raises(StateError, match=told) as error:
+        check(state, alone=True)
+    assert error.value.where == str(file)
+    assert contents(state) == before
+
+
+def test_h22_a_newer_state_is_refused(state):
+    """A state that a newer release wrote is left alone."""
+    sql(state, f"PRAGMA user_version = {FORMAT + 1}")
+    with pytest.raises(StateError, match=f"newer release wrote this state .format {FORMAT + 1}"):
+        check(state, alone=True)
+
+
+def test_h22_a_missing_file_is_named(state):
+    """One file of eight is missing: a single process says which; in a cluster another may have it."""
+    (state / "part-3.sqlite3").unlink()
+    check(state, alone=False)
+    with pytest.raises(StateError, match="incomplete") as error:
+        check(state, alone=True)
+    assert error.value.where.endswith("part-3.sqlite3")
+
+
+def test_a_file_in_use_is_no_damage(state):
+    """A file that another process has locked is left to bytewax."""
+    with closing(sqlite3.connect(state / "part-1.sqlite3")) as database:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+        database.execute("BEGIN EXCLUSIVE")
+        check(state, alone=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('SqliteFailure(Error { code: DiskFull, extended_code: 13 }, Some("full"))', "no room"),
+        (
+            'SqliteFailure(Error { code: SystemIoFailure, extended_code: 778 }, Some("io"))',
+            "cannot be written",
+        ),
+        ('SqliteFailure(Error { code: DatabaseCorrupt, extended_code: 11 }, Some("bad"))', "damaged"),
+        ('SqliteFailure(Error { code: ReadOnly, extended_code: 8 }, Some("ro"))', "cannot be written"),
+    ],
+)
+def test_what_bytewax_says_is_translated(tmp_path, text, told):
+    """A failure of the recovery directory in mid-run is told as one."""
+    found = failure(RuntimeError(f"(src/run.rs:167:13) called `Result::unwrap()` … {text}"), tmp_path)
+    assert told in str(found)
+
+
+def test_other_failures_are_not_about_the_directory(tmp_path):
+    """What is not about SQLite, or happens without a directory, is somebody else's."""
+    assert failure(RuntimeError("step failed"), tmp_path) is None
+    assert failure(RuntimeError('SqliteFailure(Error { code: DiskFull }, Some("full"))'), None) is None
+
+
+def test_h22_a_full_disk_leaves_nothing_half_done(tmp_path):
+    """No room at the first start: exit 1, one line, an empty directory; with room the next start makes it."""
+    state = tmp_path / "state"
+    ended = started(tmp_path, state, FULL)
+    assert (ended.returncode, contents(state)) == (1, {})
+    assert the_line(ended).startswith("no room for the recovery directory")
+    prepare(state, first=True)
+    check(state, alone=True)
+
+
+def test_h22_a_full_file_system_is_told(tmp_path):
+    """The same on a file system of 512 KiB that is truly full, where this user may mount one."""
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespaces here; the test before stands for this one")
+    mount = 'mount -t tmpfs -o size=512k full "$0" && exec "$@"'
+    state = tmp_path / "state"
+    state.mkdir()
+    ended = started(tmp_path, state, ["unshare", "-rm", "sh", "-c", mount, str(state)])
+    assert ended.returncode == 1
+    assert the_line(ended).startswith("no room for the recovery directory (No space left on device)")
+
+
+def test_h22_a_full_disk_in_use_stays_as_it_is(tmp_path, state):
+    """No room at a later start: exit 1, one line, the state untouched."""
+    before = contents(state)
+    ended = started(tmp_path, state, FULL)
+    assert (ended.returncode, contents(state)) == (1, before)
+    assert the_line(ended).startswith("no room for the recovery directory")
+
+
+def test_h22_a_read_only_directory_is_told(tmp_path, state):
+    """A directory that this user cannot write: exit 2, one line, the state untouched."""
+    before = contents(state)
+    state.chmod(0o500)
+    ended = started(tmp_path, state, POWERLESS)
+    state.chmod(0o700)
+    assert (ended.returncode, contents(state)) == (2, before)
+    assert the_line(ended).startswith("recovery directory cannot be used (Permission denied)")
+
+
+def test_a_file_in_the_place_of_the_directory(tmp_path):
+    """A path that is a file is a mistake of the configuration."""
+    (tmp_path / "state").write_text("mine")
+    with pytest.raises(SettingsError, match="recovery directory cannot be used"):
+        prepare(tmp_path / "state", first=True)
+    assert (tmp_path / "state").read_text() == "mine"
+
+
+@pytest.mark.parametrize("by", ["flows", "cluster", "bytewax"])
+def test_h22_every_way_to_start_says_one_line(tmp_path, state, by):
+    """`flows run`, as a cluster too, and `bytewax.run` end with 1 and one line over a damaged state."""
+    (state / "part-1.sqlite3").write_bytes(b"no database" * 1000)
+    before = contents(state)
+    ended = started(tmp_path, state, by=by)
+    assert (ended.returncode, contents(state)) == (1, before)
+    assert the_line(ended).startswith("a recovery file is damaged (file is not a database)")
+
+
+def test_h22_two_collectors_never_share_a_state(state):
+    """The second one is told who has it; when the first has ended it may begin."""
+    code = "import sys; from pathlib import Path; from flows.process import recovery_store; "
+    code += "recovery_store.hold(Path(sys.argv[1])); input()"
+    command = [sys.executable, "-c", code, str(state)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as first:
+        while not (state / ".lock").exists() or not (state / ".lock").read_bytes():
+            assert first.poll() is None
+        with pytest.raises(StateError, match=f"in use by process {first.pid}: .*: stop that one"):
+            hold(state)
+        first.communicate(b"\n")
+    hold(state)

@@ -1,0 +1,91 @@
+"""What named events make of an output and a place."""
+
+import pytest
+
+from flows.status.event_status import EventStatus
+from sinks.errors import ConnectFailed
+from tests.flows.status.acting import DENIED, LOGS, REFUSED
+from transforms.telemetry import listen, say, unlisten
+
+
+@pytest.fixture
+def board():
+    made = EventStatus(clock=lambda: 5.0)
+    made.hear(
+        "output_declared", {"output": "devo", "type": "syslog", "strength": "receipt", "required": True}
+    )
+    return made
+
+
+def retried(board):
+    board.hear("delivery_retried", {"output": "devo", "error": REFUSED, "pause": 2.0, "events": 3})
+
+
+STORIES = [
+    ([], False),
+    (["connection_opened"], True),
+    (["connection_opened", "output_blocked"], False),
+    (["connection_opened", "output_blocked", "output_recovered"], True),
+    (["connection_opened", "delivery_refused"], False),
+    (["connection_opened", "delivery_refused", "receipt_taken"], True),
+    (["output_blocked"], False),
+]
+
+
+@pytest.mark.parametrize(("story", "ready"), STORIES, ids=str)
+def test_ready_is_reached_and_not_down(board, story, ready):
+    """An output is ready once it was reached, unless it takes nothing or refuses us at present."""
+    for event in story:
+        board.hear(event, {"output": "devo"})
+    assert board.unready() == ([] if ready else ["devo"])
+
+
+@pytest.mark.parametrize(("required", "strength"), [(False, "receipt"), (True, "written")])
+def test_what_need_not_be_reached_is_ready(required, strength):
+    """An output that is not required, and one that is a file, never keep the collector unready."""
+    board = EventStatus()
+    told = {"output": "o", "type": "file", "strength": strength, "required": required}
+    board.hear("output_declared", told)
+    assert board.unready() == []
+
+
+def test_an_error_stays_until_it_is_over(board):
+    """The last error is kept with its code and hint, and marked as over by the next receipt."""
+    retried(board)
+    failure = board.output("devo").failure
+    assert (failure.code, failure.what, failure.hint) == (REFUSED.code(), REFUSED.what, REFUSED.hint)
+    assert not failure.over
+    board.hear("receipt_taken", {"output": "devo", "strength": "kernel"})
+    assert board.output("devo").failure.over
+    assert board.output("devo").strength == "kernel"
+
+
+def test_signs_of_life_are_passed_on():
+    """Each attempt tells how long the output rests, each wait and each receipt that it lives."""
+    beats = []
+    board = EventStatus(beats.append)
+    retried(board)
+    board.hear("delivery_waited", {"output": "devo"})
+    board.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
+    assert beats == [2.0, 0.0, 0.0]
+
+
+def test_a_place_fails_and_recovers(board):
+    """A place's error is kept, and marked as over when the place works again."""
+    board.hear("place_failed", {"place": LOGS, "error": DENIED})
+    assert not board.failures[LOGS].over
+    board.hear("place_recovered", {"place": LOGS})
+    assert board.failures[LOGS].over
+
+
+def test_named_events_are_heard_whatever_the_log_level(board, caplog):
+    """A listener hears debug events too, and none after it has left."""
+    caplog.set_level("ERROR", "collector")
+    listen(board.hear)
+    try:
+        say(10, "connection_opened", output="devo", where="there", seconds=0.1)
+    finally:
+        unlisten(board.hear)
+    assert board.unready() == []
+    say(10, "delivery_retried", output="devo", error=ConnectFailed("a", "b", "c"), pause=0, events=0)
+    assert board.output("devo").failure is None

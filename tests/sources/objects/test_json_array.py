@@ -1,0 +1,340 @@
+"""The elements of a JSON array become events, whatever stands around it and wherever it breaks."""
+
+import gzip
+import json
+import tracemalloc
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sources.errors import ObjectBroken
+from sources.objects import json_array as module
+from sources.objects import json_scanner
+from sources.objects.decode import DecodeLimits, Layout, read
+from sources.objects.json_array import records
+from tests.sources.objects.decoding import RECORDS, Body, check, collect, decoded, events, joined, noise
+
+
+def record(number: int, **more) -> dict:
+    return {
+        "eventVersion": "1.10",
+        "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::000123456789:user/zoë"},
+        "eventName": f"Call{number}",
+        "requestParameters": {"items": [{"eventVersion": "x"}, {"text": '},{"eventVersion":"1"}]} \\" \\'}]},
+        "other": {"Records": [{"Records": []}]},
+        **more,
+    }
+
+
+def compact(value) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def document(values, **around) -> bytes:
+    return compact({"Records": list(values), **around})
+
+
+FEW = [record(number) for number in range(5)]
+MANY = [record(number, noise=line.decode()) for number, line in enumerate(noise(12_000))]
+LINES_OF_FEW = [compact(value) for value in FEW]
+
+
+@pytest.fixture(scope="module")
+def large() -> bytes:
+    """Return a document of 5 MB, which is read window by window."""
+    return document(MANY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        document(FEW),
+        document(FEW) + b"\n",
+        b"\xef\xbb\xbf" + document(FEW),
+        b" \r\n" + document(FEW) + b"\0\0",
+        json.dumps({"Records": FEW}, indent=2, ensure_ascii=False).encode(),
+        json.dumps({"Records": FEW}, indent=2, ensure_ascii=False).replace("\n", "\r\n").encode(),
+        compact({"a": {"Records": [{"no": 1}], "x": '"Records":[{'}, "Records": FEW, "z": [1]}),
+        compact(FEW),
+        b'{"Records" : [ ' + b" , ".join(LINES_OF_FEW) + b" ] }",
+        document(FEW[:2]) + document(FEW[2:]),
+        document(FEW[:2]) + b"\n" + document([]) + b"\n" + document(FEW[2:]) + b"\n",
+        b"\n".join(LINES_OF_FEW),
+    ],
+    ids=[
+        "compact", "newline at the end", "bom", "white space and padding", "pretty", "pretty crlf",
+        "key not first", "bare array", "spaced", "two documents", "three documents", "one document a line",
+    ],
+)  # fmt: skip
+def test_h10_records_in_any_form(text):
+    """Each record is one event, byte for byte as it was, white space between lines apart."""
+    assert events(text, RECORDS) == LINES_OF_FEW
+    assert events(gzip.compress(text), RECORDS) == LINES_OF_FEW
+
+
+def test_h08_no_newline_at_the_end_is_no_reason_to_lose_all():
+    """A CloudTrail object ends in `}` without a newline, and still has its events."""
+    assert not document(FEW).endswith(b"\n")
+    assert len(events(document(FEW), RECORDS)) == 5
+
+
+def test_h10_one_record_as_the_document():
+    """A single record without an array, pretty-printed as consoles show it, is one event."""
+    assert events(json.dumps(FEW[0], indent=4, ensure_ascii=False).encode(), RECORDS) == LINES_OF_FEW[:1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"Records":[]}',
+        b'{"Records":null}',
+        b'{ "Records" : [ ] }',
+        b"{}",
+        b"",
+        b"[]",
+        compact(
+            {
+                "digestStartTime": "2026-01-01T00:00:00Z",
+                "digestS3Bucket": "b",
+                "logFiles": [{"s3Object": "x"}],
+            }
+        ),
+    ],
+    ids=["no records", "null", "spaced", "empty document", "empty object", "empty array", "digest"],
+)
+def test_h10_objects_without_events(text):
+    """Empty arrays, the writability check and digests are no error and no event."""
+    assert decoded(text, RECORDS) == []
+
+
+def test_h10_a_digest_is_an_event_when_asked_for():
+    """With `digests`, a digest document comes out whole, on one line."""
+    digest = {"digestStartTime": "2026-01-01T00:00:00Z", "logFiles": [{"s3Object": "x"}]}
+    asked = Layout(records="Records", digests=True)
+    assert events(json.dumps(digest, indent=1).encode(), asked) == [compact(digest)]
+
+
+def test_h10_one_record_of_300_kb():
+    """A large record is an event like the others."""
+    values = [FEW[0], record(1, policy="p" * 300_000), FEW[2]]
+    assert events(document(values), RECORDS) == [compact(value) for value in values]
+
+
+def test_h10_a_record_larger_than_the_window(large):
+    """A record of some megabytes, in the midst of others, passes: it is for outputs to refuse it."""
+    values = [*MANY[:3000], record(1, policy="p" * (3 << 20)), *MANY[3000:6000]]
+    assert events(document(values), RECORDS) == [compact(value) for value in values]
+
+
+def test_a_record_beyond_all_limits_breaks_the_object():
+    """Memory is bounded: a record of more than 16 MiB is not waited for."""
+    found, error = collect(document([*FEW, record(1, policy="p" * (40 << 20))]), RECORDS)
+    assert (found, error.reason) == (LINES_OF_FEW, "record_too_large")
+
+
+@pytest.mark.parametrize("indent", [None, 1], ids=["compact", "pretty"])
+def test_h10_large_documents_are_read_in_windows(large, indent):
+    """A document of many megabytes comes out in pieces of about one, complete and in order."""
+    text = (
+        large if indent is None else json.dumps({"Records": MANY}, indent=indent, ensure_ascii=False).encode()
+    )
+    pieces = decoded(text, RECORDS)
+    assert len(pieces) > 2
+    assert max(len(piece.payload) for piece in pieces) < 2 << 20
+    assert joined(pieces).split(b"\n")[:-1] == [compact(value) for value in MANY]
+
+
+def test_h10_a_large_document_whose_key_is_not_first():
+    """Megabytes may stand before and after the array."""
+    ahead = {"before": [{"Records": [{"eventVersion": "no"}]}] * 90_000}
+    text = compact({**ahead, "Records": FEW, "after": "x" * (3 << 20)})
+    assert events(text, RECORDS) == LINES_OF_FEW
+
+
+def test_h09_a_large_document_needs_little_memory():
+    """The document is never in memory as a whole."""
+    inside = b",".join([compact(MANY[0])] * 1000)
+    stored = gzip.compress(b'{"Records":[' + b",".join([inside] * 60) + b"]}", 1)
+    tracemalloc.start()
+    assert sum(piece.count for piece in read(Body(stored), RECORDS, DecodeLimits())) == 60_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize("count", [3, 9_999], ids=["small", "large"])
+@pytest.mark.parametrize(
+    ("tail", "reason"),
+    [
+        (b',{"eventVersion":"1.10","eventName":', "json_truncated"),
+        (b',{"eventVersion":nonsense}]}', "json_broken"),
+        (b',{"a":"x" "y"},{"b":1}]}', "json_broken"),
+        (b',{"a":1}}', "json_broken"),
+        (b",", "json_truncated"),
+        (b"", "json_truncated"),
+        (b"]", "json_truncated"),
+        (b',{"a":"unclosed}]}', "json_truncated"),
+        (b"]}garbage", "not_json"),
+    ],
+    ids=[
+        "cut",
+        "nonsense",
+        "two strings",
+        "bracket missing",
+        "comma",
+        "in an array",
+        "no brace",
+        "quote",
+        "garbage",
+    ],
+)
+def test_h10_broken_after_good_records(count, tail, reason):
+    """The records before the damage come out, once; the error tells how many they were."""
+    values = [*MANY[:count]]
+    text = b'{"Records":[' + b",".join(map(compact, values)) + tail
+    found, error = collect(text, RECORDS)
+    extra = [b'{"a":1}'] if tail == b',{"a":1}}' else []
+    assert error.reason == reason
+    assert found == [compact(value) for value in values] + extra
+    assert error.record == len(found)
+
+
+@pytest.mark.parametrize("count", [50, 9_999], ids=["small", "large"])
+def test_h10_truncated_gzip_of_records(count):
+    """The complete records of a download that was cut come out, then the error of the gzip."""
+    stored = gzip.compress(document(MANY[:count]))
+    found, error = collect(stored[: len(stored) * 2 // 3], RECORDS)
+    assert error.reason == "gzip_truncated"
+    assert found == [compact(value) for value in MANY[: len(found)]]
+    assert count // 3 < len(found) < count
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"hello", "not_json"),
+        (b"<html></html>", "not_json"),
+        (b'{"Records":"none"}', "json_broken"),
+        (b'{"Records":{}}', "json_broken"),
+        (b'{"Records":', "json_truncated"),
+        (b'{"configurationItems":[{"x":1}],"fileVersion":"1.0"}', "records_missing"),
+        (b'{"a":1', "json_truncated"),
+        (b'{"caf\xe9":1}', "json_broken"),
+        (b"[" * 3_000_000, "json_broken"),
+        (b'{"Records":[' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"]}", "json_broken"),
+        (b'{"Records":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "json_broken"),
+    ],
+    ids=[
+        "text", "html", "string", "object", "cut", "other document", "cut object", "key in latin-1",
+        "brackets", "deep objects", "deep arrays",
+    ],
+)  # fmt: skip
+def test_what_holds_no_records_is_an_error(text, reason):
+    """An object that is not what it should be goes to quarantine, not into silence, and crashes nothing."""
+    assert collect(text, RECORDS)[1].reason == reason
+
+
+@pytest.mark.parametrize(
+    ("inside", "expected"),
+    [
+        (b'{"a":"tab\there"}', b'{"a":"tab\there"}'),
+        (b'{"a":"half \\ud83d"}', b'{"a":"half \\ud83d"}'),
+        (b'{"a":"caf\xe9"}', '{"a":"caf\ufffd"}'.encode()),
+        (b'{"a":"nul\0"}', '{"a":"nul\ufffd"}'.encode()),
+        (b'{"a":"new\nline"}', b'{"a":"new line"}'),
+        (b'{ "a" : 1.50 }', b'{ "a" : 1.50 }'),
+        (b'{"a":1e400,"b":12345678901234567890123}', b'{"a":1e400,"b":12345678901234567890123}'),
+    ],
+    ids=["tab", "half a pair", "latin-1", "nul", "newline in a string", "spaces", "numbers"],
+)
+def test_h08_records_in_any_state(inside, expected):
+    """What strict JSON forbids and AWS or a bad copy still wrote comes out, repaired where it must be."""
+    whole = compact(FEW[0])
+    text = b'{"Records":[' + b",".join([whole, inside, whole]) + b"]}"
+    assert events(text, RECORDS) == [whole, expected, whole]
+
+
+_json = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.text(max_size=8),
+        st.sampled_from(['},{"a":', "]}", '\\"']),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", "Records", 'q"', "\u20ac"]), inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+_objects = st.lists(
+    st.dictionaries(st.sampled_from(["a", "b", "Records"]), _json, min_size=1, max_size=3), max_size=8
+)
+
+
+@given(_objects, st.dictionaries(st.sampled_from(["x", "y"]), _json, max_size=2), st.booleans())
+def test_any_records_come_out_as_they_are(values, around, pretty):
+    """For all documents: the events are the elements of the top-level array, in their order."""
+    text = json.dumps(
+        {**around, "Records": values}, indent=2 if pretty else None, ensure_ascii=False
+    ).encode()
+    found = events(text, RECORDS)
+    assert [json.loads(line) for line in found] == values
+
+
+def until_broken(stream):
+    """Return the pieces before the damage, and whether there was none."""
+    pieces = []
+    while True:
+        try:
+            pieces.append(next(stream))
+        except StopIteration:
+            return pieces, True
+        except ObjectBroken:
+            return pieces, False
+
+
+@given(_objects, st.data())
+@settings(max_examples=60, deadline=None)
+def test_windows_do_not_change_what_comes_out(values, data):
+    """For all window sizes, and wherever the document is cut off: the complete records, and no others."""
+    text = document(values, x=1)
+    end = data.draw(st.integers(0, len(text)))
+    window = data.draw(st.integers(1, 40))
+    saved = (module.CHUNK_BYTES, module._SMALL)
+    module.CHUNK_BYTES, module._SMALL = window, 2 * window
+    try:
+        chunks = (text[:end][start : start + window] for start in range(0, end, window))
+        pieces, whole = until_broken(records(chunks, RECORDS, 1 << 20))
+        assert whole or end < len(text)
+    finally:
+        module.CHUNK_BYTES, module._SMALL = saved
+    check(pieces)
+    found = joined(pieces).split(b"\n")[:-1]
+    position, expected = len(b'{"Records":['), []
+    for value in values:
+        position += len(compact(value)) + 1
+        if position - 1 <= end:
+            expected.append(compact(value))
+    assert found == expected
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_end_in_events_or_an_error(text):
+    """Nothing that an object may hold crashes the reader."""
+    collect(b'{"Records":[' + text, RECORDS)
+    collect(text, RECORDS)
+
+
+@given(_objects)
+def test_the_scanner_agrees_with_the_parser(values):
+    """The exact scanner finds the same elements that parsing finds."""
+    text = compact(values)
+    found = json_scanner.elements(text[1:])
+    assert (found.raws, found.state, found.end) == (
+        [compact(value) for value in values],
+        json_scanner.CLOSED,
+        len(text) - 1,
+    )
