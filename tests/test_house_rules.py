@@ -19,7 +19,7 @@ MAY_IMPORT = {
 ROOMS = {
     "sources": set(),
     "sources.aws": {"sources"},
-    "sources.objects": {"sources"},
+    "sources.objects": {"sources", "sources.aws"},
     "sources.queues": {"sources", "sources.aws", "sources.objects"},
     "sources.apis": {"sources", "sources.aws"},
     "sources.listed": {"sources", "sources.aws", "sources.objects", "sources.queues", "sources.apis"},
@@ -102,6 +102,35 @@ def test_clients_are_made_in_one_place(path):
     if path == ROOT / "sources/aws/account.py" or "demo" in path.relative_to(ROOT).parts:
         return
     assert not [module for module in imports(tree(path)) if module.split(".")[0] == "boto3"]
+
+
+PUBLIC_IN_SPITE_OF_IT = {"_asdict", "_fields", "_replace", "_exit"}
+"""Of namedtuple and os: the underline is no secret there."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_private_attributes_of_libraries_stand_in_one_place(path):
+    """What botocore does not promise may go with any release: one module knows it, and its test tells."""
+    if path == ROOT / "sources/aws/botocore_internals.py":
+        return
+    private = re.compile("_(?!_)")
+    ours = {f.name for f in functions(tree(path))}
+    found = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Attribute)
+        and private.match(node.attr)
+        and node.attr not in PUBLIC_IN_SPITE_OF_IT | ours
+        and ast.unparse(node.value) not in {"self", "cls"}
+    ]
+    found += [
+        f"line {node.lineno}: {alias.name}"
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("boto", "urllib3"))
+        for alias in node.names
+        if private.match(alias.name)
+    ]
+    assert not found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

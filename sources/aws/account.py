@@ -37,6 +37,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
 from msgspec import Struct
 
+from sources.aws import botocore_internals
 from sources.aws.credentials import Credentials, Hop
 from sources.aws.sessions import new_session, region_of_machine
 from sources.errors import IDENTITY, BadCredentials, Denied, SourceError, Transient, translate
@@ -233,7 +234,7 @@ class _Link:
         with self._lock:
             if time.monotonic() - self._renewed >= _MIN_RENEWAL_INTERVAL_SECONDS:
                 self._renewed = time.monotonic()
-                credentials._expiry_time = datetime.fromtimestamp(0, UTC)  # noqa: SLF001 - no public way
+                botocore_internals.expire(credentials)
         return True
 
     def _on_reply(self, response: Any, request_dict: dict[str, Any], **_: Any) -> Any:
@@ -295,8 +296,7 @@ class _Assumed:
         """Return credentials that are fetched on first use and renewed well before they end."""
         seconds, clock = self._sessions.seconds, self._sessions.clock
         credentials: Any = DeferredRefreshableCredentials(self._once, self.METHOD, clock)
-        credentials._advisory_refresh_timeout = min(900, seconds // 4)  # noqa: SLF001 - no parameter
-        credentials._mandatory_refresh_timeout = min(600, seconds // 6)  # noqa: SLF001 - no parameter
+        botocore_internals.refresh_before_end(credentials, min(900, seconds // 4), min(600, seconds // 6))
         return credentials
 
     def _once(self) -> dict[str, str]:

@@ -18,6 +18,8 @@ from botocore.exceptions import BotoCoreError
 from botocore.response import StreamingBody
 from msgspec import Struct
 
+from sources.aws.botocore_internals import http_session, signing_credentials
+
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d+/(?P<region>[^/]+)/s3/aws4_request,")
 """The plain way; access points of other services and directory buckets are signed in other ways."""
 
@@ -46,8 +48,8 @@ class SignedGet:
         self._sent = threading.local()
         self._session: Any = None  # None: another botocore than this was written for, the client does it all
         try:
-            self._credentials: Any = client._request_signer._credentials  # noqa: SLF001 - no public way
-            self._session = client._endpoint.http_session  # noqa: SLF001 - no public way
+            self._credentials = signing_credentials(client)
+            self._session = http_session(client)
             client.meta.events.register("before-send.s3.GetObject", self._see)
         except AttributeError:
             self._session = None

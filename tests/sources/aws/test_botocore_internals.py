@@ -1,0 +1,68 @@
+"""The private attributes of botocore are there and do what they are used for, in the version installed."""
+
+from datetime import UTC, datetime, timedelta
+
+import botocore
+import pytest
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.session import Session
+
+from sources.aws import botocore_internals as internals
+
+LATER = "2099-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def told() -> str:
+    """Return what a failure says first: of which version it is known, and which one is here."""
+    return (
+        f"known of botocore {internals.KNOWN}, installed is {botocore.__version__}: mend {internals.__name__}"
+    )
+
+
+@pytest.fixture
+def client():
+    return Session().create_client("s3", "eu-west-1", aws_access_key_id="A", aws_secret_access_key="B")
+
+
+def test_a_client_signs_with_these_credentials(client, told):
+    """A client's credentials are found, and are the ones that it was made with."""
+    try:
+        found = internals.signing_credentials(client)
+    except AttributeError as error:
+        pytest.fail(f"{error}; {told}")
+    assert found.get_frozen_credentials().access_key == "A", told
+
+
+def test_a_client_sends_through_this_session(client, told):
+    """A client's connections are found, and take a prepared request."""
+    try:
+        found = internals.http_session(client)
+    except AttributeError as error:
+        pytest.fail(f"{error}; {told}")
+    assert callable(found.send), told
+
+
+def test_expired_credentials_are_fetched_again(told):
+    """Credentials are fetched anew when told that they are over, and as long before their end as asked."""
+    fetched = []
+
+    def fetch():
+        fetched.append(1)
+        return {"access_key": "A", "secret_key": "B", "token": "T", "expiry_time": LATER}
+
+    found = DeferredRefreshableCredentials(fetch, "test")
+    found.get_frozen_credentials()
+    internals.expire(found)
+    found.get_frozen_credentials()
+    assert len(fetched) == 2, told
+    left = datetime(2099, 1, 1, tzinfo=UTC) - datetime.now(UTC)
+    early = int((left + timedelta(days=1)).total_seconds())
+    internals.refresh_before_end(found, early, early)
+    found.get_frozen_credentials()
+    assert len(fetched) == 3, told
+
+
+def test_the_version_pinned_is_the_one_known(told):
+    """Who lifts the pin looks at these attributes again."""
+    assert botocore.__version__.startswith(f"{internals.KNOWN}."), told
