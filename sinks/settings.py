@@ -3,8 +3,7 @@
     OutputSettings   any one output, told apart by `type`
     Outputs          a mapping of them; each learns its name from its key
 
-Keys of Devo's collector that mean nothing here are accepted, so that its files load unchanged;
-`without_effect` names them.
+Keys of Devo's collector that mean nothing here are accepted, so that its files load unchanged.
 """
 
 import socket
@@ -25,6 +24,8 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
+from transforms.setting import About, without_effect
+
 FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5"),
@@ -35,11 +36,6 @@ MOST_BODY_BYTES = 31_000_000
 """Devo's limit of one HTTP request is 32 MB, before or after compression it does not say."""
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-_NO_EFFECT = "Accepted because Devo's collector has it; no effect here"
-
-
-def _devo_only(example: object) -> Any:
-    return Field(None, description=_NO_EFFECT, examples=[example])
 
 
 class _Model(BaseModel):
@@ -53,57 +49,83 @@ class Delivery(_Model):
         default_factory=socket.gethostname,
         description="HOST of each line; by default the machine's name",
         examples=["collector-1"],
+        json_schema_extra=About(ours=True),
     )
     facility: str = Field(
         "user",
         pattern=f"^({'|'.join(FACILITIES)})$",
         description="Syslog facility of each line",
         examples=["local0"],
+        json_schema_extra=About(ours=True),
     )
     severity: str = Field(
         "info",
         pattern=f"^({'|'.join(SEVERITIES)})$",
         description="Syslog severity of each line",
         examples=["notice"],
+        json_schema_extra=About(ours=True),
     )
     timestamp: Literal["constant", "iso8601"] = Field(
         "constant",
         description="Date of each line: `Jan  1 00:00:00` (Devo stamps arrival), or the time of sending",
         examples=["iso8601"],
+        json_schema_extra=About(ours=True),
     )
     max_event_bytes: int = Field(
-        1 << 20, ge=64, description="Larger events go to quarantine. Unit: bytes", examples=[1048576]
+        1 << 20,
+        ge=64,
+        description="Larger events go to quarantine",
+        examples=[1048576],
+        json_schema_extra=About(unit="bytes", ours=True),
     )
     required: bool = Field(
         default=True,
         description="false: best effort; what this output misses is counted and holds nothing up",
         examples=[False],
+        json_schema_extra=About(ours=True),
     )
-    period_sender_stats_in_seconds: float | None = _devo_only(example=300)
-    activate_final_queue: bool | None = _devo_only(example=False)
-    generate_metrics: bool | None = _devo_only(example=False)
+    period_sender_stats_in_seconds: float | None = without_effect(300)
+    activate_final_queue: bool | None = without_effect(example=False)
+    generate_metrics: bool | None = without_effect(example=False)
 
 
 class Remote(Delivery):
     """What outputs over a network have: patience with what is not there."""
 
     connect_timeout_seconds: float = Field(
-        15.0, gt=0, description="Limit of connecting, handshake included. Unit: seconds", examples=[15]
+        15.0,
+        gt=0,
+        description="Limit of connecting, handshake included",
+        examples=[15],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
     sending_timeout: float = Field(
-        30.0, gt=0, description="A send without progress for so long has failed. Unit: seconds", examples=[30]
+        30.0,
+        gt=0,
+        description="A send without progress for so long has failed",
+        examples=[30],
+        json_schema_extra=About(unit="seconds"),
     )
     receipt_timeout_seconds: float = Field(
-        30.0, gt=0, description="Wait for the receiver's answer. Unit: seconds", examples=[30]
+        30.0,
+        gt=0,
+        description="Wait for the receiver's answer",
+        examples=[30],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
     outage_limit_seconds: float = Field(
         43_200.0,
         ge=0,
-        description="The process ends when nothing could be delivered for so long. Unit: seconds",
+        description="The process ends when nothing could be delivered for so long",
         examples=[43200],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
     drain_grace_seconds: float = Field(
-        20.0, ge=0, description="The same limit when told to end. Unit: seconds", examples=[20]
+        20.0,
+        ge=0,
+        description="The same limit when told to end",
+        examples=[20],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
 
 
@@ -123,6 +145,7 @@ class Network(Remote):
         default=True,
         description="A receiver that never answers close_notify: trust its kernel's acknowledgement instead",
         examples=[False],
+        json_schema_extra=About(ours=True),
     )
     threshold_for_using_gzip_in_transport_layer: float = Field(
         1.1,
@@ -131,14 +154,14 @@ class Network(Remote):
     )
     compression_level: int = Field(6, ge=-1, le=9, description="Gzip level, 1 fast, 9 small", examples=[6])
     # Devo's keys without effect here: one back-off serves all (`outage_limit_seconds` bounds it).
-    compression_buffer_in_bytes: int | None = _devo_only(example=51200)
-    connecting_retries: int | None = _devo_only(example=5)
-    connecting_max_wait_in_seconds: float | None = _devo_only(example=60)
-    connecting_initial_wait_in_seconds: float | None = _devo_only(example=2)
-    sending_retries: int | None = _devo_only(example=5)
-    sending_max_wait_in_seconds: float | None = _devo_only(example=60)
-    sending_initial_wait_in_seconds: float | None = _devo_only(example=2)
-    sending_wait_between_retries_in_seconds: float | None = _devo_only(example=1)
+    compression_buffer_in_bytes: int | None = without_effect(51200)
+    connecting_retries: int | None = without_effect(5)
+    connecting_max_wait_in_seconds: float | None = without_effect(60)
+    connecting_initial_wait_in_seconds: float | None = without_effect(2)
+    sending_retries: int | None = without_effect(5)
+    sending_max_wait_in_seconds: float | None = without_effect(60)
+    sending_initial_wait_in_seconds: float | None = without_effect(2)
+    sending_wait_between_retries_in_seconds: float | None = without_effect(1)
 
 
 class DevoConfig(Network):
@@ -164,7 +187,10 @@ class DevoConfig(Network):
         examples=["domain.key"],
     )
     verify_server_name: bool = Field(
-        default=True, description="Check that the certificate bears the address's name", examples=[True]
+        default=True,
+        description="Check that the certificate bears the address's name",
+        examples=[True],
+        json_schema_extra=About(ours=True),
     )
 
 
@@ -178,23 +204,36 @@ class SyslogConfig(Network):
 class ConsoleConfig(Delivery):
     """Standard output: one line each, exactly the bytes that would go over the wire."""
 
-    destination: str | None = _devo_only(example="standard")
+    destination: str | None = without_effect("standard")
 
 
 class FileConfig(Delivery):
     """A file: the same lines, appended, on disk before they count as delivered."""
 
-    path: Path = Field(description="File to append to; made when missing", examples=["events.log"])
+    path: Path = Field(
+        description="File to append to; made when missing",
+        examples=["events.log"],
+        json_schema_extra=About(ours=True),
+    )
 
 
 class DevoHttpConfig(Remote):
     """Devo's HTTP endpoint; its response is the receipt."""
 
     endpoint: str = Field(
-        description="Address of the endpoint, nothing behind it", examples=["https://http-us.devo.io"]
+        description="Address of the endpoint, nothing behind it",
+        examples=["https://http-us.devo.io"],
+        json_schema_extra=About(ours=True),
     )
-    domain: str = Field(min_length=1, description="Devo domain", examples=["acme"])
-    token: SecretStr = Field(min_length=1, description="Devo HTTP token (secret)", examples=["${DEVO_TOKEN}"])
+    domain: str = Field(
+        min_length=1, description="Devo domain", examples=["acme"], json_schema_extra=About(ours=True)
+    )
+    token: SecretStr = Field(
+        min_length=1,
+        description="Devo HTTP token (secret)",
+        examples=["${DEVO_TOKEN}"],
+        json_schema_extra=About(ours=True),
+    )
     chain: Path | None = Field(
         None,
         description="PEM file of the authorities that the endpoint's certificate is checked against; by "
@@ -208,14 +247,20 @@ class DevoHttpConfig(Remote):
         description="Connections of each worker, each with one request under way",
         examples=[4],
     )
-    gzip: bool = Field(default=True, description="Compress the bodies of requests", examples=[False])
+    gzip: bool = Field(
+        default=True,
+        description="Compress the bodies of requests",
+        examples=[False],
+        json_schema_extra=About(ours=True),
+    )
     compression_level: int = Field(1, ge=1, le=9, description="Gzip level, 1 fast, 9 small", examples=[1])
     max_event_bytes: int = Field(
         1 << 20,
         ge=64,
         le=MOST_BODY_BYTES,
-        description="Larger events go to quarantine. Unit: bytes",
+        description="Larger events go to quarantine",
         examples=[1048576],
+        json_schema_extra=About(unit="bytes", ours=True),
     )
 
     @model_validator(mode="after")
@@ -300,9 +345,3 @@ def parse_output(name: str, raw: Mapping[str, Any]) -> OutputSettings:
     Raises pydantic's ValidationError.
     """
     return _ADAPTER.validate_python(dict(raw)).model_copy(update={"name": name})
-
-
-def without_effect(output: OutputSettings) -> list[str]:
-    """Return the keys that were given and change nothing, for one warning."""
-    fields = type(output.config).model_fields
-    return sorted(name for name in output.config.model_fields_set if fields[name].description == _NO_EFFECT)

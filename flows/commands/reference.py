@@ -29,19 +29,7 @@ from flows.config.settings import Globals, Input, Persistence, PersistenceConfig
 from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
-
-_OURS = """
-add_file_fields collect_archived collect_digests collect_insights connect_timeout_seconds delay
-devo_pulling_id dimensions domain drain_grace_seconds endpoint facility format gzip host key_pattern
-max_event_bytes max_inflation_ratio max_object_bytes metric_names namespaces object_gone
-outage_limit_seconds overlap_seconds path period quarantine queue_name queue_url receipt_fallback
-receipt_timeout_seconds required session_token settle_seconds severity sqs_queue_name status tag_suffix
-timestamp token unreadable verify_server_name visibility_timeout_seconds
-"""
-OURS = frozenset(_OURS.split())
-"""Keys that Devo's collector does not have; all others are Devo's."""
-_DEVOS = {(RequestLimit, "period")}
-"""Devo's, though another model has a key of ours of the same name."""
+from transforms.setting import about, described
 
 _COMMON = (ServiceSettings, PolledSettings, QueuedSettings, ObjectsSettings, TypedSettings)
 
@@ -130,12 +118,11 @@ def _section(
     yield "| --- | --- | --- | --- | --- | --- |"
     for name, one in fields.items():
         key, *others = _spellings(name, one)
-        whose = "ours" if key in OURS and (model, key) not in _DEVOS else "Devo's"
         cells = (
             f"`{key}`",
             _type(one.annotation),
             _default(one),
-            whose,
+            "ours" if about(one).ours else "Devo's",
             _meaning(one, others),
             _example(one),
         )
@@ -150,9 +137,9 @@ def _spellings(name: str, field: FieldInfo) -> list[str]:
 
 
 def _meaning(field: FieldInfo, others: Sequence[str]) -> str:
-    text = field.description or ""
+    text = described(field)
     written = ", ".join(f"`{other}`" for other in others)
-    return f"{text.removesuffix('.')}. Also written {written}" if others else text
+    return f"{text}. Also written {written}" if others else text
 
 
 def _same(inherited: FieldInfo | None, own: FieldInfo) -> bool:

@@ -25,8 +25,8 @@ from flows.config.types import (
     RequestLimit,
     Tag,
     one_or_many,
-    without_effect,
 )
+from transforms.setting import About, without_effect
 
 _QUEUE_HOST = re.compile(
     r"(?:^|\.)(?:(?P<before>[a-z0-9-]+)\.)?(?:queue|sqs(?:-fips)?)(?:\.(?P<after>[a-z0-9-]+))?"
@@ -55,12 +55,16 @@ class ServiceSettings(Model):
         examples=["my.app.aws.cloudtrail"],
     )
     tag_suffix: Literal["none", "account_region", "region_account"] = Field(
-        "none", description="Levels to put after the tag", examples=["account_region"]
+        "none",
+        description="Levels to put after the tag",
+        examples=["account_region"],
+        json_schema_extra=About(ours=True),
     )
     devo_pulling_id: bool = Field(
         default=False,
-        description="Put the time of the pull into JSON events as @devo_pulling_id. Unit: epoch ms",
+        description="Put the time of the pull into JSON events as @devo_pulling_id",
         examples=[True],
+        json_schema_extra=About(unit="epoch ms", ours=True),
     )
 
     @model_validator(mode="after")
@@ -82,15 +86,17 @@ class PolledSettings(ServiceSettings):
     request_period_in_seconds: float = Field(
         300,
         gt=0,
-        description="From one poll of a region, group or detector to the next. Unit: seconds",
+        description="From one poll of a region, group or detector to the next",
         examples=[60],
+        json_schema_extra=About(unit="seconds"),
     )
     requests_per_second: float | None = Field(
         None,
         gt=0,
         description="Most requests of each API, region and account, counted by each service and process for "
-        "itself; by default the input's, else what AWS allows CloudWatch's APIs by default. Unit: requests/s",
+        "itself; by default the input's, else what AWS allows CloudWatch's APIs by default",
         examples=[2],
+        json_schema_extra=About(unit="requests/s"),
     )
     requests_limits: tuple[RequestLimit, ...] = Field(
         (),
@@ -125,32 +131,47 @@ class QueuedSettings(ServiceSettings):
     )
     start_time: Moment | None = without_effect("2026-01-02T03:04:05Z", "a queue holds what is new")
     sqs_queue_name: str | None = Field(
-        None, min_length=1, description="Name or URL of the queue, in each region", examples=["cloudtrail"]
+        None,
+        min_length=1,
+        description="Name or URL of the queue, in each region",
+        examples=["cloudtrail"],
+        json_schema_extra=About(ours=True),
     )
     queue_name: str | None = Field(
-        None, min_length=1, description="The same, another spelling", examples=["cloudtrail"]
+        None,
+        min_length=1,
+        description="The same, another spelling",
+        examples=["cloudtrail"],
+        json_schema_extra=About(ours=True),
     )
     queue_url: str | None = Field(
         None,
         pattern=r"^https?://[^/]+/.+",
         description="URL of the queue; names account and region",
         examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail"],
+        json_schema_extra=About(ours=True),
     )
     visibility_timeout_seconds: int = Field(
         120,
         ge=2,
         le=43_200,
         description="A message comes again when no sign of life was given for so long; one is given at half "
-        "time. Unit: seconds",
+        "time",
         examples=[120],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
     max_event_bytes: int = Field(
-        1 << 20, ge=1024, description="Larger events go to quarantine. Unit: bytes", examples=[1_048_576]
+        1 << 20,
+        ge=1024,
+        description="Larger events go to quarantine",
+        examples=[1_048_576],
+        json_schema_extra=About(unit="bytes", ours=True),
     )
     unreadable: Literal["quarantine", "keep"] = Field(
         "quarantine",
         description="What cannot be read: put it into quarantine, or keep it for the queue's redrive policy",
         examples=["keep"],
+        json_schema_extra=About(ours=True),
     )
 
     @model_validator(mode="after")
@@ -205,18 +226,21 @@ class ObjectsSettings(QueuedSettings):
         "settle",
         description="Object deleted before it was read: settle the message, or keep it for a redrive policy",
         examples=["keep"],
+        json_schema_extra=About(ours=True),
     )
     max_object_bytes: int = Field(
         64 << 30,
         ge=1 << 20,
-        description="An object that inflates beyond this goes to quarantine. Unit: bytes",
+        description="An object that inflates beyond this goes to quarantine",
         examples=[68_719_476_736],
+        json_schema_extra=About(unit="bytes", ours=True),
     )
     max_inflation_ratio: float = Field(
         500,
         gt=1,
         description="An object that has inflated to 64 MiB and to more than so many times its size is a bomb",
         examples=[500],
+        json_schema_extra=About(ours=True),
     )
 
     @property

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from pydantic import AliasChoices, BaseModel, ValidationError
 
 from transforms.errors import CollectorError
+from transforms.setting import described
 
 _SECRET = re.compile(r"secret|token|password|external|access_key", re.IGNORECASE)
 _SHORTEST_SECRET = 4
@@ -183,7 +184,7 @@ def _about(field: Any) -> str:
     if field is None or not field.description:
         return "see the configuration reference"
     example = f", e.g. {field.examples[0]}" if field.examples else ""
-    return f"{field.description.rstrip('.')}{example}"
+    return f"{described(field)}{example}"
 
 
 def _fields(model: Any, raw: Any, path: Sequence[str]) -> dict[str, Any]:

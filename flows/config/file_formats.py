@@ -10,10 +10,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.types import Model, one_or_many, without_effect
+from flows.config.types import Model, one_or_many
 from transforms import documents, vpcflow
 from transforms.layout import Layout
 from transforms.routed import Columns
+from transforms.setting import without_effect
 
 _SUFFIX = "_processor"
 _LINE_ENDS = ("\n", "\r\n")

@@ -21,8 +21,8 @@ from flows.config.paths import base_folder, by_name, find, folder_or_bucket, loc
 from flows.config.read import References, read
 from flows.config.services import SERVICES, CloudWatchLogsSettings
 from flows.config.settings import FROM_GLOBALS, Globals, Input
-from flows.config.types import has_effect, ineffective
-from sinks.settings import OutputSettings, parse_output, without_effect
+from sinks.settings import OutputSettings, parse_output
+from transforms.setting import has_effect, ineffective
 
 __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
 
@@ -157,8 +157,7 @@ class _Loading(Struct):
             lambda given: parse_output(name, given), OutputSettings, raw, place
         )
         if found:
-            devo_only = set(without_effect(found)) - set(FROM_GLOBALS.values())
-            self._warn_of(dict.fromkeys(sorted(devo_only), ""), f"{place}.config")
+            self._warn_of(ineffective(found.config), f"{place}.config")
         return found
 
     def _input(self, name: str, raw: Any) -> Input | None:

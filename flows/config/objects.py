@@ -19,15 +19,14 @@ from flows.config.file_formats import FileFormat
 from flows.config.patterns import matches
 from flows.config.types import (
     MOST_LEVELS,
-    WITHOUT_EFFECT,
     Model,
     Pattern,
     Region,
     one_or_many,
-    without_effect,
 )
 from transforms.fields import KeyFields, Operation, RecordField, key_fields, replaced, split
 from transforms.routed import PLACEHOLDER, Rule, compiles
+from transforms.setting import About, no_effect, without_effect
 
 SQS_SERVICES: Mapping[str, str] = {
     "aws_sqs_alb": "Application Load Balancer's access logs",
@@ -173,7 +172,10 @@ class SqsLogsSettings(TypedSettings):
     """
 
     types: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (), description=f"{WITHOUT_EFFECT}: the service's name is its type", examples=[["aws_sqs_alb"]]
+        (),
+        description=no_effect("the service's name is its type"),
+        examples=[["aws_sqs_alb"]],
+        json_schema_extra=About(effect=False, why="the service's name is its type"),
     )
     auto_event_type: bool | None = Field(
         None,
@@ -182,7 +184,10 @@ class SqsLogsSettings(TypedSettings):
         examples=[True],
     )
     format: Literal["raw", "json"] = Field(
-        "raw", description="VPC flow and CloudFront lines as they are, or as JSON", examples=["json"]
+        "raw",
+        description="VPC flow and CloudFront lines as they are, or as JSON",
+        examples=["json"],
+        json_schema_extra=About(ours=True),
     )
     file_format: FileFormat | None = Field(
         None,
@@ -204,9 +209,13 @@ class SqsLogsSettings(TypedSettings):
         None,
         description="Regex searched in the object's key, whose named groups are file fields too",
         examples=["^(?P<log_type>[^/]+)/"],
+        json_schema_extra=About(ours=True),
     )
     add_file_fields: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (), description="File fields to put into each JSON event", examples=[["log_type"]]
+        (),
+        description="File fields to put into each JSON event",
+        examples=[["log_type"]],
+        json_schema_extra=About(ours=True),
     )
     filename_filter_rules: tuple[tuple[FileRule, ...], ...] = Field(
         (),
@@ -334,8 +343,9 @@ class SqsInput(Model):
         None,
         ge=2,
         le=43_200,
-        description="SQS collector: as visibility_timeout_seconds of its services. Unit: seconds",
+        description="SQS collector: as visibility_timeout_seconds of its services",
         examples=[240],
+        json_schema_extra=About(unit="seconds"),
     )
     sqs_wait_timeout: int | None = without_effect(20, "long polls have a length of their own")
     sqs_max_messages: int | None = without_effect(1, "messages come ten at a time")

@@ -5,24 +5,36 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from flows.config.base import ObjectsSettings, PolledSettings, QueuedSettings, ServiceSettings, TypedSettings
-from flows.config.types import Model, Moment, RequestLimit, one_or_many, without_effect
+from flows.config.types import Model, Moment, RequestLimit, one_or_many
+from transforms.setting import About, without_effect
 
 _HIGH_RESOLUTION = (1, 5, 10, 30)
 _MINUTE = 60
 _AUTO = "true: the tag's last level tells the event's type"
 
 
+def _seconds(default: int, told: str) -> Any:
+    text = told[0].upper() + told[1:]
+    return Field(
+        default,
+        ge=0,
+        description=text,
+        examples=[default],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+
+
 def _settle(default: int, of: str = "") -> Any:
-    told = f"{of}events younger than this are not asked for, AWS may not show all of them yet. Unit: seconds"
-    return Field(default, ge=0, description=told[0].upper() + told[1:], examples=[default])
+    told = f"{of}events younger than this are not asked for, AWS may not show all of them yet"
+    return _seconds(default, told)
 
 
 def _overlap(default: int, of: str = "", what: str = "events") -> Any:
     told = (
         f"{of}how far each request reaches back into the one before, for {what} that AWS shows late; "
-        "repeats are dropped, except for one time after it was raised. Unit: seconds"
+        "repeats are dropped, except for one time after it was raised"
     )
-    return Field(default, ge=0, description=told[0].upper() + told[1:], examples=[default])
+    return _seconds(default, told)
 
 
 class ServiceEventsSettings(QueuedSettings):
@@ -84,11 +96,16 @@ class AuditEventsSettings(ObjectsSettings):
     request_period_in_seconds: float = Field(
         300,
         gt=0,
-        description="For audits_api: from one poll of a region to the next. Unit: seconds",
+        description="For audits_api: from one poll of a region to the next",
         examples=[60],
+        json_schema_extra=About(unit="seconds"),
     )
     requests_per_second: float | None = Field(
-        None, gt=0, description="For audits_api; AWS allows 2. Unit: requests/s", examples=[2]
+        None,
+        gt=0,
+        description="For audits_api; AWS allows 2",
+        examples=[2],
+        json_schema_extra=About(unit="requests/s"),
     )
     requests_limits: tuple[RequestLimit, ...] = Field(
         (), description="For audits_api, as elsewhere: most requests in longer periods", examples=[[]]
@@ -111,10 +128,16 @@ class AuditEventsSettings(ObjectsSettings):
     settle_seconds: int = _settle(60, "For audits_api: ")
     overlap_seconds: int = _overlap(900, "For audits_api: ")
     collect_insights: bool = Field(
-        default=False, description="For audits_api, true: read Insight events too", examples=[True]
+        default=False,
+        description="For audits_api, true: read Insight events too",
+        examples=[True],
+        json_schema_extra=About(ours=True),
     )
     collect_digests: bool = Field(
-        default=False, description="For audits_s3, true: send CloudTrail's digest files too", examples=[True]
+        default=False,
+        description="For audits_s3, true: send CloudTrail's digest files too",
+        examples=[True],
+        json_schema_extra=About(ours=True),
     )
 
 
@@ -140,7 +163,10 @@ class NonCloudwatchLogsSettings(TypedSettings):
     )
     auto_event_type: bool = Field(default=False, description=_AUTO, examples=[True])
     format: Literal["raw", "json"] = Field(
-        "raw", description="raw: the line as it is; json: its fields by the header's names", examples=["json"]
+        "raw",
+        description="raw: the line as it is; json: its fields by the header's names",
+        examples=["json"],
+        json_schema_extra=About(ours=True),
     )
 
 
@@ -157,7 +183,10 @@ class CiscoUmbrellaSettings(TypedSettings):
     )
     auto_event_type: bool | None = without_effect(example=True, why="the key's folder always tells the table")
     format: Literal["raw"] = Field(
-        "raw", description="The line as it is; its columns grow with the schema", examples=["raw"]
+        "raw",
+        description="The line as it is; its columns grow with the schema",
+        examples=["raw"],
+        json_schema_extra=About(ours=True),
     )
 
 
@@ -168,27 +197,36 @@ class MetricsSettings(PolledSettings):
         ("metrics-all",), description="One type", examples=[["metrics-all"]]
     )
     namespaces: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (), description="Only these namespaces; none = all", examples=[["AWS/EC2", "AWS/SQS"]]
+        (),
+        description="Only these namespaces; none = all",
+        examples=[["AWS/EC2", "AWS/SQS"]],
+        json_schema_extra=About(ours=True),
     )
     metric_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (), description="Only metrics of these names; none = all", examples=[["CPUUtilization"]]
+        (),
+        description="Only metrics of these names; none = all",
+        examples=[["CPUUtilization"]],
+        json_schema_extra=About(ours=True),
     )
     dimensions: dict[str, str] = Field(
         default_factory=dict,
         description="Only metrics with these dimensions; an empty value stands for any",
         examples=[{"AutoScalingGroupName": ""}],
+        json_schema_extra=About(ours=True),
     )
     period: int = Field(
         300,
         ge=1,
-        description="Length of a point: 1, 5, 10, 30 or whole minutes. Unit: seconds",
+        description="Length of a point: 1, 5, 10, 30 or whole minutes",
         examples=[60],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
     delay: int = Field(
         180,
         ge=0,
-        description="Points younger than this are not final and not asked for. Unit: seconds",
+        description="Points younger than this are not final and not asked for",
         examples=[180],
+        json_schema_extra=About(unit="seconds", ours=True),
     )
 
     @model_validator(mode="after")
@@ -264,6 +302,7 @@ class GuardDutySettings(PolledSettings):
         default=True,
         description="Collect archived findings too; suppression rules archive at birth",
         examples=[False],
+        json_schema_extra=About(ours=True),
     )
     overlap_seconds: int = _overlap(300, what="updates")
 

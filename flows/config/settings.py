@@ -13,9 +13,10 @@ from pydantic.json_schema import models_json_schema
 
 from flows.config.objects import SQS_SERVICES, SqsInput, SqsLogsSettings
 from flows.config.services import SERVICES, CloudWatchLogsSettings
-from flows.config.types import Model, without_effect
+from flows.config.types import Model
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
+from transforms.setting import About, without_effect
 
 _MEBIBYTE = 1 << 20
 _WITHOUT_CONNECTION = "devo_http, console and file"
@@ -68,6 +69,7 @@ class Globals(Model):
         description="Folder or s3://bucket/prefix for what cannot be read; by default quarantine in the "
         "recovery directory",
         examples=["s3://my-bucket/quarantine"],
+        json_schema_extra=About(ours=True),
     )
     status: str | None = Field(
         None,
@@ -75,13 +77,15 @@ class Globals(Model):
         description="Address and port of the status page, /healthz, /readyz and /metrics; a port alone means "
         "loopback. $COLLECTOR_STATUS wins over it. By default there is none",
         examples=["127.0.0.1:3030"],
+        json_schema_extra=About(ours=True),
     )
     queue_max_size_in_mb: float | None = Field(
         None,
         gt=0,
         description="Most memory that each service fills before its outputs have taken it, and that each "
-        "output holds without a receipt; a full one takes its receipt at once. Unit: MiB",
+        "output holds without a receipt; a full one takes its receipt at once",
         examples=[48],
+        json_schema_extra=About(unit="MiB"),
     )
     sender_concurrent_connections: int | None = Field(
         None,
@@ -93,8 +97,9 @@ class Globals(Model):
         None,
         description="As threshold_for_using_gzip_in_transport_layer of every output but "
         f"{_WITHOUT_CONNECTION}; wins over it. "
-        "Below 0 always, 0 to 1 when the queue is so full, above 1 never. Unit: part of the queue",
+        "Below 0 always, 0 to 1 when the queue is so full, above 1 never",
         examples=[1.1],
+        json_schema_extra=About(unit="part of the queue"),
     )
     devo_sender_compression_level: int | None = Field(
         None,
@@ -143,8 +148,9 @@ class Input(SqsInput):
     requests_per_second: float | None = Field(
         None,
         gt=0,
-        description="As requests_per_second of its services that give none. Unit: requests/s",
+        description="As requests_per_second of its services that give none",
         examples=[5],
+        json_schema_extra=About(unit="requests/s"),
     )
     environment: str = Field(
         "", description="Put into JSON events as @devo_environment", examples=["production"]

@@ -8,9 +8,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from flows.config.patterns import bounded
 
-WITHOUT_EFFECT = "Accepted because Devo's collector has it; no effect here"
-"""Beginning of the description of a key that changes nothing."""
-
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -27,26 +24,6 @@ class Model(BaseModel):
     model_config = ConfigDict(
         defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True
     )
-
-
-def without_effect(example: object, why: str = "") -> Any:
-    """Declare a key of Devo's collector that changes nothing here."""
-    return Field(None, description=f"{WITHOUT_EFFECT}{f': {why}' if why else ''}", examples=[example])
-
-
-def has_effect(model: type[BaseModel], name: str) -> bool:
-    """Tell whether a key of a model changes anything."""
-    return not (model.model_fields[name].description or "").startswith(WITHOUT_EFFECT)
-
-
-def ineffective(model: BaseModel) -> dict[str, str]:
-    """Return the keys of a model that were given and change nothing, with what to know about them."""
-    fields = type(model).model_fields
-    return {
-        name: (fields[name].description or "").removeprefix(WITHOUT_EFFECT).removeprefix(": ")
-        for name in sorted(model.model_fields_set)
-        if not has_effect(type(model), name)
-    }
 
 
 def _moment(value: Any) -> Any:

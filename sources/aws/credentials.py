@@ -6,6 +6,8 @@ from typing import Annotated, Any, Self
 from msgspec import Struct
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from transforms.setting import About
+
 _ROLE = re.compile(r"arn:(?P<partition>aws[\w-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
 
 
@@ -100,6 +102,7 @@ class Credentials(BaseModel):
         validation_alias=AliasChoices("session_token", "aws_session_token"),
         description="Token that belongs to temporary keys. They cannot be renewed: for trials only.",
         examples=["${AWS_SESSION_TOKEN}"],
+        json_schema_extra=About(ours=True),
     )
     base_assume_role: _Role = Field(
         None,

@@ -11,8 +11,8 @@ from sinks.settings import (
     Outputs,
     Syslog,
     parse_output,
-    without_effect,
 )
+from transforms.setting import ineffective
 
 DEVO = {"address": "collector-eu.devo.io", "chain": "chain.crt", "cert": "my.crt", "key": "my.key"}
 TCP = {"address": "relay", "port": 13000}
@@ -85,7 +85,7 @@ def test_devos_own_keys_load_and_are_reported():
     }
     output = parse_output("devo", {"type": "relay", "config": theirs})
     assert output.config.address == "collector-us.devo.io"
-    assert without_effect(output) == [
+    assert list(ineffective(output.config)) == [
         "compression_buffer_in_bytes",
         "connecting_retries",
         "period_sender_stats_in_seconds",

@@ -22,7 +22,8 @@ from flows.config.services import (
     ServiceEventsSettings,
 )
 from flows.config.settings import FROM_GLOBALS, Globals, Input, json_schema
-from flows.config.types import RequestLimit, ineffective
+from flows.config.types import RequestLimit
+from transforms.setting import about, ineffective
 
 HERE = {"regions": ["eu-west-1"]}
 BOTH = {"regions": ["eu-west-1", "us-east-1"]}
@@ -395,8 +396,8 @@ def test_every_number_has_its_unit(model):
             any(word in name for word in ("seconds", "bytes", "_in_", "period", "delay"))
             and name != "requests_limits"
         ):
-            told = field.description
-            assert "Unit: " in told or "no effect" in told or model is RequestLimit, name
+            told = about(field)
+            assert told.unit or not told.effect or model is RequestLimit, name
 
 
 def test_what_globals_set_exists():

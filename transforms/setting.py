@@ -1,0 +1,69 @@
+"""What a key of the configuration says of itself beside its type: metadata of its field."""
+
+from typing import Any
+
+from msgspec import Struct
+from pydantic import BaseModel, Field
+from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
+
+_WITHOUT_EFFECT = "Accepted because Devo's collector has it; no effect here"
+
+
+class About(Struct, frozen=True):
+    """A field's metadata: `Field(…, json_schema_extra=About(unit="bytes", ours=True))`.
+
+    unit: of its value, "" = none. ours: Devo's collector does not have the key. effect: False = it changes
+    nothing, `why` tells the reason. Pydantic calls it to complete the field's JSON Schema.
+    """
+
+    unit: str = ""
+    ours: bool = False
+    effect: bool = True
+    why: str = ""
+
+    def __call__(self, schema: JsonDict) -> None:
+        """Let editors show the unit behind the description."""
+        if self.unit:
+            schema["description"] = _with_unit(str(schema.get("description", "")), self.unit)
+
+
+_PLAIN = About()
+
+
+def about(field: FieldInfo) -> About:
+    """Return a field's metadata."""
+    found = field.json_schema_extra
+    return found if isinstance(found, About) else _PLAIN
+
+
+def described(field: FieldInfo) -> str:
+    """Return what a field means, with its unit, without a full stop."""
+    return _with_unit((field.description or "").removesuffix("."), about(field).unit)
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text.removesuffix('.')}. Unit: {unit}" if unit else text
+
+
+def no_effect(why: str = "") -> str:
+    """Return the description of a key that changes nothing here."""
+    return f"{_WITHOUT_EFFECT}{f': {why}' if why else ''}"
+
+
+def without_effect(example: object, why: str = "") -> Any:
+    """Declare a key of Devo's collector that changes nothing here."""
+    told = no_effect(why)
+    return Field(None, description=told, examples=[example], json_schema_extra=About(effect=False, why=why))
+
+
+def has_effect(model: type[BaseModel], name: str) -> bool:
+    """Tell whether a key of a model changes anything."""
+    return about(model.model_fields[name]).effect
+
+
+def ineffective(model: BaseModel) -> dict[str, str]:
+    """Return the keys of a model that were given and change nothing, with what to know about them."""
+    fields = type(model).model_fields
+    given = sorted(model.model_fields_set)
+    return {name: about(fields[name]).why for name in given if not about(fields[name]).effect}
