@@ -255,14 +255,21 @@ def _harmless(message: str) -> str:
 
 def _is_hidden(refused: re.Match[str] | None) -> bool:
     """Tell an absent object of which S3, without ListBucket, only says "not authorized to list"."""
-    return refused is not None and refused["action"] == "s3:ListBucket"
+    return refused is not None and refused["action"] in ("s3:ListBucket", "s3:ListBucketVersions")
+
+
+_ALSO = {
+    "s3:GetObject": ", and kms:Decrypt if its key is in KMS",
+    "s3:GetObjectVersion": ", and s3:GetObject, and kms:Decrypt if its key is in KMS",
+}
+"""What the hint names beside the action that was refused."""
 
 
 def _denied_hint(refused: re.Match[str] | None, where: str, action: str) -> str:
     allowed = _allowed(refused, action)
     principal = (refused and refused["principal"]) or "the collector's identity"
     resource = (refused and refused["resource"]) or where
-    also = ", and kms:Decrypt if its key is in KMS" if allowed == "s3:GetObject" else ""
+    also = _ALSO.get(allowed, "")
     return f"allow {allowed} for {principal} on {resource}{also}"
 
 

@@ -293,6 +293,17 @@ def object_unreadable(service: str, reason: str, error: SourceError) -> None:
     say(logging.WARNING, "object_unreadable", service=service, reason=reason, error=error)
 
 
+def versions_denied(service: str, error: SourceError) -> None:
+    """Warn, once for an identity, that announced versions may not be asked for: it reads what is current."""
+    say(
+        _loud(error, (service, "versions"), otherwise=True),
+        "versions_denied",
+        service=service,
+        error=error,
+        then="read without version where it is the current one",
+    )
+
+
 def state_unknown(service: str, where: str, version: object) -> None:
     """Warn that a snapshot is of another release: objects that were half emitted then come twice."""
     say(

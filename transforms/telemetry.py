@@ -83,6 +83,30 @@ def total(name: str, /, **labels: str) -> int:
     return int(sum(one.value for one in found if one.name == sample and labels.items() <= one.labels.items()))
 
 
+def printable(value: object) -> str:
+    """Return a value's text for one line of a log: keys, headers and bodies may hold anything.
+
+    Line breaks, escape sequences, direction marks, lone surrogates are escaped; letters of any script stay.
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
+
+
+def _shown(value: Any) -> Any:
+    """Return a field as lines show it: numbers as they are, everything else as printable text."""
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {printable(name): _shown(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(inner) for inner in value]
+    return printable(value)
+
+
 def say(level: int, event: str, /, **fields: Any) -> None:
     """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`.
 
@@ -92,10 +116,6 @@ def say(level: int, event: str, /, **fields: Any) -> None:
     fields |= {"code": code} if code else {}
     notify(event, **fields)
     if LOG.isEnabledFor(level):
-        LOG.log(
-            level,
-            "%s%s",
-            event,
-            "".join(f" {k}={v}" for k, v in fields.items()),
-            extra={"event": event, "fields": fields},
-        )
+        shown = {name: _shown(value) for name, value in fields.items()}
+        text = "".join(f" {name}={value}" for name, value in shown.items())
+        LOG.log(level, "%s%s", event, text, extra={"event": event, "fields": shown})

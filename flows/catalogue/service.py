@@ -40,8 +40,8 @@ class Permission(Struct, frozen=True):
 QUEUE = Permission(
     ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), "{queue}"
 )
-OBJECTS = Permission(("s3:GetObject",), "{bucket}/*")
-"""What S3 services need, and no more."""
+OBJECTS = Permission(("s3:GetObject", "s3:GetObjectVersion"), "{bucket}/*")
+"""What S3 services need, and no more: AWS asks for the second one where a notice names a version."""
 
 
 class RunContext(Struct, frozen=True):

@@ -7,6 +7,8 @@ region        an unsigned HeadBucket: S3 tells any bucket's region to anybody, w
 GetObject     of a key that surely does not exist: S3 answers "no such key", or "not authorized to list",
               only to those who may read it. "not authorized to GetObject" may also mean a policy narrowed to
               a prefix; a bare "Access Denied", as from other accounts, means nothing: both are said
+a version     likewise, with the version id "null": needed where the bucket keeps versions, and told as a
+              warning, since current versions are read without it
 KMS           shows only with an object that exists: one byte of each `--object` is read
 """
 
@@ -21,11 +23,12 @@ from botocore.handlers import disable_signing
 from msgspec import Struct
 from msgspec.structs import replace
 
-from flows.check.finding import CheckContext, Finding, denied, fail, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.queues import attributes, wanted
 from sources.aws.account import Account
 from sources.errors import Denied, Missing, ObjectGone, SourceError, translate
+from sources.objects.body import OBJECT_ACTION, VERSION_ACTION
 
 _ABSENT = "devo-aws-collector-check/there-is-no-such-object"
 _BUCKET = re.compile(r"arn:aws[\w-]*:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
@@ -79,10 +82,31 @@ def named(policy: str) -> list[str]:
 def _bucket(context: CheckContext, place: ObjectLocation) -> Iterator[Finding]:
     client = place.account.client("s3", place.region)
     yield from _region(client, place)
+    found = _read(_absent(client, place, OBJECT_ACTION), place, arn(context, place.account))
+    yield found
+    if found.level is Level.OK:
+        refusal = _absent(client, place, VERSION_ACTION, VersionId="null")
+        yield _versions(refusal, place, arn(context, place.account))
+
+
+def _absent(client: Any, place: ObjectLocation, action: str, **more: str) -> SourceError:
+    """Return what S3 answers to who asks for an object that is not there."""
     try:
-        client.get_object(Bucket=place.bucket, Key=_ABSENT, Range="bytes=0-0")
+        client.get_object(Bucket=place.bucket, Key=_ABSENT, Range="bytes=0-0", **more)["Body"].close()
     except (ClientError, BotoCoreError, SourceError) as error:
-        yield _read(translate(error, place.where, "s3:GetObject"), place, arn(context, place.account))
+        return translate(error, place.where, action)
+    return ObjectGone("there is such an object, after all", place.where, "nothing needs to be done")
+
+
+def _versions(refusal: SourceError, place: ObjectLocation, who: str) -> Finding:
+    if type(refusal) is Denied and VERSION_ACTION in refusal.what:
+        found = denied(refusal, VERSION_ACTION, who, f"arn:aws:s3:::{place.bucket}/*")
+        hint = f"{found.hint}; without it a version is read only while it is the current one"
+        return replace(found, level=Level.WARN, code="bucket_versions", hint=hint)
+    if isinstance(refusal, Denied):
+        what = f"whether {VERSION_ACTION} is allowed is not told ({refusal.what})"
+        return warn("bucket_versions", what, place.where, "it is needed where the bucket keeps versions")
+    return ok("bucket_versions", f"{VERSION_ACTION} is allowed", place.where)
 
 
 def _region(client: Any, place: ObjectLocation) -> Iterator[Finding]:

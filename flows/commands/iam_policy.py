@@ -150,6 +150,8 @@ def _of_input(
     if quarantine.startswith("s3://"):
         place = quarantine.removeprefix("s3://").rstrip("/")
         wanted.add("s3:PutObject", f"arn:{_partition(own[0])}:s3:::{place}/*")
+        for key in known.keys:
+            wanted.add("kms:GenerateDataKey", key)  # what S3 asks KMS for to write an object
     for key in known.keys:
         wanted.add("kms:Decrypt", key)
     yield Grant(name, who, account, tuple(wanted.statements()))

@@ -32,7 +32,8 @@ def widened(found: Sequence[Grant], known: Known) -> list[str]:
     lines = []
     if any(re.fullmatch(r"arn:[\w-]+:s3:::\*/\*", one) for one in resources):
         lines.append(
-            "objects of every bucket: s3:GetObject: name them by --bucket NAME or --bucket NAME/PREFIX"
+            "objects of every bucket: s3:GetObject, s3:GetObjectVersion: name them by --bucket NAME "
+            "or --bucket NAME/PREFIX"
         )
     if any(ANY_ACCOUNT in one for one in resources):
         lines.append("every account's number: resources: name yours by --account (JSON needs it)")

@@ -49,6 +49,7 @@ PRICES: Mapping[str, Price] = {
     "sqs:DeleteMessage": _SQS,
     "sqs:ChangeMessageVisibility": _SQS,
     "s3:GetObject": Price(0.0004, 1_000),
+    "s3:GetObjectVersion": Price(0.0004, 1_000),
     "cloudwatch:ListMetrics": _METRICS,
     "cloudwatch:GetMetricData": Price(0.01, 1_000, "metrics"),
     "cloudwatch:GetMetricStatistics": _METRICS,
@@ -159,6 +160,7 @@ CALLS: Mapping[str, Callable[[_PlanScope], float]] = {
     "sqs:DeleteMessage": _deletes,
     "sqs:ChangeMessageVisibility": lambda _at: 0,
     "s3:GetObject": lambda at: at.guess.objects,
+    "s3:GetObjectVersion": lambda _at: 0,  # instead of it, where buckets keep versions
     "kms:Decrypt": lambda at: at.guess.objects,
     "cloudtrail:LookupEvents": _lookups,
     "cloudwatch:ListMetrics": _listings,

@@ -14,6 +14,9 @@ from urllib3.exceptions import HTTPError
 from sources.errors import ObjectBroken, ObjectChanged, SourceError, Transient, translate
 from sources.objects.object_ref import ObjectRef
 
+OBJECT_ACTION, VERSION_ACTION = "s3:GetObject", "s3:GetObjectVersion"
+"""What GetObject needs without and with VersionId."""
+
 ATTEMPTS = 5
 """Connections in a row that may break without a byte of progress."""
 
@@ -23,15 +26,23 @@ _LOST = (BotoCoreError, HTTPError, OSError)
 class Body:
     """An open object. etag: of the bytes that are read; size: how many there are in all.
 
-    Opening and reading raise SourceError, named `where`. pause: waits between attempts, seconds.
+    Opening and reading raise SourceError, named `where`. by_version: ask for the version that is announced;
+    else for the current one, which must be it (ObjectChanged). pause: waits between attempts, seconds.
     """
 
     def __init__(
-        self, client: Any, ref: ObjectRef, where: str, pause: Callable[[float], None] = time.sleep
+        self,
+        client: Any,
+        ref: ObjectRef,
+        where: str,
+        pause: Callable[[float], None] = time.sleep,
+        *,
+        by_version: bool = True,
     ) -> None:
         self._client, self._where, self._pause = client, where, pause
         self._asked = {"Bucket": ref.bucket, "Key": ref.key}
-        if ref.version_id:
+        self._by_version = by_version and bool(ref.version_id)
+        if self._by_version:
             self._asked["VersionId"] = ref.version_id
         self._failures = 0
         self.offset = 0
@@ -66,7 +77,13 @@ class Body:
 
     def _whole(self, ref: ObjectRef) -> dict[str, Any]:
         """Open the object; a part of it that passes for the whole would look like a damaged object."""
-        reply = self._get()
+        current = bool(ref.version_id) and not self._by_version
+        reply = self._get(**({"IfMatch": f'"{ref.etag}"'} if current and ref.etag else {}))
+        if current and not ref.etag and reply.get("VersionId") != ref.version_id:
+            reply["Body"].close()
+            raise ObjectChanged(
+                "the current version is another one", self._where, "it is asked for by version"
+            )
         same = bool(ref.version_id) or reply["ETag"].strip('"') == ref.etag
         if same and ref.size >= 0 and reply["ContentLength"] != ref.size:
             reply["Body"].close()
@@ -78,7 +95,8 @@ class Body:
         try:
             reply: dict[str, Any] = self._client.get_object(**self._asked, **more)
         except Exception as error:
-            raise translate(error, self._where, "s3:GetObject") from error
+            action = VERSION_ACTION if self._by_version else OBJECT_ACTION
+            raise translate(error, self._where, action) from error
         if "ETag" not in reply or "ContentLength" not in reply:
             reply["Body"].close()
             raise Transient("the reply is not S3's", self._where, "check proxies in between; tried again")

@@ -28,6 +28,7 @@ _DOTS = re.compile(r"(^|/)\.{0,2}(/|$)")
 
 _FOUND = frozenset({200, 206})
 _HEADERS = {"Range": "Range", "IfMatch": "If-Match"}
+_VERSION = "x-amz-version-id"
 _BUCKETS = 1000
 
 
@@ -55,7 +56,7 @@ class SignedGet:
             self._session = None
 
     def get_object(self, **asked: str) -> Any:
-        """Return boto3's reply as far as a body needs it: Body, ContentLength, ETag."""
+        """Return boto3's reply as far as a body needs it: Body, ContentLength, ETag, VersionId."""
         bucket = asked["Bucket"]
         way = self._ways.get(bucket)
         if way and not _DOTS.search(asked["Key"]):
@@ -93,7 +94,9 @@ class SignedGet:
         if reply.status_code not in _FOUND or size is None or "ETag" not in found:
             reply.raw.close()
             return None
-        return {"Body": StreamingBody(reply.raw, size), "ContentLength": int(size), "ETag": found["ETag"]}
+        told = {"VersionId": found[_VERSION]} if _VERSION in found else {}
+        body = StreamingBody(reply.raw, size)
+        return {"Body": body, "ContentLength": int(size), "ETag": found["ETag"], **told}
 
 
 def _learnt(request: Any, key: str) -> _Way | None:

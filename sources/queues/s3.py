@@ -1,7 +1,8 @@
 """Messages that announce S3 objects: each object is fetched once, in pieces, and emitted as untagged blocks.
 
-Asks for s3:GetObject (and kms:Decrypt where objects are encrypted so) and for nothing else: no listing, no
-HEAD, no bucket's location. One GET per object; one more only after a broken connection or broken content.
+Asks for s3:GetObjectVersion where a notice tells a version, else for s3:GetObject (and kms:Decrypt where
+objects are encrypted so), and for nothing else: no listing, no HEAD, no bucket's location. One GET per
+object; one more only after a broken connection or broken content.
 """
 
 import re
@@ -9,16 +10,16 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from msgspec.structs import replace
 
 from sources import telemetry
 from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
-from sources.objects.body import Body, told_region
+from sources.objects.body import Body
+from sources.objects.bucket_reader import BucketReader
 from sources.objects.decode import DecodedChunk, skip
 from sources.objects.object_ref import ObjectRef
-from sources.objects.signed_get import SignedGet
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.message_opener import ObjectBatch, Resume
 from sources.queues.object_progress import ALL
@@ -37,7 +38,6 @@ _LAYOUTS = (
     ),
     re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
 )
-_BUCKETS = 10_000
 _LARGE_BYTES = 64 << 10
 _LARGE_AT_ONCE = 16
 """Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more bring
@@ -60,12 +60,9 @@ class S3Opener:
         wanted: Callable[[str], bool] = lambda _key: True,
         rules: Rules | None = None,
     ) -> None:
-        self._service, self._account, self._reader = service, account, reader
-        self._wanted = wanted
+        self._service, self._reader, self._wanted = service, reader, wanted
         self._rules = rules or Rules()
-        self._regions: dict[str, str] = {}
-        self._getters: dict[Any, SignedGet] = {}
-        self._lock = threading.Lock()
+        self._objects = BucketReader(service, account)
         self._large = threading.Semaphore(_LARGE_AT_ONCE)
 
     def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
@@ -110,7 +107,7 @@ class S3Opener:
             telemetry.object_repeated(self._service)
             return
         try:
-            body = self._get(ref, message)
+            body = self._objects.open(ref, ref.region or message.region)
             if not ref.version_id and body.etag.strip('"') != ref.etag:
                 # Not told, or overwritten since: what is read is another object, with a notice of its own.
                 ref = replace(ref, etag=body.etag.strip('"'))
@@ -174,30 +171,8 @@ class S3Opener:
         poison = Poison(reason, str(error), replace(self._origin(ref, message), record=records))
         return ObjectBatch((poison,), ref.id, records, last=True)
 
-    def _get(self, ref: ObjectRef, message: Message) -> Body:
-        """Open an object in its bucket's region; S3 tells it when the notice did not, or told a wrong one."""
-        region = self._regions.get(ref.bucket) or ref.region or message.region
-        where = f"{printable(ref.uri)} ({self._account.where})"
-        try:
-            return Body(self._getter(region), ref, where)
-        except SourceError as error:
-            told = told_region(error)
-            if not told or told == region:
-                raise
-            with self._lock:
-                if len(self._regions) < _BUCKETS:
-                    self._regions[ref.bucket] = told
-            return Body(self._getter(told), ref, where)
-
-    def _getter(self, region: str) -> SignedGet:
-        client = self._account.client("s3", region)
-        with self._lock:
-            if client not in self._getters:
-                self._getters[client] = SignedGet(client)
-            return self._getters[client]
-
     def _again(self, ref: ObjectRef, message: Message, etag: str) -> Body:
-        body = self._get(ref, message)
+        body = self._objects.open(ref, ref.region or message.region)
         if body.etag != etag:
             body.close()
             raise ObjectChanged("it was overwritten while it was read", ref.uri, "it is read again")
@@ -220,8 +195,3 @@ class S3Opener:
 def _cut(piece: DecodedChunk, ref: ObjectRef, origin: Origin) -> ObjectBatch:
     block = Block(piece.payload, piece.count, origin, header=piece.header)
     return ObjectBatch((block,) if piece.count else (), ref.id, piece.records)
-
-
-def printable(text: str) -> str:
-    """Return text for one line of a log: keys may hold anything."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()

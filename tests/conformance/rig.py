@@ -38,7 +38,7 @@ from flows.steps import apply
 from sources.apis.limiter import SharedBucket
 from sources.queues.lease import LeaseOptions
 from tests.conformance.rows import Place, Row, Site
-from tests.fakes.faultproxy import FaultProxy
+from tests.fakes.faultproxy import Call, FaultProxy
 from tests.fakes.ministack import REGION
 from tests.fakes.process import wait_until
 from tests.sources.queues.leasing import Run
@@ -55,6 +55,13 @@ IAM = {
     "sqs.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
 }
 """Operations whose action has another name."""
+
+
+def _action(call: Call) -> str:
+    """Return the IAM action that AWS checks a request against: one that names a version needs another."""
+    action = IAM.get(call.op, call.op.replace(".", ":"))
+    return f"{action}Version" if call.op == "s3.GetObject" and "versionId=" in call.target else action
+
 
 FREE = {
     "sts:GetCallerIdentity": "AWS answers it to everybody, no policy can deny it",
@@ -170,7 +177,7 @@ class Rig:
     @property
     def asked(self) -> set[str]:
         """Return the IAM actions behind everything that was asked so far."""
-        return {IAM.get(call.op, call.op.replace(".", ":")) for call in list(self.proxy.log)}
+        return {_action(call) for call in list(self.proxy.log)}
 
     @property
     def undeclared(self) -> set[str]:

@@ -222,6 +222,10 @@ def _objects(kind: Objects, place: Place) -> Site:
         place.aws.put(bucket, kind.key(number), gzip.compress(kind.whole(lines), 1))
         return lines
 
+    def keep_versions() -> None:
+        put_one(900_000, 1, "")
+        place.aws.keep_versions(bucket)
+
     return _queue_site(
         kind.setting,
         kind.queue,
@@ -231,6 +235,7 @@ def _objects(kind: Objects, place: Place) -> Site:
         options={"types": [kind.type]} if kind.type != "cisco-umbrella" else {},
         put_large=lambda number: put_one(number, 60, "x" * _PADDING),
         arns={"queue": queue.arn, "bucket": f"arn:aws:s3:::{bucket}"},
+        seldom=keep_versions,
     )
 
 

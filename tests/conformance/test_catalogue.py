@@ -127,12 +127,15 @@ def test_step_ids_are_stable_and_apart(service):
 
 @each
 def test_permissions_are_named(service):
-    """Each service tells the IAM actions it needs, and S3 services no more than GetObject and the queue."""
+    """Each service tells the IAM actions it needs, those from S3 objects, versions and queue only."""
     actions = [action for permission in service.permissions for action in permission.actions]
     assert actions
     assert all(re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z]+", action) for action in actions)
     if service.layout:
-        assert {action for action in actions if action.startswith("s3:")} == {"s3:GetObject"}
+        assert {action for action in actions if action.startswith("s3:")} == {
+            "s3:GetObject",
+            "s3:GetObjectVersion",
+        }
 
 
 @each_of_s3

@@ -110,12 +110,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as the proxy saw it. outcome: HTTP status or the fault; size: bytes of body answered."""
+    """One request as the proxy saw it. outcome: HTTP status or the fault; size: bytes of body answered.
+
+    target: path and query.
+    """
 
     at: float
     op: str
     outcome: str
     size: int
+    target: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,7 @@ class FaultProxy:
         return next(fired, None)
 
     def _note(self, request: _Request, outcome: str, body: bytes) -> None:
-        self.log.append(Call(time.time(), request.op, outcome, len(body)))
+        self.log.append(Call(time.time(), request.op, outcome, len(body), request.target))
 
     async def _instead(
         self, rule: Rule, request: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -169,6 +169,12 @@ class Ministack:
         """Put an object; its notifications are fired by that."""
         self.client("s3", region).put_object(Bucket=bucket, Key=key, Body=body)
 
+    def keep_versions(self, bucket: str, region: str = REGION) -> None:
+        """Let a bucket keep versions from now on: its notices tell them."""
+        self.client("s3", region).put_bucket_versioning(
+            Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}
+        )
+
     def announce_by_sqs(self, bucket: str, queue: Queue) -> None:
         """Let new objects of a bucket be announced straight in a queue."""
         self._allow(queue, "s3.amazonaws.com")

@@ -19,7 +19,13 @@ from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import ACCOUNT, REGION, Ministack
 
 ALLOWED = ("sqs:GetQueueUrl", "sqs:GetQueueAttributes", "iam:SimulatePrincipalPolicy")
-WORK = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "s3:GetObject")
+WORK = (
+    "sqs:ReceiveMessage",
+    "sqs:DeleteMessage",
+    "sqs:ChangeMessageVisibility",
+    "s3:GetObject",
+    "s3:GetObjectVersion",
+)
 
 
 def document(*actions: str, **more: Any) -> str:

@@ -56,6 +56,21 @@ def test_a_bucket_that_may_be_read(ask, named):
     assert not found.of("fail")
 
 
+def test_r1_versions_that_may_be_read(ask, named):
+    """What a notice with a version needs is proven, too."""
+    assert f"s3:GetObjectVersion is allowed: bucket {named[1]}" in ask().line("bucket_versions")
+
+
+def test_r1_versions_are_not_allowed(ask, bob, named):
+    """Under s3:GetObject alone the check warns, names the action, and says what happens without it."""
+    bob.may(*ALLOWED, *(one for one in WORK if one != "s3:GetObjectVersion"))
+    found = ask()
+    assert not found.of("fail")
+    line = found.only("warn", "bucket_versions")
+    assert f"s3:GetObjectVersion is not allowed for {bob.arn} on arn:aws:s3:::{named[1]}/*" in line
+    assert "only while it is the current one" in line
+
+
 def test_only_list_bucket_is_missing(ask, proxy, named):
     """Not allowed to *list* is what S3 tells those who may read an object that is not there: ok."""
     planted(

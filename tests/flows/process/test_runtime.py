@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr
+from sources.errors import Denied
 from transforms.telemetry import say
 
 ROOT = Path(__file__).parents[3]
@@ -110,6 +111,23 @@ def test_named_events_are_json_on_request(capsys):
     say(logging.WARNING, "object_missing", key='a "b"')
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["level"], line["key"]) == ("object_missing", "warning", 'a "b"')
+
+
+FORGED = "x\n2026-01-01T00:00:00Z INFO all_is_well\x1b[2J\u202e\ud800 día"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("holds", [str, lambda text: Denied("no", text, "allow it"), lambda text: [text]])
+def test_r13_a9_nothing_forges_or_loses_a_line(capsys, as_json, holds):
+    """Whatever a key, a header or a body holds is one line, escaped; letters of any script stay."""
+    log_to_stderr(as_json=as_json)
+    say(logging.WARNING, "tried", object=holds(FORGED))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "día" in line
+    assert line.isprintable()
+    assert "ud800" in line
+    if as_json:
+        assert json.loads(line)["event"] == "tried"
 
 
 @pytest.mark.parametrize(("as_json", "shown"), [(False, "INFO    [2] drained\n"), (True, '"process":2')])

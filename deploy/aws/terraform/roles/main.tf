@@ -88,7 +88,7 @@ locals {
     [
       { actions = ["sts:AssumeRole"], resources = var.target_role_arns },
       { actions = local.queue_actions, resources = var.queue_arns },
-      { actions = ["s3:GetObject"], resources = var.object_arns },
+      { actions = ["s3:GetObject", "s3:GetObjectVersion"], resources = var.object_arns },
       { actions = ["kms:Decrypt"], resources = var.kms_key_arns },
     ],
     [for api in var.apis : local.api_actions[api]],

@@ -1,0 +1,102 @@
+"""Opens objects the way their bucket lets itself be read; what an answer teaches is remembered, in bounds.
+
+region    a notice may tell none or a wrong one: S3 tells the right one, and from then on that is asked
+version   GET with VersionId needs s3:GetObjectVersion, GET without it s3:GetObject (Amazon S3 API
+          Reference, GetObject). Under a policy of s3:GetObject alone the current version is asked for, and
+          only if it is the announced one: `If-Match` with its etag, else by the version that the reply tells
+"""
+
+import threading
+from collections import OrderedDict
+from typing import Any, Protocol
+
+from botocore.exceptions import ClientError
+
+from sources import telemetry
+from sources.errors import Denied, ObjectChanged, ObjectGone, SourceError
+from sources.objects.body import VERSION_ACTION, Body, told_region
+from sources.objects.object_ref import ObjectRef
+from sources.objects.signed_get import SignedGet
+
+_BUCKETS = 10_000
+"""Buckets of which something is remembered; the one longest unused is forgotten."""
+
+
+class BucketOwner(Protocol):
+    """What is needed of an `aws.Account`."""
+
+    @property
+    def where(self) -> str:
+        """Tell who asks, for messages."""
+
+    def client(self, service: str, region: str) -> Any:
+        """Return a boto3 client."""
+
+
+class BucketReader:
+    """Opens objects for one service as one identity. Thread-safe."""
+
+    def __init__(self, service: str, account: BucketOwner) -> None:
+        self._service, self._account = service, account
+        self._regions: OrderedDict[str, str] = OrderedDict()
+        self._versionless: OrderedDict[str, None] = OrderedDict()
+        self._getters: dict[Any, SignedGet] = {}
+        self._lock = threading.Lock()
+
+    def open(self, ref: ObjectRef, region: str) -> Body:
+        """Return an object's bytes, from the region that its bucket is known to be in, else from `region`.
+
+        Raises SourceError that names bucket, key and who asked.
+        """
+        region = self._regions.get(ref.bucket) or region
+        where = f"{ref.uri} ({self._account.where})"
+        try:
+            return self._version(self._getter(region), ref, where)
+        except SourceError as error:
+            told = told_region(error)
+            if not told or told == region:
+                raise
+            self._remember(self._regions, ref.bucket, told)
+            return self._version(self._getter(told), ref, where)
+
+    def _version(self, getter: SignedGet, ref: ObjectRef, where: str) -> Body:
+        """Open the announced version, in whichever way the identity may ask for it."""
+        if not ref.version_id:
+            return Body(getter, ref, where)
+        if ref.bucket in self._versionless:
+            try:
+                return Body(getter, ref, where, by_version=False)
+            except (ObjectGone, ObjectChanged):  # its version may well be there, behind a newer one
+                return Body(getter, ref, where)
+        try:
+            return Body(getter, ref, where)
+        except Denied as error:
+            if not _of_version(error):
+                raise
+            try:
+                body = Body(getter, ref, where, by_version=False)
+            except (Denied, ObjectGone, ObjectChanged):
+                raise error from error.__cause__
+            self._remember(self._versionless, ref.bucket, None)
+            telemetry.versions_denied(self._service, error)
+            return body
+
+    def _getter(self, region: str) -> SignedGet:
+        client = self._account.client("s3", region)
+        with self._lock:
+            if client not in self._getters:
+                self._getters[client] = SignedGet(client)
+            return self._getters[client]
+
+    def _remember(self, learnt: "OrderedDict[str, Any]", bucket: str, what: Any) -> None:
+        with self._lock:
+            learnt[bucket] = what
+            if len(learnt) > _BUCKETS:
+                learnt.popitem(last=False)
+
+
+def _of_version(error: Denied) -> bool:
+    """Tell whether it may be the version that was refused: it is named so, or nothing is named."""
+    cause = error.__cause__
+    code = cause.response.get("Error", {}).get("Code") if isinstance(cause, ClientError) else ""
+    return code == "AccessDenied" and error.cause.startswith(f"{VERSION_ACTION} ")
