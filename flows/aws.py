@@ -9,7 +9,8 @@ in quarantine. Every step between is stateless, which the delivery contract need
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -22,9 +23,9 @@ from flows.config.load import Settings, SettingsError, load
 from flows.process import telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.memory import reuse_blocks
-from flows.process.recovery_store import StateError, check
-from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
-from flows.status.liveness import Liveness
+from flows.process.recovery_store import check
+from flows.process.runtime import drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.process.selection import VARIABLE, selected
 from flows.status.start import begin
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
@@ -32,24 +33,28 @@ from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
 from sinks.settings import Remote
 from sources.lanes import switch_seconds
+from transforms.errors import CollectorError
 
 _BEYOND_GRACE_SECONDS = 40.0
 
 
 def flow(config: str | None = None) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
-    settings = settings_of(config)
+    with one_line():
+        settings = load(Path(config) if config else None)
     reuse_blocks()
     log_to_stderr(debug=settings.globals.debug)
     for warning in settings.warnings:
         settings_warning(warning)
     started, drain = launch(), drain_on_signals(alone_seconds(settings))
-    require_state(started)
-    running = units(settings)
+    with one_line():
+        check(started.recovery, alone=started.process.count == 1)
+        running = selected(units(settings), os.environ.get(VARIABLE, ""))
     for unit in running:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
-    pulse = watched(settings, started, running, drain)
+    with one_line():
+        pulse = begin(settings, started, running, drain, os.environ)
     epochs = EpochAlignment(
         started.interval, alone=started.process.count == 1, receipted=lambda: pulse.receipted
     )
@@ -91,31 +96,14 @@ def tell_of_drain(drain: Event) -> None:
     Thread(target=tell, name="drain", daemon=True).start()
 
 
-def settings_of(config: str | None) -> Settings:
-    """Load the configuration; what is wrong with it ends `bytewax.run` without a traceback."""
+@contextmanager
+def one_line() -> Iterator[None]:
+    """End `bytewax.run` with one line about what is wrong instead of a traceback, as the commands do."""
     try:
-        return load(Path(config) if config else None)
-    except SettingsError as error:
+        yield
+    except CollectorError as error:
         sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from None
-
-
-def require_state(started: Launch) -> None:
-    """Look at the recovery directory; what is wrong with it ends `bytewax.run` without a traceback."""
-    try:
-        check(started.recovery, alone=started.process.count == 1)
-    except StateError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(1) from None
-
-
-def watched(settings: Settings, started: Launch, running: list[ConfiguredService], drain: Event) -> Liveness:
-    """Begin to watch; a status address that cannot be ends `bytewax.run` without a traceback."""
-    try:
-        return begin(settings, started, running, drain, os.environ)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(2) from None
+        raise SystemExit(2 if isinstance(error, SettingsError) else 1) from None
 
 
 def s3_of(running: list[ConfiguredService]) -> Callable[[], Any] | None:

@@ -52,6 +52,11 @@ def _option(*names: str, **about: Any) -> Option:
 _JSON = _option("--json", action="store_true", help="for machines")
 
 
+def _run(module: Any, args: argparse.Namespace) -> int:
+    names = ("processes", "cluster", "workers", "interval", "state", "only")
+    return int(module.run(args.config, module.RunRequest(**{name: getattr(args, name) for name in names})))
+
+
 def _backfill(module: Any, args: argparse.Namespace) -> int:
     wanted = module.BackfillRequest(args.service, args.location, args.start, args.end, args.rate)
     return int(
@@ -91,9 +96,19 @@ COMMANDS: tuple[Command, ...] = (
         "run",
         "collect every enabled service until SIGTERM",
         "flows.commands.run",
-        lambda run, args: run.run(args.config, args.processes, args.workers, args.interval, args.state),
+        _run,
         (
-            _option("--processes", type=int, default=1, metavar="N", help="size of the local cluster (1)"),
+            _option(
+                "--processes",
+                type=int,
+                default=1,
+                metavar="N",
+                help="independent processes that share the queues, and one for the APIs (1)",
+            ),
+            _option(
+                "--cluster", type=int, default=1, metavar="N", help="processes of a local bytewax cluster (1)"
+            ),
+            _option("--only", default="", metavar="NAMES", help="queues, apis, or services by name (all)"),
             _option("--workers", type=int, default=1, metavar="N", help="worker threads per process (1)"),
             _option(
                 "--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"

@@ -1,46 +1,102 @@
-"""`python -m flows run`: the main job ready for production, in one process or as a local cluster.
+"""`python -m flows run`: the main job ready for production.
 
-A cluster is N processes of `flows.aws`; bytewax cannot go on without one of them, so when one ends the
-others are ended too and all start again from the last common snapshot.
+In one process; or, with `--processes N`, as N independent ones that share the queues and one that reads the
+APIs; or, with `--cluster N`, as a bytewax cluster on this machine.
 """
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import threading
-import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
+from msgspec import Struct
 
+from flows.catalogue.service import ConfiguredService
+from flows.catalogue.services import units
 from flows.config.load import Settings, load
+from flows.process import selection, supervisor
 from flows.process.memory import unswept
 from flows.process.recovery_store import check, failure, hold, prepare
 from flows.process.runtime import drain_on_signals, launch
+from flows.status import group
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
 
-_SUPERVISOR = "COLLECTOR_SUPERVISOR"
-_WATCH_SECONDS = 0.5
-_RESTART_SECONDS = (1.0, 60.0)
+
+class RunRequest(Struct, frozen=True):
+    """What `run` was asked for.
+
+    processes: independent ones for the queues. cluster: processes of a bytewax cluster. workers: threads of a
+    process. interval: seconds between two receipts. state: the recovery directory, None = the
+    configuration's. only: see `selection.selected`.
+    """
+
+    processes: int = 1
+    cluster: int = 1
+    workers: int = 1
+    interval: float = 3.0
+    state: Path | None = None
+    only: str = ""
 
 
-def run(config: Path | None, processes: int, workers: int, interval: float, state: Path | None) -> int:
+def run(config: Path | None, wanted: RunRequest) -> int:
     """Collect until SIGTERM; 0 when all that was taken is delivered and acknowledged."""
     settings = load(config)
-    recovery = recovery_directory(settings, state)
-    os.environ["BYTEWAX_WORKERS_PER_PROCESS"] = str(workers)
-    os.environ["BYTEWAX_SNAPSHOT_INTERVAL"] = str(interval)
+    only = wanted.only or os.environ.get(selection.VARIABLE, "")
+    running = selection.selected(units(settings), only)
+    os.environ[selection.VARIABLE] = only
+    supervisor.end_with_supervisor()
+    if wanted.processes > 1:
+        return replicas(settings, running, wanted)
+    recovery = recovery_directory(settings, wanted.state)
+    os.environ["BYTEWAX_WORKERS_PER_PROCESS"] = str(wanted.workers)
+    os.environ["BYTEWAX_SNAPSHOT_INTERVAL"] = str(wanted.interval)
     if recovery:
         os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = str(recovery)
-    if processes > 1 and "BYTEWAX_PROCESS_ID" not in os.environ:
+    if wanted.cluster > 1 and not _is_cluster_member():
         check(recovery, alone=True)  # its processes would find it out one after the other, again and again
-        return supervise(processes)
-    return collect(settings, workers, interval, recovery)
+        return supervisor.cluster(wanted.cluster, sys.argv[1:], drain_on_signals())
+    return collect(settings, wanted.workers, wanted.interval, recovery)
+
+
+def replicas(settings: Settings, running: Sequence[ConfiguredService], wanted: RunRequest) -> int:
+    """Run the queues in independent processes and the APIs in one of their own, or in a cluster."""
+    base = wanted.state or settings.state_directory
+    if base:
+        prepare(base / selection.QUEUES, first=False)
+        hold(base / selection.QUEUES)  # the base itself is the state of the APIs, held by their process
+    members = members_of(settings, running, wanted, base)
+    drain = drain_on_signals()
+    group.begin(settings, members, os.environ)
+    return supervisor.independent(members, drain)
+
+
+def members_of(
+    settings: Settings, running: Sequence[ConfiguredService], wanted: RunRequest, base: Path | None
+) -> list[supervisor.Member]:
+    """Return the processes that share a configuration: `queues-0`, `queues-1` … and `apis`.
+
+    The state that a single process has made in `base` goes on as that of the APIs: queues need none.
+    """
+    queues = sorted({unit.name for unit in running if selection.of_queues(unit)})
+    apis = sorted({unit.name for unit in running if not selection.of_queues(unit)})
+    common = ["run", "--workers", str(wanted.workers), "--interval", str(wanted.interval)]
+    if settings.path:
+        common += ["--config", str(settings.path)]
+
+    def member(name: str, names: list[str], state: Path | None, *more: str) -> supervisor.Member:
+        where = ["--state", str(state)] if state else []
+        return supervisor.Member(name, [*common, "--only", ",".join(names), *where, *more], {})
+
+    found = [
+        member(f"{selection.QUEUES}-{number}", queues, base and base / selection.QUEUES / str(number))
+        for number in range(wanted.processes)
+        if queues
+    ]
+    return [*found, member(selection.APIS, apis, base, "--cluster", str(wanted.cluster))] if apis else found
 
 
 def recovery_directory(settings: Settings, state: Path | None) -> Path | None:
@@ -53,18 +109,21 @@ def recovery_directory(settings: Settings, state: Path | None) -> Path | None:
     if directory is None:
         return None
     prepare(directory, first=launch().process.index == 0)
-    if _SUPERVISOR not in os.environ:  # a member works in what its supervisor holds
+    if not _is_cluster_member():  # a member works in what its supervisor holds
         hold(directory)
     return directory
 
 
+def _is_cluster_member() -> bool:
+    return supervisor.VARIABLE in os.environ and "BYTEWAX_PROCESS_ID" in os.environ
+
+
 def collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
     """Run the dataflow in this process until it has drained."""
-    end_with_supervisor()
     here = launch()
     try:
         with unswept():
-            from flows.aws import flow  # noqa: PLC0415 - the supervisor of a cluster does not need it
+            from flows.aws import flow  # noqa: PLC0415 - the supervisor does not need it
 
             dataflow = flow(str(settings.path) if settings.path else None)
         cli_main(
@@ -92,66 +151,3 @@ def root_cause(error: BaseException) -> BaseException:
         "bytewax",
         "start again; nothing was acknowledged; --debug shows where",
     )
-
-
-def supervise(count: int) -> int:
-    """Run `count` processes as one cluster, all again when one ends before its time."""
-    drain = drain_on_signals()
-    pause, most = _RESTART_SECONDS
-    while True:
-        started = time.monotonic()
-        codes = cluster(count, drain)
-        if drain.is_set():
-            return 0 if not any(codes) else 1
-        if time.monotonic() - started > most:
-            pause = _RESTART_SECONDS[0]
-        sys.stderr.write(f"cluster ended: exit codes {codes}: starting it again in {pause:.0f} s\n")
-        drain.wait(pause)
-        if drain.is_set():
-            return 1
-        pause = min(pause * 2, most)
-
-
-def cluster(count: int, drain: threading.Event) -> list[int]:
-    """Run one life of the cluster and return its exit codes."""
-    addresses = ";".join(f"127.0.0.1:{port}" for port in free_ports(count))
-    command = [sys.executable, "-m", "flows", *sys.argv[1:]]
-    shared = {**os.environ, "BYTEWAX_ADDRESSES": addresses, _SUPERVISOR: str(os.getpid())}
-    children = [
-        subprocess.Popen(  # noqa: S603 - our own command line again
-            command, env={**shared, "BYTEWAX_PROCESS_ID": str(index)}
-        )
-        for index in range(count)
-    ]
-    while all(child.poll() is None for child in children) and not drain.wait(0.2):
-        pass
-    for child in children:
-        if child.poll() is None:
-            child.send_signal(signal.SIGTERM if drain.is_set() else signal.SIGKILL)
-    return [child.wait() for child in children]
-
-
-def end_with_supervisor() -> None:
-    """End this member of a cluster at once when its supervisor is gone: the next one starts it anew.
-
-    Left behind, it would write to the same state as its successor. Nothing is lost by a hard end.
-    """
-    supervisor = os.environ.get(_SUPERVISOR)
-    if supervisor is None:
-        return
-
-    def watch() -> None:
-        while os.getppid() == int(supervisor):
-            time.sleep(_WATCH_SECONDS)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="supervisor-watch", daemon=True).start()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return loopback ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports

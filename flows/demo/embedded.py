@@ -20,9 +20,9 @@ import boto3
 import orjson
 from botocore.config import Config
 
-from flows.commands.run import free_ports
 from flows.demo.fake_aws.wire import control
 from flows.demo.samples import ACCOUNT, REGION
+from flows.process.supervisor import free_ports
 from transforms.errors import CollectorError
 
 _START_SECONDS = 60.0

@@ -10,16 +10,15 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from msgspec import Struct, field
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from flows.process import telemetry
 from flows.status.page import page, policy
 from flows.status.view import view
-from flows.status.watch import Watch
 
 _CONNECTIONS = 16
 _CONNECTION_SECONDS = 10.0
@@ -41,27 +40,36 @@ class HttpResponse(Struct, frozen=True):
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-Route = Callable[[Watch], HttpResponse]
+class Watched(Protocol):
+    """What the pages show: of one process (`Watch`), or of several (`GroupWatch`)."""
+
+    def state(self) -> dict[str, Any]: ...  # noqa: D102 - see Watch
+    def unhealthy_reason(self) -> str: ...  # noqa: D102
+    def unready(self) -> list[str]: ...  # noqa: D102
+    def metrics(self) -> bytes: ...  # noqa: D102
 
 
-def _page(watch: Watch) -> HttpResponse:
+Route = Callable[[Watched], HttpResponse]
+
+
+def _page(watch: Watched) -> HttpResponse:
     html = page(view(watch.state())).encode()
     return HttpResponse(html, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy()})
 
 
-def _json(watch: Watch) -> HttpResponse:
+def _json(watch: Watched) -> HttpResponse:
     state = watch.state()
     cells = {key: list(cell) for key, cell in view(state).items()}
     return HttpResponse(orjson.dumps({**state, "view": cells}), "application/json")
 
 
-def _health(watch: Watch) -> HttpResponse:
-    illness = watch.pulse.unhealthy_reason()
+def _health(watch: Watched) -> HttpResponse:
+    illness = watch.unhealthy_reason()
     return _verdict(f"not well: {illness}" if illness else "")
 
 
-def _ready(watch: Watch) -> HttpResponse:
-    unready = watch.board.unready()
+def _ready(watch: Watched) -> HttpResponse:
+    unready = watch.unready()
     return _verdict(f"not ready: output {', '.join(unready)}" if unready else "")
 
 
@@ -70,11 +78,11 @@ def _verdict(trouble: str) -> HttpResponse:
     return HttpResponse(f"{trouble or 'ok'}\n".encode(), status=status)
 
 
-def _metrics(_watch: Watch) -> HttpResponse:
-    return HttpResponse(generate_latest(REGISTRY), CONTENT_TYPE_LATEST)
+def _metrics(watch: Watched) -> HttpResponse:
+    return HttpResponse(watch.metrics(), CONTENT_TYPE_LATEST)
 
 
-def _home(_watch: Watch) -> HttpResponse:
+def _home(_watch: Watched) -> HttpResponse:
     return HttpResponse(b"see /status\n", status=HTTPStatus.FOUND, headers={"Location": "/status"})
 
 
@@ -91,7 +99,7 @@ _NOT_FOUND = HttpResponse(b"no such page\n", status=HTTPStatus.NOT_FOUND)
 _DEFECT = HttpResponse(b"the status cannot be told, see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def answer(path: str, watch: Watch) -> HttpResponse:
+def answer(path: str, watch: Watched) -> HttpResponse:
     """Return the answer for a request's target."""
     route = ROUTES.get(path.partition("?")[0])
     if route is None:
@@ -142,7 +150,7 @@ class Server(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = _CONNECTIONS
 
-    def __init__(self, host: str, port: int, watch: Watch) -> None:
+    def __init__(self, host: str, port: int, watch: Watched) -> None:
         if ":" in host:
             self.address_family = AF_INET6
         self.watch = watch

@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
+from prometheus_client import REGISTRY, generate_latest
 
 from flows.status.event_status import EventStatus, Failure, OutputStatus
 from flows.status.history import History
@@ -49,13 +50,25 @@ class Watch(Struct):
         totals |= {name: now.sum("events_delivered_total", output=name) for name in self.board.outputs.copy()}
         self.history.sample(time.monotonic(), totals)
 
+    def unhealthy_reason(self) -> str:
+        """Return why the process is not well, "" = it is."""
+        return self.pulse.unhealthy_reason()
+
+    def unready(self) -> list[str]:
+        """Return the outputs that were not reached, or are down."""
+        return self.board.unready()
+
+    def metrics(self) -> bytes:
+        """Return all metrics as Prometheus reads them."""
+        return generate_latest(REGISTRY)
+
     def places(self, now: MetricsSnapshot) -> list[MetricScope]:
         """Return every place of the configuration, and those that it only implies (a region of an ARN)."""
         return sorted({*self.facts.places, *now.places(), *self.board.failures.copy()})
 
     def state(self) -> dict[str, Any]:
         """Return everything as plain data."""
-        now, ill, unready = self.read(), self.pulse.unhealthy_reason(), self.board.unready()
+        now, ill, unready = self.read(), self.unhealthy_reason(), self.unready()
         return {
             "collector": {
                 "name": self.facts.name,

@@ -145,9 +145,16 @@ class Stage:
         return Collector(self.aws, self.folder / "collector", configuration, launch)
 
 
+_SIZES = {"flows": "--cluster", "replicas": "--processes"}
+
+
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start. by: `bytewax` (`python -m bytewax.run`, with -i and -a) or `flows` (`flows run`)."""
+    """How to start.
+
+    by: `bytewax` (`python -m bytewax.run`, with -i and -a), `flows` (`flows run`, a cluster where there are
+    several) or `replicas` (`flows run`, independent processes).
+    """
 
     by: str = "bytewax"
     processes: int = 1
@@ -251,9 +258,9 @@ class Collector:
 
     def _commands(self) -> list[list[str]]:
         launch = self.launch
-        if launch.by == "flows":
+        if launch.by in _SIZES:
             options = ["--interval", str(launch.interval), "--state", str(self.state)]
-            size = ["--processes", str(launch.processes), "--workers", str(launch.workers)]
+            size = [_SIZES[launch.by], str(launch.processes), "--workers", str(launch.workers)]
             return [[sys.executable, "-m", "flows", "run", *options, *size]]
         recovery = ["-r", str(self.state), "-s", str(launch.interval), "-b", "0"]
         base = [sys.executable, "-m", "bytewax.run", "flows.aws", *recovery, "-w", str(launch.workers)]

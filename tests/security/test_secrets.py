@@ -364,5 +364,5 @@ def start(planted: Planted, aws: Ministack, port: int, form: str) -> Child:
         "TMPDIR": str(planted.folder / "tmp"),
     }
     (planted.folder / "tmp").mkdir()
-    line = ["run", "--processes", "2", "--interval", "1", "--debug", "--config", "config.yaml"]
+    line = ["run", "--cluster", "2", "--interval", "1", "--debug", "--config", "config.yaml"]
     return Child([sys.executable, "-m", "flows", *line], planted.folder / "log", environment, planted.folder)

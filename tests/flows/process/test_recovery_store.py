@@ -47,7 +47,7 @@ def started(tmp_path, directory, prefix=(), by="flows"):
     )
     command = {
         "flows": ["-m", "flows", "run", "--state", str(directory)],
-        "cluster": ["-m", "flows", "run", "--state", str(directory), "--processes", "2"],
+        "cluster": ["-m", "flows", "run", "--state", str(directory), "--cluster", "2"],
         "bytewax": ["-m", "bytewax.run", "flows.aws", "-r", str(directory), "-s", "1", "-b", "0"],
     }[by]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLLECTOR_CONFIG": str(config)}

@@ -1,0 +1,243 @@
+"""Independent processes as one: their status pages, probes and metrics behind the supervisor's port.
+
+Each process answers on a port of its own, the ones after the supervisor's. What cannot be asked counts as not
+well, with its name; nothing here is needed for collecting.
+"""
+
+import http.client
+import operator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from msgspec import Struct
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+
+from flows.config.load import Settings
+from flows.process import telemetry
+from flows.process.runtime import Launch, log_to_stderr
+from flows.process.supervisor import Member
+from flows.status.server import Server
+from flows.status.start import VARIABLE, address
+from sinks.devo import Process
+
+_ASK_SECONDS = 2.0
+_MOST_BYTES = 16 << 20
+_STRENGTHS = ("none", "written", "kernel", "closed", "receipt")
+_SUMS = """
+    events_per_second source_events events_repeated requests leases_held targets_failing lanes
+    prefetched_bytes events_delivered events_missed receipts retries
+"""
+
+
+class Asked(Struct, frozen=True):
+    """Where one process answers."""
+
+    name: str
+    host: str
+    port: int
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Return status and body, 0 and b"" when it does not answer."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=_ASK_SECONDS)
+        try:
+            connection.request("GET", path)
+            reply = connection.getresponse()
+            return reply.status, reply.read(_MOST_BYTES)
+        except (OSError, http.client.HTTPException):
+            return 0, b""
+        finally:
+            connection.close()
+
+
+class GroupWatch:
+    """What `Watch` is for one process, for several: asked anew for each answer."""
+
+    def __init__(self, name: str, processes: Sequence[Asked]) -> None:
+        self._name, self._processes, self._started = name, processes, time.time()
+
+    def state(self) -> dict[str, Any]:
+        """Return the states of all processes as one."""
+        answers = [(one, *answer) for one, answer in self._all("/status.json")]
+        known = [(one, orjson.loads(body)) for one, status, body in answers if status == http.HTTPStatus.OK]
+        silent = [one.name for one, status, _ in answers if status != http.HTTPStatus.OK]
+        return merged(self._name, known, silent, time.time() - self._started)
+
+    def unhealthy_reason(self) -> str:
+        """Return which processes are not well, and why; "" = all are."""
+        return self._verdicts("/healthz")
+
+    def unready(self) -> list[str]:
+        """Return which processes have outputs that were not reached, or are down."""
+        return [reason] if (reason := self._verdicts("/readyz")) else []
+
+    def metrics(self) -> bytes:
+        """Return the metrics of all processes, each with the label `process`."""
+        registry = CollectorRegistry(auto_describe=False)
+        texts = [(one.name, body.decode()) for one, (_, body) in self._all("/metrics")]
+        registry.register(_Relay(texts))
+        return generate_latest(registry)
+
+    def _verdicts(self, path: str) -> str:
+        found = []
+        for one, (status, body) in self._all(path):
+            if status != http.HTTPStatus.OK:
+                said = body.decode(errors="replace").strip() or "it does not answer"
+                found.append(f"{one.name}: {said}")
+        return "; ".join(found)
+
+    def _all(self, path: str) -> list[tuple[Asked, tuple[int, bytes]]]:
+        with ThreadPoolExecutor(len(self._processes)) as pool:
+            return list(
+                zip(self._processes, pool.map(lambda one: one.get(path), self._processes), strict=True)
+            )
+
+
+class _Relay(Collector):
+    """Yields the families of several processes' metrics, a sample with the name of its process."""
+
+    def __init__(self, texts: Iterable[tuple[str, str]]) -> None:
+        self._texts = texts
+
+    def collect(self) -> Iterator[Metric]:
+        """Join families of one name: an exposition may hold each only once."""
+        families: dict[str, Metric] = {}
+        for process, text in self._texts:
+            for family in text_string_to_metric_families(text):
+                joined = families.setdefault(
+                    family.name, Metric(family.name, family.documentation, family.type)
+                )
+                for sample in family.samples:
+                    joined.add_sample(sample.name, {**sample.labels, "process": process}, sample.value)
+        yield from families.values()
+
+
+def merged(
+    name: str, known: Sequence[tuple[Asked, Mapping[str, Any]]], silent: Sequence[str], seconds: float
+) -> dict[str, Any]:
+    """Return several states as one: what can be added is added, of the rest the worst is shown. Pure."""
+    states = [state for _, state in known]
+    ill = [f"{one.name}: {state['health']['illness']}" for one, state in known if state["health"]["illness"]]
+    ill += [f"{one}: it does not answer" for one in silent]
+    abouts = [state["collector"] for state in states]
+    return {
+        "collector": {
+            "name": name,
+            "version": version("devo-aws-collector"),
+            "process": {"index": 0, "count": len(known) + len(silent)},
+            "started": min((about["started"] for about in abouts), default=""),
+            "now": max((about["now"] for about in abouts), default=""),
+            "uptime_seconds": round(seconds),
+            "epoch_seconds_ago": _worst(about["epoch_seconds_ago"] for about in abouts),
+        },
+        "health": {
+            "alive": not ill,
+            "illness": "; ".join(ill),
+            "ready": not silent and all(state["health"]["ready"] for state in states),
+            "unready": sorted({output for state in states for output in state["health"]["unready"]}),
+        },
+        "places": _joined((state["places"] for state in states), ("service", "input", "setting", "region")),
+        "outputs": _joined((state["outputs"] for state in states), ("name",)),
+        "quarantine": {
+            "where": states[0]["quarantine"]["where"] if states else "",
+            "items": sum(state["quarantine"]["items"] for state in states),
+            "by_reason": _sums(state["quarantine"]["by_reason"] for state in states),
+        },
+        "processes": [{"name": one.name, "url": f"http://{one.host}:{one.port}/status"} for one, _ in known]
+        + [{"name": one, "url": ""} for one in silent],
+    }
+
+
+def _joined(parts: Iterable[Sequence[Mapping[str, Any]]], key: Sequence[str]) -> list[dict[str, Any]]:
+    """Join the rows of several processes that have the same key, in the order of the keys."""
+    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    for row in (row for part in parts for row in part):
+        identity = tuple(row[name] for name in key)
+        before = found.get(identity)
+        found[identity] = dict(row) if before is None else _row(before, row)
+    return [found[identity] for identity in sorted(found)]
+
+
+def _row(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _JOINS.get(name, _first)(value, other[name]) for name, value in one.items()}
+
+
+def _first(one: Any, _other: Any) -> Any:
+    return one
+
+
+def _longest(one: float | None, other: float | None) -> float | None:
+    return _worst((one, other))
+
+
+def _curve(one: Sequence[float], other: Sequence[float]) -> list[float]:
+    return [round(sum(pair), 3) for pair in zip(one, other, strict=False)]
+
+
+def _window(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, Any]:
+    held, limit = one["bytes"] + other["bytes"], one["limit_bytes"] + other["limit_bytes"]
+    return {"bytes": held, "limit_bytes": limit, "fill": round(held / limit, 4) if limit else 0.0}
+
+
+def _weakest(one: str, other: str) -> str:
+    return min(one, other, key=lambda strength: (*_STRENGTHS, strength).index(strength))
+
+
+def _latest(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return max((one, other), key=lambda error: error["at"] if error else "")
+
+
+_JOINS: Mapping[str, Callable[[Any, Any], Any]] = {
+    **dict.fromkeys(_SUMS.split(), operator.add),
+    "lag_seconds": _longest,
+    "receipt_seconds_ago": _longest,
+    "receipt_took_seconds": _longest,
+    "ready": operator.and_,
+    "connected": operator.and_,
+    "curve": _curve,
+    "window": _window,
+    "strength": _weakest,
+    "last_error": _latest,
+}
+"""How two processes' values of one figure become one; of the others the first is shown."""
+
+
+def _worst(values: Iterable[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, count in (pair for one in counts for pair in one.items()):
+        found[name] = found.get(name, 0) + count
+    return found
+
+
+def begin(settings: Settings, members: Sequence[Member], env: Mapping[str, str]) -> Server | None:
+    """Give each member a status port and serve all of them as one; None when no status is asked for.
+
+    A member that is a cluster takes as many ports, and is asked at its first. Raises SettingsError.
+    """
+    found = env.get(VARIABLE) or settings.globals.status
+    if not found:
+        return None
+    host, port = address(found, Launch(Process(0, 1), 1, None))
+    asked = []
+    for number, member in enumerate(members, 1):
+        member.environment[VARIABLE] = f"{host}:{port + number}"
+        asked.append(Asked(member.name, "127.0.0.1" if host == "0.0.0.0" else host, port + number))  # noqa: S104 - compared
+    log_to_stderr(debug=settings.globals.debug)
+    try:
+        server = Server(host, port, GroupWatch(settings.globals.name, asked))
+    except OSError as error:
+        telemetry.status_unavailable(f"{host}:{port}", error)
+        return None
+    server.start()
+    telemetry.status_opened(f"http://{host}:{port}/status")
+    return server

@@ -1,0 +1,53 @@
+"""Several processes shown as one."""
+
+import orjson
+
+from flows.status.group import Asked, GroupWatch, merged
+from flows.status.server import Server
+from flows.status.view import view
+from tests.fakes.process import HOST, free_port
+from tests.flows.status.acting import trouble, watch
+
+
+def state(made):
+    """Return a state as it comes over HTTP."""
+    return orjson.loads(orjson.dumps(made.state()))
+
+
+def test_figures_are_added_and_the_worst_is_shown():
+    """Events of the same place add up; the longest lag, the latest error and the weakest receipt remain."""
+    one, other = state(watch()), state(trouble(watch()))
+    both = merged("mine", [(Asked("a", HOST, 1), one), (Asked("b", HOST, 2), other)], [], 60.0)
+    for place, first, second in zip(both["places"], one["places"], other["places"], strict=True):
+        assert place["source_events"] == first["source_events"] + second["source_events"]
+        assert place["lag_seconds"] in {first["lag_seconds"], second["lag_seconds"]}
+    assert both["health"]["unready"] == other["health"]["unready"]
+    assert both["quarantine"]["items"] == one["quarantine"]["items"] + other["quarantine"]["items"]
+    assert both["collector"]["process"] == {"index": 0, "count": 2}
+    assert view(both)["sum"].level == "bad"
+
+
+def test_one_that_does_not_answer_is_named():
+    """A process that is silent makes the whole not well; the others are shown all the same."""
+    server = Server(HOST, 0, watch())
+    server.start()
+    asked = [
+        Asked("queues-0", HOST, server.server_address[1]),
+        Asked("queues-1", HOST, free_port()),
+    ]
+    group = GroupWatch("mine", asked)
+    try:
+        shown = group.state()
+        assert shown["health"]["illness"] == "queues-1: it does not answer"
+        assert shown["places"]
+        assert group.unhealthy_reason() == "queues-1: it does not answer"
+        assert b'process="queues-0"' in group.metrics()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_nobody_answers():
+    """Before the first process is up there is a page already, and it says who is missing."""
+    group = GroupWatch("mine", [Asked("apis", HOST, free_port())])
+    assert view(group.state())["sum"] == ("Not well: apis: it does not answer.", "bad")
