@@ -37,14 +37,16 @@ def test_a_pause_grows_until_a_life_was_long():
 
 def test_one_that_ends_is_started_again_alone(monkeypatch, tmp_path, capfd):
     """The one that ended runs again after its pause; the other one is the same process all the time."""
-    monkeypatch.setattr(Pause, "after", lambda _self, _lived: 0.05)
+    pauses = iter([0.05, 0.05, 3600.0])
+    monkeypatch.setattr(Pause, "after", lambda _self, _lived: next(pauses))
     short, steady = tmp_path / "short", tmp_path / "steady"
     group = members(monkeypatch, (RUNS, str(short), "0"), (DRAINS, str(steady)))
     drain = threading.Event()
     codes = []
     thread = threading.Thread(target=lambda: codes.append(independent(group, drain)))
     thread.start()
-    wait_until(lambda: _runs(short) >= 3 and _runs(steady) == 1, 60, "three starts of the one")
+    wait_until(lambda: _runs(short) == 3 and _runs(steady) == 1, 60, "three starts of the one")
+    wait_until(lambda: group[0].process is None, 60, "its last end is noticed")
     drain.set()
     thread.join(60)
     assert _runs(steady) == 1
