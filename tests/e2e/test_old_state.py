@@ -1,0 +1,52 @@
+"""A state that an older release left behind goes on in this one: nothing lost, nothing sent again."""
+
+import json
+import tarfile
+import time
+from collections import Counter
+
+import pytest
+
+from tests.e2e.oldworld import FACTS, OBJECTS, STORED, api_name, large, put_api_events, world
+from tests.fakes.collector import Launch, wait_while_moving
+
+_STALL = 60.0
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("launch", [Launch("bytewax", processes=2), Launch("bytewax")], ids=str)
+def test_state_of_the_release_before_resumes(aws, rsyslog, certs, tmp_path, launch):
+    """Objects go on behind the record that was snapshotted, cursors behind the last event; 0 lost."""
+    with world(aws) as old:
+        state = tmp_path / "collector/state"
+        with tarfile.open(STORED) as packed:
+            packed.extractall(state, filter="data")
+        facts = json.loads((state / FACTS).read_text())
+        collector = old.collector(tmp_path, rsyslog.port, certs, facts["base"])
+        put_api_events("old", facts["base"])
+        fresh = put_api_events("new", int(time.time()) - 1)
+        objects = [large(service) for service in OBJECTS]
+        old.site.put(objects)
+        due = Counter(
+            (event.tag_on, event.line)
+            for sample in objects
+            for event in sample.expected[facts["partial"][sample.key] :]
+        )
+        total = due.total() + len(fresh)
+        try:
+            collector.start(launch)
+            wait_while_moving(
+                collector,
+                lambda: rsyslog.size() >= total and not old.waiting(),
+                lambda: f"{rsyslog.size()} of {total} lines, {old.waiting()} messages",
+                _STALL,
+            )
+            collector.drain()
+        finally:
+            collector.kill()
+    rsyslog.stop()
+    lines = list(rsyslog.tail().lines())
+    names = Counter(name for line in lines if (name := api_name(line)))
+    assert names == Counter(fresh)
+    arrived = Counter((line.tag, line.message) for line in lines if not api_name(line))
+    assert ((due - arrived).total(), (arrived - due).total()) == (0, 0)
