@@ -270,6 +270,8 @@ def _denied_hint(refused: re.Match[str] | None, where: str, action: str) -> str:
     principal = (refused and refused["principal"]) or "the collector's identity"
     resource = (refused and refused["resource"]) or where
     also = _ALSO.get(allowed, "")
+    if also and refused is None:  # as from another account's bucket
+        also += "; AWS says the same of an object that is not there, to who may not s3:ListBucket"
     return f"allow {allowed} for {principal} on {resource}{also}"
 
 

@@ -83,7 +83,8 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(sources.ObjectBusy, "The repeat waits until the first is done.", "Nothing."),
     Entry(
         sources.ObjectGone,
-        "Its message is settled with a warning, or kept (`object_gone: keep`).",
+        "Its message is settled with a warning, or kept (`object_gone: keep`). Should the object come later, "
+        "its next notice is read.",
         "See what deletes objects before they are collected: a lifecycle rule, perhaps.",
     ),
     Entry(

@@ -24,7 +24,7 @@ _LOST = (BotoCoreError, HTTPError, OSError)
 
 
 class Body:
-    """An open object. etag: of the bytes that are read; size: how many there are in all.
+    """An open object. etag, version: of the bytes that are read, version "" = not told; size: of all of them.
 
     Opening and reading raise SourceError, named `where`. by_version: ask for the version that is announced;
     else for the current one, which must be it (ObjectChanged). pause: waits between attempts, seconds.
@@ -49,6 +49,7 @@ class Body:
         reply = self._whole(ref)
         self.size: int = reply["ContentLength"]
         self.etag: str = reply["ETag"]
+        self.version: str = reply.get("VersionId", "")
         self._stream: Any = reply["Body"]
 
     def read(self, n: int) -> bytes:

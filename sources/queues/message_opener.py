@@ -25,13 +25,15 @@ class ObjectBatch(Struct, frozen=True):
     """What is handed to the dataflow as one, and how far its object has come with it.
 
     object_id: "" = no progress is kept. records: of the object, up to and including this cut.
-    last: nothing of the object follows; such a cut may be empty.
+    last: nothing of the object follows; such a cut may be empty. gone: there is no such object; a notice
+    that comes when there is one finds nothing done of it.
     """
 
     items: tuple[Item, ...]
     object_id: str = ""
     records: int = 0
     last: bool = False
+    gone: bool = False
 
     @property
     def size(self) -> int:

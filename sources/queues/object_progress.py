@@ -7,6 +7,7 @@ deleted, so that whoever receives the message again goes on behind what the data
     partial    so many of its records were emitted, by that lane; part of that lane's snapshot
     complete   all were emitted; known in snapshots too, until its message is deleted
     done       receipted: a repeat emits nothing, within a window of the last 100,000 objects
+    gone       not there when its notice came: forgotten, since it may be there when the next one comes
 
 A snapshot never tells more than its lane had emitted when it was taken. An object may move to another lane
 (its lease was lost, its message came again): lanes are at most one epoch apart, and an epoch is receipted
@@ -115,7 +116,17 @@ class ObjectProgress:
         """Note what a lane has handed to the dataflow: of each cut's object, the records up to its end."""
         with self._lock:
             for cut in cuts:
-                self._set(cut.object_id, _Entry(cut.records, lane, cut.last))
+                if cut.gone:
+                    self._forget(cut.object_id)
+                else:
+                    self._set(cut.object_id, _Entry(cut.records, lane, cut.last))
+
+    def _forget(self, object_id: str) -> None:
+        """Let go of an object that was not there: when it comes, nothing of it is done."""
+        self._entries.pop(object_id, None)
+        holder = self._claims.pop(object_id, None)
+        if holder is not None:
+            holder.objects.remove(object_id)
 
     def release(self, holder: Holder, *, whole: bool) -> None:
         """Let go of what a lease has claimed, once all that it emitted is receipted.

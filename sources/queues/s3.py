@@ -108,9 +108,10 @@ class S3Opener:
             return
         try:
             body = self._objects.open(ref, ref.region or message.region)
-            if not ref.version_id and body.etag.strip('"') != ref.etag:
+            read = _read(ref, body)
+            if read.id != ref.id:
                 # Not told, or overwritten since: what is read is another object, with a notice of its own.
-                ref = replace(ref, etag=body.etag.strip('"'))
+                ref = read
                 done = self._resume_opened(body, ref, resume)
             if done < ALL:
                 yield from self._pieces(ref, message, body, done)
@@ -165,7 +166,7 @@ class S3Opener:
         records = error.record if isinstance(error, ObjectBroken) else 0
         if verdict.action is Action.SETTLE:
             telemetry.object_missing(self._service, error)
-            return ObjectBatch((), ref.id, records, last=True)
+            return ObjectBatch((), ref.id, records, last=True, gone=True)
         reason = error.reason if isinstance(error, ObjectBroken) else verdict.reason
         telemetry.object_unreadable(self._service, reason, error)
         poison = Poison(reason, str(error), replace(self._origin(ref, message), record=records))
@@ -190,6 +191,13 @@ class S3Opener:
             object=ref.uri,
             version=ref.version_id or ref.etag,
         )
+
+
+def _read(ref: ObjectRef, body: Body) -> ObjectRef:
+    """Return what was opened, which may not be what was announced."""
+    if ref.version_id:
+        return replace(ref, version_id=body.version or ref.version_id)
+    return replace(ref, etag=body.etag.strip('"'))
 
 
 def _cut(piece: DecodedChunk, ref: ObjectRef, origin: Origin) -> ObjectBatch:

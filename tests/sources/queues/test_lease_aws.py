@@ -1,6 +1,7 @@
 """The lease family against an embedded AWS and a proxy that breaks things: hazards of queues and objects."""
 
 import gzip
+import hashlib
 import json
 import threading
 import time
@@ -323,6 +324,31 @@ def test_h07_object_gone(announced):
     run = announced.run()
     run.until(announced.empty, "an empty queue")
     assert run.lines == lines("here")
+
+
+@pytest.mark.parametrize("beside", [(), ("other",)])
+def test_a6_notice_before_its_object_takes_nothing_away(announced, beside):
+    """A notice that comes before there is such an object, its etag right, leaves the true one to be read."""
+    announced.put(*beside)
+    late = packed("late")
+    etag = hashlib.md5(late, usedforsecurity=False).hexdigest()
+    named = [(name, "none" if name == "other" else etag) for name in ("late", *beside)]
+    records = [
+        {
+            "eventName": "ObjectCreated:Put",
+            "awsRegion": "us-east-1",
+            "s3": {"bucket": {"name": announced.bucket}, "object": {"key": key, "eTag": told}},
+        }
+        for key, told in named
+    ]
+    run = announced.run()
+    run.until(lambda: len(run.lines) == 5 * len(beside) and announced.empty(), "what is there")
+    for _ in range(2):
+        announced.aws.send(announced.queue, json.dumps({"Records": records}))
+    run.until(announced.empty, "the false notices", 40)
+    announced.aws.put(announced.bucket, "late", late)
+    run.until(lambda: len(run.lines) == 5 + 5 * len(beside) and announced.empty(), "the true one", 40)
+    assert Counter(run.lines) == Counter(line for name in ("late", *beside) for line in lines(name))
 
 
 def test_h07_bucket_of_another_region_is_asked_there(site, unique):

@@ -122,6 +122,17 @@ def test_table_and_window_are_bounded():
     assert [claimed(progress, name)[1] == ALL for name in "abcde"] == [False, False, True, True, True]
 
 
+def test_a6_what_was_gone_is_never_done():
+    """An object that was not there is open to the next notice, also in the snapshot and after a restart."""
+    progress, holder = ObjectProgress(), Holder()
+    assert progress.claim("o", holder) == progress.claim("p", holder) == 0
+    progress.emitted("lane-0", [ObjectBatch((), "p", 3), ObjectBatch((), "p", 3, last=True, gone=True)])
+    progress.emitted("lane-0", [ObjectBatch((), "o", 2, last=True)])
+    progress.release(holder, whole=True)
+    assert progress.state("lane-0") == {"v": 1, "partial": {}, "done": ["o"]}
+    assert (progress.claim("o", Holder()), progress.claim("p", Holder())) == (ALL, 0)
+
+
 class Restarts(RuleBasedStateMachine):
     """Lanes emit, snapshot and crash at any time: the number resumed from was always emitted before.
 

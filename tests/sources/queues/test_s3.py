@@ -200,7 +200,27 @@ def test_h03_first_object_fails(s3):
 def test_h07_missing_object_is_settled(s3):
     """An object that is gone ends with an end mark and nothing else."""
     (cut,) = cuts(s3, announced(s3, "gone"))
-    assert (cut.items, cut.last) == ((), True)
+    assert (cut.items, cut.last, cut.gone) == ((), True, True)
+
+
+def test_a6_what_was_read_counts_not_what_was_announced(s3):
+    """A version read in place of the announced one is known by its own name: the announced is not done."""
+    etag = s3.etags["b", "k"]
+
+    def fault(**asked):
+        if "VersionId" in asked:
+            raise aws_error("GetObject", "AccessDenied", 403, "Access Denied")
+        reply = FakeS3.get_object(whole, **asked)
+        return {**reply, "VersionId": "current"}
+
+    whole = FakeS3()
+    whole.objects, whole.etags = s3.objects, s3.etags
+    s3.fault = fault
+    found = list(cuts(s3, announced(s3, "k", versionId="announced")))
+    assert payload(found) == LINES
+    assert {cut.object_id for cut in found} == {"b/k@current"}
+    assert {block.origin.version for block in blocks(found)} == {"current"}
+    assert s3.asked[-1]["IfMatch"] == f'"{etag}"'
 
 
 def test_h07_missing_object_can_be_kept(s3):
