@@ -1,11 +1,10 @@
 """Values for tags, filters and events: taken out of an object's key, or out of each JSON event. Pure."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -39,16 +38,22 @@ def applied(text: str, operations: Iterable[Operation]) -> str:
     return text
 
 
+class Match(Protocol):
+    """What a regular expression has found."""
+
+    def groupdict(self) -> Mapping[str, str | None]:
+        """Return the named groups."""
+
+
 def key_fields(
     definitions: Mapping[str, Sequence[Operation]],
-    pattern: re.Pattern[str] | None = None,
-    search: Callable[[re.Pattern[str], str], re.Match[str] | None] = re.Pattern.search,
+    search: Callable[[str], Match | None] = lambda _key: None,
 ) -> KeyFields:
-    """Return what takes values out of keys: by operations on the key, and by a pattern's named groups."""
+    """Return what takes values out of keys: by operations on the key, and by the named groups of a search."""
 
     @lru_cache(maxsize=_KEYS_KNOWN)
     def run(key: str) -> Mapping[str, str]:
-        found = search(pattern, key) if pattern else None
+        found = search(key)
         named = {name: text or "" for name, text in found.groupdict().items()} if found else {}
         return {**named, **{name: applied(key, steps) for name, steps in definitions.items()}}
 

@@ -6,5 +6,5 @@ errors.py                what is wrong, in one line
 settings.py, base.py     globals and inputs; what all services have
 services.py, objects.py  the keys of each service, and of the SQS collector's and custom ones
 file_formats.py          how custom objects are cut
-types.py, patterns.py    moments, regions, regular expressions that cannot run away
+types.py, patterns.py    moments, regions, regular expressions (RE2)
 """

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.patterns import matches
 from flows.config.types import (
     MOST_LEVELS,
     EventTypes,
@@ -219,7 +218,8 @@ class ObjectsSettings(QueuedSettings):
 
     s3_file_type_filter: Pattern | None = Field(
         None,
-        description="Regex searched in the object's key: others are settled, counted and not read",
+        description="Regex (RE2) searched in the object's key: others are settled, counted and not read; "
+        "one that begins with (?!X) leaves out keys that begin with X",
         examples=[r"\.json\.gz$"],
     )
     object_gone: Literal["settle", "keep"] = Field(
@@ -247,7 +247,7 @@ class ObjectsSettings(QueuedSettings):
     def key_filter(self) -> Callable[[str], bool]:
         """Tells whether an object's key is to be read."""
         pattern = self.s3_file_type_filter
-        return (lambda key: matches(pattern, key)) if pattern else (lambda _key: True)
+        return pattern.fits if pattern else (lambda _key: True)
 
 
 class TypedSettings(ObjectsSettings):
@@ -261,9 +261,7 @@ class TypedSettings(ObjectsSettings):
 
     def event_type(self, key: str) -> str:
         """Return the event type that the configuration gives to an object's key, "" for none."""
-        found = (
-            name for name, pattern in self.event_type_file_regex_patterns.items() if matches(pattern, key)
-        )
+        found = (name for name, pattern in self.event_type_file_regex_patterns.items() if pattern.fits(key))
         return next(found, "")
 
 

@@ -16,7 +16,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from flows.config.base import TypedSettings
 from flows.config.file_formats import FileFormat
-from flows.config.patterns import matches
 from flows.config.types import (
     MOST_LEVELS,
     Model,
@@ -108,7 +107,7 @@ class FileRule(Model):
 
     def fits(self, key: str) -> bool:
         """Tell whether a key fulfils the condition."""
-        return matches(self.pattern, key) == (self.type == "match")
+        return self.pattern.fits(key) == (self.type == "match")
 
 
 def _re2(value: str) -> str:
@@ -261,7 +260,7 @@ class SqsLogsSettings(TypedSettings):
             *(("file", name) for name in self.add_file_fields),
             *((one.source, one.key) for rules in self.line_filter_rules for one in rules if one.key),
         ]
-        groups = self.key_pattern.groupindex if self.key_pattern else {}
+        groups = self.key_pattern.groups if self.key_pattern else ()
         known = {"file": {*self.file_field_definitions, *groups}, "record": {*self.record_field_mapping}}
         places = {"file": "file_field_definitions or key_pattern", "record": "record_field_mapping"}
         for source, name in asked:
@@ -299,7 +298,8 @@ class SqsLogsSettings(TypedSettings):
         definitions = {
             name: tuple(one.step for one in steps) for name, steps in self.file_field_definitions.items()
         }
-        return key_fields(definitions, self.key_pattern)
+        search = {"search": self.key_pattern.search} if self.key_pattern else {}
+        return key_fields(definitions, **search)
 
     @property
     def record_fields(self) -> tuple[RecordField, ...]:

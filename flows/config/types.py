@@ -4,9 +4,17 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    WithJsonSchema,
+)
 
-from flows.config.patterns import bounded
+from flows.config.patterns import KeyPattern, compiled
 
 _REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
@@ -75,16 +83,18 @@ Tag = Annotated[str, AfterValidator(_tag)]
 """A Devo tag, perhaps with placeholders."""
 
 
-def _pattern(value: Any) -> re.Pattern[str]:
+def _pattern(value: Any) -> KeyPattern:
+    if isinstance(value, KeyPattern):
+        return value
     if not isinstance(value, str):
         raise ValueError("is no regular expression: write it as text")  # noqa: TRY004 - pydantic
-    return bounded(value)
+    return compiled(value)
 
 
 Pattern = Annotated[
-    re.Pattern[str], BeforeValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})
+    KeyPattern, PlainValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})
 ]
-"""A regular expression on an object's key that cannot run away (see `flows/config/patterns.py`)."""
+"""A regular expression on an object's key, RE2's (see `flows/config/patterns.py`)."""
 
 
 def _event_types(value: Any) -> Any:

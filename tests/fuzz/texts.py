@@ -79,12 +79,12 @@ def user_patterns(data: bytes) -> None:
     (how,), body = knobs(data, 1)
     text = body.decode("utf-8", "replace")
     try:
-        compiled = patterns.bounded(text)
+        compiled = patterns.compiled(text)
     except ValueError as error:
         assert str(error)
         return
     letters = sorted({*re.findall(r"\w", text)[:4], "a", "/", "0"})
-    patterns.matches(compiled, letters[how % len(letters)] * (1023 - how % 8) + "!\n")
+    compiled.fits(letters[how % len(letters)] * (1023 - how % 8) + "!\n")
 
 
 class _Reply:

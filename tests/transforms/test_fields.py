@@ -24,7 +24,7 @@ def test_operations_are_applied_in_order(steps, expected):
 
 def test_a_keys_fields():
     """Named groups and definitions are fields; a pattern that is not found gives none."""
-    made = key_fields({"last": [split("/", -1)]}, re.compile(r"^(?P<kind>\w+)/(?P<day>\d+)?"))
+    made = key_fields({"last": [split("/", -1)]}, re.compile(r"^(?P<kind>\w+)/(?P<day>\d+)?").search)
     assert made("web/x") == {"kind": "web", "day": "", "last": "x"}
     assert made("-") == {"last": "-"}
 

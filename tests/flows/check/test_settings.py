@@ -24,9 +24,9 @@ def test_an_unknown_key_is_named_with_its_neighbour(look):
     assert "config.yaml: inputs.aws.services.non-cloudwatch-logs.regoins: did you mean regions?" in line
 
 
-@pytest.mark.parametrize(("pattern", "told"), [("[a-", "is no regular expression"), ("(a+)+b", "run away")])
+@pytest.mark.parametrize(("pattern", "told"), [("[a-", "missing"), ("(a)\\1", "no back-references")])
 def test_a_bad_regex_is_named(look, pattern, told):
-    """A regular expression that is none, or could run away, fails and names its key."""
+    """A regular expression that RE2 cannot read fails and names its key."""
     look(config(flow_logs("flow", s3_file_type_filter=pattern)), offline=True)
     line = look.only("fail", "regex")
     assert told in line
