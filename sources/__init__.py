@@ -21,7 +21,7 @@ Two families, one partition class each
             told by a `Poll` strategy.
 
 Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
-`aws/` is who asks. Queues and APIs import nothing of each other, and objects know neither.
+`aws/` is who asks, and how fast. Queues and APIs import nothing of each other, and objects know neither.
 
 Both families keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state
 whose partition key is no longer listed, so keys never change and targets are spread over them.

@@ -8,8 +8,8 @@ from typing import Any
 from flows.catalogue.service import ConfiguredService, RunContext, Source
 from flows.config.base import limits
 from sources.apis.cursor import CursorOptions, CursorSource
-from sources.apis.limiter import Bucket, Chain, Limiters, shared
 from sources.apis.poll import Poll
+from sources.aws.limiter import Bucket, Chain, Limiters, shared
 from sources.lanes import idle_seconds, poll_seconds
 from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body

@@ -6,12 +6,13 @@ from typing import Any
 from flows.catalogue.build import PollOf
 from flows.catalogue.service import ConfiguredService
 from sources.apis.cloudtrail import LookupEvents, LookupOptions
-from sources.apis.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
+from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
 from sources.apis.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
-from sources.apis.limiter import Limiters
+from sources.apis.log_groups import GroupRule
 from sources.apis.poll import Poll
 from sources.apis.window import to_ms
+from sources.aws.limiter import Limiters
 
 Read = Callable[[ConfiguredService], Any]
 

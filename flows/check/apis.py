@@ -15,7 +15,7 @@ from msgspec import Struct
 from flows.catalogue.service import ConfiguredService
 from flows.check.finding import CheckContext, Finding, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
-from sources.apis.cloudwatch_logs import GroupRule
+from sources.apis.log_groups import GroupRule
 from sources.aws.account import required
 from sources.errors import BadCredentials, Denied, SourceError, translate
 

@@ -23,7 +23,7 @@ from msgspec import Struct, field
 from flows.catalogue.service import ConfiguredService, Permission
 from flows.catalogue.services import units
 from flows.config.load import Settings
-from sources.apis.cloudwatch_logs import GroupRule
+from sources.apis.log_groups import GroupRule
 from sources.aws.credentials import Credentials
 
 ANY_ACCOUNT = "${ACCOUNT}"

@@ -17,8 +17,8 @@ from msgspec.structs import asdict
 from flows.catalogue.service import ConfiguredService, Permission
 from flows.catalogue.services import units
 from flows.config.load import Settings
-from sources.apis.cloudwatch_logs import GroupRule
 from sources.apis.cloudwatch_metrics import MetricsOptions
+from sources.apis.log_groups import GroupRule
 from sources.apis.metric_data import QUERIES, STATISTICS
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT

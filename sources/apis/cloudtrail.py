@@ -18,17 +18,18 @@ arrives late above that line lies in the overlap of the next window.
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.limiter import Limiter, Limiters
-from sources.apis.poll import Page, State, Target, known
+from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Reach, Seen, Window, behind, next_window, now_ms, to_datetime, to_ms
 from sources.aws.account import Account, required
+from sources.aws.limiter import Limiter, Limiters
 from sources.errors import Transient, translate
 from transforms.block import Block, Item, Origin, Poison
 
@@ -61,12 +62,24 @@ class LookupOptions(Struct, frozen=True):
     service: str = "audits_api"
 
 
-class LookupEvents:
-    """The `Poll` of LookupEvents: one poll reads one window.
+class LookupPosition(Position, frozen=True, kw_only=True):
+    """Where a region stands; times in epoch ms.
 
-    State: `{"v": 1, "from": first ms wanted, "done": end of the last whole window, "seen": {EventId: ms}}`,
-    and within a window `"window": [start, end], "upto": ms of the oldest second read`.
+    first: of the first event wanted. done: end of the last whole window. seen: EventId → its time.
+    Within a window also window, and upto: the oldest second read.
     """
+
+    VERSION: ClassVar[int] = 2
+
+    first: int = field(name="from")
+    done: int
+    seen: dict[str, int]
+    window: Window | None = None
+    upto: int = 0
+
+
+class LookupEvents:
+    """The `Poll` of LookupEvents: one poll reads one window. State: `LookupPosition`."""
 
     def __init__(
         self,
@@ -95,34 +108,35 @@ class LookupEvents:
     def pages(self, target: Target, state: State) -> Iterator[Page]:
         """Read the rest of the window at hand, or the next one."""
         now = self._clock() // 1000 * 1000
-        begun = bool(state)
-        state = self._position(target, known(state, f"{self.name} {target.key}"), now)
-        window = _at_hand(state) or next_window(state["done"], now, self._reach)
+        at = self._position(target, restored(LookupPosition, state, f"{self.name} {target.key}"), now)
+        window = at.window or next_window(at.done, now, self._reach)
         if window is None:
-            if not begun:
-                yield Page((), state)
+            if not state:
+                yield Page((), stored(at))
             return
-        start, upto = max(window.start, state["from"]), state.get("upto", window.end)
-        seen = Seen(state["seen"])
+        start, upto = max(window.start, at.first), at.upto or window.end
+        seen = Seen(at.seen)
         for events, last in self._answers(target, start, upto):
             times = [to_ms(event["EventTime"]) for event in events]
             fresh = [event for event, ms in zip(events, times, strict=True) if seen.add(event["EventId"], ms)]
-            items = tuple(self._items(target, fresh))
+            items, repeats = tuple(self._items(target, fresh)), len(events) - len(fresh)
             if last:
-                after = {**_done(state, window.end), "seen": seen.since(window.end - self._reach.overlap)}
+                ids = seen.since(window.end - self._reach.overlap)
+                after = LookupPosition(first=at.first, done=window.end, seen=ids)
                 again = behind(window.end, now, self._reach)
-                yield Page(items, after, again, window.end, len(events) - len(fresh))
+                yield Page(items, stored(after), again, window.end, repeats)
             else:
                 upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
-                between = self._between(state, window, upto, seen)
-                yield Page(items, between, upto=state["done"], repeats=len(events) - len(fresh))
+                between = replace(at, window=window, upto=upto, seen=self._between(window, upto, seen))
+                yield Page(items, stored(between), upto=at.done, repeats=repeats)
 
-    def _position(self, target: Target, state: State, now: int) -> State:
+    def _position(self, target: Target, at: LookupPosition | None, now: int) -> LookupPosition:
         """Return where to go on, never further back than LookupEvents knows."""
-        asked = state["done"] if state else self._options.start
+        asked = at.done if at else self._options.start
         oldest = now - DAYS_KEPT * _DAY + _MARGIN
         begin = max(oldest, now if asked is None else asked // 1000 * 1000)
-        if asked is not None and asked < oldest and "window" not in state and target.key not in self._told:
+        begun = at is not None and at.window is not None
+        if asked is not None and asked < oldest and not begun and target.key not in self._told:
             self._told.add(target.key)
             telemetry.start_clamped(
                 self.name,
@@ -131,14 +145,13 @@ class LookupEvents:
                 to_datetime(begin).isoformat(),
                 f"LookupEvents knows {DAYS_KEPT} days; older events are in the trail's bucket only",
             )
-        if not state:
-            return {"v": 1, "from": begin, "done": begin, "seen": {}}
-        return {**state, "from": max(state["from"], oldest), "done": begin}
+        if at is None:
+            return LookupPosition(first=begin, done=begin, seen={})
+        return replace(at, first=max(at.first, oldest), done=begin)
 
-    def _between(self, state: State, window: Window, upto: int, seen: Seen) -> State:
-        """Return the state within a window: what may be read again is below `upto` or in the next overlap."""
-        kept = {**seen.since(window.end - self._reach.overlap), **seen.until(upto)}
-        return {**state, "window": [window.start, window.end], "upto": upto, "seen": kept}
+    def _between(self, window: Window, upto: int, seen: Seen) -> dict[str, int]:
+        """Return the ids to keep within a window: those of what may be read again, below `upto` or later."""
+        return {**seen.since(window.end - self._reach.overlap), **seen.until(upto)}
 
     def _answers(self, target: Target, start: int, upto: int) -> Iterator[tuple[list[Any], bool]]:
         """Yield the events of each page, newest first, and whether it is the last one."""
@@ -194,14 +207,6 @@ class _Paced:
         """Take a turn; raises Transient instead when the process drains."""
         if not self._limiter.wait(self._drain):
             raise Transient("not asked", self._where, "the process drains")
-
-
-def _at_hand(state: State) -> Window | None:
-    return Window(*state["window"]) if "window" in state else None
-
-
-def _done(state: State, end: int) -> State:
-    return {"v": 1, "from": state["from"], "done": end}
 
 
 def compact(text: str) -> bytes:

@@ -2,16 +2,16 @@
 
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import orjson
-from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
+from msgspec import Struct
 
-from sources.apis.limiter import Limiters
 from sources.aws.account import Account, required
+from sources.aws.limiter import Limiters
 from sources.errors import Transient, translate
 from transforms.block import TARGET_BYTES, Block, Origin
 
@@ -19,7 +19,21 @@ _DIGEST_BYTES = 12
 """Two of a billion ids are the same with a probability of 10⁻¹¹: an event id of AWS is five times as long."""
 
 
-class Api:
+Client = TypeVar("Client")
+
+
+class Operation(Struct, Generic[Client], frozen=True):
+    """An operation, as AWS and IAM name it. mandatory: a key that each of its replies has.
+
+    of: its method of a client.
+    """
+
+    name: str
+    mandatory: str
+    of: Callable[[Client], Callable[..., Mapping[str, Any]]]
+
+
+class Api(Generic[Client]):
     """One AWS API of an account, asked at its pace. Thread-safe.
 
     service: as boto3 and IAM name it, e.g. `logs`.
@@ -30,22 +44,37 @@ class Api:
         self._number = ""
         self._service, self._limiters, self._drain = service, limiters, drain
 
-    def ask(self, region: str, api: str, mandatory: str, place: str, **asked: Any) -> dict[str, Any]:
-        """Call `api` (`FilterLogEvents`) and return its reply, which surely has the mandatory key.
+    def ask(self, region: str, call: Operation[Client], place: str, **asked: Any) -> Mapping[str, Any]:
+        """Make a call and return its reply, which surely has the mandatory key.
 
         place: for messages, what is asked about. Raises SourceError, also when the process drains instead.
         """
-        where = f"{api} of {place}, {self.account.where}"
+        where = f"{call.name} of {place}, {self.account.where}"
         self._number = self._number or self.account.account_id or self.account.name  # whose rates they are
-        if not self._limiters.of(self._number, region, api).wait(self._drain):
+        if not self._limiters.of(self._number, region, call.name).wait(self._drain):
             raise Transient("not asked", where, "the process drains")
-        client = self.account.client(self._service, region)
+        client: Client = self.account.client(self._service, region)
         try:
-            reply: dict[str, Any] = getattr(client, xform_name(api))(**asked)
+            reply = call.of(client)(**asked)
         except (ClientError, BotoCoreError) as error:
-            raise translate(error, where, f"{self._service}:{api}") from error
-        required(reply, mandatory, where)
+            raise translate(error, where, f"{self._service}:{call.name}") from error
+        required(reply, call.mandatory, where)
         return reply
+
+    def pages(
+        self, region: str, call: Operation[Client], place: str, token: str, **asked: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the reply of every page; an empty one that carries a token is not the end.
+
+        token: the key of the token in replies and requests.
+        """
+        following: dict[str, str] = {}
+        while True:
+            reply = self.ask(region, call, place, **asked, **following)
+            yield reply
+            if not reply.get(token):
+                return
+            following = {token: reply[token]}
 
 
 def fingerprint(*parts: object) -> str:

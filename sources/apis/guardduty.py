@@ -24,16 +24,16 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from botocore.exceptions import BotoCoreError, ClientError
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sources.apis.cloudwatch import line
-from sources.apis.limiter import Limiters
-from sources.apis.poll import Page, State, Target, known
+from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import now_ms, parse_iso
 from sources.aws.account import Account, required
+from sources.aws.limiter import Limiters
 from sources.errors import SourceError, Transient, translate
 from transforms.block import Block, Origin
 
@@ -56,11 +56,21 @@ class GuardDutyOptions(Struct, frozen=True):
     service: str = "guardduty"
 
 
-class GuardDuty:
-    """The `Poll` of GuardDuty: one poll reads everything up to now.
+class FindingsPosition(Position, frozen=True, kw_only=True):
+    """Where a detector stands; times in epoch ms.
 
-    State: `{"v": 1, "from": first ms wanted, "at": proven position, "seen": {finding id: updatedAt ms}}`.
+    first: of the first update wanted. at: before it everything has been listed. seen: finding id → updatedAt.
     """
+
+    VERSION: ClassVar[int] = 2
+
+    first: int = field(name="from")
+    at: int
+    seen: dict[str, int]
+
+
+class GuardDuty:
+    """The `Poll` of GuardDuty: one poll reads everything up to now. State: `FindingsPosition`."""
 
     def __init__(
         self,
@@ -84,12 +94,13 @@ class GuardDuty:
 
     def pages(self, target: Target, state: State) -> Iterator[Page]:
         """List and fetch what has been updated since, oldest update first."""
-        known(state, f"{self.name} {target.key}")
         now = self._clock()
         start = now if self._options.start is None else self._options.start
-        first, at = state.get("from", start), state.get("at", start)
-        since = max(first, at - self._overlap)
-        versions: dict[str, int] = dict(state.get("seen", {}))
+        found = restored(FindingsPosition, state, f"{self.name} {target.key}")
+        position = found or FindingsPosition(first=start, at=start, seen={})
+        at = position.at
+        since = max(position.first, at - self._overlap)
+        versions = dict(position.seen)
         ids: Sequence[str] = ()
         depth, more = 1, True
         while more:
@@ -101,8 +112,8 @@ class GuardDuty:
             at = max(at, min(proven, now))
             seen = {key: ms for key, ms in versions.items() if ms >= at - self._overlap}
             if items or not more:
-                position = {"v": 1, "from": first, "at": at, "seen": seen}
-                yield Page(items, position, upto=at if more else now, repeats=_repeats(ids, items))
+                after = FindingsPosition(first=position.first, at=at, seen=seen)
+                yield Page(items, stored(after), upto=at if more else now, repeats=_repeats(ids, items))
             if proven > since:
                 since, depth, ids = proven, 1, ()
             elif same:

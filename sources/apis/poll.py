@@ -3,13 +3,15 @@
 A `Poll` is a strategy without threads, timers or bookkeeping of its own: `poll_scheduler.py` decides when
 it is asked, `cursor.py` decides when its position counts.
 
-State: plain, versioned (`{"v": 1, …}`), JSON types only, and never changed once it was yielded: it is
-pickled later, in another thread. `{}` means "never polled".
+State: plain, versioned (`{"v": 2, …}`), JSON types only, and never changed once it was yielded: it is
+pickled later, in another thread. `{}` means "never polled". A strategy works with its `Position` and converts
+at its border: `restored` in, `stored` out.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from sources.errors import SourceError
@@ -74,11 +76,49 @@ class Poll(Protocol):
         """
 
 
-def known(state: State, where: str, version: int = 1) -> State:
-    """Return a target's state as it is; raises SourceError for one that another release wrote.
+class Position(Struct, frozen=True, kw_only=True):
+    """A target's position as its strategy works with it. Fields that may be absent are falsy by default."""
 
-    Starting anew instead would leave a hole that nobody hears of.
+    VERSION: ClassVar[int] = 2
+
+    @classmethod
+    def migrated(cls, state: State) -> State:
+        """Return a state of the version before in the form of this one."""
+        return state
+
+
+P = TypeVar("P", bound=Position)
+
+
+def restored(kind: type[P], state: State, where: str) -> P | None:
+    """Return a target's position; None when it was never polled.
+
+    Raises SourceError for a state that no release up to this one wrote: starting anew instead would leave a
+    hole that nobody hears of.
     """
+    if not state:
+        return None
+    if state.get("v") == kind.VERSION - 1:
+        state = {**kind.migrated(state), "v": kind.VERSION}
+    try:
+        return msgspec.convert(known(state, where, kind.VERSION), kind)
+    except msgspec.ValidationError as error:
+        hint = "start from an older recovery directory, or change start_time to begin anew"
+        raise SourceError(f"state of version {kind.VERSION} cannot be read ({error})", where, hint) from error
+
+
+def stored(position: Position) -> State:
+    """Return a position as the recovery store keeps it; ids are shared with it, not copied."""
+    state: State = {"v": position.VERSION}
+    values = msgspec.structs.astuple(position)
+    for one, value in zip(msgspec.structs.fields(position), values, strict=True):
+        if one.required or value:
+            state[one.encode_name] = msgspec.to_builtins(value) if isinstance(value, Struct) else value
+    return state
+
+
+def known(state: State, where: str, version: int) -> State:
+    """Return a state as it is; raises SourceError for one that another release wrote."""
     if state and state.get("v") != version:
         raise SourceError(
             f"state of version {state.get('v')}, this release reads version {version}",

@@ -20,7 +20,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, array_like=True):
     """Half-open: start ≤ t < end, in epoch milliseconds."""
 
     start: int

@@ -1,1 +1,1 @@
-"""Who asks AWS: accounts, their credentials and sessions."""
+"""Who asks AWS, and how fast: accounts, their credentials and sessions, shared request limits."""

@@ -35,7 +35,7 @@ from flows.config.load import load
 from flows.demo.embedded import EmbeddedAws
 from flows.demo.fake_aws import server as fake_aws
 from flows.steps import apply
-from sources.apis.limiter import SharedBucket
+from sources.aws.limiter import SharedBucket
 from sources.queues.lease import LeaseOptions
 from tests.conformance.rows import Place, Row, Site
 from tests.fakes.faultproxy import Call, FaultProxy
@@ -302,6 +302,6 @@ def nobody(folder: Path) -> Iterator[None]:
             patch.setenv(name, "/nonexistent")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_DEFAULT_REGION", REGION)
-        patch.setattr("sources.apis.limiter.SharedBucket", partial(SharedBucket, folder=folder))
-        patch.setattr("sources.apis.limiter._MARGIN", 25)
+        patch.setattr("sources.aws.limiter.SharedBucket", partial(SharedBucket, folder=folder))
+        patch.setattr("sources.aws.limiter._MARGIN", 25)
         yield

@@ -19,12 +19,13 @@ from flows.demo.fake_aws import sts
 from flows.demo.fake_aws.server import ACCOUNT, CLOCK
 from sources import telemetry
 from sources.apis.cloudtrail import LookupEvents, LookupOptions
-from sources.apis.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions
+from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
-from sources.apis.limiter import Bucket, Limiters
+from sources.apis.log_groups import GroupRule
 from sources.aws import account as module
 from sources.aws.account import Account, Credentials
+from sources.aws.limiter import Bucket, Limiters
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

@@ -11,8 +11,8 @@ from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cloudtrail import RATES as LOOKUP
 from sources.apis.cloudwatch_logs import RATES as LOGS
 from sources.apis.cloudwatch_metrics import RATES as METRICS
-from sources.apis.limiter import Bucket, SharedBucket
 from sources.aws.account import Account
+from sources.aws.limiter import Bucket, SharedBucket
 
 
 def unit_of(name, **more):
@@ -33,7 +33,7 @@ def gap(limiters, api):
 @pytest.fixture(autouse=True)
 def _clock_that_stands(monkeypatch, tmp_path):
     stands = {"clock": lambda: 1000.0}
-    monkeypatch.setattr("sources.apis.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, **stands))
+    monkeypatch.setattr("sources.aws.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, **stands))
     monkeypatch.setattr("flows.catalogue.build.Bucket", partial(Bucket, **stands))
 
 

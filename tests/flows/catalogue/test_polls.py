@@ -13,9 +13,10 @@ from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import by_name
 from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cloudtrail import LookupOptions
-from sources.apis.cloudwatch_logs import GroupRule, LogsOptions
+from sources.apis.cloudwatch_logs import LogsOptions
 from sources.apis.cloudwatch_metrics import MetricsOptions
 from sources.apis.guardduty import GuardDutyOptions
+from sources.apis.log_groups import GroupRule
 from sources.aws.account import Account
 
 STRATEGIES = {

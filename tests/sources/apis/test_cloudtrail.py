@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from flows.demo.fake_aws import server as fake_aws
 from sources.apis.cloudtrail import LookupEvents, LookupOptions, compact
 from sources.apis.cursor import CursorOptions, CursorSource, Target
-from sources.apis.limiter import Bucket, Limiters
 from sources.apis.window import now_ms, to_datetime, to_ms
 from sources.aws.account import Account
+from sources.aws.limiter import Bucket, Limiters
 from sources.errors import SourceError, Transient
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
@@ -115,7 +115,7 @@ def test_first_poll_without_start_time_keeps_the_moment():
     poll = poll_of(api, start=None)
     emitted, state, again = poll_once(poll, {})
     assert (emitted, again, api.asked) == ([], False, [])
-    assert state == {"v": 1, "from": START, "done": START, "seen": {}}
+    assert state == {"v": 2, "from": START, "done": START, "seen": {}}
     api.now = START + 300_000
     emitted, state, _ = poll_once(poll, state)
     assert emitted == ["after"]
@@ -148,7 +148,7 @@ def test_h14_older_than_90_days_is_clamped_and_said(caplog):
 def test_h14_state_older_than_90_days_is_clamped_too(caplog):
     """h14: a collector that was off for months says what it cannot catch up."""
     api = Simulated()
-    old = {"v": 1, "from": START - 300 * DAY, "done": START - 120 * DAY, "seen": {"x": START - 120 * DAY}}
+    old = {"v": 2, "from": START - 300 * DAY, "done": START - 120 * DAY, "seen": {"x": START - 120 * DAY}}
     with caplog.at_level("WARNING", "collector"):
         _, state, _ = poll_once(poll_of(api), old)
     assert [record.event for record in caplog.records] == ["start_clamped"]
@@ -255,8 +255,8 @@ def test_h19_hollow_reply_moves_nothing():
 
 def test_state_of_another_version_is_refused():
     """A state that this release cannot read is an error, not a fresh start."""
-    with pytest.raises(SourceError, match="version 2"):
-        list(poll_of(Simulated()).pages(TARGET, {"v": 2}))
+    with pytest.raises(SourceError, match="version 3"):
+        list(poll_of(Simulated()).pages(TARGET, {"v": 3}))
 
 
 def collect_all(poll, wanted, drain, seconds=60, meanwhile=lambda _lines: None):
@@ -331,7 +331,7 @@ ASK = """
 import sys, threading
 from sources.aws.account import Account
 from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
-from sources.apis.limiter import shared
+from sources.aws.limiter import shared
 options = LookupOptions(("us-east-1", "eu-west-1"), 0)
 poll = LookupEvents(Account("main"), options, shared(RATES), threading.Event())
 def ask(target):

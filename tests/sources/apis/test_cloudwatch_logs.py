@@ -11,10 +11,11 @@ import pytest
 
 from flows.demo.fake_aws import server as fake_aws
 from flows.demo.fake_aws.server import CLOCK, PLAN, FakeAws
-from sources.apis.cloudwatch_logs import CloudWatchLogs, GroupRule, LogsOptions, _widest
-from sources.apis.limiter import Bucket, Limiters
+from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
+from sources.apis.log_groups import GroupRule, widest
 from sources.apis.poll import Target
 from sources.aws.account import Account
+from sources.aws.limiter import Bucket, Limiters
 from sources.errors import Denied, Missing, SourceError, Transient
 from tests.fakes.faultproxy import FaultProxy
 
@@ -411,8 +412,8 @@ def test_h18_an_expired_session_in_mid_page_is_renewed(proxy):
 
 def test_prefixes_that_others_contain_are_not_listed_twice():
     """The fewest listings: one per prefix that no other contains."""
-    assert _widest(["/a/b", None, "/a/", "/c", "/a/", "/cd"]) == ["/a/", "/c"]
-    assert _widest(["/a", ""]) == [""]
+    assert widest(["/a/b", None, "/a/", "/c", "/a/", "/cd"]) == ["/a/", "/c"]
+    assert widest(["/a", ""]) == [""]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from flows.demo.fake_aws import server as fake_aws
 from sources.apis import guardduty
 from sources.apis.cursor import CursorOptions, CursorSource, Target
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions, readable
-from sources.apis.limiter import Bucket, Limiters
 from sources.aws.account import Account
+from sources.aws.limiter import Bucket, Limiters
 from sources.errors import SourceError, Transient
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
@@ -160,7 +160,7 @@ def test_h17_finding_that_slips_through_a_burst(monkeypatch):
     burst = dict.fromkeys("abcde", START)
     # list, fetch, list again, first page of two; now `b` is updated and `d` moves up out of the second
     api = Simulated({**burst, "x": START + 5, "y": START + 6, "z": START + 7}, [(0, ())] * 4 + [(9, ("b",))])
-    state = {"v": 1, "from": START, "at": START, "seen": {**dict.fromkeys("abc", START), "x": START + 5}}
+    state = {"v": 2, "from": START, "at": START, "seen": {**dict.fromkeys("abc", START), "x": START + 5}}
     emitted, _ = poll_once(poll_of(api, overlap_seconds=0), state)
     assert sorted(key for key, _ in emitted) == ["b", "d", "e", "y", "z"]
 
@@ -185,7 +185,7 @@ def test_quiet_detector_costs_one_request_and_an_old_finding_two():
     poll = poll_of(api)
     _, state = poll_once(poll, {})
     assert api.calls == 1
-    assert state == {"v": 1, "from": START, "at": START, "seen": {}}
+    assert state == {"v": 2, "from": START, "at": START, "seen": {}}
 
 
 def test_without_start_time_only_what_comes_is_collected():
@@ -204,8 +204,8 @@ def test_without_start_time_only_what_comes_is_collected():
 
 def test_state_of_another_version_is_refused():
     """A state that this release cannot read is an error, not a fresh start."""
-    with pytest.raises(SourceError, match="version 2"):
-        list(poll_of(Simulated({})).pages(TARGET, {"v": 2}))
+    with pytest.raises(SourceError, match="version 3"):
+        list(poll_of(Simulated({})).pages(TARGET, {"v": 3}))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.apis.limiter import Bucket, Chain, Limiters, SharedBucket, shared, turn
+from sources.aws.limiter import Bucket, Chain, Limiters, SharedBucket, shared, turn
 from sources.errors import SourceError
 
 
@@ -101,7 +101,7 @@ def test_threads_never_share_a_turn():
 _PROCESS = """
 import sys
 from pathlib import Path
-from sources.apis.limiter import SharedBucket
+from sources.aws.limiter import SharedBucket
 limiter = SharedBucket("LookupEvents 1 eu-west-1", 2, folder=Path(sys.argv[1]), clock=lambda: 1000.0)
 sys.stdout.write("\\n".join(f"{limiter.reserve():.3f}" for _ in range(25)))
 """
@@ -217,7 +217,7 @@ def test_a_chain_waits_for_each_of_its_limits():
 def test_awss_rates_are_shared_by_all_who_ask(monkeypatch, tmp_path):
     """Two services, or two processes, of one account have one rate together, and other accounts their own."""
     monkeypatch.setattr(
-        "sources.apis.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, clock=Clock())
+        "sources.aws.limiter.SharedBucket", partial(SharedBucket, folder=tmp_path, clock=Clock())
     )
     one, other = shared({"FilterLogEvents": 5.0}), shared({"FilterLogEvents": 5.0})
     mine = ("123456789012", "eu-west-1", "FilterLogEvents")
