@@ -221,3 +221,18 @@ def test_every_test_says_its_behaviour():
 def test_constraints_hold_no_address():
     """Pinned versions are names and numbers: an address in them breaks the next machine."""
     assert not re.search(r"://|@ |--(extra-)?index", (ROOT / "constraints.txt").read_text())
+
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+
+
+def test_readme_is_read_to_its_end():
+    """What a newcomer does not need at first stands in docs/: README has fewer than 150 lines."""
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+def test_links_lead_somewhere(path):
+    """A link from one document to another is followed by nobody but a newcomer, who finds it broken."""
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)", path.read_text())
+    assert not [link for link in links if link and not (path.parent / link).exists()]

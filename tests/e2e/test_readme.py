@@ -1,4 +1,4 @@
-"""What the README tells a newcomer to type does what it says."""
+"""What README.md and docs/try-it.md tell a newcomer to type does what it says."""
 
 import os
 import re
@@ -9,19 +9,19 @@ import yaml
 
 from tests.fakes.collector import ROOT
 
-README = (ROOT / "README.md").read_text()
+README, TRY_IT = ((ROOT / name).read_text() for name in ("README.md", "docs/try-it.md"))
 
 
-def block(language: str) -> str:
-    """Return the first block of the README in a language, as it stands at the left margin."""
-    found = re.search(rf"^( *)```{language}\n(.*?)^\1```$", README, re.MULTILINE | re.DOTALL)
+def block(text: str, language: str) -> str:
+    """Return the first block of a document in a language, as it stands at the left margin."""
+    found = re.search(rf"^( *)```{language}\n(.*?)^\1```$", text, re.MULTILINE | re.DOTALL)
     assert found
     return re.sub(rf"^{found[1]}", "", found[2], flags=re.MULTILINE)
 
 
 def test_objects_of_ones_own_without_an_account(aws, tmp_path):
-    """The queue, bucket and object that the README makes are what its configuration collects."""
-    content = yaml.safe_load(block("yaml"))
+    """The queue, bucket and object that try-it.md makes are what README.md's configuration collects."""
+    content = yaml.safe_load(block(README, "yaml"))
     del content["outputs"], content["inputs"]["production"]["credentials"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
     keys = {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
@@ -39,7 +39,7 @@ def test_objects_of_ones_own_without_an_account(aws, tmp_path):
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    run("-c", block("python"))
+    run("-c", block(TRY_IT, "python"))
     assert "0 fail" in run("-m", "flows", "check")
     shown = run("-m", "flows", "preview", "--service", "flowlogs")
     assert re.fullmatch(

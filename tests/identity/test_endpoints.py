@@ -64,7 +64,7 @@ def test_a_services_own_endpoint(account, monkeypatch, service):
 
 
 def test_each_service_has_its_spelling(account, monkeypatch):
-    """The names of the seven variables are those that the README gives."""
+    """The names of the seven variables are those that docs/endpoints.md gives."""
     for name, (_, _, spelling) in ASKED.items():
         monkeypatch.setenv(f"AWS_ENDPOINT_URL_{spelling}", f"https://{name}.example")
     assert {host(account, name) for name in ASKED} == {f"{name}.example" for name in ASKED}

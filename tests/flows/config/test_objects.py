@@ -122,10 +122,10 @@ def test_devos_example_of_a_custom_service_loads(tmp_path):
     assert one.service.source(one, RunContext(threading.Event())).list_parts()
 
 
-def test_the_readmes_custom_service_loads(tmp_path):
-    """What the README shows works as it stands there."""
-    readme = (Path(__file__).parents[3] / "README.md").read_text()
-    (text,) = re.findall(r"```yaml\n(services:.*?)```", readme, re.DOTALL)
+def test_the_documented_custom_service_loads(tmp_path):
+    """What docs/types.md shows works as it stands there."""
+    shown = (Path(__file__).parents[3] / "docs/types.md").read_text()
+    (text,) = re.findall(r"```yaml\n(services:.*?)```", shown, re.DOTALL)
     services = yaml.safe_load(text)["services"]
     (one,) = units(loaded(tmp_path, services, base_url=None))
     event = b'{"log":{"level":"in fo"}}\n{"log":{"level":"debug"}}\n'
