@@ -5,7 +5,7 @@ message's id stands for an object's: what comes again after its events were rece
 """
 
 from collections.abc import Callable, Generator
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -15,6 +15,7 @@ from sources.errors import SourceError
 from sources.queues.failure_policy import Rules
 from sources.queues.message_opener import ObjectBatch, Resume
 from sources.queues.object_progress import ALL
+from sources.queues.s3_notification import label
 from sources.queues.sqs import Message
 from transforms.block import Block, Origin, Poison
 
@@ -46,8 +47,8 @@ class _Sns(msgspec.Struct):
 
 class _Envelope(msgspec.Struct, kw_only=True):
     source: str
-    account: str = ""
-    region: str = ""
+    account: Any = ""
+    region: Any = ""
 
 
 class _Findings(msgspec.Struct):
@@ -67,13 +68,14 @@ def eventbridge(body: bytes) -> Events:
     """Return the whole EventBridge envelope as one event."""
     body = _compact(_unwrapped(body))
     envelope = _read(_ENVELOPE, body)
-    return Events((body,), envelope.account, envelope.region)
+    return Events((body,), label(envelope.account), label(envelope.region))
 
 
 def securityhub(body: bytes) -> Events:
     """Return each finding of a Security Hub event as one event."""
     found = _read(_SECURITY_HUB, _compact(_unwrapped(body)))
-    return Events(tuple(bytes(one) for one in found.detail.findings), found.account, found.region)
+    events = tuple(bytes(one) for one in found.detail.findings)
+    return Events(events, label(found.account), label(found.region))
 
 
 def _read(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:

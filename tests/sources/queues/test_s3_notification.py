@@ -104,6 +104,72 @@ OBJECTS = {
     ),
 }
 
+CALL = {
+    "eventVersion": "1.09",
+    "eventSource": "s3.amazonaws.com",
+    "eventName": "PutObject",
+    "awsRegion": "eu-west-1",
+    "recipientAccountId": "111122223333",
+    "requestParameters": {"bucketName": "b", "Host": "b.s3.eu-west-1.amazonaws.com", "key": "a+b %2B"},
+    "responseElements": {"x-amz-server-side-encryption": "AES256"},
+}
+CALL_REF = ObjectRef("b", "a+b %2B", "eu-west-1", account="111122223333")
+
+
+def call(**more):
+    return {**CALL, **more}
+
+
+def told_by_cloudtrail(detail, kind="AWS API Call via CloudTrail", **more):
+    return event(kind=kind, **{"detail": detail, **more})
+
+
+def destination(payload, condition="RetriesExhausted"):
+    context = {"requestId": "r", "functionArn": "arn:aws:lambda:eu-west-1:1:function:f:$LATEST"}
+    return {
+        "version": "1.0",
+        "timestamp": "2026-01-02T03:04:05.000Z",
+        "requestContext": {**context, "condition": condition, "approximateInvokeCount": 3},
+        "requestPayload": payload,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorMessage": "no"},
+    }
+
+
+OBJECTS |= {
+    f"eventbridge, by cloudtrail: {name}": (told_by_cloudtrail(call(eventName=name)), [CALL_REF])
+    for name in ("PutObject", "CompleteMultipartUpload", "CopyObject")
+} | {
+    "cloudtrail's call with a version": (
+        told_by_cloudtrail(call(responseElements={"x-amz-version-id": "v1"})),
+        [ObjectRef("b", "a+b %2B", "eu-west-1", version_id="v1", account="111122223333")],
+    ),
+    "cloudtrail's call without an answer": (told_by_cloudtrail(call(responseElements=None)), [CALL_REF]),
+    "cloudtrail's call alone, as by InputPath": (call(), [CALL_REF]),
+    "cloudtrail's call in sns": (sns(told_by_cloudtrail(call())), [CALL_REF]),
+    "eventbridge's detail alone, as by InputPath": (
+        {**event()["detail"], "reason": "PutObject", "requester": "1"},
+        [ObjectRef("b", "k", etag="e1", size=5)],
+    ),
+    "eventbridge with a number for an account": (
+        event(account=11122223333),
+        [ObjectRef("b", "k", "eu-west-1", etag="e1", size=5, account="011122223333")],
+    ),
+    "eventbridge without account and region": (
+        event(account=None, region=None),
+        [ObjectRef("b", "k", etag="e1", size=5)],
+    ),
+    "lambda's destination": (destination(s3(record())), [REF]),
+    "lambda's destination of success": (destination(s3(record()), "Success"), [REF]),
+    "lambda's destination of sns": (
+        destination({"Records": [{"Sns": {"Message": json.dumps(s3(record()))}}]}),
+        [REF],
+    ),
+    "lambda's destination of eventbridge": (destination(event()), [EVENT_REF]),
+    "lambda's destination on a bus": (event(source="lambda", detail=destination(s3(record()))), [REF]),
+}
+
+
 IGNORED = {
     "validation": ("CloudTrail validation message.", "validation_message"),
     "validation in sns": (sns("CloudTrail validation message."), "validation_message"),
@@ -113,7 +179,18 @@ IGNORED = {
     "restore": (s3(record(event="ObjectRestore:Completed")), "object_restore"),
     "lifecycle": (s3(record(event="LifecycleExpiration:Delete")), "object_lifecycle"),
     "tagging": (s3(record(event="ObjectTagging:Put")), "object_tagging"),
-    "something new": (s3(record(event="ObjectAcl:Put")), "other_event"),
+    "acl": (s3(record(event="ObjectAcl:Put")), "object_acl"),
+    "replication": (s3(record(event="Replication:OperationFailedReplication")), "object_replication"),
+    "eventbridge storage class": (event(kind="Object Storage Class Changed"), "object_transition"),
+    "eventbridge acl": (event(kind="Object ACL Updated"), "object_acl"),
+    "cloudtrail's deletion": (told_by_cloudtrail(call(eventName="DeleteObjects")), "other_call"),
+    "cloudtrail's read": (told_by_cloudtrail(call(eventName="GetObject")), "other_call"),
+    "cloudtrail's tags": (told_by_cloudtrail(call(eventName="PutObjectTagging")), "other_call"),
+    "cloudtrail's refused call": (told_by_cloudtrail(call(errorCode="AccessDenied")), "failed_call"),
+    "eventbridge's detail alone, of a deletion": (
+        {**event()["detail"], "reason": "DeleteObject", "deletion-type": "Permanently Deleted"},
+        "object_deleted",
+    ),
     "eventbridge deletion": (event(kind="Object Deleted"), "object_deleted"),
     "eventbridge restore": (event(kind="Object Restore Completed"), "object_restore"),
     "eventbridge tags": (event(kind="Object Tags Added"), "object_tags"),
@@ -141,6 +218,18 @@ UNKNOWN = {
     "empty key": json.dumps(s3(record(""))),
     "key of another type": json.dumps(s3(record(3))),
     "key that is not utf-8": json.dumps(s3(record("%FF"))),
+    "s3 event of tomorrow": json.dumps(s3(record(event="ObjectRemovedAndMade:Put"))),
+    "eventbridge event of tomorrow": json.dumps(event(kind="Object Created Anew")),
+    "eventbridge event of another kind": json.dumps(event(kind="S3 Batch Job State Change")),
+    "cloudtrail's call of tomorrow": json.dumps(told_by_cloudtrail(call(eventName="PutObjectSomehow"))),
+    "cloudtrail's call without its key": json.dumps(told_by_cloudtrail(call(requestParameters={}))),
+    "another service's call": json.dumps(call(eventSource="ec2.amazonaws.com")),
+    "eventbridge's detail without a reason": json.dumps(event()["detail"]),
+    "messageType that is not config's": '{"messageType": "DATA_MESSAGE", "logEvents": []}',
+    "messageType of another type": '{"messageType": ["ComplianceChangeNotification"]}',
+    "sns of another type": json.dumps({**sns(s3(record())), "Type": "Message"}),
+    "lambda's destination of something else": json.dumps(destination({"a": 1})),
+    "lambda's destination without a payload": json.dumps(destination(None)),
     "nested too deep": "[" * 100_000,
     "truncated": json.dumps(s3(record()))[:-3],
     "cloudtrail without key": '{"s3Bucket": "b", "s3ObjectKey": [null]}',
@@ -185,6 +274,23 @@ def test_h02_known_part_of_a_strange_body_is_kept():
     found = parse(json.dumps(s3(record("a"), {"what": 1})))
     assert [ref.key for ref in found.objects] == ["a"]
     assert found.unknown
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"s3Bucket": "b", "s3ObjectKey": [str(n) for n in range(10_001)]},
+        {"bucket": "b", "files": [{"path": str(n)} for n in range(10_001)]},
+        s3(*[{"s3": 1}] * 10_001),
+        s3(*[{"body": json.dumps({"s3Bucket": "b", "s3ObjectKey": [f"{n}-{m}" for m in range(101)]})}
+             for n in range(100)]),
+    ],
+)  # fmt: skip
+def test_a5_a_message_names_so_many_objects(body):
+    """A message that names more than honest ones do is unknown as a whole, however it names them."""
+    found = parse(json.dumps(body))
+    assert "more than 10000 objects" in found.unknown
+    assert not found.objects
 
 
 def test_envelopes_have_an_end():
