@@ -1,4 +1,4 @@
-"""Named events of the sources: each writes its log line and moves its metric together.
+"""Named events of the sources: each writes its log line and moves its metrics together, those by place too.
 
 What stops many targets for one cause is told once, by the first of them (see `error_deduplicator.py`).
 """
@@ -6,9 +6,12 @@ What stops many targets for one cause is told once, by the first of them (see `e
 import logging
 import threading
 from collections import Counter
+from typing import NamedTuple
 
+from sources import metric_scopes
 from sources.error_deduplicator import ErrorDeduplicator, Who
 from sources.errors import SourceError, Transient
+from sources.metric_scopes import MetricScope, ScopeOwner
 from transforms.telemetry import add, say, total
 
 CAUSES = ErrorDeduplicator()
@@ -49,14 +52,18 @@ _PULLING: Counter[str] = Counter()
 _COUNTING = threading.Lock()
 
 
-def pulling(service: str) -> None:
-    """Note that one more input pulls a service."""
-    with _COUNTING:
-        _PULLING[service] += 1
+def lane_joined(service: str, owner: ScopeOwner, lanes: int) -> None:
+    """Show how many lanes an input serves now, with one more; the first one begins to pull."""
+    metric_scopes.lanes(service, owner, lanes)
+    if lanes == 1:
+        with _COUNTING:
+            _PULLING[service] += 1
 
 
-def pulled(service: str) -> None:
-    """Note that an input pulls no more; with the last one, tell what all have pulled in this process."""
+def lane_left(service: str, lanes: int) -> None:
+    """Note that a lane is served no more; with the last of all inputs, tell what this process has pulled."""
+    if lanes:
+        return
     with _COUNTING:
         _PULLING[service] -= 1
         last = not _PULLING[service]
@@ -96,31 +103,43 @@ def targets_changed(service: str, new: int, gone: int, total: int) -> None:
     say(logging.INFO, "targets_changed", service=service, new=new, gone=gone, total=total)
 
 
-def poll_failed(service: str, target: str, error: SourceError, pause: float, failures: int) -> None:
+class FailureStreak(NamedTuple):
+    """failures: in a row. pause: seconds to the next try. targets: of its place that fail, 0 = not told."""
+
+    failures: int
+    pause: float = 0
+    targets: int = 0
+
+
+def poll_failed(where: MetricScope, target: str, error: SourceError, streak: FailureStreak) -> None:
     """Tell a failed poll: a warning the first time it is more than a hiccup, then quietly."""
     kind = type(error).__name__
-    add("poll_failures", "Polls that failed, by kind", service=service, kind=kind)
-    loud = failures == (5 if isinstance(error, Transient) else 1)
+    add("poll_failures", "Polls that failed, by kind", service=where.service, kind=kind)
+    loud = streak.failures == (5 if isinstance(error, Transient) else 1)
     say(
-        _loud(error, (service, target), otherwise=loud),
+        _loud(error, (where.service, target), otherwise=loud),
         "poll_failed",
-        service=service,
+        service=where.service,
         target=target,
         error=error,
-        failures=failures,
-        again_in_seconds=round(pause),
+        failures=streak.failures,
+        again_in_seconds=round(streak.pause),
     )
+    if streak.targets:
+        metric_scopes.failing(where, error, streak.targets)
 
 
-def polled(service: str, target: str, account: str, events: int, pages: int) -> None:
+def polled(where: MetricScope, target: str, account: str, events: int, pages: int) -> None:
     """Count a poll that came to its end."""
+    service = where.service
     add("polls", "Polls that came to their end", service=service)
     say(logging.DEBUG, "polled", service=service, target=target, account=account, events=events, pages=pages)
 
 
-def poll_recovered(service: str, target: str, cause: str) -> None:
-    """Tell that a target that failed works again. cause: of its last failure."""
-    say(_over(cause, (service, target)), "poll_recovered", service=service, target=target)
+def poll_recovered(where: MetricScope, target: str, cause: str, failing: int = 0) -> None:
+    """Tell that a target that failed works again. cause: of its last failure. failing: others still."""
+    say(_over(cause, (where.service, target)), "poll_recovered", service=where.service, target=target)
+    metric_scopes.well(where, failing)
 
 
 def target_unreadable(service: str, target: str, reason: str) -> None:
@@ -204,24 +223,27 @@ def settle_failed(service: str, queue: str, count: int, error: SourceError) -> N
     say(level, "settle_failed", service=service, queue=queue, count=count, error=error)
 
 
-def receive_failed(service: str, where: str, error: SourceError, pause: float, failures: int) -> None:
+def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: float, failures: int) -> None:
     """Tell that a queue cannot be read: a warning when that begins, then quietly."""
-    kind = type(error).__name__
+    service, kind = where.service, type(error).__name__
     add("receive_failures", "Receives that failed, by kind", service=service, kind=kind)
     loud = failures == (3 if isinstance(error, Transient) else 1)
     say(
-        _loud(error, (service, where), otherwise=loud),
+        _loud(error, (service, queue), otherwise=loud),
         "receive_failed",
         service=service,
         error=error,
         failures=failures,
         again_in_seconds=round(pause, 1),
     )
+    metric_scopes.failing(where, error)
 
 
-def source_recovered(service: str, where: str, cause: str) -> None:
+def source_recovered(where: MetricScope, queue: str, cause: str) -> None:
     """Tell that a queue that failed can be read again. cause: of its last failure."""
-    say(_over(cause, (service, where)), "source_recovered", service=service, where=where)
+    service = where.service
+    say(_over(cause, (service, queue)), "source_recovered", service=service, where=queue)
+    metric_scopes.well(where)
 
 
 def source_backing_off(service: str, where: str, pause: float, rests: int) -> None:
@@ -236,8 +258,9 @@ def source_backing_off(service: str, where: str, pause: float, rests: int) -> No
     )
 
 
-def fetch_failed(service: str, reason: str, error: Exception, delay: int, receives: int) -> None:
+def fetch_failed(where: MetricScope, reason: str, error: Exception, delay: int, receives: int) -> None:
     """Tell that a message goes back because what it stands for could not be had."""
+    service = where.service
     add("fetch_failures", "Messages that could not be opened, by reason", service=service, reason=reason)
     level = _loud(error, (service, "fetch"), otherwise=reason != "object_busy")
     say(
@@ -249,6 +272,8 @@ def fetch_failed(service: str, reason: str, error: Exception, delay: int, receiv
         receives=receives,
         again_in_seconds=delay,
     )
+    if isinstance(error, SourceError) and reason != "object_busy":
+        metric_scopes.object_failed(where, error)
 
 
 def notice_ignored(service: str, reason: str) -> None:

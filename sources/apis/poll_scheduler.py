@@ -147,9 +147,8 @@ class PollScheduler:
             self._inboxes[lane] = inbox
             self._states.update(states)
             self._plan_new()
-            metric_scopes.lanes(self.name, self._owner, len(self._inboxes))
+            telemetry.lane_joined(self.name, self._owner, len(self._inboxes))
         if first:
-            telemetry.pulling(self.name)
             self._plan(_LISTING, 0)
             with self._changed:
                 self._spawn()
@@ -159,11 +158,11 @@ class PollScheduler:
         """Stop serving a lane; the last one ends the threads."""
         with self._changed:
             self._inboxes.pop(lane, None)
-            ended = self._ended = not self._inboxes
+            left = len(self._inboxes)
+            self._ended = not left
             self._changed.notify_all()
             self._turn.notify_all()
-        if ended:
-            telemetry.pulled(self.name)
+        telemetry.lane_left(self.name, left)
 
     def emitted(self, arrived: Sequence[tuple[str, Page]]) -> None:
         """Count pages that were handed to the dataflow, and show how far they have come."""
@@ -183,10 +182,10 @@ class PollScheduler:
             if key in self._targets:
                 oldest[region] = min(ms, oldest.get(region, ms))
         for region, ms in oldest.items():
-            metric_scopes.read_up_to(self._place(region), ms / 1000)
+            metric_scopes.read_up_to(self._scope(region), ms / 1000)
         metric_scopes.prefetched(self.name, self._owner, waiting)
 
-    def _place(self, key: str) -> metric_scopes.MetricScope:
+    def _scope(self, key: str) -> metric_scopes.MetricScope:
         return metric_scopes.place(self.name, self._owner, region_of(key))
 
     def listing(self) -> tuple[int, frozenset[str]]:
@@ -278,7 +277,8 @@ class PollScheduler:
         if before != after:
             telemetry.targets_changed(self.name, len(after - before), len(before - after), len(after))
         for other in errors[1:]:
-            telemetry.poll_failed(self.name, "targets", other, 0, self._failures_of(_LISTING) + 1)
+            streak = telemetry.FailureStreak(self._failures_of(_LISTING) + 1)
+            telemetry.poll_failed(self._scope(_LISTING), "targets", other, streak)
         if errors:
             return time.monotonic() + self._failed(_LISTING, errors[0])
         self._succeeded(_LISTING)
@@ -288,7 +288,7 @@ class PollScheduler:
         for key in keys:
             self._upto.pop(key, None)
             if self._failures.pop(key, None):
-                metric_scopes.well(self._place(key), self._failing(key))
+                metric_scopes.well(self._scope(key), self._failing(key))
 
     def _fetch(self, key: str) -> float | None:
         """Poll one target once; returns when it is due again, None when it has gone or all stops."""
@@ -303,12 +303,12 @@ class PollScheduler:
                     return None
                 self._states[key], again = page.state, page.again
                 pages += 1
-                metric_scopes.repeated(self._place(key), page.repeats)
+                metric_scopes.repeated(self._scope(key), page.repeats)
                 events += sum(item.count for item in page.items if isinstance(item, Block))
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; the position stays
             return time.monotonic() + self._failed(key, translate(error, f"{self.name} {key}"))
         self._succeeded(key)
-        telemetry.polled(self.name, key, target.account, events, pages)
+        telemetry.polled(self._scope(key), key, target.account, events, pages)
         return time.monotonic() if again else started + self._poll.period_seconds
 
     def _failed(self, key: str, error: SourceError) -> float:
@@ -316,15 +316,14 @@ class PollScheduler:
         self._failures[key] = failures, error.cause
         pause = pause_after(error, failures, self._pace.backoff_seconds, _JITTER.random())
         if not self._stopped():
-            telemetry.poll_failed(self.name, key or "targets", error, pause, failures)
-            metric_scopes.failing(self._place(key), error, self._failing(key))
+            streak = telemetry.FailureStreak(failures, pause, self._failing(key))
+            telemetry.poll_failed(self._scope(key), key or "targets", error, streak)
         return pause
 
     def _succeeded(self, key: str) -> None:
         failures, cause = self._failures.pop(key, (0, ""))
         if failures:
-            telemetry.poll_recovered(self.name, key or "targets", cause)
-            metric_scopes.well(self._place(key), self._failing(key))
+            telemetry.poll_recovered(self._scope(key), key or "targets", cause, self._failing(key))
 
     def _failing(self, key: str) -> int:
         """Return how many targets of a key's region fail at present."""

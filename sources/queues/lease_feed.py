@@ -24,7 +24,6 @@ from typing import Any
 from msgspec import Struct, field
 
 from sources import metric_scopes, telemetry
-from sources.errors import ObjectBusy, SourceError
 from sources.queues.failure_policy import Action, Rules, decide
 from sources.queues.inbox import BatchInbox
 from sources.queues.lease_manager import Lease, LeaseManager
@@ -113,12 +112,10 @@ class LeaseFeed:
         self.progress.load(lane, state)
         inbox = BatchInbox(self.options.prefetch_bytes)
         with self._changed:
-            if not self._inboxes:
-                telemetry.pulling(self.service)
             self._inboxes[lane] = inbox
             for one in self._inboxes.values():
                 one.limit = self.options.prefetch_bytes // len(self._inboxes)
-            metric_scopes.lanes(self.service, self.options.owner, len(self._inboxes))
+            telemetry.lane_joined(self.service, self.options.owner, len(self._inboxes))
         return inbox
 
     def start(self) -> None:
@@ -146,9 +143,8 @@ class LeaseFeed:
             self.stopped = self.stopped or not self._inboxes
             for one in (self._changed, self._leased, self._room):
                 one.notify_all()
-            last = not self._inboxes
-        if last:
-            telemetry.pulled(self.service)
+            left = len(self._inboxes)
+        telemetry.lane_left(self.service, left)
         if self.stopped:
             for manager in self._managers:
                 manager.stop()
@@ -285,9 +281,8 @@ class LeaseFeed:
             return None
         self._failures += verdict.ours
         delay = verdict.delay(lease.message.receives)
-        telemetry.fetch_failed(self.service, verdict.reason, error, delay, lease.message.receives)
-        if isinstance(error, SourceError) and not isinstance(error, ObjectBusy):
-            metric_scopes.object_failed(lease.manager.place, error)
+        place, receives = lease.manager.place, lease.message.receives
+        telemetry.fetch_failed(place, verdict.reason, error, delay, receives)
         return delay
 
     def _end(self, lease: Lease, back: int | None) -> None:

@@ -138,8 +138,7 @@ class Receiver:
         self._keeper.read_at = time.time()
         if self._failures:
             self._failures = 0
-            metric_scopes.well(self._keeper.place)
-            telemetry.source_recovered(self._service, self._queue.queue.where, self._cause)
+            telemetry.source_recovered(self._keeper.place, self._queue.queue.where, self._cause)
         if adapt:
             self._rests = 0
         if received == LOT and adapt:
@@ -154,8 +153,7 @@ class Receiver:
         self._cause = error.cause
         first = 1.0 if isinstance(error, Transient) else 5.0
         pause = pause_after(self._failures, _JITTER.random(), first)
-        telemetry.receive_failed(self._service, self._queue.queue.where, error, pause, self._failures)
-        metric_scopes.failing(self._keeper.place, error)
+        telemetry.receive_failed(self._keeper.place, self._queue.queue.where, error, pause, self._failures)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:
