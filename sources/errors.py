@@ -4,7 +4,8 @@ SourceError                 anything below; raised itself only for requests that
 ├── Transient               resets, timeouts, 5xx, hollow replies: the same call again, with jitter
 │   └── Throttled           the same call again, slower
 ├── Denied                  a permission or a KMS key: keep the message, back off, say which
-│   └── BadCredentials      wrong key, role not assumable, clock askew: nothing will work until repaired
+│   ├── BadCredentials      wrong key, role not assumable, clock askew: nothing will work until repaired
+│   └── RegionDisabled      the region, or STS in it, is not switched on in the account
 ├── ExpiredCredentials      session ended; `aws.Account` has renewed it once already
 ├── Missing                 queue, bucket, log group or detector does not exist (here)
 ├── ReceiptHandleInvalid    SQS no longer knows this handle: the message is somebody else's now
@@ -17,15 +18,25 @@ SourceError                 anything below; raised itself only for requests that
         └── ObjectTooLarge  inflates beyond the limits
 """
 
-import re
 import ssl
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
+from msgspec import Struct
 from urllib3.exceptions import HTTPError
 
+from sources.refusals import (
+    CODE_HINTS,
+    UNREADABLE,
+    AccessDenial,
+    key_trouble,
+    read,
+    region_remedy,
+    remedy,
+    spelled,
+)
 from transforms.errors import CollectorError
 
 
@@ -61,6 +72,10 @@ class Denied(SourceError):
 
 class BadCredentials(Denied):
     """AWS does not know who calls, or a role cannot be assumed."""
+
+
+class RegionDisabled(Denied):
+    """The region is not switched on in the account, or STS is not in it."""
 
 
 class ExpiredCredentials(SourceError):
@@ -119,23 +134,27 @@ _CODES: dict[type[SourceError], str] = {
         Throttling ThrottlingException ThrottledException RequestThrottled RequestThrottledException SlowDown
         TooManyRequestsException RequestLimitExceeded LimitExceededException BandwidthLimitExceeded OverLimit
         ProvisionedThroughputExceededException TransactionInProgressException PriorRequestNotComplete
+        PurgeQueueInProgress
         EC2ThrottledException""",
     Transient: """
         InternalError InternalFailure InternalServerError InternalServerException InternalServiceError
         InternalServiceException ServiceUnavailable ServiceUnavailableException RequestTimeout
-        RequestTimeoutException OperationAborted""",
+        RequestTimeoutException OperationAborted InternalServiceFault IDPCommunicationError""",
     Denied: """
         AccessDenied AccessDeniedException UnauthorizedOperation AuthorizationError UnauthorizedException
-        AuthorizationErrorException AllAccessDisabled AccountProblem OptInRequired
-        SubscriptionRequiredException""",
+        AuthorizationErrorException AllAccessDisabled AccountProblem OperationNotPermittedException""",
+    RegionDisabled: "RegionDisabledException OptInRequired SubscriptionRequiredException NotSignedUp",
     BadCredentials: """
         InvalidAccessKeyId InvalidClientTokenId InvalidToken UnrecognizedClientException AuthFailure
         SignatureDoesNotMatch InvalidSignatureException IncompleteSignature MissingAuthenticationToken
-        MissingAuthenticationTokenException NotAuthorized RequestTimeTooSkewed RequestInTheFuture""",
+        MissingAuthenticationTokenException NotAuthorized RequestTimeTooSkewed RequestInTheFuture
+        InvalidIdentityToken IDPRejectedClaim""",
     ExpiredCredentials: "ExpiredToken ExpiredTokenException RequestExpired TokenRefreshRequired",
     Missing: """
         QueueDoesNotExist NonExistentQueue QueueDeletedRecently ResourceNotFoundException ResourceNotFound
-        NoSuchBucket PermanentRedirect TemporaryRedirect IllegalLocationConstraintException""",
+        NoSuchBucket NoSuchAccessPoint PermanentRedirect TemporaryRedirect InvalidAddress
+        IllegalLocationConstraintException AuthorizationHeaderMalformed""",
+    SourceError: "InvalidSecurity NotImplemented",
     ReceiptHandleInvalid: "ReceiptHandleIsInvalid MessageNotInflight InvalidIdFormat",
     ObjectGone: "NoSuchKey NoSuchVersion MethodNotAllowed",
     ObjectChanged: "PreconditionFailed InvalidRange",
@@ -154,16 +173,38 @@ _BY_STATUS: dict[int, type[SourceError]] = {
 IDENTITY = "CollectorIdentity"
 """In a refusal's ResponseMetadata: what `aws.Account` notes of whose identity was refused."""
 
+REGION = "CollectorRegion"
+"""There as well: the region that refuses somebody whom AWS knows elsewhere."""
+
 _SERVER_ERROR = 500
 _LONGEST = 500
-_NOT_FOUND = frozenset({"404", "NoSuchKey", "NoSuchVersion"})
+_NOT_FOUND = frozenset({"404", "405", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
 _OBJECT_READS = frozenset({"GetObject", "HeadObject"})
+_OBJECT_ACTIONS = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
+_LISTING = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
+"""Of an absent object S3 says to who may not list only that: it is "not authorized to list"."""
 
+_UNKNOWN_KEYS = frozenset(
+    {
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidToken",
+        "UnrecognizedClientException",
+        "AuthFailure",
+    }
+)
+"""Said of keys that are wrong and of keys that are right in a region that is not switched on."""
+
+_KEY_KINDS: dict[str, type[SourceError]] = {
+    "throttled": Throttled,
+    "keyunavailable": Transient,
+}
 _HINTS: dict[type[SourceError], str] = {
     SourceError: "AWS calls the request wrong; compare the configuration with what it says",
     Transient: "it is tried again",
     Throttled: "it is tried again more slowly; lower requests_per_second if it goes on",
     BadCredentials: "check inputs.<name>.credentials and the clock of this machine",
+    RegionDisabled: "switch it on in the account, or take it out of regions",
     ExpiredCredentials: "renewing did not help; check this machine's clock, or give new credentials",
     Missing: "create it, or correct its name, account or region",
     ReceiptHandleInvalid: "the message comes again by itself; raise visibility_timeout_seconds if it goes on",
@@ -194,10 +235,6 @@ _NO_CREDENTIALS = (
 )
 
 _LONGEST_MESSAGE = 2000
-_REFUSAL = re.compile(
-    r"(?P<principal>arn:\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)"
-    r"(?: on resource: \"?(?P<resource>arn:[^\s\"]+))?"
-)
 
 
 def translate(error: Exception, where: str, action: str = "") -> SourceError:
@@ -222,30 +259,73 @@ def kind_of(code: str, status: int = 0, message: str = "") -> type[SourceError]:
 
     Prefixes such as `AWS.SimpleQueueService.` are ignored. status: HTTP, decides when the code is unknown.
     """
-    if code.upper().startswith("KMS"):
-        return Throttled if "Throttl" in code else Denied
+    if trouble := key_trouble(code, message):
+        return _KEY_KINDS.get(trouble.state, Transient if status >= _SERVER_ERROR else Denied)
     if code == "InvalidParameterValue" and "ReceiptHandle" in message:
         return ReceiptHandleInvalid
     found = _BY_CODE.get(code.rpartition(".")[2]) or _BY_STATUS.get(status)
     return found or (Transient if status >= _SERVER_ERROR else SourceError)
 
 
+class _Reply(Struct, frozen=True):
+    """An error as AWS answered it. action, where: what was asked. about: botocore's ResponseMetadata."""
+
+    operation: str
+    code: str
+    message: str
+    about: dict[str, Any]
+    action: str
+    where: str
+
+    @property
+    def what(self) -> str:
+        """What happened, as one line."""
+        said = f" ({self.message})" if self.message else ""
+        return _line(f"{self.operation} failed with {self.code}{said}")
+
+    @property
+    def identity(self) -> str:
+        """Whose identity was refused, "" when nobody noted it."""
+        return str(self.about.get(IDENTITY, ""))
+
+
 def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
     told: dict[str, Any] = error.response.get("Error", {})
-    code, message = str(told.get("Code", "")), _harmless(str(told.get("Message", "")))
-    about: dict[str, Any] = error.response.get("ResponseMetadata", {})
-    kind = kind_of(code, about.get("HTTPStatusCode", 0), message)
-    refused = _REFUSAL.search(message)
-    if error.operation_name in _OBJECT_READS and (code in _NOT_FOUND or _is_hidden(refused)):
-        kind = ObjectGone
-    what = _line(f"{error.operation_name} failed with {code}{f' ({message})' if message else ''}")
-    identity = about.get(IDENTITY, "")
-    if issubclass(kind, BadCredentials | ExpiredCredentials):
-        return kind(what, identity or where, _HINTS[kind], cause=identity)
-    if kind is not Denied:
-        return kind(what, where, _HINTS[kind])
-    cause = f"{_allowed(refused, action)} for {(refused and refused['principal']) or identity or where}"
-    return Denied(what, where, _denied_hint(refused, where, action), cause=cause)
+    message = _harmless(str(told.get("Message", "")))
+    about = error.response.get("ResponseMetadata", {})
+    reply = _Reply(error.operation_name, str(told.get("Code", "")), message, about, action, where)
+    kind = kind_of(reply.code, about.get("HTTPStatusCode", 0), message)
+    refused = read(message)
+    if error.operation_name in _OBJECT_READS:
+        for code, part, reason, hint in UNREADABLE:
+            if code == reply.code and part in message:
+                return ObjectBroken(reply.what, where, hint, reason=reason)
+        if reply.code in _NOT_FOUND or (refused and refused.action in _LISTING):
+            kind = ObjectGone
+    if kind in {BadCredentials, RegionDisabled}:
+        return _unknown_here(reply, kind)
+    if kind is ExpiredCredentials:
+        return kind(reply.what, reply.identity or where, _HINTS[kind], cause=reply.identity)
+    if trouble := key_trouble(reply.code, message):
+        cause = f"KMS key {trouble.key or where}: {trouble.state}"
+        hint = trouble.remedy(message, where)
+        return kind(reply.what, where, hint, cause=cause if kind is Denied else "")
+    if kind is Denied:
+        return _denied(reply, refused or AccessDenial())
+    return kind(reply.what, where, CODE_HINTS.get(reply.code) or _HINTS[kind])
+
+
+def _unknown_here(reply: _Reply, kind: type[SourceError]) -> SourceError:
+    """Return the error of an identity that is not known where it asked; elsewhere it may well be."""
+    region = str(reply.about.get(REGION, ""))
+    known_elsewhere = bool(region) and reply.code in _UNKNOWN_KEYS
+    if kind is RegionDisabled or known_elsewhere:
+        hint = region_remedy(reply.code, region, key=known_elsewhere)
+        return RegionDisabled(
+            reply.what, reply.where, hint, cause=f"{region or reply.where} for {reply.identity}"
+        )
+    hint = CODE_HINTS.get(reply.code, _HINTS[kind])
+    return kind(reply.what, reply.identity or reply.where, hint, cause=reply.identity)
 
 
 def _harmless(message: str) -> str:
@@ -253,30 +333,28 @@ def _harmless(message: str) -> str:
     return message.partition("The Canonical String")[0].strip()[:_LONGEST_MESSAGE]
 
 
-def _is_hidden(refused: re.Match[str] | None) -> bool:
-    """Tell an absent object of which S3, without ListBucket, only says "not authorized to list"."""
-    return refused is not None and refused["action"] in ("s3:ListBucket", "s3:ListBucketVersions")
+def _denied(reply: _Reply, refused: AccessDenial) -> Denied:
+    action = spelled(refused.action, reply.action) or "the call"
+    who = refused.principal or reply.identity or reply.where
+    parts = [f"{action} for {who}"]
+    if action.startswith("kms:") and refused.resource:
+        parts.append(f"on {refused.resource}")
+    if refused.decided_by:
+        parts.append(f"by {refused.decided_by}")
+    hint = CODE_HINTS.get(reply.code) or remedy(refused, action, "the collector's identity", reply.where)
+    if refused.ordinary and action in _OBJECT_ACTIONS:
+        hint += _object_hint(action, bare=not refused.principal)
+    return Denied(reply.what, reply.where, hint, cause=" ".join(parts))
 
 
-_ALSO = {
-    "s3:GetObject": ", and kms:Decrypt if its key is in KMS",
-    "s3:GetObjectVersion": ", and s3:GetObject, and kms:Decrypt if its key is in KMS",
-}
-"""What the hint names beside the action that was refused."""
-
-
-def _denied_hint(refused: re.Match[str] | None, where: str, action: str) -> str:
-    allowed = _allowed(refused, action)
-    principal = (refused and refused["principal"]) or "the collector's identity"
-    resource = (refused and refused["resource"]) or where
-    also = _ALSO.get(allowed, "")
-    if also and refused is None:  # as from another account's bucket
+def _object_hint(action: str, *, bare: bool) -> str:
+    """Return what else may be lacking. bare: AWS tells nothing, as of another organization's bucket."""
+    also = ", and s3:GetObject" if action == "s3:GetObjectVersion" else ""
+    also += ", and kms:Decrypt if its key is in KMS"
+    if bare:
+        also += "; where the requester pays, set requester_pays"
         also += "; AWS says the same of an object that is not there, to who may not s3:ListBucket"
-    return f"allow {allowed} for {principal} on {resource}{also}"
-
-
-def _allowed(refused: re.Match[str] | None, action: str) -> str:
-    return (refused and refused["action"]) or action or "the call"
+    return also
 
 
 def _lost(error: Exception) -> str:

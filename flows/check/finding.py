@@ -1,6 +1,5 @@
 """What a check finds, and what it may look at."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -9,12 +8,14 @@ from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from flows.catalogue.service import ConfiguredService
 from flows.config.load import Settings
+from sources import refusals
 from sources.aws.account import Account
 from sources.aws.credentials import Hop
-from sources.errors import Denied
+from sources.errors import Denied, RegionDisabled
 from transforms.errors import CollectorError
 
 _THREADS = 8
@@ -47,35 +48,25 @@ class Finding(Struct, frozen=True):
 ok, warn, fail = (partial(Finding, level) for level in (Level.OK, Level.WARN, Level.FAIL))
 
 
-_REFUSAL = re.compile(
-    r"User: (?P<who>\S+) is not authorized to perform: (?P<action>[\w-]+:\w+)"
-    r"(?: on resource: \"?(?P<on>[^\s\"]+)\"?)?(?P<why>[^)]*)"
-)
-
-_ORDINARY = "because no identity-based policy allows"
-"""What AWS says where nobody has allowed an action; other reasons are worth telling."""
-
-
 def denied(error: Denied, action: str, who: str, resource: str) -> Finding:
     """Return the finding that a missing permission is: which action, for whom, on what.
 
     action, who, resource: what was asked, by whom; AWS's own words win, which do not always tell all three.
     """
-    told = _REFUSAL.search(error.what)
-    if told is None and "KMS" in error.what:
-        return of_error("kms", error)
-    said = told.groupdict() if told else {}
-    action, who = said.get("action") or action, said.get("who") or who
-    on, why = said.get("on") or resource, (said.get("why") or "").strip()
-    if why.startswith(_ORDINARY):
-        why = ""
-    if on == "*":  # some services check no resource, so they name none
-        on = resource
-    hint = f"allow {action} on {on} for {who}; python -m flows policy prints all that is needed"
-    if "explicit deny" in why:
-        hint = f"lift the deny for {who}; allowing it once more does not help"
-    what = f"{action} is not allowed for {who} on {on}{f' ({why})' if why else ''}"
-    return fail("kms" if action.startswith("kms:") else "permission", what, error.where, hint)
+    told = refusals.read(error.what) or refusals.AccessDenial()
+    action, who = refusals.spelled(told.action, action), told.principal or who
+    code = "kms" if "kms" in f"{action} {error.cause}".lower() else "permission"
+    if isinstance(error, RegionDisabled):
+        return of_error("region", error)
+    if not told.action and (code == "kms" or not error.hint.startswith("allow ")):
+        return of_error(code, error)
+    on = resource if told.resource in {"", "*"} else told.resource  # some services check no resource
+    if told.ordinary:
+        hint = f"allow {action} on {on} for {who}; python -m flows policy prints all that is needed"
+    else:
+        hint = refusals.remedy(replace(told, resource=on), action, who, on)
+    why = f" ({told.why})" if told.why else ""
+    return fail(code, f"{action} is not allowed for {who} on {on}{why}", error.where, hint)
 
 
 def of_error(code: str, error: CollectorError, level: Level = Level.FAIL) -> Finding:

@@ -56,13 +56,19 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         sources.Denied,
         "That service asks again ever more rarely, at least every quarter of an hour; others go on.",
-        "Allow the action that the line names; `python -m flows policy` prints all that are needed.",
+        "Do what the line says: allow the action where it is missing, lift a deny, or mend the KMS key. "
+        "`python -m flows policy` prints all actions that are needed.",
     ),
     Entry(
         sources.BadCredentials,
         "That input rests and tries again; others go on.",
         "Correct the key, or the trust policy of the role that the line names: it must trust the hop "
         "before it, with the same external id.",
+    ),
+    Entry(
+        sources.RegionDisabled,
+        "That region rests and tries again; others go on.",
+        "Switch the region on in the account, STS too, or take it out of `regions`.",
     ),
     Entry(
         sources.ExpiredCredentials,
@@ -164,6 +170,7 @@ ENTRIES: tuple[Entry, ...] = (
 )
 
 REASONS: dict[str, str] = {
+    "customer_key": "the object is encrypted with a key of its writer's (SSE-C); nobody else can read it",
     "encoding_unknown": "an object is UTF-16; have it written in UTF-8",
     "event_broken": "one event of an API is no JSON; its bytes are in the file",
     "event_too_large": "one event is larger than `max_event_bytes`; raise that, then replay",
@@ -188,6 +195,7 @@ REASONS: dict[str, str] = {
     "records_missing": "a JSON object has not the records that its service has",
     "row_width": "a line has fewer or more fields than its header; only with `format: json`",
     "rows_unreadable": "lines cannot be read as the header says; only with `format: json`",
+    "version_unknown": "the notice names a version that S3 cannot have; replay reads the object as it is",
     "zstd_truncated": "a zstd object has no end; what came before is delivered",
 }
 """Folders of the quarantine → why something lies there."""

@@ -338,7 +338,7 @@ def _assume(sts: Any, hop: Hop, sessions: _Sessions, name: str) -> dict[str, str
 def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
     """Tell what a refused hop needs: AWS says the same for a missing role, a wrong id and a lacking right."""
     known = translate(error, where, "sts:AssumeRole")
-    if not isinstance(known, Denied) or isinstance(known, BadCredentials):
+    if type(known) is not Denied:
         return type(known)(known.what, where, known.hint, cause=where)
     found = re.search(r"(arn:\S+) is not authorized", known.what)
     principal = found[1] if found else "the identity before it"

@@ -184,7 +184,8 @@ LINES = {
     ),
     "denied-api": (
         r"FilterLogEvents failed with AccessDenied.*: \w+ of us-east-1//app/\d, input denied-api: "
-        rf"allow logs:FilterLogEvents for arn:aws:iam::{ACCOUNT}:user/logless on arn:aws:logs:\S+/app/\d\S*"
+        rf"lift the explicit deny of logs:FilterLogEvents for arn:aws:iam::{ACCOUNT}:user/logless in the "
+        r"identity-based policy; allowing it once more does not help"
     ),
     "denied-object": (
         r"GetObject failed with AccessDenied .*: s3://other-trail/AWSLogs/\S+ \(input denied-object\): "
