@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from flows.config.errors import SettingsError
+from flows.process.private_folder import ForeignFolderError
 from flows.process.recovery_store import StateError
 from sinks import errors as sinks
 from sources import errors as sources
@@ -32,6 +33,11 @@ ENTRIES: tuple[Entry, ...] = (
         StateError,
         "It ends with exit code 1 before anything is collected.",
         "Do what the line says: make room, restore the folder, or remove it and let API services begin anew.",
+    ),
+    Entry(
+        ForeignFolderError,
+        "It ends with exit code 1 before the state is read: whoever writes it runs code in the collector.",
+        "If nobody else has written it, give it to the collector's user and close it: `chown`, `chmod 700`.",
     ),
     Entry(
         SettingsError,

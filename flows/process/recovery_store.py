@@ -18,6 +18,7 @@ from typing import Any
 from bytewax.recovery import init_db_dir
 
 from flows.config.load import SettingsError
+from flows.process.private_folder import open_own, private_umask, require_private
 from transforms.errors import CollectorError
 
 PARTITIONS = 8
@@ -30,6 +31,7 @@ ROOM_BYTES = 1 << 20
 """What a start wants to find free; a state is some hundred kilobytes, and twice that while it is written."""
 
 _NEW, _WHOLE, _PROBE, _LOCK = ".new", "whole", ".probe", ".lock"
+_OURS = ("part-*.sqlite3*", _NEW, _PROBE, _LOCK)
 _DAMAGED_HINT = (
     "restore it from a copy, or remove the directory: queues go on where they are, "
     "API services begin anew at their start_time"
@@ -41,21 +43,26 @@ class StateError(CollectorError):
 
 
 def prepare(directory: Path, *, first: bool) -> None:
-    """Make the directory when it is missing and see that it can be used. Raises SettingsError, StateError.
+    """Make the directory when it is missing, and see that it can be used and is this user's alone.
+
+    Raises SettingsError, StateError, ForeignFolderError.
 
     first: of its cluster, this is the process whose directory has the files.
     """
-    with _told(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    _require_room(directory)
-    if first:
-        _make(directory)
+    with private_umask():
+        with _told(directory):
+            if not directory.is_symlink():
+                directory.mkdir(parents=True, exist_ok=True)
+            require_private(directory, _OURS)
+        _require_room(directory)
+        if first:
+            _make(directory)
 
 
 def hold(directory: Path) -> None:
     """Keep the directory for this process until it ends. Raises StateError when another one has it."""
     with _told(directory):
-        file = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        file = open_own(directory / _LOCK, os.O_RDWR)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -90,7 +97,7 @@ def _require_room(directory: Path) -> None:
     probe = directory / _PROBE
     with _told(directory):
         try:
-            with probe.open("wb") as file:
+            with os.fdopen(open_own(probe, os.O_WRONLY | os.O_TRUNC), "wb") as file:
                 file.write(bytes(ROOM_BYTES))
                 file.flush()
                 os.fsync(file.fileno())
@@ -99,12 +106,15 @@ def _require_room(directory: Path) -> None:
 
 
 def check(directory: Path | None, *, alone: bool) -> None:
-    """Look at what is there as far as bytewax would stumble over it. Raises StateError.
+    """Look at what is there as far as bytewax would stumble over it. Raises StateError, ForeignFolderError.
 
     alone: no other process has a part of it. A directory without files is left to bytewax.
     """
     if directory is None:
         return
+    if directory.exists():
+        with _told(directory):
+            require_private(directory, _OURS)
     parts = [_read(file) for file in sorted(_parts(directory))]
     known = [part for part in parts if part is not None]
     missing = {number for _, count in known for number in range(count)} - {index for index, _ in known}

@@ -1,16 +1,18 @@
 """The recovery directory: whole or not there, and one clear line when it cannot be used."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 import yaml
 
 from flows.config.load import SettingsError
+from flows.process.private_folder import ForeignFolderError
 from flows.process.recovery_store import FORMAT, PARTITIONS, StateError, check, failure, hold, prepare
 from tests.fakes.collector import ROOT, configuration
 
@@ -197,7 +199,7 @@ def test_h22_a_full_file_system_is_told(tmp_path):
     """The same on a file system of 512 KiB that is truly full, where this user may mount one."""
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
         pytest.skip("no user namespaces here; the test before stands for this one")
-    mount = 'mount -t tmpfs -o size=512k full "$0" && exec "$@"'
+    mount = 'mount -t tmpfs -o size=512k,mode=700 full "$0" && exec "$@"'
     state = tmp_path / "state"
     state.mkdir()
     ended = started(tmp_path, state, ["unshare", "-rm", "sh", "-c", mount, str(state)])
@@ -253,3 +255,94 @@ def test_h22_two_collectors_never_share_a_state(state):
             hold(state)
         first.communicate(b"\n")
     hold(state)
+
+
+def refused(path):
+    """Return the line with which a state is refused, by `prepare` and by the look before bytewax's own."""
+    with pytest.raises(ForeignFolderError) as first:
+        prepare(path, first=True)
+    with pytest.raises(ForeignFolderError) as second:
+        check(path, alone=True)
+    assert str(first.value) == str(second.value)
+    return str(first.value)
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o720, 0o707, 0o777, 0o1777])
+def test_a13_a_folder_that_others_can_write_is_refused(state, mode):
+    """Whoever may write the folder may put pickles there: refused, with the cure."""
+    state.chmod(mode)
+    assert re.search(rf"others can write the state \(mode {mode:04o}\): .*chmod 700", refused(state))
+
+
+@pytest.mark.parametrize("name", ["part-0.sqlite3", "part-0.sqlite3-wal", ".lock"])
+def test_a13_a_file_that_others_can_write_is_refused(state, name):
+    """The same of its files, the journals and the lock included."""
+    (state / name).touch()
+    (state / name).chmod(0o666)
+    assert re.search(rf"others can write the state .*{re.escape(name)}: .*chmod 600", refused(state))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("name", ["", "part-3.sqlite3"])
+def test_a13_what_belongs_to_another_user_is_refused(state, name):
+    """A folder or a file of somebody else was written by somebody else."""
+    os.chown(state / name, 12345, -1)
+    assert "belongs to another user (uid 12345" in (line := refused(state))
+    assert "chown" in line
+
+
+def test_a13_a_link_in_the_place_of_the_folder_is_refused(tmp_path, state):
+    """A symbolic link is not followed: whoever made it chooses where it leads."""
+    (tmp_path / "link").symlink_to(state)
+    assert "symbolic link" in refused(tmp_path / "link")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "not-there")
+    with pytest.raises(ForeignFolderError):
+        prepare(tmp_path / "nowhere", first=True)
+    assert not (tmp_path / "not-there").exists()
+
+
+@pytest.mark.parametrize("name", ["part-0.sqlite3", ".lock", ".probe", ".new"])
+def test_a13_a_link_among_its_files_is_refused(tmp_path, state, name):
+    """Nothing is written, truncated or read through a link in the folder."""
+    (tmp_path / "precious").write_text("mine")
+    (state / name).unlink(missing_ok=True)
+    (state / name).symlink_to(tmp_path / "precious")
+    assert "symbolic link" in refused(state)
+    with pytest.raises((SettingsError, ForeignFolderError)) if name == ".lock" else nullcontext():
+        hold(state)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_a13_what_is_made_is_closed_to_others(tmp_path):
+    """Folder and files are this user's alone, whatever the mask; what others could read is closed to them."""
+    before = os.umask(0)
+    try:
+        prepare(tmp_path / "a/state", first=True)
+        hold(tmp_path / "a/state")
+    finally:
+        os.umask(before)
+    made = tmp_path / "a/state"
+    assert {path.stat().st_mode & 0o077 for path in [made, *made.iterdir()]} == {0}
+    made.chmod(0o755)
+    prepare(made, first=True)
+    assert made.stat().st_mode & 0o777 == 0o700
+
+
+def test_a13_a_volume_of_a_pod_is_accepted(state, monkeypatch):
+    """Root's mount point that a group of the process may write is how Kubernetes gives a pod its volume."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make root's folder")
+    state.chmod(0o2770)
+    monkeypatch.setattr("pathlib.Path.is_mount", lambda path: path == state)
+    prepare(state, first=True)
+    state.chmod(0o2777)
+    assert "others can write" in refused(state)
+
+
+@pytest.mark.parametrize("by", ["flows", "cluster", "bytewax"])
+def test_a13_every_way_to_start_refuses_it(tmp_path, state, by):
+    """`flows run`, as a cluster too, and `bytewax.run` end with 1 and one line."""
+    state.chmod(0o777)
+    ended = started(tmp_path, state, by=by)
+    assert ended.returncode == 1
+    assert the_line(ended).startswith("others can write the state")
