@@ -11,7 +11,7 @@ Every source here rests on that:
     settled    `next_batch` is called again: the epoch is receipted, the message may be deleted
 
 A crash at any point leaves the message in its queue, or the cursor where it was: events may come twice,
-none is missing. `queues/ledger.py` is this rule and nothing else.
+none is missing. `queues/lease_life.py` is this rule and nothing else.
 
 Two families, one partition class each
 --------------------------------------

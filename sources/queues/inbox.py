@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-from sources.queues.lease_manager import Lease
+from sources.queues.lease_life import Lease
 from sources.queues.message_opener import ObjectBatch
 
 _WAKE_INTERVAL_SECONDS = 0.2
@@ -37,7 +37,8 @@ class BatchInbox:
             if lease.ended or lease.lost or stopped():
                 return False
             if not lease.begun:
-                lease.begun = True
+                with lease.manager.lock:
+                    lease.begin()
                 self.leases += 1
             self._waiting.append((lease, cut))
             self.bytes += size
@@ -49,9 +50,9 @@ class BatchInbox:
         A lease of which nothing was put gets no end mark: see `Lease.begun`.
         """
         with self._changed:
-            if lease.ended:
-                return False
-            lease.ended, lease.back = True, back
+            with lease.manager.lock:
+                if not lease.end(back):
+                    return False
             if lease.begun:
                 self._waiting.append((lease, None))
             self._changed.notify_all()

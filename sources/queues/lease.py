@@ -21,8 +21,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from sources import lanes, metric_scopes, telemetry
 from sources.queues.lease_feed import LeaseFeed, LeaseOptions
-from sources.queues.lease_manager import Lease
-from sources.queues.ledger import Ledger
+from sources.queues.lease_life import Ledger
 from sources.queues.message_opener import MessageOpener, ObjectBatch, Resume
 from sources.queues.object_progress import VERSION
 from sources.queues.sqs import Message, Queue
@@ -77,7 +76,7 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
 
     def __init__(self, name: str, feed: LeaseFeed, state: Mapping[str, Any]) -> None:
         self._name, self._feed = name, feed
-        self._ledger = Ledger[Lease]()
+        self._ledger = Ledger()
         self._inbox = feed.join(name, state)
         self._pause: timedelta | None = _SOON
         self._idle = timedelta(seconds=feed.options.idle_seconds)

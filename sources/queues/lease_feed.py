@@ -26,7 +26,8 @@ from msgspec import Struct, field
 from sources import metric_scopes, telemetry
 from sources.queues.failure_policy import Action, Rules, decide
 from sources.queues.inbox import BatchInbox
-from sources.queues.lease_manager import Lease, LeaseManager
+from sources.queues.lease_life import Lease
+from sources.queues.lease_manager import LeaseManager
 from sources.queues.message_opener import MessageOpener
 from sources.queues.object_progress import ObjectProgress
 from sources.queues.receiver import Polling, Receiver
@@ -166,11 +167,14 @@ class LeaseFeed:
             late = now - self._drained_at > self.options.drain_seconds
             begun = list(self._fetching) if late else []
         for lease in unbegun:
-            lease.back = 0
+            with lease.manager.lock:
+                lease.end(0)
+                lease.confirm()
         self.settle(unbegun)
         for lease in begun:  # a thread that waits for AWS must not hold up the end
             self._end(lease, 0)
-        return not self._fetching
+        with self._changed:
+            return not self._fetching
 
     def settled(self) -> bool:
         """Tell that nothing is still to be deleted or given back, nor can a long poll bring more."""
@@ -249,6 +253,8 @@ class LeaseFeed:
             if self._halted or not self._ready:
                 return None
             lease = self._ready.popleft()
+            with lease.manager.lock:
+                lease.fetch()
             inbox = min(self._inboxes.values(), key=lambda one: (one.bytes, one.leases, one.dealt))
             inbox.dealt += 1  # among idle lanes they take turns: their workers share the work
             self._fetching[lease] = inbox
@@ -287,10 +293,13 @@ class LeaseFeed:
 
     def _end(self, lease: Lease, back: int | None) -> None:
         """Close a lease, once; what has put nothing in an inbox needs no receipt and is settled here."""
-        inbox = self._fetching.get(lease)
+        with self._changed:
+            inbox = self._fetching.get(lease)
         if inbox is None:
             return
         if inbox.end(lease, back) and not lease.begun:
+            with lease.manager.lock:
+                lease.confirm()
             self.settle([lease])
         with self._changed:
             self._fetching.pop(lease, None)

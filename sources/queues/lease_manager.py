@@ -11,11 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
-from msgspec import Struct, field
-
 from sources import metric_scopes, telemetry
 from sources.errors import ReceiptHandleInvalid, SourceError, Transient
-from sources.queues.sqs import CEILING_SECONDS, LOT, Message, SqsQueue, lots
+from sources.queues.lease_life import Lease
+from sources.queues.sqs import CEILING_SECONDS, LOT, SqsQueue, lots
 
 SETTLERS = 4
 """Threads that delete and give back, per queue, at most: as many as receive, since each lot is both."""
@@ -30,35 +29,12 @@ Spawn = Callable[[str, Callable[[], None]], None]
 """Runs a job in a thread of that name."""
 
 
-class Lease(Struct, eq=False):
-    """A received message while it is ours, kept alive by its queue's manager. Times are `time.monotonic()`.
-
-    received: bounds the lease to SQS's twelve hours. expires: when it becomes visible again if not extended.
-    lost: it is somebody else's; nothing more of it is emitted, and it is never deleted.
-    leaving: it is being deleted or given back, so it is not extended any more.
-    begun: something of it waits in, or went through, an inbox. ended: nothing more will be put there.
-    back: None = delete it once its epoch is receipted, else give it back, visible after that many seconds.
-    objects: ids that it asked for. failures: of deleting it or giving it back.
-    """
-
-    message: Message
-    manager: "LeaseManager"
-    received: float
-    expires: float
-    lost: bool = False
-    leaving: bool = False
-    begun: bool = False
-    ended: bool = False
-    back: int | None = None
-    objects: list[str] = field(default_factory=list)
-    failures: int = 0
-
-
 class LeaseManager:
     """All leases on one queue that this process holds.
 
     visibility_seconds: what a lease is extended to. settled: called for each lease that was deleted.
     owner: whom figures are counted for. read_at: when the queue was last asked with success, epoch seconds.
+    lock: held by whoever takes a step of one of its leases.
     """
 
     def __init__(
@@ -69,6 +45,7 @@ class LeaseManager:
         settled: Callable[[Lease], None],
         owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY,
     ) -> None:
+        self.clock: Callable[[], float] = time.monotonic
         self.place = metric_scopes.place(service, owner, queue.queue.region)
         self.read_at = 0.0
         self._service, self.queue, self._visibility = service, queue, visibility_seconds
@@ -79,8 +56,8 @@ class LeaseManager:
         self._open = 0
         self._stopped = False
         self._settlers = self._busy = 0
-        lock = threading.RLock()
-        self._changed, self._handed = threading.Condition(lock), threading.Condition(lock)
+        self.lock = threading.RLock()
+        self._changed, self._handed = threading.Condition(self.lock), threading.Condition(self.lock)
 
     @property
     def idle(self) -> bool:
@@ -110,11 +87,9 @@ class LeaseManager:
             self._held.update(dict.fromkeys(leases))
 
     def settle(self, leases: Sequence[Lease]) -> None:
-        """Take leases over: each is deleted or given back, as its `back` says, or forgotten if lost."""
-        with self._changed:
+        """Take confirmed leases over: each is deleted or given back, as its `back` says; lost ones are not."""
+        with self.lock:
             live = [lease for lease in leases if lease in self._held]
-            for lease in live:
-                lease.leaving = lease.back is not None
             self._leaving.extend(live)
             self._open += len(live)
             before = self._settlers
@@ -136,7 +111,7 @@ class LeaseManager:
     def _keep_alive(self) -> None:
         pulse = min(max(self._visibility / 10, 0.1), 5.0)
         while not self._pause(pulse):
-            self.extend_due(time.monotonic())
+            self.extend_due(self.clock())
             self._show()
 
     def _show(self) -> None:
@@ -151,7 +126,7 @@ class LeaseManager:
         """Extend what has half its time or less left; called by the heartbeat."""
         with self._changed:
             half = now + self._visibility / 2
-            due = [lease for lease in self._held if lease.expires <= half and not lease.leaving]
+            due = [lease for lease in self._held if lease.expires <= half and lease.kept]
         for lot in lots(due):
             left = [min(self._visibility, int(lease.received + CEILING_SECONDS - now)) for lease in lot]
             over = [lease for lease, seconds in zip(lot, left, strict=True) if seconds < 1]
@@ -161,15 +136,16 @@ class LeaseManager:
                 self._extend([lease for lease, _ in live], [seconds for _, seconds in live])
 
     def _extend(self, lot: Sequence[Lease], seconds: Sequence[int]) -> None:
-        asked = time.monotonic()
+        asked = self.clock()
         try:
             outcomes = self.queue.change([lease.message.receipt_handle for lease in lot], seconds)
         except SourceError as error:
             telemetry.extend_failed(self._service, self.queue.queue.short, error)
             return
-        for lease, left, failure in zip(lot, seconds, outcomes, strict=True):
-            if failure is None:
-                lease.expires = asked + left
+        with self.lock:
+            for lease, left, failure in zip(lot, seconds, outcomes, strict=True):
+                if failure is None and lease.kept:
+                    lease.extend(asked + left)
         refused = [failure for failure in outcomes if failure and not isinstance(failure, Transient)]
         if refused:
             self._lose(
@@ -180,10 +156,10 @@ class LeaseManager:
     def _lose(self, leases: Sequence[Lease], why: str) -> None:
         """Forget leases that are over, but for those whose end is under way: that will tell."""
         with self._changed:
-            lost = [lease for lease in leases if lease in self._held and not lease.leaving]
+            lost = [lease for lease in leases if lease.held]
             for lease in lost:
-                del self._held[lease]
-                lease.lost = True
+                self._held.pop(lease, None)
+                lease.lose()
         if lost:
             telemetry.leases_lost(self._service, self.queue.queue.short, len(lost), why)
 
@@ -202,61 +178,66 @@ class LeaseManager:
                     self._handed.wait()
                 elif len(self._leaving) < LOT and not self._stopped:
                     self._handed.wait(_LINGER_SECONDS)
-                while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
-                    lot.append(self._leaving.popleft())
-                    lot[-1].leaving = True
+                self._fill(lot)
             self._busy += bool(lot)
             if self._leaving:
                 self._handed.notify()
         return lot
 
+    def _fill(self, lot: list[Lease]) -> None:
+        """Take what waits and is of one kind; what was lost meanwhile is forgotten."""
+        while self._leaving and len(lot) < LOT and _same_kind(lot, self._leaving[0]):
+            lease = self._leaving.popleft()
+            if lease.lost:
+                self._open -= 1
+            else:
+                lease.leave()
+                lot.append(lease)
+
     def _finish(self, lot: list[Lease]) -> None:
         """Delete a lot or give it back; what fails in passing comes again to the end of the line."""
-        live = [lease for lease in lot if not lease.lost]
+        done: list[Lease] = []
         again: list[Lease] = []
         given_up: list[SourceError] = []
-        done = 0
-        for lease, error in zip(live, self._outcomes(live), strict=True):
-            if error is None:
-                done += 1
-                self._finished(lease)
-            elif self._worth_another(lease, error):
-                again.append(lease)
-            else:
-                given_up.append(error)
+        outcomes = self._outcomes(lot)
+        with self.lock:
+            for lease, error in zip(lot, outcomes, strict=True):
+                if error is None:
+                    lease.leave_done()
+                    done.append(lease)
+                elif self._worth_another(lease, error):
+                    lease.stay()
+                    again.append(lease)
+                else:
+                    lease.refuse()
+                    given_up.append(error)
+                if not lease.held:
+                    self._held.pop(lease, None)
+        deleted = lot[0].back is None
+        for lease in done if deleted else ():
+            self._settled(lease)
         if given_up:
             telemetry.settle_failed(self._service, self.queue.queue.short, len(given_up), given_up[0])
-        telemetry.leases_ended(self._service, done, deleted=lot[0].back is None)
+        telemetry.leases_ended(self._service, len(done), deleted=deleted)
         if again:
             self._pause(min(0.2 * 2.0 ** max(lease.failures for lease in again), 10))
-        with self._changed:
+        with self.lock:
             self._busy -= 1
             self._open -= len(lot) - len(again)
             self._leaving.extend(again)
-            for lease in again:
-                lease.leaving = lease.back is not None  # a deletion that waits is kept alive meanwhile
-            for lease in lot:
-                if lease not in again:
-                    self._held.pop(lease, None)
 
     def _worth_another(self, lease: Lease, error: SourceError) -> bool:
-        lease.failures += 1
-        return not (self._stopped or isinstance(error, ReceiptHandleInvalid) or lease.failures >= _ATTEMPTS)
+        last = lease.failures + 1 >= _ATTEMPTS
+        return not (self._stopped or isinstance(error, ReceiptHandleInvalid) or last)
 
     def _outcomes(self, lot: Sequence[Lease]) -> Sequence[SourceError | None]:
         receipts = [lease.message.receipt_handle for lease in lot]
         try:
-            if not lot:
-                return []
             if lot[0].back is None:
                 return self.queue.delete(receipts)
             return self.queue.change(receipts, [lease.back or 0 for lease in lot])
         except SourceError as error:
             return [error] * len(lot)
-
-    def _finished(self, lease: Lease) -> None:
-        if lease.back is None:
-            self._settled(lease)
 
     def _pause(self, seconds: float) -> bool:
         """Wait; True when it is time to stop."""

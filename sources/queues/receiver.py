@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from sources import metric_scopes, telemetry
 from sources.errors import SourceError, Transient
-from sources.queues.lease_manager import Lease, LeaseManager
+from sources.queues.lease_life import Lease
+from sources.queues.lease_manager import LeaseManager
 from sources.queues.sqs import LOT, Message
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it

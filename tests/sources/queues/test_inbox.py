@@ -4,7 +4,7 @@ import threading
 import time
 
 from sources.queues.inbox import BatchInbox
-from sources.queues.lease_manager import Lease
+from sources.queues.lease_life import Lease
 from sources.queues.message_opener import ObjectBatch
 from sources.queues.sqs import Message
 from transforms.block import Block, Origin
@@ -12,8 +12,16 @@ from transforms.block import Block, Origin
 NEVER = lambda: False  # noqa: E731 - reads as a constant
 
 
+class Manager:
+    """What an inbox needs of a lease's manager."""
+
+    lock = threading.RLock()
+
+
 def lease(name="m"):
-    return Lease(Message(name, "r", ""), None, 0.0, 0.0)
+    fetching = Lease(Message(name, "r", ""), Manager, 0.0, 0.0)
+    fetching.fetch()
+    return fetching
 
 
 def cut(size, records=1):
@@ -84,7 +92,7 @@ def test_end_wakes_the_waiting_thread_and_closes():
 def test_stop_and_loss_end_waiting():
     """Nothing is put for a lost lease, nor after a stop; a lease that put nothing leaves no mark."""
     inbox, one, other = BatchInbox(1000), lease(), lease()
-    one.lost = True
+    one.lose()
     assert not inbox.put(one, cut(1), NEVER)
     assert not inbox.put(other, cut(1), lambda: True)
     assert inbox.end(one, None)

@@ -5,10 +5,11 @@ import time
 
 import pytest
 
-from sources.queues.lease_manager import Lease, LeaseManager
+from sources.queues.lease_life import Lease, LeaseState
+from sources.queues.lease_manager import LeaseManager
 from sources.queues.sqs import CEILING_SECONDS, SqsQueue
 from tests.fakes.process import wait_until
-from tests.sources.queues.leasing import FakeSqs, aws_error
+from tests.sources.queues.leasing import FakeSqs, aws_error, confirmed
 
 VISIBILITY = 30
 
@@ -38,8 +39,8 @@ class Bench:
 
         self.manager.start(spawn)
 
-    def settle(self, leases):
-        self.manager.settle(leases)
+    def settle(self, leases, back=None):
+        self.manager.settle([confirmed(lease, back) for lease in leases])
         wait_until(lambda: self.manager.idle, 10, "all is settled")
 
 
@@ -70,8 +71,8 @@ def test_h04_invalid_receipt_is_a_lost_lease(bench):
     bench.manager.extend_due(due)
     assert [lease.lost for lease in leases] == [True, False]
     assert bench.manager.held == 1
-    bench.manager.settle(leases[:1])
-    assert bench.manager.idle
+    bench.settle(leases[:1])
+    assert leases[0].lost
 
 
 def test_h04_trouble_in_extending_loses_nothing(bench):
@@ -100,7 +101,7 @@ def test_h04_twelve_hours_are_the_ceiling(bench):
     bench.sqs.faults["change_message_visibility_batch"] = lambda **parameters: asked.append(parameters)
     bench.manager.extend_due(lease.received + CEILING_SECONDS - 10.5)
     assert asked[0]["Entries"][0]["VisibilityTimeout"] == 10
-    lease.expires = 0.0
+    lease.extend(0.0)
     bench.manager.extend_due(lease.received + CEILING_SECONDS)
     assert lease.lost
     assert len(asked) == 1
@@ -109,7 +110,7 @@ def test_h04_twelve_hours_are_the_ceiling(bench):
 def test_deletes_in_lots_and_tells_so(bench):
     """Thirty deletions are three requests, and each is told once it is done."""
     leases = bench.leases(30)
-    bench.manager.settle(leases)
+    bench.manager.settle([confirmed(lease) for lease in leases])
     bench.run()
     wait_until(lambda: bench.manager.idle, 10, "all is deleted")
     assert bench.sqs.messages == []
@@ -121,9 +122,10 @@ def test_deletes_in_lots_and_tells_so(bench):
 def test_gives_back_with_each_its_delay(bench):
     """A lease given back is visible after its own delay, and is not reported as settled."""
     leases = bench.leases(2)
-    leases[0].back, leases[1].back = 0, 50
     bench.run()
-    bench.settle(leases)
+    bench.manager.settle([confirmed(lease, back) for lease, back in zip(leases, (0, 50), strict=True)])
+    wait_until(lambda: bench.manager.idle, 10, "both are given back")
+    assert {lease.state for lease in leases} == {LeaseState.GIVEN_BACK}
     assert bench.sqs.visible == 1
     bench.sqs.advance(50)
     assert bench.sqs.visible == 2
@@ -133,8 +135,7 @@ def test_gives_back_with_each_its_delay(bench):
 def test_given_back_lease_is_not_extended_meanwhile(bench):
     """The heartbeat leaves alone what waits to be given back, or it would hide it again."""
     (lease,) = bench.leases(1)
-    lease.back = 0
-    bench.manager.settle([lease])
+    bench.manager.settle([confirmed(lease, 0)])
     bench.manager.extend_due(lease.received + VISIBILITY)
     assert bench.sqs.calls.count("change_message_visibility_batch") == 0
 
@@ -144,10 +145,9 @@ def test_heartbeat_that_crosses_a_deletion_loses_nothing(bench, caplog):
     (lease,) = bench.leases(1)
 
     def crossing(**_):
-        lease.expires = 0.0
         bench.sqs.faults.clear()
         bench.sqs.messages.clear()  # deleted at SQS, its reply still under way
-        bench.manager.extend_due(time.monotonic())
+        bench.manager.extend_due(time.monotonic() + VISIBILITY)
         bench.manager._extend([lease], [30])  # one that was under way before
         return {"Successful": [{"Id": "0"}]}
 
@@ -201,7 +201,7 @@ def test_heartbeat_keeps_leases_while_nothing_else_happens():
     bench.run()
     extended = lambda: bench.sqs.calls.count("change_message_visibility_batch") >= 3  # noqa: E731
     for lease in list(bench.manager._held):
-        lease.expires = time.monotonic() + 1
+        lease.extend(time.monotonic() + 1)
     wait_until(extended, 10, "three extensions")
     bench.manager.stop()
 
@@ -212,10 +212,9 @@ def test_a_slow_deletion_does_not_hold_up_what_is_given_back(bench):
     bench.sqs.faults["delete_message_batch"] = lambda **_: slow.wait(20) and None
     bench.run()
     deleted, given = bench.leases(1), bench.leases(1)
-    bench.manager.settle(deleted)
+    bench.manager.settle([confirmed(lease) for lease in deleted])
     wait_until(lambda: bench.sqs.calls.count("delete_message_batch"), 10, "a deletion has begun")
-    given[0].back = 0
-    bench.manager.settle(given)
+    bench.manager.settle([confirmed(lease, 0) for lease in given])
     wait_until(lambda: bench.sqs.calls.count("change_message_visibility_batch"), 10, "it is given back")
     slow.set()
     wait_until(lambda: bench.manager.idle, 10, "all is settled")

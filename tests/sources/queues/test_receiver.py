@@ -5,7 +5,7 @@ import pytest
 from sources.queues.lease_manager import LeaseManager
 from sources.queues.receiver import Polling, Receiver, pause_after
 from sources.queues.sqs import SqsQueue
-from tests.sources.queues.leasing import FakeSqs, aws_error
+from tests.sources.queues.leasing import FakeSqs, aws_error, confirmed
 
 
 class Gate:
@@ -131,7 +131,7 @@ def test_nothing_is_received_while_deletions_lag(sqs, gate, receiver, monkeypatc
     gate.run()
     manager = receiver._keeper
     manager.hold(gate.accepted)
-    manager.settle(gate.accepted[:3])
+    manager.settle([confirmed(lease) for lease in gate.accepted[:3]])
     assert manager.behind
     gate.jobs = [("", lambda: receiver._run(1))]
     asked = sqs.calls.count("receive_message")
