@@ -17,7 +17,7 @@ from typing import Any
 
 from bytewax.dataflow import Dataflow
 
-from flows.catalogue.service import ConfiguredService, RunContext, prefetch_share
+from flows.catalogue.service import RunContext, Unit, prefetch_share
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.process import telemetry
@@ -106,6 +106,6 @@ def one_line() -> Iterator[None]:
         raise SystemExit(2 if isinstance(error, SettingsError) else 1) from None
 
 
-def s3_of(running: list[ConfiguredService]) -> Callable[[], Any] | None:
+def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
     """Return what makes the S3 client of a quarantine prefix: the first input's identity writes there."""
     return (lambda: running[0].account.client("s3", "")) if running else None

@@ -17,6 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from flows.catalogue.guess import ASSUMPTIONS, Guess
 from flows.process.memory import unswept
 from transforms.errors import CollectorError
 
@@ -72,14 +73,9 @@ def _policy(module: Any, args: argparse.Namespace) -> int:
 
 
 def _plan(module: Any, args: argparse.Namespace) -> int:
-    from flows.commands.plan import Guess  # noqa: PLC0415 - see the module
-
-    names = ("objects", "messages", "events", "findings")
+    numbers = {one.name: float(vars(args)[one.name]) for one in ASSUMPTIONS}
     guess = Guess(
-        **{name: getattr(args, f"{name}_per_day") for name in names},
-        metrics=args.metrics,
-        groups=args.log_groups,
-        log_megabytes=args.log_megabytes_per_day,
+        **numbers,
         traffic_gb=args.traffic_gb_per_day,
         processes=args.processes,
         encrypted=args.encrypted,
@@ -87,8 +83,8 @@ def _plan(module: Any, args: argparse.Namespace) -> int:
     return int(module.show_plan(args.config, guess, as_json=args.json))
 
 
-def _number(name: str, default: float, text: str) -> Option:
-    return _option(name, type=float, default=default, metavar="N", help=f"{text} ({default:g})")
+def _number(name: str, default: float, text: str, **more: str) -> Option:
+    return _option(name, type=float, default=default, metavar="N", help=f"{text} ({default:g})", **more)
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -166,7 +162,7 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.backfill",
         _backfill,
         (
-            _option("--service", required=True, help="one that is read from S3, e.g. flowlogs"),
+            _option("--service", required=True, help="one that is read from S3"),
             _option("--location", required=True, metavar="s3://BUCKET/PREFIX", help="where the objects are"),
             _option("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC, inclusive"),
             _option("--to", dest="end", required=True, metavar="TIME", help="ISO 8601, UTC, exclusive"),
@@ -235,13 +231,7 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.plan_show",
         _plan,
         (
-            _number("--objects-per-day", 10_000, "S3 objects of each service and region"),
-            _number("--messages-per-day", 10_000, "messages of each event queue"),
-            _number("--events-per-day", 10_000, "events of each region in CloudTrail's API"),
-            _number("--metrics", 1_000, "CloudWatch metrics of each region"),
-            _number("--log-groups", 20, "log groups that a prefix such as / stands for"),
-            _number("--log-megabytes-per-day", 100, "log events of each logs service and region"),
-            _number("--findings-per-day", 10, "GuardDuty findings of each region"),
+            *(_number(one.option, one.of(Guess()), one.text, dest=one.name) for one in ASSUMPTIONS),
             _number("--traffic-gb-per-day", 0, "out of AWS, if the collector runs elsewhere"),
             _option("--processes", type=int, default=1, metavar="N", help="as run --processes (1)"),
             _option("--encrypted", action="store_true", help="objects use a KMS key without bucket keys"),

@@ -19,7 +19,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from msgspec import Struct, field
 
-from flows.catalogue.service import Service
+from flows.catalogue.service import AnyService
 from flows.catalogue.services import every, recognise, replay_unit, units
 from flows.commands.progress_bar import progress
 from flows.commands.quarantine_replay import MARK, again
@@ -168,11 +168,11 @@ def _flow(
     return dataflow
 
 
-def _replayable() -> dict[str, Service]:
+def _replayable() -> dict[str, AnyService]:
     return {name: service for name, service in every().items() if service.layout is not None}
 
 
-def _named(name: str) -> Service:
+def _named(name: str) -> AnyService:
     services = _replayable()
     if name not in services:
         raise SettingsError("unknown service", name, f"one of {', '.join(sorted(services))}")
@@ -180,7 +180,7 @@ def _named(name: str) -> Service:
 
 
 def _opened(
-    named: Service | None, given: Given, tally: ReplayTally, largest: int
+    named: AnyService | None, given: Given, tally: ReplayTally, largest: int
 ) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
     made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}

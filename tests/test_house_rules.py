@@ -27,6 +27,8 @@ ROOMS = {
 """What a room of sources/ may import beside itself: queues and APIs know nothing of each other."""
 ROOM_FILES, ROOMS_AT_MOST = 15, 12
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+ROWS = r"flows\.catalogue\.(?:cloudtrail|event_queues|guardduty|line_logs|logs|metrics|umbrella)"
+"""Modules of single services: only the catalogue itself imports them."""
 PARTITION_CALLBACKS = {"next_batch", "next_awake", "snapshot", "write_batch"}
 
 
@@ -190,6 +192,45 @@ def test_events_are_told_through_telemetry(path):
     if path.stem == "telemetry" or path.name == "runtime.py":
         return
     assert "logging.getLogger" not in path.read_text()
+
+
+@cache
+def service_words() -> re.Pattern[str]:
+    """Return what names a service: its name, its key, or an action of the API that it alone asks."""
+    from flows.catalogue.services import CATALOGUE, every  # noqa: PLC0415 - the rules read source, mostly
+
+    named = {word for one in every().values() for word in (one.name, one.service_key) if word}
+    asked = {f"{action.partition(':')[0]}:" for one in CATALOGUE if one.probes for action in one.actions}
+    names, actions = (
+        "|".join(map(re.escape, sorted(words, key=len, reverse=True))) for words in (named, asked)
+    )
+    return re.compile(rf"(?<![\w-])(?:(?:{names})(?![\w-])|(?:{actions})(?=[A-Z]))")
+
+
+def texts(module: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the texts of a module that are no docstrings."""
+    told = {
+        id(node.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+            yield node.value, node.lineno
+
+
+SERVICES_OWN = ("flows/catalogue/", "flows/demo/", "sources/apis/", "transforms/")
+"""Where services are named: the catalogue, each one's own modules, and the demo, which plays AWS."""
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if not name(path).startswith(SERVICES_OWN)], ids=name
+)
+def test_nobody_names_a_service(path):
+    """A service is one value of the catalogue: who names one elsewhere makes it two."""
+    rows = [module for module in imports(tree(path)) if re.fullmatch(ROWS, module)]
+    assert not rows
+    assert not [found for found in texts(tree(path)) if service_words().search(found[0])]
 
 
 def test_no_class_name_stands_twice():

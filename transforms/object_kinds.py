@@ -4,6 +4,7 @@ Each `is_…` takes a key and the head of an object, as from `sources.objects.de
 """
 
 import re
+from collections.abc import Callable
 
 import orjson
 from msgspec.structs import replace
@@ -43,30 +44,15 @@ def is_s3_access(_key: str, head: bytes) -> bool:
     return bool(_S3_ACCESS.match(_text(head)))
 
 
-def is_waf(_key: str, head: bytes) -> bool:
-    """Tell an AWS WAF log."""
-    return _json_with(head, b'"webaclId"', b'"httpRequest"')
-
-
-def is_resolver(_key: str, head: bytes) -> bool:
-    """Tell a Route 53 Resolver query log."""
-    return _json_with(head, b'"query_name"', b'"query_timestamp"', b'"vpc_id"')
-
-
-def is_config(_key: str, head: bytes) -> bool:
-    """Tell AWS Config's history or snapshot."""
-    return _json_with(head, b'"configurationItems"')
+def json_with(*names: bytes) -> Callable[[str, bytes], bool]:
+    """Return what tells a type by names, or other parts, that the first bytes of its JSON hold."""
+    return lambda _key, head: _json_with(head, *names)
 
 
 def is_finding(_key: str, head: bytes) -> bool:
     """Tell GuardDuty findings as they are exported to S3."""
     found = _json_with(head, b'"schemaVersion"', b":guardduty:", b":detector/")
     return found and b'"detail-type"' not in head and b'"eventSource"' not in head
-
-
-def is_finding_envelope(_key: str, head: bytes) -> bool:
-    """Tell GuardDuty findings in EventBridge's envelope."""
-    return _json_with(head, b'"detail-type"', b'"GuardDuty Finding"')
 
 
 def is_subscription(_key: str, head: bytes) -> bool:

@@ -1,14 +1,17 @@
 """From a unit's settings to its source: one builder for each family, nothing service by service."""
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from functools import partial
 from threading import Event
-from typing import Any
+from typing import TypeAlias, TypeGuard, TypeVar
 
-from flows.catalogue.service import ConfiguredService, RunContext, Source
-from flows.config.base import limits
+from flows.catalogue.calls import OptionsT
+from flows.catalogue.service import ConfiguredService, RunContext, Source, Unit
+from flows.config.base import ObjectsSettings, Polled, QueuedSettings, limits
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.poll import Poll
+from sources.apis.window import to_ms
 from sources.aws.limiter import Bucket, Chain, Limiters, shared
 from sources.lanes import idle_seconds, poll_seconds
 from sources.metric_scopes import Counted, ScopeOwner, place
@@ -22,17 +25,24 @@ from sources.queues.s3 import S3Opener
 
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
 
-Build = Callable[[ConfiguredService, RunContext], Source]
-PollOf = Callable[[ConfiguredService, Limiters, Event], Poll]
+_PolledT = TypeVar("_PolledT", bound=Polled)
+Build: TypeAlias = Callable[[ConfiguredService[OptionsT], RunContext], Source]
+PollOf: TypeAlias = Callable[[ConfiguredService[_PolledT], Limiters, Event], Poll]
+Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
 
 
-def objects(unit: ConfiguredService, context: RunContext) -> Source:
+def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
     opener, rules = object_opener(unit)
     return _leases(unit, context, opener, rules)
 
 
-def object_opener(unit: ConfiguredService) -> tuple[S3Opener, Rules]:
+def reads_objects(unit: Unit) -> TypeGuard[ConfiguredService[ObjectsSettings]]:
+    """Tell whether a unit's events are in S3 objects."""
+    return unit.service.layout is not None and isinstance(unit.options, ObjectsSettings)
+
+
+def object_opener(unit: ConfiguredService[ObjectsSettings]) -> tuple[S3Opener, Rules]:
     """Return what opens the objects of a unit, and the rules for those that cannot be had."""
     options, layout = unit.options, unit.layout()
     sizes = DecodeLimits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
@@ -44,10 +54,10 @@ def object_opener(unit: ConfiguredService) -> tuple[S3Opener, Rules]:
     return S3Opener(unit.service.name, unit.account, pieces, options.key_filter, rules), rules
 
 
-def messages(split: Split) -> Build:
+def messages(split: Split) -> Build[QueuedSettings]:
     """Return the builder for services whose messages are the events; `split` takes them out of a body."""
 
-    def build(unit: ConfiguredService, context: RunContext) -> Source:
+    def build(unit: ConfiguredService[QueuedSettings], context: RunContext) -> Source:
         rules = Rules(unreadable=unit.options.unreadable)
         opener = EventOpener(unit.service.name, split, rules)
         return _leases(unit, context, opener, rules, fetchers=0)  # there is nothing to fetch
@@ -56,7 +66,11 @@ def messages(split: Split) -> Build:
 
 
 def _leases(
-    unit: ConfiguredService, context: RunContext, opener: MessageOpener, rules: Rules, **more: int
+    unit: ConfiguredService[QueuedSettings],
+    context: RunContext,
+    opener: MessageOpener,
+    rules: Rules,
+    **more: int,
 ) -> Source:
     name = unit.service.name
     queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
@@ -72,13 +86,13 @@ def _leases(
     return LeaseSource(name, queues, opener, options, context.drain)
 
 
-def polled(poll_of: PollOf, paced: Callable[[ConfiguredService], Limiters]) -> Build:
+def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:
     """Return the builder for services that ask an API.
 
     poll_of: makes their strategy. paced: how fast they may ask.
     """
 
-    def build(unit: ConfiguredService, context: RunContext) -> Source:
+    def build(unit: ConfiguredService[_PolledT], context: RunContext) -> Source:
         options = CursorOptions(
             owner=owner(unit),
             fingerprint=fingerprint(unit.options),
@@ -92,7 +106,7 @@ def polled(poll_of: PollOf, paced: Callable[[ConfiguredService], Limiters]) -> B
     return build
 
 
-def as_configured(unit: ConfiguredService) -> Limiters:
+def as_configured(unit: ConfiguredService[Polled]) -> Limiters:
     """Return what the configuration allows, for each account, region and API."""
     bounds, of = limits(unit.options), partial(place, unit.service.name, owner(unit))
     return Limiters(
@@ -100,13 +114,13 @@ def as_configured(unit: ConfiguredService) -> Limiters:
     )
 
 
-def within(rates: Mapping[str, float], *, fixed: bool = False) -> Callable[[ConfiguredService], Limiters]:
+def within(rates: Mapping[str, float], *, fixed: bool = False) -> Paced:
     """Return what paces a unit: as configured, and within AWS's rates (API → requests a second by default).
 
     fixed: AWS raises them for nobody; else a `requests_per_second` of the configuration stands instead.
     """
 
-    def paced(unit: ConfiguredService) -> Limiters:
+    def paced(unit: ConfiguredService[Polled]) -> Limiters:
         configured, aws = as_configured(unit), shared(rates)
         if unit.options.requests_per_second and not fixed:
             return configured
@@ -115,12 +129,17 @@ def within(rates: Mapping[str, float], *, fixed: bool = False) -> Callable[[Conf
     return paced
 
 
-def owner(unit: ConfiguredService) -> ScopeOwner:
+def owner(unit: ConfiguredService[object]) -> ScopeOwner:
     """Return whom a unit's figures are counted for."""
     return ScopeOwner(unit.account.name, unit.service_key)
 
 
-def fingerprint(options: Any) -> str:
+def fingerprint(options: Polled) -> str:
     """Return what positions depend on: another start_time begins anew."""
     start = options.start_time
     return "" if start is None else str(start)
+
+
+def start_ms(moment: datetime | None) -> int | None:
+    """Return a start time as the APIs count it, in epoch ms."""
+    return None if moment is None else to_ms(moment)

@@ -1,20 +1,35 @@
 """What a service is: a value.
 
 A `Service` says everything the collector knows about one kind of data: its settings, where it is read
-from, how its events look, the permissions it needs, how to recognise its objects. `services.py` is the
-catalogue, one value each; nothing else branches on a service's name.
+from, what it asks of AWS and how often, what `check` may read of it, how its events look and how to recognise
+its objects. `services.py` lists them; `plan`, `policy`, `check`, the reference, the JSON Schema and the
+conformance suite read them, and nothing outside this package knows a service by its name.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, Generic, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource
 from msgspec import Struct
 
+from flows.catalogue.calls import (
+    OBJECT_RESOURCE,
+    QUEUE_RESOURCE,
+    ApiCall,
+    Options_co,
+    OptionsT,
+    PlanScope,
+    Price,
+    in_trouble,
+)
+from flows.catalogue.probe import Probe
+from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError
 from sources.aws.account import Account
+from sources.queues.lease import LeaseOptions
+from sources.queues.sqs import LOT
 from transforms.block import Item, Transform
 from transforms.layout import Layout
 
@@ -25,23 +40,6 @@ _ALL_PREFETCH_BYTES, _LEAST_PREFETCH_BYTES = 10 * PREFETCH_BYTES, 1 << 20
 def prefetch_share(services: int) -> int:
     """Return how much a service may hold when it shares a process with others: ten hold it in full."""
     return max(min(PREFETCH_BYTES, _ALL_PREFETCH_BYTES // max(services, 1)), _LEAST_PREFETCH_BYTES)
-
-
-class Permission(Struct, frozen=True):
-    """IAM actions on one kind of resource.
-
-    resource: an ARN pattern with {queue}, {bucket} or "*" where AWS offers no narrower one.
-    """
-
-    actions: tuple[str, ...]
-    resource: str
-
-
-QUEUE = Permission(
-    ("sqs:GetQueueUrl", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility"), "{queue}"
-)
-OBJECTS = Permission(("s3:GetObject", "s3:GetObjectVersion"), "{bucket}/*")
-"""What S3 services need, and no more: AWS asks for the second one where a notice names a version."""
 
 
 class RunContext(Struct, frozen=True):
@@ -58,18 +56,18 @@ class RunContext(Struct, frozen=True):
     services: int = 1
 
 
-class ConfiguredService(Struct, frozen=True):
+class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     """One service of one input: what one source step of the dataflow runs.
 
-    service_key: its key under `services`. options: its settings model. environment: the input's, for
+    service_key: its key under `services`. options: its settings. environment: the input's, for
     `@devo_environment`.
     """
 
     input_id: str
     service_key: str
     account: Account
-    service: "Service"
-    options: Any
+    service: "Service[Options_co]"
+    options: Options_co
     environment: str = ""
 
     @property
@@ -89,24 +87,80 @@ class ConfiguredService(Struct, frozen=True):
         return self.service.layout(self.options)
 
 
+Unit: TypeAlias = ConfiguredService[ServiceSettings]
+"""Any service of an input, as those see it who know none by its name."""
+
 Source = FixedPartitionedSource[Item, Any]
 
 
-class Service(Struct, frozen=True):
+def _whole(_options: object, _region: str) -> Sequence[str]:
+    return ("",)
+
+
+class Service(Struct, Generic[OptionsT], frozen=True):
     """One kind of data.
 
-    name: unique, used in step ids, metrics and messages, e.g. `flowlogs`.
-    service_key: key under `services`, e.g. `non-cloudwatch-logs`; "" = any (custom logs).
-    source: builds the input of a unit. transform: builds its pure transform.
-    permissions: least privilege for it.
-    layout, detect: for types read from S3: settings → how objects are cut; whether an object (key, first
-        decoded bytes) is one.
+    name: unique, used in step ids, metrics and messages. service_key: key under `services`; "" = any.
+    settings: the model of that key. source: builds the input of a unit. transform: builds its pure transform.
+    calls: what it asks of AWS, and no more. probes: what `check` reads; parts: settings and region → what of
+    the configuration each is read for. layout, detect: for types read from S3: settings → how objects are
+    cut; whether an object (key, first decoded bytes) is one. replayed: settings for a replay without a
+    configuration: the tags that name the table. about: one line for the reference.
     """
 
     name: str
     service_key: str
-    source: Callable[[ConfiguredService, RunContext], Source]
-    transform: Callable[[ConfiguredService], Transform]
-    permissions: tuple[Permission, ...]
-    layout: Callable[[Any], Layout] | None = None
+    settings: type[OptionsT]
+    source: Callable[[ConfiguredService[OptionsT], RunContext], Source]
+    transform: Callable[[ConfiguredService[OptionsT]], Transform]
+    calls: tuple[ApiCall[OptionsT], ...]
+    probes: tuple[Probe[OptionsT], ...] = ()
+    parts: Callable[[OptionsT, str], Sequence[str]] = _whole
+    layout: Callable[[OptionsT], Layout] | None = None
     detect: Callable[[str, bytes], bool] | None = None
+    replayed: Mapping[str, object] = {}
+    about: str = ""
+
+    @property
+    def queued(self) -> bool:
+        """Whether it comes by a queue."""
+        return any(call.resource == QUEUE_RESOURCE for call in self.calls)
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The IAM actions that it needs."""
+        return tuple(call.action for call in self.calls)
+
+
+AnyService: TypeAlias = Service[Any]
+"""A service of whatever settings; its own value has them checked against its source and transform."""
+
+
+_SQS = Price(0.40, 1_000_000)
+
+
+def _long_polls(at: PlanScope[object]) -> float:
+    """Return how often a day an idle queue is asked, by all processes."""
+    return at.guess.processes * 86_400 / LeaseOptions().wait_seconds
+
+
+QUEUE: tuple[ApiCall[object], ...] = (
+    ApiCall(
+        "sqs:GetQueueUrl", lambda at: 0 if "://" in at.queue else at.guess.processes, QUEUE_RESOURCE, _SQS
+    ),
+    ApiCall("sqs:ReceiveMessage", lambda at: _long_polls(at) + at.messages, QUEUE_RESOURCE, _SQS),
+    ApiCall(
+        "sqs:DeleteMessage",
+        lambda at: min(at.messages, _long_polls(at) + at.messages / LOT),
+        QUEUE_RESOURCE,
+        _SQS,
+    ),
+    ApiCall("sqs:ChangeMessageVisibility", in_trouble, QUEUE_RESOURCE, _SQS),
+)
+_GET = Price(0.0004, 1_000)
+OBJECTS: tuple[ApiCall[object], ...] = (
+    ApiCall("s3:GetObject", lambda at: at.guess.objects, OBJECT_RESOURCE, _GET),
+    ApiCall("s3:GetObjectVersion", in_trouble, OBJECT_RESOURCE, _GET),
+)
+"""What services fed by a queue need, and S3 services besides, and no more: AWS asks for the last one instead
+of the first where a notice names a version."""

@@ -1,73 +1,96 @@
-"""From a unit's settings to its transform: one function for each kind of payload."""
+"""From a unit's settings to its tags: what the transforms of all services have in common."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Protocol
 
 from flows.catalogue.service import ConfiguredService
-from sources import telemetry
 from sources.apis.window import now_ms
-from transforms import cloudfront, cloudtrail, eventbridge, tagged, umbrella, vpcflow
+from transforms import cloudfront, tagged, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 
 
-def rule(unit: ConfiguredService, template: str) -> TagRule:
+class Tagged(Protocol):
+    """What of a service's settings concerns its tags and the fields put into its events."""
+
+    @property
+    def tag(self) -> str | None:
+        """The configuration's tag, None = the service's."""
+
+    @property
+    def tag_suffix(self) -> str:
+        """Levels put after it."""
+
+    @property
+    def devo_pulling_id(self) -> bool:
+        """Whether events get the time of the pull."""
+
+
+class Keyed(Tagged, Protocol):
+    """Of services whose objects' keys tell the event's type."""
+
+    def event_type(self, key: str) -> str:
+        """Return the event type that the configuration gives to an object's key, "" for none."""
+
+
+class Lines(Keyed, Protocol):
+    """Of services whose events are lines with columns."""
+
+    @property
+    def auto_event_type(self) -> bool | None:
+        """Whether the tag's last level tells the event's type; None = yes."""
+
+    @property
+    def format(self) -> str:
+        """`raw` or `json`."""
+
+
+def rule(unit: ConfiguredService[Tagged], template: str) -> TagRule:
     """Return how the unit's tags are made: the configuration's tag, else the service's."""
     return TagRule(unit.options.tag or template, unit.options.tag_suffix)
 
 
-def stamp(unit: ConfiguredService) -> Stamp:
+def stamp(unit: ConfiguredService[Tagged]) -> Stamp:
     """Return the fields that the unit's JSON events get."""
     return Stamp(unit.environment, now_ms if unit.options.devo_pulling_id else None)
 
 
-def records(unit: ConfiguredService) -> Transform:
-    """CloudTrail records."""
+def one_table(template: str) -> Callable[[ConfiguredService[Tagged]], Transform]:
+    """JSON events that all belong to one table."""
+    return lambda unit: tagged.transform(rule(unit, template), stamp(unit))
+
+
+def flow_logs(unit: ConfiguredService[Lines]) -> Transform:
+    """VPC flow log lines."""
     options = unit.options
-    dropped, own = frozenset(options.drop_event_names), options.use_region_and_account_id_from_event
-    made = rule(unit, cloudtrail.TEMPLATE)
-    on_drop = partial(telemetry.events_dropped, unit.service.name)
-    return cloudtrail.transform(
-        cloudtrail.CloudTrailOptions(made, options.auto_event_type, dropped, own, stamp(unit), on_drop)
+    return vpcflow.transform(
+        vpcflow.VpcFlowOptions(
+            tag=rule(unit, vpcflow.TEMPLATE),
+            auto_event_type=options.auto_event_type is not False,
+            event_type=options.event_type,
+            json=options.format == "json",
+            stamp=stamp(unit),
+        )
     )
 
 
-def lines(kind: Any, made: Callable[..., Any]) -> Callable[[ConfiguredService], Transform]:
-    """VPC flow or CloudFront lines. kind: the module that knows them; made: makes its options."""
-
-    def build(unit: ConfiguredService) -> Transform:
-        options = unit.options
-        as_json = options.format == "json"
-        tag = rule(unit, kind.TEMPLATE)
-        chosen = made(tag, options.auto_event_type, options.event_type, as_json, stamp(unit))
-        transform: Transform = kind.transform(chosen)
-        return transform
-
-    return build
-
-
-flow_logs = lines(vpcflow, vpcflow.VpcFlowOptions)
-web_logs = lines(cloudfront, cloudfront.CloudFrontOptions)
+def web_logs(unit: ConfiguredService[Lines]) -> Transform:
+    """CloudFront log lines."""
+    options = unit.options
+    return cloudfront.transform(
+        cloudfront.CloudFrontOptions(
+            tag=rule(unit, cloudfront.TEMPLATE),
+            auto_event_type=options.auto_event_type is not False,
+            event_type=options.event_type,
+            json=options.format == "json",
+            stamp=stamp(unit),
+        )
+    )
 
 
-def umbrella_rows(unit: ConfiguredService) -> Transform:
+def umbrella_rows(unit: ConfiguredService[Keyed]) -> Transform:
     """Cisco Umbrella rows."""
     return umbrella.transform(
         umbrella.UmbrellaOptions(rule(unit, umbrella.TEMPLATE), unit.options.event_type)
     )
-
-
-def envelopes(unit: ConfiguredService) -> Transform:
-    """EventBridge envelopes."""
-    options, made = unit.options, rule(unit, eventbridge.TEMPLATE)
-    mapping = options.event_type_processor_mapping
-    return eventbridge.transform(
-        eventbridge.EventBridgeOptions(made, options.auto_event_type, mapping, stamp(unit))
-    )
-
-
-def one_table(template: str) -> Callable[[ConfiguredService], Transform]:
-    """JSON events that all belong to one table."""
-    return lambda unit: tagged.transform(rule(unit, template), stamp(unit))

@@ -10,7 +10,7 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from flows.catalogue.service import ConfiguredService
+from flows.catalogue.service import Unit
 from flows.config.load import Settings
 from sources import refusals
 from sources.aws.account import Account
@@ -82,7 +82,7 @@ class CheckContext(Struct, frozen=True):
     """
 
     settings: Settings
-    units: tuple[ConfiguredService, ...]
+    units: tuple[Unit, ...]
     interval: float = 3.0
     objects: tuple[str, ...] = ()
     now: Callable[[], datetime] = _now

@@ -12,7 +12,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from flows.catalogue.service import ConfiguredService
+from flows.catalogue.calls import QUEUE_RESOURCE
+from flows.catalogue.service import Unit
 from flows.check.finding import CheckContext, Finding, fail, ok, spread, warn
 from flows.check.identities import greeting, known_accounts, number
 from flows.check.queues import attributes, wanted
@@ -62,7 +63,7 @@ def unproven(context: CheckContext, account: Account) -> dict[str, list[str]]:
     owner = number(context, account)
     found: dict[str, list[str]] = defaultdict(list)
     for unit in context.units:
-        if unit.account.name == account.name and hasattr(unit.options, "queues"):
+        if unit.account.name == account.name:
             for region, name in unit.options.queues(unit.service.name):
                 found[queue_arn(region, name, owner)] = [*_actions(unit)]
     for queue in wanted(context):
@@ -73,10 +74,10 @@ def unproven(context: CheckContext, account: Account) -> dict[str, list[str]]:
     return dict(found)
 
 
-def _actions(unit: ConfiguredService) -> Iterator[str]:
-    for permission in unit.service.permissions:
-        if permission.resource == "{queue}":
-            yield from (action for action in permission.actions if action not in _READ)
+def _actions(unit: Unit) -> Iterator[str]:
+    for call in unit.service.calls:
+        if call.resource == QUEUE_RESOURCE and call.action not in _READ:
+            yield call.action
 
 
 def principal(context: CheckContext, account: Account, arn: str) -> str:

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from flows.catalogue.service import ConfiguredService
+from flows.catalogue.service import Unit
 from flows.check.finding import CheckContext, Finding, fail, ok, warn
-from flows.config.base import region_of
+from flows.config.base import QueuedSettings, region_of
 from flows.config.load import SettingsError, SettingsErrors
 from sinks.settings import File
 
@@ -77,7 +77,7 @@ def shared_queues(context: CheckContext) -> Iterator[Finding]:
             )
 
 
-def _reading(context: CheckContext, unit: ConfiguredService, region: str, name: str) -> _Reading:
+def _reading(context: CheckContext, unit: Unit, region: str, name: str) -> _Reading:
     """Return a queue with all that it may be known by: a bare name is one of the input's own account."""
     hops = context.hops(unit.account)
     own = hops[-1].account if hops else ""
@@ -90,14 +90,13 @@ def _reading(context: CheckContext, unit: ConfiguredService, region: str, name: 
     return _Reading(region, short, owners, [place_of(unit)])
 
 
-def queues_of(context: CheckContext) -> Iterator[tuple[ConfiguredService, str, str]]:
+def queues_of(context: CheckContext) -> Iterator[tuple[Unit, str, str]]:
     """Yield unit, region and name or URL of every queue that would be read."""
     for unit in context.units:
-        if hasattr(unit.options, "queues"):
-            yield from ((unit, *place) for place in unit.options.queues(unit.service.name))
+        yield from ((unit, *place) for place in unit.options.queues(unit.service.name))
 
 
-def place_of(unit: ConfiguredService) -> str:
+def place_of(unit: Unit) -> str:
     """Return where in the configuration a unit stands."""
     place = f"inputs.{unit.account.name}.services.{unit.service_key}"
     return place if unit.service_key == unit.service.name else f"{place} ({unit.service.name})"
@@ -121,8 +120,10 @@ def visibility(context: CheckContext) -> Iterator[Finding]:
     """Find leases too short to be receipted: their messages come again while they are being delivered."""
     least = SAFE_INTERVALS * context.interval
     for unit in context.units:
-        seconds = getattr(unit.options, "visibility_timeout_seconds", None)
-        if seconds is not None and seconds < least:
+        if not unit.service.queued or not isinstance(unit.options, QueuedSettings):
+            continue
+        seconds = unit.options.visibility_timeout_seconds
+        if seconds < least:
             yield warn(
                 "visibility",
                 f"visibility_timeout_seconds is {seconds}, under three intervals of {context.interval:g} s",

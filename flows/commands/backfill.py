@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypeAlias
 
 import orjson
 from bytewax.dataflow import Dataflow
@@ -20,11 +21,12 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 
 from flows.aws import s3_of
-from flows.catalogue.build import object_opener
+from flows.catalogue.build import object_opener, reads_objects
 from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import units
 from flows.commands.progress_bar import progress
 from flows.commands.run import root_cause
+from flows.config.base import ObjectsSettings
 from flows.config.load import Settings, SettingsError, load
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import failure, hold, prepare
@@ -35,6 +37,8 @@ from sinks.quarantine import QuarantineSink
 from sources.listed.backlog import BacklogSource
 from sources.listed.listing import ListingCalls, Stretch, listed
 from sources.objects.object_ref import ObjectRef
+
+_Unit: TypeAlias = ConfiguredService[ObjectsSettings]
 
 GET_USD, LIST_USD = 0.4e-6, 5e-6
 """Per request, S3 Standard in us-east-1; reading within the region costs nothing more."""
@@ -103,9 +107,9 @@ def backfill(
     return 0 if complete else 1
 
 
-def unit_of(settings: Settings, service: str) -> ConfiguredService:
+def unit_of(settings: Settings, service: str) -> _Unit:
     """Return the one unit of the configuration that `--service` names. Raises SettingsError."""
-    able = [unit for unit in units(settings) if unit.service.layout]
+    able = [unit for unit in units(settings) if reads_objects(unit)]
     found = [unit for unit in able if service in {unit.service.name, unit.service_key}]
     if len(found) != 1:
         names = ", ".join(dict.fromkeys(unit.name for unit in able)) or "none of this configuration"
@@ -132,9 +136,7 @@ def stretch_of(wanted: BackfillRequest) -> Stretch:
     return Stretch(start, end)
 
 
-def _list(
-    unit: ConfiguredService, wanted: BackfillRequest, stretch: Stretch, asked: ListingCalls
-) -> Iterator[ObjectRef]:
+def _list(unit: _Unit, wanted: BackfillRequest, stretch: Stretch, asked: ListingCalls) -> Iterator[ObjectRef]:
     bucket, _, prefix = wanted.location.removeprefix("s3://").partition("/")
     if not wanted.location.startswith("s3://") or not bucket:
         hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
@@ -145,7 +147,7 @@ def _list(
             yield ref
 
 
-def _folder(settings: Settings, unit: ConfiguredService, wanted: BackfillRequest) -> Path:
+def _folder(settings: Settings, unit: _Unit, wanted: BackfillRequest) -> Path:
     if settings.state_directory is None:
         hint = "name a folder in globals.persistence"
         raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
@@ -153,9 +155,7 @@ def _folder(settings: Settings, unit: ConfiguredService, wanted: BackfillRequest
     return settings.state_directory / "backfill" / hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
-def _kept_list(
-    folder: Path, unit: ConfiguredService, wanted: BackfillRequest, stretch: Stretch
-) -> list[ObjectRef]:
+def _kept_list(folder: Path, unit: _Unit, wanted: BackfillRequest, stretch: Stretch) -> list[ObjectRef]:
     """Return the list of the first run; made aside, so that a half one is never taken for it."""
     kept = folder / _LIST
     if not kept.exists():
@@ -167,7 +167,7 @@ def _kept_list(
 
 
 def _run(
-    settings: Settings, unit: ConfiguredService, backlog: tuple[list[ObjectRef], BackfillTally], folder: Path
+    settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], BackfillTally], folder: Path
 ) -> None:
     objects, tally = backlog
     drain, started = drain_on_signals(), launch()

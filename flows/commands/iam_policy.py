@@ -1,6 +1,6 @@
 """`python -m flows policy`: the least that IAM must allow for this configuration, identity by identity.
 
-What each service needs stands in the catalogue (`Service.permissions`); here the resources are written out
+What each service needs stands in the catalogue (`Service.calls`); here the resources are written out
 as narrowly as the configuration allows. What it does not tell (buckets, KMS keys, the account's number when
 there is no role) may be given as options; without them the widest resource that fits stands there.
 
@@ -20,23 +20,17 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from flows.catalogue.service import ConfiguredService, Permission
+from flows.catalogue.calls import ANY_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
+from flows.catalogue.service import Unit
 from flows.catalogue.services import units
+from flows.config.base import ServiceSettings
 from flows.config.load import Settings
-from sources.apis.log_groups import GroupRule
 from sources.aws.credentials import Credentials
 
 ANY_ACCOUNT = "${ACCOUNT}"
 """Stands in an ARN for an account's number that the configuration does not tell."""
 
 QUEUE_ATTRIBUTES = "sqs:GetQueueAttributes"
-_REGIONAL = {"logs:DescribeLogGroups": "log-group:*"} | dict.fromkeys(
-    ("guardduty:ListFindings", "guardduty:GetFindings"), "detector/*"
-)
-"""Action → what may follow the account in its ARN, for those that AWS lets be narrowed to a region.
-
-AWS checks DescribeLogGroups against `log-group::log-stream:`, whatever name is asked for.
-"""
 
 
 class Known(Struct, frozen=True):
@@ -135,7 +129,7 @@ def grants(settings: Settings, known: Known = _NOTHING) -> list[Grant]:
 
 
 def _of_input(
-    name: str, own: Sequence[ConfiguredService], credentials: Credentials, quarantine: str, known: Known
+    name: str, own: Sequence[Unit], credentials: Credentials, quarantine: str, known: Known
 ) -> Iterator[Grant]:
     hops = credentials.hops
     who = "the user of access_key" if credentials.access_key else "the identity of the machine"
@@ -145,8 +139,8 @@ def _of_input(
         who, account = f"{hop.setting} {hop.role}", hop.account
     wanted = _Wanted()
     for unit in own:
-        for permission in unit.service.permissions:
-            _add(wanted, unit, permission, account, known)
+        for call in unit.service.calls:
+            _add(wanted, unit, call, account, known)
     if quarantine.startswith("s3://"):
         place = quarantine.removeprefix("s3://").rstrip("/")
         wanted.add("s3:PutObject", f"arn:{_partition(own[0])}:s3:::{place}/*")
@@ -157,40 +151,33 @@ def _of_input(
     yield Grant(name, who, account, tuple(wanted.statements()))
 
 
-def _add(
-    wanted: _Wanted, unit: ConfiguredService, permission: Permission, account: str, known: Known
-) -> None:
+def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: str, known: Known) -> None:
     owner = account or ANY_ACCOUNT
-    match permission.resource:
-        case "{queue}":
-            for region, queue in unit.options.queues(unit.service.name):
-                for action in _queue_actions(permission, queue, known):
-                    wanted.add(action, queue_arn(region, queue, owner))
-        case "{bucket}/*":
-            for action, bucket in _pairs(permission.actions, known.buckets or ("*",)):
-                wanted.add(action, f"arn:{_partition(unit)}:s3:::{bucket.rstrip('/')}/*")
-        case _:
-            for action, region in _pairs(permission.actions, unit.options.regions):
-                for resource in _narrowed(unit, action, region, owner):
-                    wanted.add(action, resource, region if resource == "*" else "")
+    if call.resource == QUEUE_RESOURCE:
+        for region, queue in unit.options.queues(unit.service.name):
+            for action in _queue_actions(call.action, queue, known):
+                wanted.add(action, queue_arn(region, queue, owner))
+    elif call.resource == OBJECT_RESOURCE:
+        for bucket in known.buckets or ("*",):
+            wanted.add(call.action, f"arn:{_partition(unit)}:s3:::{bucket.rstrip('/')}/*")
+    else:
+        for region in unit.options.regions:
+            for resource in _narrowed(unit, call, region, owner):
+                wanted.add(call.action, resource, region if resource == ANY_RESOURCE else "")
 
 
-def _queue_actions(permission: Permission, queue: str, known: Known) -> list[str]:
-    """Return what is asked of a queue: one that is given by its URL need not be looked up."""
-    asked = [a for a in permission.actions if a != "sqs:GetQueueUrl" or "://" not in queue]
-    return [*asked, QUEUE_ATTRIBUTES] if known.checks else asked
+def _queue_actions(action: str, queue: str, known: Known) -> Iterator[str]:
+    """Yield what is asked of a queue: one that is given by its URL need not be looked up."""
+    if action != "sqs:GetQueueUrl" or "://" not in queue:
+        yield action
+    if known.checks:
+        yield QUEUE_ATTRIBUTES
 
 
-def _narrowed(unit: ConfiguredService, action: str, region: str, owner: str) -> Iterable[str]:
-    prefix = f"arn:{partition_of(region)}:{action.partition(':')[0]}:{region}:{owner}"
-    if action == "logs:FilterLogEvents":
-        rules = [GroupRule(group.log_group) for group in unit.options.groups]
-        return [
-            f"{prefix}:log-group:{rule.group if rule.prefix is None else f'{rule.prefix}*'}:*"
-            for rule in rules
-            if rule.region in ("", region)
-        ]
-    return [f"{prefix}:{_REGIONAL[action]}"] if action in _REGIONAL else ["*"]
+def _narrowed(unit: Unit, call: ApiCall[ServiceSettings], region: str, owner: str) -> Iterable[str]:
+    named = (call.resource,) if isinstance(call.resource, str) else call.resource(unit.options, region)
+    prefix = f"arn:{partition_of(region)}:{call.action.partition(':')[0]}:{region}:{owner}"
+    return [one if one == ANY_RESOURCE else f"{prefix}:{one}" for one in named]
 
 
 def queue_arn(region: str, queue: str, owner: str) -> str:
@@ -208,10 +195,6 @@ def partition_of(region: str) -> str:
     return next((name for prefix, name in parts.items() if region.startswith(f"{prefix}-")), "aws")
 
 
-def _partition(unit: ConfiguredService) -> str:
+def _partition(unit: Unit) -> str:
     regions = unit.options.regions or [region for region, _ in unit.options.queues(unit.service.name)]
     return partition_of(regions[0])
-
-
-def _pairs(actions: Iterable[str], others: Sequence[str]) -> Iterator[tuple[str, str]]:
-    return ((action, other) for action in actions for other in others)

@@ -7,80 +7,30 @@ a half. What AWS charges for otherwise (storage, log ingestion, traffic out of A
 request, traffic.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from math import ceil
+from collections.abc import Iterator
 from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from flows.catalogue.service import ConfiguredService, Permission
+from flows.catalogue.calls import DAY, OBJECT_RESOURCE, ApiCall, PlanScope, Price
+from flows.catalogue.guess import Guess
+from flows.catalogue.service import Unit
 from flows.catalogue.services import units
+from flows.config.base import ServiceSettings
 from flows.config.load import Settings
-from sources.apis.cloudwatch_metrics import MetricsOptions
-from sources.apis.log_groups import GroupRule
-from sources.apis.metric_data import QUERIES, STATISTICS
-from sources.queues.lease import LeaseOptions
-from sources.queues.sqs import LOT
 
 PRICES_OF = "us-east-1 list prices of 2025-01, without free tiers"
-DAY, DAYS_A_MONTH = 86_400, 30.4
+DAYS_A_MONTH = 30.4
 _ROLE_RENEWED_SECONDS = 2_700
 """A session of an hour is renewed a quarter before its end."""
 
-_LOOKUP_PAGE, _LIST_PAGE, _GROUP_PAGE, _FINDINGS_PAGE = 50, 500, 50, 50
-_PAGE_BYTES = 1 << 20
-
-
-class Price(Struct, frozen=True):
-    """usd for each `per` units. unit: what AWS counts."""
-
-    usd: float
-    per: int
-    unit: str = "requests"
-
-
-_SQS = Price(0.40, 1_000_000)
-_METRICS = Price(0.01, 1_000)
-
-PRICES: Mapping[str, Price] = {
-    "sqs:GetQueueUrl": _SQS,
-    "sqs:ReceiveMessage": _SQS,
-    "sqs:DeleteMessage": _SQS,
-    "sqs:ChangeMessageVisibility": _SQS,
-    "s3:GetObject": Price(0.0004, 1_000),
-    "s3:GetObjectVersion": Price(0.0004, 1_000),
-    "cloudwatch:ListMetrics": _METRICS,
-    "cloudwatch:GetMetricData": Price(0.01, 1_000, "metrics"),
-    "cloudwatch:GetMetricStatistics": _METRICS,
-    "kms:Decrypt": Price(0.03, 10_000),
-    "traffic": Price(0.09, 1, "GB"),
-}
-"""Action → price; an action that is not here is free (LookupEvents, FilterLogEvents, GuardDuty, STS)."""
-
+DECRYPT: ApiCall[object] = ApiCall(
+    "kms:Decrypt", lambda at: at.guess.objects, OBJECT_RESOURCE, Price(0.03, 10_000)
+)
+TRAFFIC = Price(0.09, 1, "GB")
 FIFO = Price(0.50, 1_000_000)
 """Requests to a FIFO queue."""
-
-
-class Guess(Struct, frozen=True):
-    """What a configuration cannot tell, each for one service in one region and one day unless it says else.
-
-    objects: announced in S3. messages: of queues whose messages are the events. events: in CloudTrail's API.
-    metrics: at any time. groups: log groups that a prefix stands for. log_megabytes: of log events.
-    findings: of GuardDuty. traffic_gb: out of AWS, of all services together. processes: of the collector.
-    encrypted: S3 objects are encrypted with a KMS key without bucket keys.
-    """
-
-    objects: float = 10_000
-    messages: float = 10_000
-    events: float = 10_000
-    metrics: float = 1_000
-    groups: float = 20
-    log_megabytes: float = 100
-    findings: float = 10
-    traffic_gb: float = 0
-    processes: int = 1
-    encrypted: bool = False
 
 
 class Row(Struct, frozen=True):
@@ -95,91 +45,6 @@ class Row(Struct, frozen=True):
     queue: str = ""
 
 
-class _PlanScope(Struct, frozen=True):
-    unit: ConfiguredService
-    region: str
-    guess: Guess
-    queue: str = ""
-
-    @property
-    def polls(self) -> float:
-        """How often a day this service looks here."""
-        return DAY / float(self.unit.options.request_period_in_seconds)
-
-    @property
-    def messages(self) -> float:
-        """Messages a day of this queue: one for each object, or the events themselves."""
-        return self.guess.objects if self.unit.service.layout else self.guess.messages
-
-
-def _receives(at: _PlanScope) -> float:
-    return at.guess.processes * DAY / LeaseOptions().wait_seconds + at.messages
-
-
-def _deletes(at: _PlanScope) -> float:
-    return min(at.messages, at.guess.processes * DAY / LeaseOptions().wait_seconds + at.messages / LOT)
-
-
-def _lookups(at: _PlanScope) -> float:
-    options = at.unit.options
-    period, reach = options.request_period_in_seconds, options.overlap_seconds + options.settle_seconds
-    seen = at.guess.events / at.polls * (period + reach) / period
-    kinds = 2 if options.collect_insights else 1
-    return at.polls * (ceil(seen / _LOOKUP_PAGE) or 1) + at.polls * (kinds - 1)
-
-
-def _listings(at: _PlanScope) -> float:
-    hours = DAY / MetricsOptions(()).list_seconds
-    return hours * max(len(at.unit.options.namespaces), ceil(at.guess.metrics / _LIST_PAGE), 1)
-
-
-def _windows(at: _PlanScope) -> float:
-    """Return how often a day there is something new to ask of each metric."""
-    return float(min(at.polls, DAY / at.unit.options.period))
-
-
-def _metric_requests(at: _PlanScope) -> float:
-    return _windows(at) * ceil(at.guess.metrics / (QUERIES // len(STATISTICS)))
-
-
-def _groups(at: _PlanScope) -> float:
-    rules = [GroupRule(group.log_group) for group in at.unit.options.groups]
-    here = [rule for rule in rules if rule.region in ("", at.region)]
-    return sum(1 if rule.prefix is None else at.guess.groups for rule in here)
-
-
-def _filters(at: _PlanScope) -> float:
-    options = at.unit.options
-    again = 1 + float(options.overlap_seconds / options.request_period_in_seconds)
-    return at.polls * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * again
-
-
-CALLS: Mapping[str, Callable[[_PlanScope], float]] = {
-    "sqs:GetQueueUrl": lambda at: 0 if "://" in at.queue else at.guess.processes,
-    "sqs:ReceiveMessage": _receives,
-    "sqs:DeleteMessage": _deletes,
-    "sqs:ChangeMessageVisibility": lambda _at: 0,
-    "s3:GetObject": lambda at: at.guess.objects,
-    "s3:GetObjectVersion": lambda _at: 0,  # instead of it, where buckets keep versions
-    "kms:Decrypt": lambda at: at.guess.objects,
-    "cloudtrail:LookupEvents": _lookups,
-    "cloudwatch:ListMetrics": _listings,
-    "cloudwatch:GetMetricData": _metric_requests,
-    "cloudwatch:GetMetricStatistics": lambda _at: 0,
-    "logs:DescribeLogGroups": lambda at: at.polls * ceil(max(_groups(at), 1) / _GROUP_PAGE),
-    "logs:FilterLogEvents": _filters,
-    "guardduty:ListDetectors": lambda at: at.polls,
-    "guardduty:ListFindings": lambda at: at.polls + ceil(at.guess.findings / _FINDINGS_PAGE),
-    "guardduty:GetFindings": lambda at: at.polls,
-}
-"""Action → calls a day; 0 for what happens in trouble only."""
-
-CHARGED: Mapping[str, Callable[[_PlanScope], float]] = {
-    "cloudwatch:GetMetricData": lambda at: _windows(at) * at.guess.metrics
-}
-"""Action → what AWS counts a day, where that is not the calls."""
-
-
 def plan(settings: Settings, guess: Guess) -> list[Row]:
     """Return what each action will be called and cost, service by service and region by region."""
     running = units(settings)
@@ -189,33 +54,37 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
         assumed = len(hops) * guess.processes * DAY / _ROLE_RENEWED_SECONDS
         rows += [Row(name, "credentials", "", "sts:AssumeRole", assumed, 0)] if hops else []
     if guess.traffic_gb:
-        rows.append(Row("", "all", "", "traffic", 0, _usd("traffic", guess.traffic_gb)))
+        rows.append(Row("", "all", "", "traffic", 0, _usd(TRAFFIC, guess.traffic_gb)))
     return rows
 
 
-def _rows(unit: ConfiguredService, guess: Guess) -> Iterator[Row]:
+def _rows(unit: Unit, guess: Guess) -> Iterator[Row]:
     for place in _places(unit, guess):
-        for action in _actions(unit.service.permissions, guess):
-            calls = CALLS[action](place) if action in CALLS else place.polls
-            counted = CHARGED[action](place) if action in CHARGED else calls
-            usd = _usd(action, counted, fifo=place.queue.endswith(".fifo"))
-            yield Row(unit.account.name, unit.service.name, place.region, action, calls, usd, place.queue)
+        for call in _calls(unit, guess):
+            calls = call.a_day(place)
+            counted = call.charged(place) if call.charged else calls
+            fifo = place.queue.endswith(".fifo") and call.action.startswith("sqs:")
+            usd = _usd(FIFO if fifo else call.price, counted)
+            yield Row(
+                unit.account.name, unit.service.name, place.region, call.action, calls, usd, place.queue
+            )
 
 
-def _places(unit: ConfiguredService, guess: Guess) -> list[_PlanScope]:
-    queues = unit.options.queues(unit.service.name) if hasattr(unit.options, "queues") else []
+def _places(unit: Unit, guess: Guess) -> list[PlanScope[ServiceSettings]]:
+    messages = guess.objects if unit.service.layout else guess.messages
+    queues = unit.options.queues(unit.service.name)
     if queues:
-        return [_PlanScope(unit, region, guess, queue) for region, queue in queues]
-    return [_PlanScope(unit, region, guess) for region in unit.options.regions]
+        return [PlanScope(unit.options, region, guess, queue, messages) for region, queue in queues]
+    return [PlanScope(unit.options, region, guess) for region in unit.options.regions]
 
 
-def _actions(permissions: tuple[Permission, ...], guess: Guess) -> list[str]:
-    found = [action for permission in permissions for action in permission.actions]
-    return [*found, "kms:Decrypt"] if guess.encrypted and "s3:GetObject" in found else found
+def _calls(unit: Unit, guess: Guess) -> list[ApiCall[ServiceSettings]]:
+    found = unit.service.calls
+    encrypted = guess.encrypted and any(call.resource == OBJECT_RESOURCE for call in found)
+    return [*found, DECRYPT] if encrypted else [*found]
 
 
-def _usd(action: str, a_day: float, *, fifo: bool = False) -> float:
-    price = FIFO if fifo and action.startswith("sqs:") else PRICES.get(action)
+def _usd(price: Price | None, a_day: float) -> float:
     return a_day * DAYS_A_MONTH / price.per * price.usd if price else 0.0
 
 

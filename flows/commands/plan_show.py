@@ -7,7 +7,8 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from flows.commands.plan import DAYS_A_MONTH, PRICES_OF, Guess, Row, plan, report, totals
+from flows.catalogue.guess import ASSUMPTIONS, Guess
+from flows.commands.plan import DAYS_A_MONTH, PRICES_OF, Row, plan, report, totals
 from flows.config.load import load
 
 _PLAIN_WIDTH = 110
@@ -42,12 +43,9 @@ def table(rows: list[Row]) -> Table:
 
 def assumed(guess: Guess) -> str:
     """Return what the figures rest on, for people."""
+    numbers = ", ".join(f"{one.of(guess):,.0f} {one.unit}" for one in ASSUMPTIONS)
     return (
-        f"Assumed for each service, region and day: {guess.objects:,.0f} objects, "
-        f"{guess.messages:,.0f} messages, "
-        f"{guess.events:,.0f} CloudTrail events, {guess.metrics:,.0f} metrics, "
-        f"{guess.groups:,.0f} log groups per prefix, {guess.log_megabytes:,.0f} MB of logs, "
-        f"{guess.findings:,.0f} findings (see --help). "
+        f"Assumed for each service, region and day: {numbers} (see --help). "
         f"{guess.processes} process{'es'[: 2 * (guess.processes != 1)]}; a month has {DAYS_A_MONTH} days. "
         f"Prices: {PRICES_OF}."
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from flows.catalogue.service import ConfiguredService, RunContext
+from flows.catalogue.service import RunContext, Unit
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
 from flows.process.runtime import log_to_stderr
@@ -50,7 +50,7 @@ def preview(config: Path | None, service: str, most: int) -> int:
     return 1 if failed else 0
 
 
-def units_of(settings: Settings, service: str) -> list[ConfiguredService]:
+def units_of(settings: Settings, service: str) -> list[Unit]:
     """Return the units that `--service` names, by service or by setting. Raises SettingsError."""
     running = units(settings)
     found = [unit for unit in running if service in {unit.service.name, unit.service_key}]
@@ -70,7 +70,7 @@ def _lines(items: Iterable[Item], framer: Framer, limit: int) -> Iterator[bytes]
                 yield from b"".join(framer(fit)).splitlines(keepends=True)
 
 
-def _items(unit: ConfiguredService) -> Generator[Item, None, None]:
+def _items(unit: Unit) -> Generator[Item, None, None]:
     """Yield what a unit's transform makes of what its source holds."""
     source = unit.service.source(_recent(unit), RunContext(threading.Event()))
     transform = apply(unit.service.transform(unit))
@@ -80,12 +80,9 @@ def _items(unit: ConfiguredService) -> Generator[Item, None, None]:
             yield from transform([item])
 
 
-def _recent(unit: ConfiguredService) -> ConfiguredService:
+def _recent(unit: Unit) -> Unit:
     """Return the unit with the last hour to show: an API's own beginning is now."""
-    if getattr(unit.options, "start_time", None):
-        return unit
-    since = {"start_time": datetime.now(UTC) - _LOOK_BACK}
-    return replace(unit, options=unit.options.model_copy(update=since))
+    return replace(unit, options=unit.options.beginning(datetime.now(UTC) - _LOOK_BACK))
 
 
 def _of_api(source: object) -> Generator[Item, None, None]:

@@ -11,8 +11,8 @@ from threading import Event
 
 from msgspec.structs import replace
 
-from flows.catalogue.build import object_opener
-from flows.catalogue.service import ConfiguredService, RunContext
+from flows.catalogue.build import object_opener, reads_objects
+from flows.catalogue.service import RunContext, Unit
 from flows.catalogue.services import units
 from flows.config.load import Settings
 from flows.steps import apply
@@ -49,14 +49,14 @@ def again(content: bytes, settings: Settings | None, largest: int) -> Iterator[I
         yield from apply(transform, largest)([_block(poison)])
 
 
-def _unit(origin: Origin, settings: Settings | None) -> ConfiguredService | None:
+def _unit(origin: Origin, settings: Settings | None) -> Unit | None:
     """Return the unit that it came from: of its service, in its account if several have that."""
     running = [unit for unit in units(settings) if unit.service.name == origin.service] if settings else []
     mine = [unit for unit in running if origin.region in unit.options.regions]
     return next(iter(mine or running), None)
 
 
-def _raw(poison: Poison, unit: ConfiguredService) -> Iterator[Item]:
+def _raw(poison: Poison, unit: Unit) -> Iterator[Item]:
     """Yield what the transform gets of it."""
     origin = poison.origin
     if poison.reason in _MESSAGES:
@@ -77,9 +77,11 @@ def _in_s3(poison: Poison) -> bool:
     return poison.origin.object.startswith("s3://")
 
 
-def _object(poison: Poison, unit: ConfiguredService) -> Iterator[Item]:
+def _object(poison: Poison, unit: Unit) -> Iterator[Item]:
     """Yield its object from its record on."""
     bucket, _, key = poison.origin.object.removeprefix("s3://").partition("/")
+    if not reads_objects(unit):
+        return iter(())
     opener, _ = object_opener(unit)
     return _items(opener.one(ObjectRef(bucket, key, region=poison.origin.region), poison.origin.record))
 

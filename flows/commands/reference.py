@@ -5,31 +5,34 @@ docs/settings.md and docs/errors.md are what it prints; a test fails when they a
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
+from flows.catalogue.services import ANY_NAME, CATALOGUE, SETTINGS
 from flows.commands import error_catalogue
 from flows.config.base import ObjectsSettings, PolledSettings, QueuedSettings, ServiceSettings, TypedSettings
 from flows.config.errors import SettingsError
 from flows.config.file_formats import FileFormat, FormatConfig
 from flows.config.objects import (
-    SQS_SERVICES,
     FieldOperation,
     FileRule,
     LineRule,
     RecordMapping,
     SqsLogsSettings,
 )
-from flows.config.services import SERVICES, CloudWatchLogsSettings, LogGroup
 from flows.config.settings import Globals, Input, Persistence, PersistenceConfig
 from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
 from transforms.setting import about, described
+
+_Section: TypeAlias = tuple[str, str, type[BaseModel], tuple[type[BaseModel], ...]]
+"""Title, text, model, and the models whose keys have sections of their own."""
 
 _COMMON = (ServiceSettings, PolledSettings, QueuedSettings, ObjectsSettings, TypedSettings)
 
@@ -55,7 +58,7 @@ def _page() -> Iterator[str]:
     yield "`python -m flows schema` prints the same for editors. *Devo's* keys mean here what they mean in"
     yield "Devo's collector; *ours* it does not have. Secrets may be `${NAME}` of the environment or"
     yield "`{file: PATH}`, where PATH may hold `${NAME}` too."
-    sections: Iterable[tuple[str, str, type[BaseModel], tuple[type[BaseModel], ...]]] = [
+    sections: list[_Section] = [
         ("globals", "What concerns the whole collector; also written `global_overrides`.", Globals, ()),
         ("globals.persistence", "", Persistence, ()),
         ("globals.persistence.config", "", PersistenceConfig, ()),
@@ -72,9 +75,7 @@ def _page() -> Iterator[str]:
             TypedSettings,
             (ServiceSettings, QueuedSettings, ObjectsSettings),
         ),
-        *((f"services.{name}", "", model, _COMMON) for name, model in SERVICES.items()),
-        ("services.<any> with types: [logs]", "CloudWatch Logs.", CloudWatchLogsSettings, _COMMON),
-        ("log_groups[]", "", LogGroup, ()),
+        *_services(),
         ("services.aws_sqs_…, services.<any> with file_format", _sqs(), SqsLogsSettings, _COMMON),
         ("file_format", "How a custom service's objects are cut.", FileFormat, ()),
         ("file_format.config", "", FormatConfig, ()),
@@ -92,8 +93,28 @@ def _page() -> Iterator[str]:
         yield from _section(title, text, model, known)
 
 
+def _services() -> Iterator[_Section]:
+    """Yield the sections of the services that have keys of their own, and of what stands in these."""
+    for key in dict.fromkeys(one.service_key for one in CATALOGUE if one.service_key):
+        yield f"services.{key}", "", SETTINGS[key], _COMMON
+    for one in ANY_NAME:
+        if one is not CUSTOM:
+            yield f"services.<any> with types: [{one.name}]", one.about, one.settings, _COMMON
+            yield from ((f"{key}[]", "", model, ()) for key, model in _parts(one.settings))
+
+
+def _parts(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield key and model of what stands in lists of a model, as far as it is the model's own."""
+    inherited = {name for base in _COMMON for name in base.model_fields}
+    for name, field in model.model_fields.items():
+        for inner in get_args(field.annotation):
+            if name not in inherited and isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield name, inner
+
+
 def _sqs() -> str:
-    names = "; ".join(f"`{name}`: {text}" for name, text in SQS_SERVICES.items())
+    types = sorted(OBJECT_TYPES, key=lambda one: one.name)
+    names = "; ".join(f"`{one.name}`: {one.about}" for one in types)
     return f"The services of Devo's SQS collector, and custom ones. {names}."
 
 

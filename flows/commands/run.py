@@ -14,7 +14,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 from msgspec import Struct
 
-from flows.catalogue.service import ConfiguredService
+from flows.catalogue.service import Unit
 from flows.catalogue.services import units
 from flows.config.load import Settings, load
 from flows.process import selection, supervisor
@@ -62,7 +62,7 @@ def run(config: Path | None, wanted: RunRequest) -> int:
     return collect(settings, wanted.workers, wanted.interval, recovery)
 
 
-def replicas(settings: Settings, running: Sequence[ConfiguredService], wanted: RunRequest) -> int:
+def replicas(settings: Settings, running: Sequence[Unit], wanted: RunRequest) -> int:
     """Run the queues in independent processes and the APIs in one of their own, or in a cluster."""
     base = wanted.state or settings.state_directory
     if base:
@@ -75,7 +75,7 @@ def replicas(settings: Settings, running: Sequence[ConfiguredService], wanted: R
 
 
 def members_of(
-    settings: Settings, running: Sequence[ConfiguredService], wanted: RunRequest, base: Path | None
+    settings: Settings, running: Sequence[Unit], wanted: RunRequest, base: Path | None
 ) -> list[supervisor.Member]:
     """Return the processes that share a configuration: `queues-0`, `queues-1` … and `apis`.
 

@@ -8,8 +8,9 @@ Service      every one
 """
 
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -33,7 +34,6 @@ _QUEUE_HOST = re.compile(
 )
 _FIRST_REGION = "us-east-1"
 """The oldest form of a queue's URL has no region."""
-_GENERIC_QUEUES = ("queue_url", "sqs_queue_name", "queue_name")
 
 
 class ServiceSettings(Model):
@@ -73,6 +73,14 @@ class ServiceSettings(Model):
             raise ValueError("has a tag and a tag_suffix of more than 6 levels together: shorten the tag")
         return self
 
+    def queues(self, kind: str) -> list[tuple[str, str]]:  # noqa: ARG002 - by type only where there are queues
+        """Return (region, queue name or URL) of each queue of one type; [] if it needs none."""
+        return []
+
+    def beginning(self, moment: datetime) -> Self:  # noqa: ARG002 - queues have no beginning
+        """Return the settings with this start time, if the service can have one and none is given."""
+        return self
+
     def _known_regions(self) -> tuple[str, ...]:
         if not self.regions:
             raise ValueError("has no regions: add regions: [eu-west-1], or set AWS_REGION")
@@ -110,6 +118,10 @@ class PolledSettings(ServiceSettings):
         examples=["2026-01-02T03:04:05Z"],
     )
 
+    def beginning(self, moment: datetime) -> Self:
+        """Return the settings with this start time, unless they give one."""
+        return self if self.start_time else self.model_copy(update={"start_time": moment})
+
     @model_validator(mode="after")
     def _knows_its_regions(self) -> Self:
         if self.enabled:
@@ -117,11 +129,39 @@ class PolledSettings(ServiceSettings):
         return self
 
 
+class Polled(Protocol):
+    """The settings of a service that asks an API: `PolledSettings`, or those of both families."""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """AWS regions."""
+
+    @property
+    def request_period_in_seconds(self) -> float:
+        """From one poll to the next."""
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """Most requests, None = as AWS allows."""
+
+    @property
+    def requests_limits(self) -> tuple[RequestLimit, ...]:
+        """Most requests in longer periods."""
+
+    @property
+    def start_time(self) -> datetime | None:
+        """From when on, None = from the first start."""
+
+
+class OwnQueue(NamedTuple):
+    """A type's own queue. key: of the configuration. name: its name or URL, None when not given."""
+
+    key: str
+    name: str | None
+
+
 class QueuedSettings(ServiceSettings):
     """What every service fed by an SQS queue has."""
-
-    QUEUE_KEYS: ClassVar[dict[str, str]] = {}
-    """Type → its own queue key."""
 
     request_period_in_seconds: float | None = without_effect(60, "queues are asked without pause")
     requests_per_second: float | None = without_effect(5, "queues are emptied at the outputs' speed")
@@ -173,6 +213,11 @@ class QueuedSettings(ServiceSettings):
         json_schema_extra=About(ours=True),
     )
 
+    @property
+    def own_queues(self) -> Mapping[str, OwnQueue]:
+        """Type → its own queue."""
+        return {}
+
     @model_validator(mode="after")
     def _knows_its_queues(self) -> Self:
         for kind in self.types if self.enabled else ():
@@ -181,7 +226,7 @@ class QueuedSettings(ServiceSettings):
         return self
 
     def queues(self, kind: str) -> list[tuple[str, str]]:
-        """Return (region, queue name or URL) of each queue that one type is read from; [] if it needs none.
+        """Return (region, queue name or URL) of each queue that one type is read from.
 
         Raises ValueError when the settings name none, or more than one.
         """
@@ -195,22 +240,34 @@ class QueuedSettings(ServiceSettings):
 
     def _queue(self, kind: str) -> str:
         """Return the name or URL of a type's queue: under its own key, or under a generic one."""
-        own = self.QUEUE_KEYS.get(kind)
+        queues = self.own_queues
+        own = queues.get(kind)
         if own is None:
             return ""
-        if found := getattr(self, own):
-            return str(found)
-        generic = [key for key in _GENERIC_QUEUES if getattr(self, key)]
-        if not generic:
-            raise ValueError(f"has no queue for {kind}: add {own}, the queue's name or URL")
-        if len(generic) > 1:
-            raise ValueError(f"names its queue twice: keep {generic[0]} or {generic[1]}")
-        for other in set(self.types) & set(self.QUEUE_KEYS) - {kind}:
-            if not getattr(self, self.QUEUE_KEYS[other]):
+        if own.name:
+            return own.name
+        found = self._generic_queue(f"has no queue for {kind}: add {own.key}, the queue's name or URL")
+        for other in set(self.types) & set(queues) - {kind}:
+            if not queues[other].name:
                 raise ValueError(
-                    f"has one queue for {kind} and {other}: add {own} and {self.QUEUE_KEYS[other]}"
+                    f"has one queue for {kind} and {other}: add {own.key} and {queues[other].key}"
                 )
-        return str(getattr(self, generic[0]))
+        return found
+
+    def _generic_queue(self, missing: str) -> str:
+        """Return the one queue that any of the generic keys names. missing: what to say when none does."""
+        spelt = {
+            "sqs_queue_name": self.sqs_queue_name,
+            "queue_url": self.queue_url,
+            "queue_name": self.queue_name,
+        }
+        given = {key: name for key, name in spelt.items() if name}
+        if not given:
+            raise ValueError(missing)
+        if len(given) > 1:
+            first, second, *_ = given
+            raise ValueError(f"names its queue twice: keep {first} or {second}")
+        return next(iter(given.values()))
 
 
 class ObjectsSettings(QueuedSettings):
@@ -265,11 +322,8 @@ class TypedSettings(ObjectsSettings):
         return next(found, "")
 
 
-def limits(service: Any) -> tuple[tuple[float, float], ...]:
-    """Return what bounds the requests of each API, region and account: (requests per second, burst).
-
-    service: a `PolledSettings` one, or `AuditEvents`.
-    """
+def limits(service: Polled) -> tuple[tuple[float, float], ...]:
+    """Return what bounds the requests of each API, region and account: (requests per second, burst)."""
     counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
     longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]
     return ((service.requests_per_second, 1), *longer) if service.requests_per_second else tuple(longer)

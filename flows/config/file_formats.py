@@ -219,5 +219,5 @@ class FileFormat(Model):
             "parquet": {"header": True, "use_json": True, "field_separator": "\t"},
         }
         defaults = of.get(self.name, {})
-        given = {name: getattr(self.config, name) for name in self.config.model_fields_set}
+        given = {name: value for name, value in self.config if name in self.config.model_fields_set}
         return self.config.model_copy(update={**defaults, **given})

@@ -14,12 +14,13 @@ from typing import Any
 from msgspec import Struct, field
 from pydantic import ValidationError
 
+from flows.catalogue.object_types import CUSTOM
+from flows.catalogue.services import ANY_NAME, SETTINGS, settings_of
 from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_any, told
-from flows.config.objects import CUSTOM_KEYS, SQS_SERVICES, SqsLogsSettings, sqs_defaults
+from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
-from flows.config.services import SERVICES, CloudWatchLogsSettings
 from flows.config.settings import FROM_GLOBALS, Globals, Input
 from sinks.settings import OutputSettings, parse_output
 from transforms.setting import has_effect, ineffective
@@ -28,7 +29,8 @@ __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
 
 _TOP = frozenset({"globals", "global_overrides", "inputs", "outputs"})
 _NETWORK = frozenset({"devo_platform", "relay", "syslog", "in_house_relay", "sidecar"})
-_ANY_NAME = "a service of any name needs types: [logs], or file_format and routing_template"
+_MARKED = " or ".join(f"types: [{one.name}]" for one in ANY_NAME if one is not CUSTOM)
+_ANY_NAME = f"a service of any name needs {_MARKED}, or file_format and routing_template"
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -175,8 +177,10 @@ class _Loading(Struct):
 
     def _share_no_queue(self, services: Mapping[str, ServiceSettings], base_url: Any, place: str) -> None:
         """Note services that would take each other's messages from the input's one queue."""
-        users = [key for key, one in services.items() if isinstance(one, SqsLogsSettings) and one.enabled]
-        sharing = [key for key in users if base_url and getattr(services[key], "queue_url", "") == base_url]
+        users = {
+            key: one for key, one in services.items() if isinstance(one, SqsLogsSettings) and one.enabled
+        }
+        sharing = [key for key, one in users.items() if base_url and one.queue_url == base_url]
         if len(sharing) > 1:
             what = f"base_url is the queue of {' and '.join(sharing)}"
             self._wrong(what, f"{place}.base_url", "give each service a queue_url, or take a mixed type")
@@ -184,9 +188,9 @@ class _Loading(Struct):
     def _service(self, name: str, raw: Any, around: Mapping[str, Any], place: str) -> ServiceSettings | None:
         place = f"{place}.{name}"
         options = {} if raw in (None, "") else raw
-        model = _model(name, options)
+        model = settings_of(name, options if isinstance(options, dict) else {})
         if model is None or not _SERVICE_NAME.fullmatch(name):
-            hint = f"{nearest(name, [*SERVICES, *SQS_SERVICES])} ({_ANY_NAME})"
+            hint = f"{nearest(name, SETTINGS)} ({_ANY_NAME})"
             self._wrong(f"unknown service {name}", place, hint)
             return None
         if isinstance(options, dict):
@@ -195,7 +199,7 @@ class _Loading(Struct):
                 **{k: v for k, v in options.items() if v != ""},
             }
         found: ServiceSettings | None = self._valid(model.model_validate, model, options, place)
-        if isinstance(found, SqsLogsSettings) and name not in SQS_SERVICES and not found.is_custom:
+        if isinstance(found, SqsLogsSettings) and name not in SETTINGS and not found.is_custom:
             missing = "file_format" if found.file_format is None else "routing_template"
             self._wrong(f"{name} has no {missing}", place, "a custom service needs file_format and a tag")
         if found:
@@ -226,21 +230,9 @@ class _Loading(Struct):
             self._warn("inputs", "every one is switched off, nothing is collected")
 
 
-def _model(name: str, options: Any) -> type[ServiceSettings] | None:
-    """Return the settings model of a service: told by its name, or by what only one kind has."""
-    if name in SQS_SERVICES:
-        return SqsLogsSettings
-    given = options if isinstance(options, dict) else {}
-    if name in SERVICES:
-        return SERVICES[name]
-    types = given.get("types")
-    if isinstance(types, str | list) and "logs" in types:
-        return CloudWatchLogsSettings
-    return SqsLogsSettings if CUSTOM_KEYS & given.keys() else None
-
-
 def _from_globals(top: Globals, output_type: Any) -> dict[str, Any]:
     """Return what `globals` sets in the config of every output over a connection."""
     if not isinstance(output_type, str) or output_type not in _NETWORK:
         return {}
-    return {key: value for name, key in FROM_GLOBALS.items() if (value := getattr(top, name)) is not None}
+    given = dict(top)
+    return {key: given[name] for name, key in FROM_GLOBALS.items() if given[name] is not None}

@@ -4,7 +4,7 @@ inputs:
   sqs_collector:
     region, base_url …            SqsInput
     services:
-      aws_sqs_alb: {}             SqsLogs: a type of `SQS_SERVICES`, every part of which may be overridden
+      aws_sqs_alb: {}             SqsLogs: a type of the catalogue, every part of which may be overridden
       custom_service: {…}         SqsLogs: any name with file_format and routing_template
 """
 
@@ -26,29 +26,6 @@ from flows.config.types import (
 from transforms.fields import KeyFields, Operation, RecordField, key_fields, replaced, split
 from transforms.routed import PLACEHOLDER, Rule, compiles
 from transforms.setting import About, no_effect, without_effect
-
-SQS_SERVICES: Mapping[str, str] = {
-    "aws_sqs_alb": "Application Load Balancer's access logs",
-    "aws_sqs_cisco_umbrella": "Cisco Umbrella's logs",
-    "aws_sqs_cloudflare_audit": "Cloudflare's audit logs",
-    "aws_sqs_cloudflare_logpush": "Cloudflare Logpush of HTTP requests",
-    "aws_sqs_cloudtrail": "CloudTrail",
-    "aws_sqs_cloudtrail_kinesis": "CloudTrail by way of Firehose",
-    "aws_sqs_cloudwatch": "CloudWatch Logs by way of Firehose",
-    "aws_sqs_cloudwatch_vpc": "VPC flow logs by way of CloudWatch Logs and Firehose",
-    "aws_sqs_config": "AWS Config's history and snapshots",
-    "aws_sqs_control_tower": "Control Tower: one queue of several types, told by the key",
-    "aws_sqs_elb": "Classic Load Balancer's access logs",
-    "aws_sqs_fdr": "CrowdStrike Falcon Data Replicator",
-    "aws_sqs_fdr_large": "the same, another name",
-    "aws_sqs_guard_duty": "GuardDuty findings exported to S3",
-    "aws_sqs_guard_duty_kinesis": "GuardDuty findings by way of Firehose",
-    "aws_sqs_route53": "Route 53 Resolver query logs",
-    "aws_sqs_s3_access": "S3 server access logs",
-    "aws_sqs_vpc": "VPC flow logs",
-    "aws_sqs_waf": "AWS WAF's logs",
-}
-"""Services of Devo's SQS collector that need no settings, by their documented names."""
 
 CUSTOM_KEYS = frozenset({"file_format", "routing_template"})
 """What makes a service of any other name one of these."""
@@ -166,14 +143,14 @@ def _template(value: str) -> str:
 class SqsLogsSettings(TypedSettings):
     """A service of Devo's SQS collector: objects in S3 that a queue announces.
 
-    `aws_sqs_…` names need no settings; a service of any other name is a custom one and needs `file_format`
-    and `routing_template`.
+    The types of the catalogue need no settings; a service of any other name is a custom one and needs
+    `file_format` and `routing_template`.
     """
 
     types: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
         (),
         description=no_effect("the service's name is its type"),
-        examples=[["aws_sqs_alb"]],
+        examples=[["custom_service"]],
         json_schema_extra=About(effect=False, why="the service's name is its type"),
     )
     auto_event_type: bool | None = Field(
@@ -238,12 +215,9 @@ class SqsLogsSettings(TypedSettings):
 
     def _queue(self, kind: str) -> str:  # noqa: ARG002 - all types of it come by the same queue
         """Return the one queue that any of the spellings names."""
-        given = [key for key in _QUEUE_KEYS if getattr(self, key)]
-        if not given:
-            raise ValueError("has no queue: add sqs_queue_name, its name or URL (or the input's base_url)")
-        if len(given) > 1:
-            raise ValueError(f"names its queue twice: keep {given[0]} or {given[1]}")
-        return str(getattr(self, given[0]))
+        return self._generic_queue(
+            "has no queue: add sqs_queue_name, its name or URL (or the input's base_url)"
+        )
 
     @model_validator(mode="after")
     def _knows_its_queue(self) -> Self:

@@ -1,7 +1,7 @@
 """Settings of a configuration as a whole: globals, inputs, and the JSON Schema of all of it.
 
 globals     Globals
-inputs      name → Input (id, credentials, …) with services: name → flows/config/services.py
+inputs      name → Input (id, credentials, …) with services: name → the catalogue's models
 outputs     name → sinks/settings.py
 """
 
@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
-from flows.config.objects import SQS_SERVICES, SqsInput, SqsLogsSettings
-from flows.config.services import SERVICES, CloudWatchLogsSettings
+from flows.catalogue.services import ANY_NAME, SETTINGS
+from flows.config.objects import SqsInput
 from flows.config.types import Model
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
@@ -160,7 +160,7 @@ class Input(SqsInput):
         description="Who the collector is in AWS",
         examples=[{"access_key": "${AWS_KEY}", "access_secret": "${AWS_SECRET}"}],
     )
-    services: dict[str, Any] = Field(description="What to collect", examples=[{"aws-guardduty": {}}])
+    services: dict[str, Any] = Field(description="What to collect", examples=[{min(SETTINGS): {}}])
     autoconfig: dict[str, Any] | None = without_effect({"enabled": False})
     persistence: dict[str, Any] | None = without_effect({}, "globals.persistence counts")
 
@@ -168,7 +168,7 @@ class Input(SqsInput):
     @classmethod
     def _has_services(cls, value: dict[str, Any]) -> dict[str, Any]:
         if not value:
-            raise ValueError("is empty: name a service, such as audit-events-all")
+            raise ValueError(f"is empty: name a service, such as {min(SETTINGS)}")
         return value
 
 
@@ -185,19 +185,17 @@ class _File(BaseModel):
 
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the configuration, for editors and for the reference page."""
-    models: list[type[BaseModel]] = [_File, CloudWatchLogsSettings, SqsLogsSettings, *SERVICES.values()]
+    any_name = [one.settings for one in ANY_NAME]
+    models: list[type[BaseModel]] = [_File, *any_name, *SETTINGS.values()]
     wanted: list[tuple[Any, Literal["validation", "serialization"]]] = [
-        (model, "validation") for model in models
+        (model, "validation") for model in dict.fromkeys(models)
     ]
     places, schema = models_json_schema(wanted, title="devo-aws-collector configuration")
-    models_of: dict[str, type[BaseModel]] = {**SERVICES, **dict.fromkeys(SQS_SERVICES, SqsLogsSettings)}
-    known = {name: places[model, "validation"] for name, model in models_of.items()}
+    known = {name: places[model, "validation"] for name, model in SETTINGS.items()}
     definitions = schema["$defs"]
     definitions["Input"]["properties"]["services"] |= {
         "properties": known,
-        "additionalProperties": {
-            "anyOf": [places[CloudWatchLogsSettings, "validation"], places[SqsLogsSettings, "validation"]]
-        },
+        "additionalProperties": {"anyOf": [places[model, "validation"] for model in any_name]},
     }
     identity = definitions["Input"]["properties"]["id"]
     identity["type"] = [identity["type"], "integer"]

@@ -7,19 +7,19 @@ processes run is divided: all of them read the queues, and one reads the APIs.
 import difflib
 from collections.abc import Sequence
 
-from flows.catalogue.service import QUEUE, ConfiguredService
+from flows.catalogue.service import Unit
 from flows.config.load import SettingsError
 
 VARIABLE = "COLLECTOR_ONLY"
 QUEUES, APIS = "queues", "apis"
 
 
-def of_queues(unit: ConfiguredService) -> bool:
+def of_queues(unit: Unit) -> bool:
     """Tell whether a service is fed by a queue, which any number of processes may share."""
-    return QUEUE in unit.service.permissions
+    return unit.service.queued
 
 
-def selected(running: Sequence[ConfiguredService], only: str) -> list[ConfiguredService]:
+def selected(running: Sequence[Unit], only: str) -> list[Unit]:
     """Return the services that `only` names, all of them when it is empty. Raises SettingsError.
 
     only: comma-separated; `queues`, `apis`, a service's name, or its key under `services`.
@@ -36,11 +36,11 @@ def selected(running: Sequence[ConfiguredService], only: str) -> list[Configured
     return found
 
 
-def _names(unit: ConfiguredService) -> set[str]:
+def _names(unit: Unit) -> set[str]:
     return {unit.name, unit.service.name, unit.service_key, QUEUES if of_queues(unit) else APIS}
 
 
-def _unknown(name: str, running: Sequence[ConfiguredService]) -> SettingsError:
+def _unknown(name: str, running: Sequence[Unit]) -> SettingsError:
     known = sorted({QUEUES, APIS}.union(*map(_names, running)))
     near = difflib.get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"name some of: {', '.join(known)}"

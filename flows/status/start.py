@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from flows.catalogue.service import QUEUE, ConfiguredService
+from flows.catalogue.service import Unit
 from flows.config.load import Settings, SettingsError
 from flows.process import telemetry
 from flows.process.runtime import Launch
@@ -32,7 +32,7 @@ _MOST_PORT = 65_535
 def begin(
     settings: Settings,
     started: Launch,
-    running: Sequence[ConfiguredService],
+    running: Sequence[Unit],
     drain: threading.Event,
     env: Mapping[str, str],
 ) -> Liveness:
@@ -111,16 +111,12 @@ def _neighbours(started: Launch) -> int:
     return hosts[:index].count(hosts[index]) if hosts else 0
 
 
-def places(running: Sequence[ConfiguredService]) -> list[MetricScope]:
+def places(running: Sequence[Unit]) -> list[MetricScope]:
     """Return what the configuration collects, and where."""
     found = []
     for unit in running:
-        queued = QUEUE in unit.service.permissions
-        regions = (
-            [region for region, _ in unit.options.queues(unit.service.name)]
-            if queued
-            else unit.options.regions
-        )
+        queues = unit.options.queues(unit.service.name)
+        regions = [region for region, _ in queues] if queues else unit.options.regions
         found += [
             MetricScope(unit.service.name, unit.account.name, unit.service_key, region) for region in regions
         ]

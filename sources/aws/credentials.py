@@ -125,7 +125,7 @@ class Credentials(BaseModel):
 
     @model_validator(mode="after")
     def _is_a_known_form(self) -> Self:
-        given = {name for name in type(self).model_fields if getattr(self, name) is not None}
+        given = {name for name, value in self if value is not None}
         for wrong, has, lacks, mend in _FAULTS:
             if has <= given and not lacks & given:
                 raise ValueError(f"{wrong}: {mend}")

@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flows.commands.plan import DAY, DAYS_A_MONTH, PRICES
+from flows.catalogue.calls import DAY
+from flows.catalogue.service import OBJECTS, QUEUE
+from flows.commands.plan import DAYS_A_MONTH, TRAFFIC
 
 TB, MB, HOUR = 1e12, 1e6, 3_600
 
@@ -163,6 +165,9 @@ def answer(scale: Scale, one: Figures, given: Assumed | None = None) -> Answer:
         traffic_usd=monthly("traffic", out),
         limits=limits,
     )
+
+
+PRICES = {call.action: call.price for call in (*QUEUE, *OBJECTS)} | {"traffic": TRAFFIC}
 
 
 def monthly(action: str, a_day: float) -> float:

@@ -172,7 +172,7 @@ class Rig:
     @property
     def declared(self) -> set[str]:
         """Return the IAM actions that the row declares."""
-        return {action for one in by_name()[self.row.name].permissions for action in one.actions}
+        return set(by_name()[self.row.name].actions)
 
     @property
     def asked(self) -> set[str]:

@@ -9,8 +9,8 @@ import pytest
 
 from flows.catalogue.service import ConfiguredService, RunContext
 from flows.catalogue.services import CATALOGUE, by_name, recognise, replay_unit, services_of
+from flows.config.base import QueuedSettings
 from flows.config.load import Settings
-from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cursor import CursorSource
 from sources.aws.account import Account
 from sources.lanes import keys
@@ -48,13 +48,13 @@ DOCUMENTED = {
 
 
 def options(service, **more):
-    model = SERVICES.get(service.service_key, CloudWatchLogsSettings)
     raw = {"regions": ["eu-west-1"], "types": [service.name], **more}
     if service.service_key == "":
         raw["log_group"] = "/"
-    if service.name in getattr(model, "QUEUE_KEYS", {}):
-        raw[model.QUEUE_KEYS[service.name]] = "queue"
-    return model.model_validate(raw)
+    empty = service.settings.model_construct()
+    if isinstance(empty, QueuedSettings) and service.name in empty.own_queues:
+        raw[empty.own_queues[service.name].key] = "queue"
+    return service.settings.model_validate(raw)
 
 
 def unit(service, **more):
@@ -128,7 +128,7 @@ def test_step_ids_are_stable_and_apart(service):
 @each
 def test_permissions_are_named(service):
     """Each service tells the IAM actions it needs, those from S3 objects, versions and queue only."""
-    actions = [action for permission in service.permissions for action in permission.actions]
+    actions = service.actions
     assert actions
     assert all(re.fullmatch(r"[a-z0-9]+:[A-Z][A-Za-z]+", action) for action in actions)
     if service.layout:

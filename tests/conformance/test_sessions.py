@@ -59,8 +59,8 @@ def role_of(keys: Mapping[str, str], row: Row, place: Place, site: Site) -> dict
     iam = place.aws.client("iam")
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]
     allowed = [
-        {"Action": _as_ministack_has_them(one.actions), "Resource": one.resource.format_map(site.arns)}
-        for one in by_name()[row.name].permissions
+        {"Action": _as_ministack_has_them([call.action]), "Resource": call.resource.format_map(site.arns)}
+        for call in by_name()[row.name].calls
     ]
     iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document(*allowed))
     return {**keys, "base_assume_role": role["Arn"]}

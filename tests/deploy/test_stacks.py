@@ -29,7 +29,7 @@ def template(name):
 
 def actions_needed():
     """Return the IAM actions of all services, and those beside."""
-    needed = {action for one in CATALOGUE for allowed in one.permissions for action in allowed.actions}
+    needed = {action for one in CATALOGUE for action in one.actions}
     return needed | _BESIDE
 
 

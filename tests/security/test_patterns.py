@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from flows.catalogue.logs import CloudWatchLogsSettings
+from flows.catalogue.services import SETTINGS
 from flows.check.finding import denied
 from flows.config.load import SettingsError, load
 from flows.config.objects import SqsLogsSettings
 from flows.config.patterns import KeyPattern
-from flows.config.services import SERVICES, CloudWatchLogsSettings
 from flows.config.settings import Globals, Input
 from sinks.frame import clean_host, clean_tag, guard
 from sinks.request import waiting
@@ -51,7 +52,7 @@ def models(root: Any) -> Iterator[type[BaseModel]]:
 
 ALL = {
     one
-    for root in (Globals, Input, Outputs, CloudWatchLogsSettings, SqsLogsSettings, *SERVICES.values())
+    for root in (Globals, Input, Outputs, CloudWatchLogsSettings, SqsLogsSettings, *SETTINGS.values())
     for one in models(root)
 }
 FIELDS = [

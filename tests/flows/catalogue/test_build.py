@@ -7,7 +7,6 @@ import pytest
 from flows.catalogue.build import within
 from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import by_name
-from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cloudtrail import RATES as LOOKUP
 from sources.apis.cloudwatch_logs import RATES as LOGS
 from sources.apis.cloudwatch_metrics import RATES as METRICS
@@ -18,9 +17,8 @@ from sources.aws.limiter import Bucket, SharedBucket
 def unit_of(name, **more):
     service = by_name()[name]
     needed = {"regions": ["eu-west-1"], "types": [name], **({"log_group": "/"} if name == "logs" else {})}
-    model = SERVICES.get(service.service_key, CloudWatchLogsSettings)
     return ConfiguredService(
-        "1", service.service_key, Account("in"), service, model.model_validate({**needed, **more})
+        "1", service.service_key, Account("in"), service, service.settings.model_validate({**needed, **more})
     )
 
 
@@ -58,7 +56,5 @@ def test_rates(name, api, rates, fixed, asked, expected):
 
 def test_the_catalogue_keeps_within_awss_rates():
     """Every rate that AWS states is one of an operation that a service declares."""
-    declared = {
-        action.split(":")[1] for one in by_name().values() for p in one.permissions for action in p.actions
-    }
+    declared = {action.split(":")[1] for one in by_name().values() for action in one.actions}
     assert {*LOOKUP, *LOGS, *METRICS} <= declared

@@ -7,11 +7,9 @@ import pytest
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from flows.catalogue import polls
-from flows.catalogue.build import as_configured, fingerprint
-from flows.catalogue.service import ConfiguredService
+from flows.catalogue.build import fingerprint
+from flows.catalogue.service import ConfiguredService, RunContext
 from flows.catalogue.services import by_name
-from flows.config.services import SERVICES, CloudWatchLogsSettings
 from sources.apis.cloudtrail import LookupOptions
 from sources.apis.cloudwatch_logs import LogsOptions
 from sources.apis.cloudwatch_metrics import MetricsOptions
@@ -19,12 +17,6 @@ from sources.apis.guardduty import GuardDutyOptions
 from sources.apis.log_groups import GroupRule
 from sources.aws.account import Account
 
-STRATEGIES = {
-    "audits_api": polls.lookup_events,
-    "logs": polls.log_events,
-    "metrics-all": polls.metric_data,
-    "aws-guardduty": polls.findings,
-}
 START, START_MS = "2026-01-02T03:04:05.006Z", 1_767_323_045_006
 OWN = {"logs": {"log_group": "/"}}
 REGIONS = ("eu-west-1",)
@@ -55,19 +47,20 @@ CHOSEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 """Service → keys of the configuration, and the options that they become."""
 
-each = pytest.mark.parametrize("name", STRATEGIES)
+each = pytest.mark.parametrize("name", DEFAULTS)
 
 
 def unit_of(name, **more):
     own = {"regions": REGIONS, "types": [name], **OWN.get(name, {}), **more}
     service = by_name()[name]
-    options = SERVICES.get(service.service_key, CloudWatchLogsSettings).model_validate(own)
-    return ConfiguredService("1", service.service_key, Account("in"), service, options)
+    return ConfiguredService(
+        "1", service.service_key, Account("in"), service, service.settings.model_validate(own)
+    )
 
 
 def options_of(unit):
     """Return the options that a unit's strategy is made with."""
-    return STRATEGIES[unit.service.name](unit, as_configured(unit), threading.Event())._options
+    return unit.service.source(unit, RunContext(threading.Event())).poll._options
 
 
 @each

@@ -6,13 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.catalogue.cloudtrail import AuditEventsSettings
+from flows.catalogue.guardduty import GuardDutySettings
+from flows.catalogue.line_logs import NonCloudwatchLogsSettings
+from flows.catalogue.logs import CloudWatchLogsSettings
 from flows.config.load import SettingsError, SettingsErrors, find, load
-from flows.config.services import (
-    AuditEventsSettings,
-    CloudWatchLogsSettings,
-    GuardDutySettings,
-    NonCloudwatchLogsSettings,
-)
 
 ROOT = Path(__file__).parents[3]
 INPUT = {"id": "10001", "services": {"aws-guardduty": {"regions": ["eu-west-1"]}}}

@@ -8,19 +8,16 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flows.catalogue.cloudtrail import AuditEventsSettings
+from flows.catalogue.event_queues import SecurityHubSettings, ServiceEventsSettings
+from flows.catalogue.guardduty import GuardDutySettings
+from flows.catalogue.line_logs import NonCloudwatchLogsSettings
+from flows.catalogue.logs import CloudWatchLogsSettings
+from flows.catalogue.metrics import MetricsSettings
+from flows.catalogue.services import SETTINGS
+from flows.catalogue.umbrella import CiscoUmbrellaSettings
 from flows.config.base import QueuedSettings, limits, region_of
-from flows.config.objects import SQS_SERVICES, SqsLogsSettings
-from flows.config.services import (
-    SERVICES,
-    AuditEventsSettings,
-    CiscoUmbrellaSettings,
-    CloudWatchLogsSettings,
-    GuardDutySettings,
-    MetricsSettings,
-    NonCloudwatchLogsSettings,
-    SecurityHubSettings,
-    ServiceEventsSettings,
-)
+from flows.config.objects import SqsLogsSettings
 from flows.config.settings import FROM_GLOBALS, Globals, Input, json_schema
 from flows.config.types import RequestLimit
 from transforms.setting import about, ineffective
@@ -375,7 +372,7 @@ ALL = sorted(
     set().union(
         *(
             models(model, set())
-            for model in (Globals, Input, CloudWatchLogsSettings, SqsLogsSettings, *SERVICES.values())
+            for model in (Globals, Input, CloudWatchLogsSettings, SqsLogsSettings, *SETTINGS.values())
         )
     ),
     key=lambda model: model.__name__,
@@ -408,9 +405,10 @@ def test_what_globals_set_exists():
 
 def test_queue_keys_are_fields():
     """Every type that has a queue names a key that exists."""
-    for model in SERVICES.values():
+    for model in SETTINGS.values():
         if issubclass(model, QueuedSettings):
-            assert set(model.QUEUE_KEYS.values()) <= model.model_fields.keys()
+            queues = model.model_construct().own_queues
+            assert {queue.key for queue in queues.values()} <= model.model_fields.keys()
 
 
 def test_schema_is_a_json_schema():
@@ -438,4 +436,4 @@ inputs:
 def test_schema_knows_every_service():
     """An editor offers every service by name."""
     services = json_schema()["$defs"]["Input"]["properties"]["services"]
-    assert services["properties"].keys() == {*SERVICES, *SQS_SERVICES}
+    assert services["properties"].keys() == SETTINGS.keys()

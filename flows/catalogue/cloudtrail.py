@@ -1,0 +1,164 @@
+"""CloudTrail, from its API (`audits_api`) and from its trails in S3 (`audits_s3`)."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from math import ceil
+from threading import Event
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field
+
+from flows.catalogue import build
+from flows.catalogue.calls import ApiCall, PlanScope, polls
+from flows.catalogue.delays import AUTO, overlap, settle
+from flows.catalogue.probe import Probe
+from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
+from flows.catalogue.tagging import rule, stamp
+from flows.config.base import ObjectsSettings, OwnQueue
+from flows.config.types import Moment, RequestLimit, one_or_many
+from sources import telemetry
+from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
+from sources.apis.poll import Poll
+from sources.aws.limiter import Limiters
+from transforms import cloudtrail
+from transforms.block import Transform
+from transforms.layout import Layout
+from transforms.setting import About
+
+_LOOKUP_PAGE = 50
+
+
+def _audit_types(value: Any) -> Any:
+    kinds = one_or_many(value)
+    return (
+        ["audits_api" if kind == "audit_apis" else kind for kind in kinds]
+        if isinstance(kinds, list)
+        else kinds
+    )
+
+
+class AuditEventsSettings(ObjectsSettings):
+    """`audit-events-all`: CloudTrail, from its API (`audits_api`) or from S3 (`audits_s3`)."""
+
+    types: Annotated[
+        tuple[Literal["audits_api", "audits_s3"], ...], Field(min_length=1), BeforeValidator(_audit_types)
+    ] = Field(
+        ("audits_api",), description="Where to read from; audit_apis is audits_api", examples=[["audits_s3"]]
+    )
+    audit_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue, for audits_s3", examples=["cloudtrail"]
+    )
+    request_period_in_seconds: float = Field(
+        300,
+        gt=0,
+        description="For audits_api: from one poll of a region to the next",
+        examples=[60],
+        json_schema_extra=About(unit="seconds"),
+    )
+    requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="For audits_api; AWS allows 2",
+        examples=[2],
+        json_schema_extra=About(unit="requests/s"),
+    )
+    requests_limits: tuple[RequestLimit, ...] = Field(
+        (), description="For audits_api, as elsewhere: most requests in longer periods", examples=[[]]
+    )
+    start_time: Moment | None = Field(
+        None,
+        description="For audits_api: collect from this time (ISO 8601) on, 90 days back at most. "
+        "Changing it begins anew from there",
+        examples=["2026-01-02T03:04:05Z"],
+    )
+    auto_event_type: bool = Field(default=False, description=AUTO, examples=[True])
+    drop_event_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (), description="Events with these eventName are counted and not sent", examples=[["Decrypt"]]
+    )
+    use_region_and_account_id_from_event: bool = Field(
+        default=True,
+        description="false: account and region in tags are those that were asked, not the event's",
+        examples=[False],
+    )
+    settle_seconds: int = settle(60, "For audits_api: ")
+    overlap_seconds: int = overlap(900, "For audits_api: ")
+    collect_insights: bool = Field(
+        default=False,
+        description="For audits_api, true: read Insight events too",
+        examples=[True],
+        json_schema_extra=About(ours=True),
+    )
+    collect_digests: bool = Field(
+        default=False,
+        description="For audits_s3, true: send CloudTrail's digest files too",
+        examples=[True],
+        json_schema_extra=About(ours=True),
+    )
+
+    @property
+    def own_queues(self) -> Mapping[str, OwnQueue]:
+        """Type → its own queue."""
+        return {"audits_s3": OwnQueue("audit_sqs_queue_name", self.audit_sqs_queue_name)}
+
+    def beginning(self, moment: datetime) -> Self:
+        """Return the settings with this start time, unless they give one."""
+        return self if self.start_time else self.model_copy(update={"start_time": moment})
+
+
+def _records(unit: ConfiguredService[AuditEventsSettings]) -> Transform:
+    options = unit.options
+    return cloudtrail.transform(
+        cloudtrail.CloudTrailOptions(
+            tag=rule(unit, cloudtrail.TEMPLATE),
+            auto_event_type=options.auto_event_type,
+            drop_event_names=frozenset(options.drop_event_names),
+            place_of_event=options.use_region_and_account_id_from_event,
+            stamp=stamp(unit),
+            on_drop=partial(telemetry.events_dropped, unit.service.name),
+        )
+    )
+
+
+def _poll(unit: ConfiguredService[AuditEventsSettings], limiters: Limiters, drain: Event) -> Poll:
+    options = unit.options
+    chosen = LookupOptions(
+        regions=options.regions,
+        start=build.start_ms(options.start_time),
+        insights=options.collect_insights,
+        period_seconds=options.request_period_in_seconds,
+        settle_seconds=options.settle_seconds,
+        overlap_seconds=options.overlap_seconds,
+        service=unit.service.name,
+    )
+    return LookupEvents(unit.account, chosen, limiters, drain)
+
+
+def _lookups(at: PlanScope[AuditEventsSettings]) -> float:
+    options = at.options
+    period, reach = options.request_period_in_seconds, options.overlap_seconds + options.settle_seconds
+    seen = at.guess.events / polls(at) * (period + reach) / period
+    kinds = 2 if options.collect_insights else 1
+    return polls(at) * (ceil(seen / _LOOKUP_PAGE) or 1) + polls(at) * (kinds - 1)
+
+
+AUDITS_S3 = Service(
+    name="audits_s3",
+    service_key="audit-events-all",
+    settings=AuditEventsSettings,
+    source=build.objects,
+    transform=_records,
+    calls=(*QUEUE, *OBJECTS),
+    layout=lambda options: Layout(records="Records", digests=options.collect_digests),
+    detect=cloudtrail.detect,
+    replayed={"auto_event_type": True},
+)
+AUDITS_API = Service(
+    name="audits_api",
+    service_key="audit-events-all",
+    settings=AuditEventsSettings,
+    source=build.polled(_poll, build.within(RATES, fixed=True)),
+    transform=_records,
+    calls=(ApiCall("cloudtrail:LookupEvents", _lookups),),
+    probes=(Probe("cloudtrail:LookupEvents", "Events", lambda *_: {"MaxResults": 1}),),
+)

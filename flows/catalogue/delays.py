@@ -1,0 +1,36 @@
+"""How long the API services wait for what AWS shows late, as keys of their settings."""
+
+from typing import Any
+
+from pydantic import Field
+
+from transforms.setting import About
+
+AUTO = "true: the tag's last level tells the event's type"
+"""What `auto_event_type` means wherever it has an effect."""
+
+
+def _seconds(default: int, told: str) -> Any:
+    text = told[0].upper() + told[1:]
+    return Field(
+        default,
+        ge=0,
+        description=text,
+        examples=[default],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+
+
+def settle(default: int, of: str = "") -> Any:
+    """Declare `settle_seconds`. of: what it is for, where a service has other types too."""
+    told = f"{of}events younger than this are not asked for, AWS may not show all of them yet"
+    return _seconds(default, told)
+
+
+def overlap(default: int, of: str = "", what: str = "events") -> Any:
+    """Declare `overlap_seconds`. what: comes late."""
+    told = (
+        f"{of}how far each request reaches back into the one before, for {what} that AWS shows late; "
+        "repeats are dropped, except for one time after it was raised"
+    )
+    return _seconds(default, told)

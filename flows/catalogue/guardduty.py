@@ -1,0 +1,87 @@
+"""GuardDuty's findings, from its API."""
+
+from collections.abc import Mapping
+from math import ceil
+from threading import Event
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from flows.catalogue import build
+from flows.catalogue.calls import ApiCall, polls
+from flows.catalogue.delays import overlap
+from flows.catalogue.probe import Found, Probe, ProbeTarget
+from flows.catalogue.service import ConfiguredService, Service
+from flows.catalogue.tagging import one_table
+from flows.config.base import PolledSettings
+from flows.config.types import one_or_many
+from sources.apis.guardduty import GuardDuty, GuardDutyOptions
+from sources.apis.poll import Poll
+from sources.aws.limiter import Limiters
+from transforms.setting import About
+
+_PAGE = 50
+
+
+class GuardDutySettings(PolledSettings):
+    """`aws-guardduty`: GuardDuty findings."""
+
+    types: Annotated[tuple[Literal["aws-guardduty"], ...], BeforeValidator(one_or_many)] = Field(
+        ("aws-guardduty",), description="One type", examples=[["aws-guardduty"]]
+    )
+    collect_archived: bool = Field(
+        default=True,
+        description="Collect archived findings too; suppression rules archive at birth",
+        examples=[False],
+        json_schema_extra=About(ours=True),
+    )
+    overlap_seconds: int = overlap(300, what="updates")
+
+
+def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain: Event) -> Poll:
+    options = unit.options
+    chosen = GuardDutyOptions(
+        regions=options.regions,
+        start=build.start_ms(options.start_time),
+        archived=options.collect_archived,
+        period_seconds=options.request_period_in_seconds,
+        overlap_seconds=options.overlap_seconds,
+        service=unit.service.name,
+    )
+    return GuardDuty(unit.account, chosen, limiters, drain)
+
+
+def _detector(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[str, Any] | None:
+    detectors = found["guardduty:ListDetectors"]
+    return {"DetectorId": detectors[0], "MaxResults": 1} if detectors else None
+
+
+def _finding(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[str, Any] | None:
+    ids = found.get("guardduty:ListFindings")
+    return {"DetectorId": found["guardduty:ListDetectors"][0], "FindingIds": ids[:1]} if ids else None
+
+
+GUARDDUTY = Service(
+    name="aws-guardduty",
+    service_key="aws-guardduty",
+    settings=GuardDutySettings,
+    source=build.polled(_poll, build.as_configured),
+    transform=one_table("cloud.aws.guardduty.findings"),
+    calls=(
+        ApiCall("guardduty:ListDetectors", polls),
+        ApiCall(
+            "guardduty:ListFindings", lambda at: polls(at) + ceil(at.guess.findings / _PAGE), "detector/*"
+        ),
+        ApiCall("guardduty:GetFindings", polls, "detector/*"),
+    ),
+    probes=(
+        Probe(
+            "guardduty:ListDetectors",
+            "DetectorIds",
+            lambda *_: {"MaxResults": 1},
+            ("there is no detector", "switch GuardDuty on in this region, or correct regions"),
+        ),
+        Probe("guardduty:ListFindings", "FindingIds", _detector),
+        Probe("guardduty:GetFindings", "Findings", _finding),
+    ),
+)

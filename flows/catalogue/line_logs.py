@@ -1,0 +1,72 @@
+"""VPC flow logs and CloudFront logs from S3."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from flows.catalogue import build
+from flows.catalogue.delays import AUTO
+from flows.catalogue.service import OBJECTS, QUEUE, Service
+from flows.catalogue.tagging import flow_logs, web_logs
+from flows.config.base import OwnQueue, TypedSettings
+from flows.config.types import one_or_many
+from transforms import cloudfront, vpcflow
+from transforms.layout import Layout
+from transforms.setting import About
+
+
+class NonCloudwatchLogsSettings(TypedSettings):
+    """`non-cloudwatch-logs`: VPC flow logs and CloudFront logs from S3."""
+
+    types: Annotated[
+        tuple[Literal["flowlogs", "cloudfrontlogs"], ...], Field(min_length=1), BeforeValidator(one_or_many)
+    ] = Field(description="Which logs", examples=[["flowlogs"]])
+    vpcflowlogs_sqs_queue_name: str | None = Field(
+        None, min_length=1, description="Name or URL of the queue, for flowlogs", examples=["flow-logs"]
+    )
+    cloudfrontlogs_sqs_queue_name: str | None = Field(
+        None,
+        min_length=1,
+        description="Name or URL of the queue, for cloudfrontlogs",
+        examples=["cloudfront"],
+    )
+    auto_event_type: bool = Field(default=False, description=AUTO, examples=[True])
+    format: Literal["raw", "json"] = Field(
+        "raw",
+        description="raw: the line as it is; json: its fields by the header's names",
+        examples=["json"],
+        json_schema_extra=About(ours=True),
+    )
+
+    @property
+    def own_queues(self) -> Mapping[str, OwnQueue]:
+        """Type → its own queue."""
+        return {
+            "flowlogs": OwnQueue("vpcflowlogs_sqs_queue_name", self.vpcflowlogs_sqs_queue_name),
+            "cloudfrontlogs": OwnQueue("cloudfrontlogs_sqs_queue_name", self.cloudfrontlogs_sqs_queue_name),
+        }
+
+
+FLOW_LOGS = Service(
+    name="flowlogs",
+    service_key="non-cloudwatch-logs",
+    settings=NonCloudwatchLogsSettings,
+    source=build.objects,
+    transform=flow_logs,
+    calls=(*QUEUE, *OBJECTS),
+    layout=lambda _options: Layout(is_header=vpcflow.is_header, column=vpcflow.column),
+    detect=vpcflow.detect,
+    replayed={"auto_event_type": True},
+)
+CLOUDFRONT_LOGS = Service(
+    name="cloudfrontlogs",
+    service_key="non-cloudwatch-logs",
+    settings=NonCloudwatchLogsSettings,
+    source=build.objects,
+    transform=web_logs,
+    calls=(*QUEUE, *OBJECTS),
+    layout=lambda _options: Layout(comment=b"#", separator=b"\t", column=cloudfront.column),
+    detect=cloudfront.detect,
+    replayed={"auto_event_type": True},
+)

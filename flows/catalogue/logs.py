@@ -1,0 +1,161 @@
+"""CloudWatch Logs: a service of any name with `types: [logs]`."""
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from math import ceil
+from threading import Event
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from flows.catalogue import build
+from flows.catalogue.calls import ApiCall, PlanScope, polls
+from flows.catalogue.delays import overlap, settle
+from flows.catalogue.probe import Found, Probe, ProbeTarget
+from flows.catalogue.service import ConfiguredService, Service
+from flows.catalogue.tagging import one_table
+from flows.config.base import PolledSettings
+from flows.config.types import Model, Moment, one_or_many
+from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
+from sources.apis.log_groups import GroupRule
+from sources.apis.poll import Poll
+from sources.aws.limiter import Limiters
+
+_GROUP_PAGE, _PAGE_BYTES = 50, 1 << 20
+
+
+class LogGroup(Model):
+    """One log group of a custom logs service."""
+
+    log_group: str = Field(
+        min_length=1,
+        description="Name or ARN; / = every group; a name that ends in / or * stands for all that begin so",
+        examples=["/aws/lambda/f"],
+    )
+    start_time: Moment | None = Field(
+        None, description="Its own start time, by default the service's", examples=["2026-01-02T03:04:05Z"]
+    )
+
+
+class CloudWatchLogsSettings(PolledSettings):
+    """A service of any name with `types: [logs]`: CloudWatch Logs."""
+
+    types: Annotated[tuple[Literal["logs"], ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
+        description="Marks the service as one of CloudWatch Logs", examples=[["logs"]]
+    )
+    log_group: str | None = Field(
+        None,
+        min_length=1,
+        description="Name or ARN of the group; / = every group; one that ends in / or * = all that begin so",
+        examples=["/"],
+    )
+    log_groups: tuple[LogGroup, ...] = Field(
+        (),
+        description="Several groups, each with a start time of its own",
+        examples=[[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]],
+    )
+    settle_seconds: int = settle(60)
+    overlap_seconds: int = overlap(300)
+
+    @model_validator(mode="after")
+    def _knows_its_groups(self) -> Self:
+        if not self.enabled:
+            return self
+        if bool(self.log_group) == bool(self.log_groups):
+            what = "names its groups twice" if self.log_group else "has no log group"
+            raise ValueError(f"{what}: give log_group (/ = every group) or log_groups")
+        names = [group.log_group for group in self.log_groups]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"has log group {twice[0]} twice: keep one")
+        return self
+
+    @property
+    def groups(self) -> tuple[LogGroup, ...]:
+        """The groups to read, each with its start time; one named / stands for all."""
+        if self.log_group:
+            return (LogGroup.model_construct(log_group=self.log_group, start_time=self.start_time),)
+        return tuple(
+            group.model_copy(update={"start_time": group.start_time or self.start_time})
+            for group in self.log_groups
+        )
+
+    def rules(self, region: str) -> list[GroupRule]:
+        """Return which groups are meant, of those that may be in a region."""
+        found = (GroupRule(group.log_group, build.start_ms(group.start_time)) for group in self.groups)
+        return [rule for rule in found if rule.region in ("", region)]
+
+
+def _poll(unit: ConfiguredService[CloudWatchLogsSettings], limiters: Limiters, drain: Event) -> Poll:
+    options = unit.options
+    chosen = LogsOptions(
+        regions=options.regions,
+        groups=tuple(GroupRule(one.log_group, build.start_ms(one.start_time)) for one in options.groups),
+        period_seconds=options.request_period_in_seconds,
+        settle_seconds=options.settle_seconds,
+        overlap_seconds=options.overlap_seconds,
+        service=unit.service.name,
+    )
+    return CloudWatchLogs(unit.account, chosen, limiters, drain)
+
+
+def _groups(at: PlanScope[CloudWatchLogsSettings]) -> float:
+    rules = at.options.rules(at.region)
+    return sum(1 if rule.prefix is None else at.guess.groups for rule in rules)
+
+
+def _filters(at: PlanScope[CloudWatchLogsSettings]) -> float:
+    again = 1 + at.options.overlap_seconds / at.options.request_period_in_seconds
+    return polls(at) * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * again
+
+
+def _arns(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
+    for rule in options.rules(region):
+        yield f"log-group:{rule.group if rule.prefix is None else f'{rule.prefix}*'}:*"
+
+
+def _listed(asked: ProbeTarget[CloudWatchLogsSettings], _found: Found) -> Mapping[str, Any]:
+    rule = GroupRule(asked.part)
+    prefix = rule.group if rule.prefix is None else rule.prefix
+    return {"limit": 1, **({"logGroupNamePrefix": prefix} if prefix else {})}
+
+
+def _covered(asked: ProbeTarget[CloudWatchLogsSettings], group: Mapping[str, Any]) -> bool:
+    """Tell whether a group is meant; the exact name sorts before longer ones that begin so."""
+    return GroupRule(asked.part).covers(str(group["logGroupName"]))
+
+
+def _recent(asked: ProbeTarget[CloudWatchLogsSettings], found: Found) -> Mapping[str, Any] | None:
+    groups = found["logs:DescribeLogGroups"]
+    times = {"startTime": asked.now - timedelta(minutes=5), "endTime": asked.now}
+    ms = {name: int(at.timestamp() * 1000) for name, at in times.items()}
+    return {"logGroupName": groups[0]["logGroupName"], "limit": 1, **ms} if groups else None
+
+
+LOGS = Service(
+    name="logs",
+    service_key="",
+    settings=CloudWatchLogsSettings,
+    source=build.polled(_poll, build.within(RATES)),
+    transform=one_table("cloud.aws.cloudwatch.logs"),
+    calls=(
+        # checked against `log-group::log-stream:`, whatever name is asked for
+        ApiCall(
+            "logs:DescribeLogGroups",
+            lambda at: polls(at) * ceil(max(_groups(at), 1) / _GROUP_PAGE),
+            "log-group:*",
+        ),
+        ApiCall("logs:FilterLogEvents", _filters, _arns),
+    ),
+    probes=(
+        Probe(
+            "logs:DescribeLogGroups",
+            "logGroups",
+            _listed,
+            ("there is no such log group", "correct log_group or regions; one that comes later is found"),
+            _covered,
+        ),
+        Probe("logs:FilterLogEvents", "events", _recent),
+    ),
+    parts=lambda options, region: [rule.name for rule in options.rules(region)],
+    about="CloudWatch Logs.",
+)

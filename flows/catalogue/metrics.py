@@ -1,0 +1,143 @@
+"""CloudWatch metrics."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from math import ceil
+from threading import Event
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from flows.catalogue import build
+from flows.catalogue.calls import DAY, ApiCall, PlanScope, Price, in_trouble, polls
+from flows.catalogue.probe import Found, Probe, ProbeTarget
+from flows.catalogue.service import ConfiguredService, Service
+from flows.catalogue.tagging import one_table
+from flows.config.base import PolledSettings
+from flows.config.types import one_or_many
+from sources.apis.cloudwatch_metrics import RATES, CloudWatchMetrics, MetricsOptions
+from sources.apis.metric_data import QUERIES, STATISTICS
+from sources.apis.poll import Poll
+from sources.aws.limiter import Limiters
+from transforms.setting import About
+
+_HIGH_RESOLUTION = (1, 5, 10, 30)
+_MINUTE = 60
+_LIST_PAGE = 500
+_REQUEST = Price(0.01, 1_000)
+
+
+class MetricsSettings(PolledSettings):
+    """`metrics-all`: CloudWatch metrics."""
+
+    types: Annotated[tuple[Literal["metrics-all"], ...], BeforeValidator(one_or_many)] = Field(
+        ("metrics-all",), description="One type", examples=[["metrics-all"]]
+    )
+    namespaces: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (),
+        description="Only these namespaces; none = all",
+        examples=[["AWS/EC2", "AWS/SQS"]],
+        json_schema_extra=About(ours=True),
+    )
+    metric_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
+        (),
+        description="Only metrics of these names; none = all",
+        examples=[["CPUUtilization"]],
+        json_schema_extra=About(ours=True),
+    )
+    dimensions: dict[str, str] = Field(
+        default_factory=dict,
+        description="Only metrics with these dimensions; an empty value stands for any",
+        examples=[{"AutoScalingGroupName": ""}],
+        json_schema_extra=About(ours=True),
+    )
+    period: int = Field(
+        300,
+        ge=1,
+        description="Length of a point: 1, 5, 10, 30 or whole minutes",
+        examples=[60],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+    delay: int = Field(
+        180,
+        ge=0,
+        description="Points younger than this are not final and not asked for",
+        examples=[180],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+
+    @model_validator(mode="after")
+    def _period_is_possible(self) -> Self:
+        if self.period not in _HIGH_RESOLUTION and self.period % _MINUTE:
+            raise ValueError(f"has period {self.period}: it must be 1, 5, 10, 30 or a multiple of 60 seconds")
+        return self
+
+
+def _poll(unit: ConfiguredService[MetricsSettings], limiters: Limiters, drain: Event) -> Poll:
+    options = unit.options
+    chosen = MetricsOptions(
+        regions=options.regions,
+        start=build.start_ms(options.start_time),
+        namespaces=options.namespaces,
+        names=options.metric_names,
+        dimensions=options.dimensions,
+        period=options.period,
+        delay_seconds=options.delay,
+        period_seconds=options.request_period_in_seconds,
+        service=unit.service.name,
+    )
+    return CloudWatchMetrics(unit.account, chosen, limiters, drain)
+
+
+def _listings(at: PlanScope[MetricsSettings]) -> float:
+    hours = DAY / MetricsOptions(()).list_seconds
+    return hours * max(len(at.options.namespaces), ceil(at.guess.metrics / _LIST_PAGE), 1)
+
+
+def _windows(at: PlanScope[MetricsSettings]) -> float:
+    """Return how often a day there is something new to ask of each metric."""
+    return min(polls(at), DAY / at.options.period)
+
+
+def _requests(at: PlanScope[MetricsSettings]) -> float:
+    return _windows(at) * ceil(at.guess.metrics / (QUERIES // len(STATISTICS)))
+
+
+def _namespace(asked: ProbeTarget[MetricsSettings], _found: Found) -> Mapping[str, Any]:
+    namespaces = asked.options.namespaces
+    return {"Namespace": namespaces[0]} if namespaces else {}
+
+
+def _points(asked: ProbeTarget[MetricsSettings], found: Found) -> Mapping[str, Any] | None:
+    metrics = found["cloudwatch:ListMetrics"]
+    if not metrics:
+        return None
+    fields = ("Namespace", "MetricName", "Dimensions")
+    metric = {name: metrics[0][name] for name in fields if name in metrics[0]}
+    stat = {"Metric": metric, "Period": 300, "Stat": "Sum"}
+    times = {"StartTime": asked.now - timedelta(minutes=5), "EndTime": asked.now}
+    return {"MetricDataQueries": [{"Id": "one", "MetricStat": stat}], **times}
+
+
+METRICS = Service(
+    name="metrics-all",
+    service_key="metrics-all",
+    settings=MetricsSettings,
+    source=build.polled(_poll, build.within(RATES)),
+    transform=one_table("cloud.aws.cloudwatch.metrics"),
+    calls=(
+        ApiCall("cloudwatch:ListMetrics", _listings, price=_REQUEST),
+        ApiCall(
+            "cloudwatch:GetMetricData",
+            _requests,
+            price=Price(0.01, 1_000, "metrics"),
+            charged=lambda at: _windows(at) * at.guess.metrics,
+        ),
+        ApiCall("cloudwatch:GetMetricStatistics", in_trouble, price=_REQUEST),
+    ),
+    probes=(
+        Probe("cloudwatch:ListMetrics", "Metrics", _namespace),
+        Probe("cloudwatch:GetMetricData", "MetricDataResults", _points),
+    ),
+)
+"""GetMetricData of one metric, as `check` asks, costs a hundred-thousandth of a dollar."""

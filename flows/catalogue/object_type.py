@@ -1,0 +1,112 @@
+"""What makes a `Service` of a type of S3 objects: the values in object_types.py need nothing else.
+
+ObjectType(name, about, tag, layout, detect)    is enough for events that pass as they are
+"""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from flows.catalogue import build
+from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
+from flows.catalogue.tagging import stamp
+from flows.config.objects import SqsLogsSettings
+from sources import telemetry
+from transforms import routed
+from transforms.block import Transform
+from transforms.fields import RecordField
+from transforms.layout import Layout
+from transforms.tagged import NO_STAMP
+from transforms.tags import FALLBACK, TagRule
+
+SqsUnit: TypeAlias = ConfiguredService[SqsLogsSettings]
+Detect: TypeAlias = Callable[[str, bytes], bool]
+"""Key and first decoded bytes of an object → whether it is one."""
+
+JSON_LINES = Layout(values=True)
+"""JSON values one after another, each one event."""
+
+
+class ObjectType(Struct, frozen=True):
+    """A type of objects.
+
+    name: its key under `services`. about: for the reference. tag: with {event_type} of `kind`, told by the
+    key, and [record-…] of `fields`, told by the event. layout: how objects are cut. detect: None for types
+    whose objects another type claims. text: its events are no JSON. mixed: pattern of its keys in a queue of
+    several types, "" = it does not come so. own: the transform of a type that needs more than a tag.
+    """
+
+    name: str
+    about: str
+    tag: str
+    layout: Layout
+    detect: Detect | None = None
+    kind: Callable[[str], str] = lambda _key: FALLBACK
+    fields: tuple[RecordField, ...] = ()
+    text: bool = False
+    mixed: str = ""
+    own: Callable[[SqsUnit], Transform] | None = None
+
+
+def by_key(*kinds: tuple[str, str], other: str) -> Callable[[str], str]:
+    """Return what tells an event type by an object's key: the first whose pattern is found in it."""
+    compiled = [(re.compile(pattern), kind) for pattern, kind in kinds]
+    return lambda key: next((kind for pattern, kind in compiled if pattern.search(key)), other)
+
+
+def service(one: ObjectType) -> Service[SqsLogsSettings]:
+    """Return the service of a type."""
+
+    def layout(options: SqsLogsSettings) -> Layout:
+        return options.file_format.layout() if options.file_format else one.layout
+
+    return Service(
+        name=one.name,
+        service_key=one.name,
+        settings=SqsLogsSettings,
+        source=build.objects,
+        transform=lambda unit: _transform(unit, one),
+        calls=(*QUEUE, *OBJECTS),
+        layout=layout,
+        detect=one.detect,
+        about=one.about,
+    )
+
+
+def _transform(unit: SqsUnit, one: ObjectType) -> Transform:
+    """Return a type's transform; what the settings say about filters and tags goes before it."""
+    options = unit.options
+    own = one.own(unit) if one.own and not options.routing_template else None
+    text = one.text if options.file_format is None else not options.file_format.of_json
+    return routed.transform(
+        routed.RoutedOptions(
+            tag=TagRule(options.routing_template or options.tag or one.tag, options.tag_suffix),
+            event_type=lambda key: options.event_type(key) or one.kind(key),
+            key_fields=options.key_fields,
+            record_fields=(*options.record_fields, *one.fields),
+            rules=options.rules,
+            dropped=partial(telemetry.events_dropped, one.name),
+            added=options.add_file_fields,
+            columns=options.file_format.columns() if options.file_format else None,
+            stamp=NO_STAMP if text else stamp(unit),
+            base=own,
+        )
+    )
+
+
+def tagged(unit: SqsUnit, one: ObjectType) -> Transform:
+    """Return what tags a type's events among others, without the filters of the settings."""
+    if one.own:
+        return one.own(unit)
+    options = unit.options
+    return routed.transform(
+        routed.RoutedOptions(
+            TagRule(options.tag or one.tag, options.tag_suffix),
+            event_type=lambda key: options.event_type(key) or one.kind(key),
+            record_fields=one.fields,
+            stamp=NO_STAMP if one.text else stamp(unit),
+        )
+    )

@@ -1,0 +1,42 @@
+"""What `check` may read of an AWS API: one harmless call of each action, as data."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeAlias
+
+from msgspec import Struct
+
+from flows.catalogue.calls import Options_co, Options_contra
+
+Found: TypeAlias = dict[str, list[Any]]
+"""What the reads of one service and region have brought: action → mandatory list, as boto3 gives it."""
+
+
+class ProbeTarget(Struct, Generic[Options_co], frozen=True):
+    """Where and when a read is made. part: of what is configured, e.g. one log group; "" = the region."""
+
+    options: Options_co
+    region: str
+    now: datetime
+    part: str = ""
+
+
+Parameters: TypeAlias = Callable[[ProbeTarget[Options_contra], Found], Mapping[str, Any] | None]
+"""From what was found before to the call's parameters; None = there is nothing to ask with."""
+
+
+def _fits(_asked: ProbeTarget[object], _entry: Any) -> bool:
+    return True
+
+
+class Probe(Struct, Generic[Options_contra], frozen=True):
+    """One read. action: IAM's name of the call. key: the mandatory list of its reply.
+
+    none: (what, hint) when the list is empty and that is worth a word. fits: whether an entry counts.
+    """
+
+    action: str
+    key: str
+    parameters: Parameters[Options_contra] = lambda _asked, _found: {}
+    none: tuple[str, str] | None = None
+    fits: Callable[[ProbeTarget[Options_contra], Any], bool] = _fits
