@@ -87,7 +87,7 @@ class LeaseManager:
             self._held.update(dict.fromkeys(leases))
 
     def settle(self, leases: Sequence[Lease]) -> None:
-        """Take confirmed leases over: each is deleted or given back, as its `back` says; lost ones are not."""
+        """Take confirmed leases over: each is deleted or given back, as its `back` says; lost ones stay."""
         with self.lock:
             live = [lease for lease in leases if lease in self._held]
             self._leaving.extend(live)
