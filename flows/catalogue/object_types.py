@@ -117,6 +117,15 @@ _TYPES: tuple[ObjectType, ...] = (
         json_with(b'"webaclId"', b'"httpRequest"'),
         mixed=r"/WAFLogs/",
     ),
+    ObjectType(  # (N): of Devo's list of tables, not of its collector's services
+        "aws_sqs_network_firewall",
+        "AWS Network Firewall's alert, flow and TLS logs",
+        "cloud.aws.firewall.[record-kind]",
+        JSON_LINES,
+        json_with(b'"firewall_name"', b'"event_timestamp"', b'"event_type"'),
+        fields=(RecordField("kind", ("event", "event_type")),),
+        mixed=r"/network-firewall/",
+    ),
     ObjectType(
         "aws_sqs_route53",
         "Route 53 Resolver query logs",
