@@ -23,6 +23,7 @@ from flows.config.load import Settings
 from flows.process import telemetry
 from flows.process.runtime import Launch, log_to_stderr
 from flows.process.supervisor import Member
+from flows.status.admission import hosts_of
 from flows.status.server import Server
 from flows.status.start import VARIABLE, address
 from sinks.devo import Process
@@ -234,7 +235,7 @@ def begin(settings: Settings, members: Sequence[Member], env: Mapping[str, str])
         asked.append(Asked(member.name, "127.0.0.1" if host == "0.0.0.0" else host, port + number))  # noqa: S104 - compared
     log_to_stderr(debug=settings.globals.debug)
     try:
-        server = Server(host, port, GroupWatch(settings.globals.name, asked))
+        server = Server(host, port, GroupWatch(settings.globals.name, asked), hosts_of(env))
     except OSError as error:
         telemetry.status_unavailable(f"{host}:{port}", error)
         return None

@@ -1,12 +1,16 @@
 """The web server: five paths, GET and HEAD, a few connections at a time, each for some seconds at most.
 
+Who may ask, and what keeps slow clients from crowding out the probes, is `admission.py`.
+
 /status       the page                    /status.json  the same as data
 /healthz      200 while it is well, 503   /readyz       200 once every output was reached and none is down
 /metrics      for Prometheus
 """
 
+import io
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
@@ -17,11 +21,15 @@ from msgspec import Struct, field
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from flows.process import telemetry
+from flows.status.admission import HOSTS_VARIABLE, DeadlineReader, Places, is_known_host, set_time_left
 from flows.status.page import page, policy
 from flows.status.view import view
 
-_CONNECTIONS = 16
+_CONNECTIONS, _KEPT_FOR_PROBES = 16, 4
 _CONNECTION_SECONDS = 10.0
+"""For the whole of a request and its answer."""
+
+_PROBES = frozenset({"/healthz", "/readyz"})
 
 _HEADERS: Mapping[str, str] = {
     "Cache-Control": "no-store",
@@ -96,6 +104,11 @@ ROUTES: Mapping[str, Route] = {
 }
 
 _NOT_FOUND = HttpResponse(b"no such page\n", status=HTTPStatus.NOT_FOUND)
+_BUSY = HttpResponse(b"too many ask at once\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+_WRONG_HOST = HttpResponse(
+    f"asked under a name that is not known: ask by address, or add the name to {HOSTS_VARIABLE}\n".encode(),
+    status=HTTPStatus.MISDIRECTED_REQUEST,
+)
 _DEFECT = HttpResponse(b"the status cannot be told, see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
@@ -115,15 +128,46 @@ class _Handler(BaseHTTPRequestHandler):
     """Answers one request and closes (HTTP/1.0): nobody keeps a connection."""
 
     server: "Server"
-    timeout = _CONNECTION_SECONDS
+    seconds = _CONNECTION_SECONDS
+    has_asked = False
+
+    def setup(self) -> None:
+        """Give the connection its deadline."""
+        super().setup()
+        self._deadline = time.monotonic() + self.seconds
+        self.rfile = io.BufferedReader(DeadlineReader(self.connection, self._deadline))
+
+    def finish(self) -> None:
+        """Give its place back."""
+        try:
+            super().finish()
+        finally:
+            self.server.places.leave(self.connection, has_asked=self.has_asked)
 
     def do_GET(self) -> None:
         """Answer with a body."""
-        self._send(answer(self.path, self.server.watch), body=True)
+        self._answer(body=True)
 
     def do_HEAD(self) -> None:
         """Answer without its body."""
-        self._send(answer(self.path, self.server.watch), body=False)
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        places = self.server.places
+        self.has_asked = places.asked(self.connection)
+        if not self.has_asked:
+            return
+        if not is_known_host(self.headers["Host"], self.server.hosts):
+            self._send(_WRONG_HOST, body=body)
+        elif self.path.partition("?")[0] in _PROBES:
+            self._send(answer(self.path, self.server.watch), body=body)
+        elif places.begin_page():
+            try:
+                self._send(answer(self.path, self.server.watch), body=body)
+            finally:
+                places.end_page()
+        else:
+            self._send(_BUSY, body=body)
 
     def _send(self, told: HttpResponse, *, body: bool) -> None:
         self.send_response(told.status)
@@ -131,6 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(told.body)))
+        set_time_left(self.connection, self._deadline)
         self.end_headers()
         if body:
             self.wfile.write(told.body)
@@ -144,17 +189,20 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """The server of one process; it listens once it is made. Raises OSError."""
+    """The server of one process; it listens once it is made. Raises OSError.
+
+    hosts: names under which it may be asked, beside those that `is_known_host` knows.
+    """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = _CONNECTIONS
 
-    def __init__(self, host: str, port: int, watch: Watched) -> None:
+    def __init__(self, host: str, port: int, watch: Watched, hosts: Collection[str] = ()) -> None:
         if ":" in host:
             self.address_family = AF_INET6
-        self.watch = watch
-        self._places = threading.BoundedSemaphore(_CONNECTIONS)
+        self.watch, self.hosts = watch, hosts
+        self.places = Places(_CONNECTIONS, _KEPT_FOR_PROBES)
         super().__init__((host, port), _Handler)
 
     def start(self) -> None:
@@ -163,17 +211,10 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection if there is a place for it; else close it at once."""
-        if self._places.acquire(blocking=False):
+        if self.places.enter(request):
             super().process_request(request, client_address)
         else:
             self.shutdown_request(request)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection, and give its place back."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Keep quiet: who asks has gone, or was too slow."""

@@ -3,13 +3,14 @@
 import ipaddress
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from flows.catalogue.service import Unit
 from flows.config.load import Settings, SettingsError
 from flows.process import telemetry
 from flows.process.runtime import Launch
+from flows.status.admission import hosts_of
 from flows.status.event_status import EventStatus
 from flows.status.history import STEP_SECONDS
 from flows.status.liveness import GRACE_SECONDS, Liveness
@@ -60,16 +61,22 @@ def begin(
             str(settings.globals.quarantine),
             time.time(),
         )
-        serve(Watch(facts, pulse, board), *address(found, started), list(settings.outputs.values()), drain)
+        outputs = list(settings.outputs.values())
+        serve(Watch(facts, pulse, board), *address(found, started), outputs, drain, hosts_of(env))
     return pulse
 
 
-def serve(
-    watch: Watch, host: str, port: int, outputs: Sequence[OutputSettings], drain: threading.Event
+def serve(  # noqa: PLR0913, PLR0917 - a value each
+    watch: Watch,
+    host: str,
+    port: int,
+    outputs: Sequence[OutputSettings],
+    drain: threading.Event,
+    hosts: Collection[str] = (),
 ) -> Server | None:
     """Open the port and answer there until the process ends; None, and told, when that cannot be."""
     try:
-        server = Server(host, port, watch)
+        server = Server(host, port, watch, hosts)
     except OSError as error:
         telemetry.status_unavailable(f"{host}:{port}", error)
         return None

@@ -3,11 +3,13 @@
 import http.client
 import json
 import socket
+from contextlib import suppress
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.status import server as module
+from flows.status.admission import HOSTS_VARIABLE, hosts_of
 from flows.status.server import Server
 from tests.fakes.process import HOST, wait_until
 from tests.flows.status.acting import trouble, watch
@@ -30,11 +32,11 @@ def server():
         one.server_close()
 
 
-def ask(server, path, method="GET"):
+def ask(server, path, method="GET", headers=None):
     """Return status, headers and body."""
     connection = http.client.HTTPConnection(HOST, server.server_address[1], timeout=30)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers or {})
         reply = connection.getresponse()
         return reply.status, reply.headers, reply.read()
     finally:
@@ -114,22 +116,101 @@ def test_a_defect_is_told_and_stays_here(server, caplog):
     assert ask(listening, "/healthz")[0] == 200
 
 
+def connections(server, count):
+    """Open connections on which nothing is asked."""
+    return [socket.create_connection((HOST, server.server_address[1]), 60) for _ in range(count)]
+
+
 def test_too_many_at_once_are_sent_away(server):
-    """When all places are taken a connection is closed at once; when one is free again it is answered."""
+    """When all places are taken by who has asked, a connection is closed at once."""
     listening = server(watch())
-    for _ in range(16):
-        assert listening._places.acquire(blocking=False)
+    asking = [object() for _ in range(16)]
+    for one in asking:
+        assert listening.places.enter(one)
+        assert listening.places.asked(one)
     with pytest.raises((http.client.HTTPException, OSError)):
         ask(listening, "/healthz")
-    listening._places.release()
+    listening.places.leave(asking[0], has_asked=True)
     for _ in range(3):
         assert ask(listening, "/healthz")[0] == 200
-        wait_until(listening._places.acquire, 60, "the place is given back")
-        listening._places.release()
+        wait_until(lambda: listening.places._taken == 15, 60, "the place is given back")
+
+
+def test_a11_silent_clients_do_not_keep_a_probe_out(server):
+    """However many connections say nothing, or one byte at a time, probes are answered."""
+    listening = server(watch())
+    idle = connections(listening, 40)
+    for number, one in enumerate(idle):
+        with suppress(OSError):  # those whose place was taken are closed
+            one.sendall(b"GET /healthz HTTP/1.1\r\n"[: number % 20])
+    assert [ask(listening, path)[0] for path in ("/healthz", "/readyz", "/status")] == [200, 200, 200]
+    wait_until(lambda: listening.places._taken <= 16, 60, "a bound")
+    for one in idle:
+        one.close()
+    wait_until(lambda: listening.places._taken == 0, 60, "all places are given back")
+
+
+def test_a11_a_request_has_one_deadline(server, monkeypatch):
+    """A byte now and then does not prolong the time for a request."""
+    monkeypatch.setattr(module._Handler, "seconds", 1.0)
+    (slow,) = connections(server(watch()), 1)
+
+    def ended():
+        try:
+            slow.sendall(b"x")
+        except OSError:
+            return True
+        return False
+
+    with slow:
+        wait_until(ended, 60, "it is sent away", 0.05)
+
+
+def test_a11_places_are_kept_for_probes(server):
+    """As many pages as may be are being made: a further one is told so, a probe is answered."""
+    listening = server(watch())
+    while listening.places.begin_page():
+        pass
+    assert ask(listening, "/status")[0] == 503
+    assert ask(listening, "/healthz")[0] == 200
+    listening.places.end_page()
+    assert ask(listening, "/status")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:3030", 200),
+        ("[::1]:3030", 200),
+        ("10.0.0.7", 200),
+        ("localhost:3030", 200),
+        ("collector:3030", 200),
+        ("collector.logs.svc.cluster.local:3030", 200),
+        ("collector.logs.svc", 200),
+        ("status.example.org", 200),
+        ("STATUS.example.org.:3030", 200),
+        ("attacker.example", 421),
+        ("attacker.example:3030", 421),
+        ("127.0.0.1.attacker.example:3030", 421),
+        ("localhost.attacker.example", 421),
+    ],
+)
+@pytest.mark.parametrize("path", ["/status", "/status.json", "/metrics", "/healthz"])
+def test_a11_a_page_made_to_lead_here_reads_nothing(host, status, path):
+    """A name that somebody may own in public DNS is refused, with the variable that allows it (rebinding)."""
+    listening = Server(HOST, 0, watch(), hosts_of({HOSTS_VARIABLE: "a.b, Status.Example.org"}))
+    listening.start()
+    try:
+        told, _, body = ask(listening, path, headers={"Host": host})
+    finally:
+        listening.shutdown()
+        listening.server_close()
+    assert told == status
+    assert (HOSTS_VARIABLE.encode() in body) == (status == 421)
 
 
 def test_who_says_nothing_is_sent_away(server, monkeypatch):
     """A connection on which nothing is asked ends by itself."""
-    monkeypatch.setattr(module._Handler, "timeout", 0.1)
+    monkeypatch.setattr(module._Handler, "seconds", 0.1)
     with socket.create_connection((HOST, server(watch()).server_address[1]), 60) as idle:
         assert idle.recv(1) == b""
