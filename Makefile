@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs status format clean
+.PHONY: help run test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ check: $(VENV)/.test ## Lint, types and house rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house_rules.py
+
+house: $(VENV)/.test ## Sizes of files, functions and rooms, and how often `Any` stands; ARGS="FOLDER" for another checkout beside it
+	$(BIN)/python -m tests.house $(ARGS)
 
 wheel: $(VENV)/.test ## Build wheel and sdist into dist/
 	rm -rf dist
