@@ -5,6 +5,7 @@ SourceError                 anything below; raised itself only for requests that
 │   └── Throttled           the same call again, slower
 ├── Denied                  a permission or a KMS key: keep the message, back off, say which
 │   ├── BadCredentials      wrong key, role not assumable, clock askew: nothing will work until repaired
+│   │   └── IdentityAbsent  this machine gives no credentials at present: they may come late
 │   └── RegionDisabled      the region, or STS in it, is not switched on in the account
 ├── ExpiredCredentials      session ended; `aws.Account` has renewed it once already
 ├── Missing                 queue, bucket, log group or detector does not exist (here)
@@ -19,6 +20,7 @@ SourceError                 anything below; raised itself only for requests that
 """
 
 import ssl
+from datetime import UTC, datetime
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -31,6 +33,7 @@ from sources.refusals import (
     CODE_HINTS,
     UNREADABLE,
     AccessDenial,
+    clock_skew,
     key_trouble,
     read,
     region_remedy,
@@ -72,6 +75,10 @@ class Denied(SourceError):
 
 class BadCredentials(Denied):
     """AWS does not know who calls, or a role cannot be assumed."""
+
+
+class IdentityAbsent(BadCredentials):
+    """This machine, its container or its files give no credentials at present; they may come."""
 
 
 class RegionDisabled(Denied):
@@ -176,6 +183,9 @@ IDENTITY = "CollectorIdentity"
 REGION = "CollectorRegion"
 """There as well: the region that refuses somebody whom AWS knows elsewhere."""
 
+_REFUSED_SECONDS = 300
+"""AWS refuses signatures that are five minutes off."""
+
 _SERVER_ERROR = 500
 _LONGEST = 500
 _NOT_FOUND = frozenset({"404", "405", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
@@ -204,6 +214,7 @@ _HINTS: dict[type[SourceError], str] = {
     Transient: "it is tried again",
     Throttled: "it is tried again more slowly; lower requests_per_second if it goes on",
     BadCredentials: "check inputs.<name>.credentials and the clock of this machine",
+    IdentityAbsent: "give credentials, or run on a machine with a role; it is asked again for ever",
     RegionDisabled: "switch it on in the account, or take it out of regions",
     ExpiredCredentials: "renewing did not help; check this machine's clock, or give new credentials",
     Missing: "create it, or correct its name, account or region",
@@ -248,7 +259,7 @@ def translate(error: Exception, where: str, action: str = "") -> SourceError:
     if isinstance(error, boto.ClientError):
         return _of_reply(error, where, action)
     if isinstance(error, _NO_CREDENTIALS):
-        return BadCredentials(_line(str(error)), where, "give credentials, or run on a machine with a role")
+        return IdentityAbsent(_line(str(error)), where, _HINTS[IdentityAbsent], cause=where)
     if isinstance(error, _LOST):
         return Transient(_line(_lost(error)), where, _lost_hint(error))
     return SourceError(_line(f"{type(error).__name__} {error}"), where, _HINTS[SourceError])
@@ -288,6 +299,14 @@ class _Reply(Struct, frozen=True):
         """Whose identity was refused, "" when nobody noted it."""
         return str(self.about.get(IDENTITY, ""))
 
+    @property
+    def clock_hint(self) -> str:
+        """What to do about this machine's clock, "" when AWS tells the same time."""
+        skew = clock_skew({"ResponseMetadata": self.about}, datetime.now(UTC)) or 0
+        way = "ahead of" if skew > 0 else "behind"
+        wrong = abs(skew) >= _REFUSED_SECONDS
+        return f"set this machine's clock: it is {abs(skew):.0f} s {way} AWS's" if wrong else ""
+
 
 def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
     told: dict[str, Any] = error.response.get("Error", {})
@@ -305,7 +324,8 @@ def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
     if kind in {BadCredentials, RegionDisabled}:
         return _unknown_here(reply, kind)
     if kind is ExpiredCredentials:
-        return kind(reply.what, reply.identity or where, _HINTS[kind], cause=reply.identity)
+        hint = reply.clock_hint or _HINTS[kind]
+        return kind(reply.what, reply.identity or where, hint, cause=reply.identity)
     if trouble := key_trouble(reply.code, message):
         cause = f"KMS key {trouble.key or where}: {trouble.state}"
         hint = trouble.remedy(message, where)
@@ -324,7 +344,7 @@ def _unknown_here(reply: _Reply, kind: type[SourceError]) -> SourceError:
         return RegionDisabled(
             reply.what, reply.where, hint, cause=f"{region or reply.where} for {reply.identity}"
         )
-    hint = CODE_HINTS.get(reply.code, _HINTS[kind])
+    hint = reply.clock_hint or CODE_HINTS.get(reply.code, _HINTS[kind])
     return kind(reply.what, reply.identity or reply.where, hint, cause=reply.identity)
 
 

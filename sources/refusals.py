@@ -12,6 +12,10 @@ the key.
 """
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
 
 from msgspec import Struct
 
@@ -215,3 +219,14 @@ def region_remedy(code: str, region: str, *, key: bool) -> str:
     if key:
         return f"switch {place} on in the account, or take it out of regions: the keys work elsewhere"
     return f"switch the service and {place} on in the account, or take {place} out of regions"
+
+
+def clock_skew(answer: Mapping[str, Any], now: datetime) -> float | None:
+    """Return the seconds that `now` is ahead of the clock of AWS, None if the answer does not tell it."""
+    said = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
+    try:
+        theirs = parsedate_to_datetime(said)
+    except (TypeError, ValueError):
+        return None
+    theirs = theirs.replace(tzinfo=UTC) if theirs.tzinfo is None else theirs
+    return (now - theirs).total_seconds()

@@ -29,6 +29,27 @@ def _over(cause: str, who: Who) -> int:
     return logging.INFO if not cause or CAUSES.over(cause, who) else logging.DEBUG
 
 
+# who asks
+
+
+def identity_failed(where: str, error: SourceError) -> None:
+    """Tell that an identity is absent or refused: a warning when that begins; it is asked again for ever.
+
+    Whatever waits for it fails with the same cause, and is quiet.
+    """
+    say(_loud(error, ("identity", where), otherwise=False), "identity_failed", where=where, error=error)
+
+
+def identity_recovered(where: str, cause: str) -> None:
+    """Tell that an identity is there again. cause: of its last failure."""
+    say(_over(cause, ("identity", where)), "identity_recovered", where=where)
+
+
+def identity_renewed(where: str, why: str) -> None:
+    """Tell that AWS called keys over before their time, and that new ones were there to go on with."""
+    say(logging.INFO, "identity_renewed", where=where, why=why)
+
+
 # what is pulled
 
 

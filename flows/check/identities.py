@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +11,7 @@ from flows.check.finding import CheckContext, Finding, fail, of_error, ok, sprea
 from sources.aws.account import Account, Identity
 from sources.aws.credentials import Hop
 from sources.errors import SourceError, translate
+from sources.refusals import clock_skew
 
 _REFUSED_SECONDS, _DOUBTFUL_SECONDS = 300, 60
 """AWS refuses signatures that are five minutes off."""
@@ -89,11 +88,13 @@ def _greet(context: CheckContext, account: Account) -> Greeting:
     except (ClientError, BotoCoreError, SourceError) as error:
         answer = _answer(error)
         code = str(answer.get("Error", {}).get("Code", ""))
-        return Greeting(None, translate(error, where, "sts:GetCallerIdentity"), code, _skew(context, answer))
+        return Greeting(
+            None, translate(error, where, "sts:GetCallerIdentity"), code, clock_skew(answer, context.now())
+        )
     except KeyError:
         hollow = SourceError("the reply is hollow", where, "is there a proxy between here and AWS?")
         return Greeting(None, hollow, "", None)
-    return Greeting(identity, None, "", _skew(context, reply))
+    return Greeting(identity, None, "", clock_skew(reply, context.now()))
 
 
 def _answer(error: BaseException | None) -> Mapping[str, Any]:
@@ -103,16 +104,6 @@ def _answer(error: BaseException | None) -> Mapping[str, Any]:
             return cast("Mapping[str, Any]", error.response)
         error = error.__cause__ or error.__context__
     return {}
-
-
-def _skew(context: CheckContext, answer: Mapping[str, Any]) -> float | None:
-    told = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", "")
-    try:
-        theirs: datetime = parsedate_to_datetime(told)
-    except (TypeError, ValueError):
-        return None
-    theirs = theirs.replace(tzinfo=UTC) if theirs.tzinfo is None else theirs
-    return (context.now() - theirs).total_seconds()
 
 
 def clock(context: CheckContext) -> Iterator[Finding]:

@@ -72,6 +72,11 @@ ENTRIES: tuple[Entry, ...] = (
         "before it, with the same external id.",
     ),
     Entry(
+        sources.IdentityAbsent,
+        "It is asked for again for ever, at least every minute; `/readyz` names the input until it is there.",
+        "See what the line names: the instance's or the task's role, the token, profile or process.",
+    ),
+    Entry(
         sources.RegionDisabled,
         "That region rests and tries again; others go on.",
         "Switch the region on in the account, STS too, or take it out of `regions`.",

@@ -6,9 +6,9 @@ there is no role) may be given as options; without them the widest resource that
 
     credentials                 who                      may
     keys or none                the key's user, machine  read
-    keys + base role            the key's user           assume base_assume_role
-                                base_assume_role         read
-    base role + target role     the machine              assume base_assume_role
+    + one role                  the key's user, machine  assume the role
+                                the role                 read
+    + both roles                the key's user, machine  assume base_assume_role
                                 base_assume_role         assume target_assume_role
                                 target_assume_role       read
 """

@@ -10,6 +10,9 @@ from msgspec.structs import replace
 from sources.metric_scopes import MetricScope
 from transforms.errors import CollectorError
 
+IDENTITY = "identity of "
+"""What stands before an identity among that which is not ready."""
+
 
 class Failure(Struct, frozen=True):
     """An error as it was told. at: epoch seconds. code: see docs/errors.md. over: it works again."""
@@ -49,6 +52,8 @@ class EventStatus(Struct):
     clock: Callable[[], float] = time.time
     outputs: dict[str, OutputStatus] = field(default_factory=dict)
     failures: dict[MetricScope, Failure] = field(default_factory=dict)
+    identities: dict[str, Failure] = field(default_factory=dict)
+    """Identities that are absent or refused at present, by where they stand in the configuration."""
 
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take in one event; those that nobody shows pass."""
@@ -61,9 +66,14 @@ class EventStatus(Struct):
         self.output(output).failure = self.failure_of(error)
 
     def unready(self) -> list[str]:
-        """Return the required outputs that have not been reached, or are known to be down."""
+        """Return what keeps events from flowing.
+
+        The names of required outputs that have not been reached or are known to be down, and the identities
+        that are absent or refused (`identity of input prod, credentials`).
+        """
         outputs = self.outputs.copy()
-        return [name for name, output in outputs.items() if output.required and not output.ready]
+        down = [name for name, output in outputs.items() if output.required and not output.ready]
+        return [*down, *(f"{IDENTITY}{where}" for where in sorted(self.identities.copy()))]
 
     def output(self, name: str) -> OutputStatus:
         """Return what is known of an output."""
@@ -124,6 +134,14 @@ def _place_recovered(board: EventStatus, told: Mapping[str, Any]) -> None:
         board.failures[told["place"]] = _over(failure)
 
 
+def _identity_failed(board: EventStatus, told: Mapping[str, Any]) -> None:
+    board.identities[told["where"]] = board.failure_of(told["error"])
+
+
+def _identity_recovered(board: EventStatus, told: Mapping[str, Any]) -> None:
+    board.identities.pop(told["where"], None)
+
+
 def _over(failure: Failure) -> Failure:
     return replace(failure, over=True)
 
@@ -144,5 +162,7 @@ _HEARD: Mapping[str, Heard] = {
     "place_failed": _place_failed,
     "object_failed": _place_failed,
     "place_recovered": _place_recovered,
+    "identity_failed": _identity_failed,
+    "identity_recovered": _identity_recovered,
 }
 """Named event → what the board makes of it."""

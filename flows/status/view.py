@@ -7,6 +7,8 @@ cell is: `p3.lag` is the lag in the third row of places.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from flows.status.event_status import IDENTITY
+
 WIDTH, HEIGHT = 120, 24
 """Of the curves, in their own units."""
 
@@ -79,7 +81,7 @@ def summary(state: Mapping[str, Any]) -> Cell:
             "bad",
         )
     if health["unready"]:
-        return Cell(f"Output {' and '.join(health['unready'])} has not been reached yet.", "warn")
+        return _unready(health["unready"])
     failing = sum(one["targets_failing"] > 0 for one in places)
     if failing:
         return Cell(f"{failing} of {len(places)} sources cannot be read at the moment, see below.", "warn")
@@ -87,6 +89,13 @@ def summary(state: Mapping[str, Any]) -> Cell:
     if late:
         return Cell(f"Collecting; {late} of {len(places)} sources lag{'s' * (late == 1)} behind.", "warn")
     return Cell(f"All is well: {len(places)} sources are collected and delivered.")
+
+
+def _unready(told: Sequence[str]) -> Cell:
+    lost = [one for one in told if one.startswith(IDENTITY)]
+    if lost:
+        return Cell(f"Absent or refused: the {' and the '.join(lost)}. Nothing is lost meanwhile.", "bad")
+    return Cell(f"Output {' and '.join(told)} has not been reached yet.", "warn")
 
 
 def _about(state: Mapping[str, Any]) -> Cell:

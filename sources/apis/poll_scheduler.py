@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from sources import metric_scopes, telemetry
 from sources.apis.poll import Page, Poll, State, Target
-from sources.errors import Denied, Missing, SourceError, Throttled, translate
+from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, SourceError, Throttled, translate
 from sources.lanes import lane_of
 from sources.threads import Threads
 from transforms.block import Block
@@ -47,7 +47,11 @@ def pause_after(error: SourceError, failures: int, base: float, jitter: float) -
 
     What only a person can repair (a permission, a missing group) is asked again rarely.
     """
-    if isinstance(error, Denied | Missing):
+    if isinstance(error, IdentityAbsent):
+        first, most = 2, 60  # it may come any moment, and is asked for once for all that wait
+    elif isinstance(error, BadCredentials):
+        first, most = 10, 300
+    elif isinstance(error, Denied | Missing):
         first, most = 60, 900
     elif isinstance(error, Throttled):
         first, most = 5, 120

@@ -4,8 +4,10 @@ They hold for the versions in `KNOWN`; `tests/sources/aws/test_botocore_internal
 the one that is gone. No other module touches a private attribute of botocore, boto3 or urllib3 (house rule).
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+
+from botocore.credentials import RefreshableCredentials
 
 KNOWN = "1.43"
 """Series of botocore that these attributes were last seen in, all of them."""
@@ -21,12 +23,9 @@ def http_session(client: Any) -> Any:
     return client._endpoint.http_session  # noqa: SLF001
 
 
-def expire(credentials: Any) -> None:
-    """Let refreshable credentials be fetched anew by the next signature."""
-    credentials._expiry_time = datetime.fromtimestamp(0, UTC)  # noqa: SLF001
-
-
-def refresh_before_end(credentials: Any, advisory_seconds: int, mandatory_seconds: int) -> None:
-    """Let refreshable credentials be fetched that long before they end: by one thread, and by all."""
-    credentials._advisory_refresh_timeout = advisory_seconds  # noqa: SLF001
-    credentials._mandatory_refresh_timeout = mandatory_seconds  # noqa: SLF001
+def end_of(credentials: Any) -> datetime | None:
+    """Return when credentials end, aware; None for keys that never do."""
+    if not isinstance(credentials, RefreshableCredentials):
+        return None
+    ends: datetime | None = credentials._expiry_time  # noqa: SLF001
+    return ends

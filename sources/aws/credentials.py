@@ -53,27 +53,9 @@ _FAULTS: tuple[tuple[str, set[str], set[str], str], ...] = (
     ("access_secret without access_key", {"access_secret"}, {"access_key"}, "add access_key"),
     ("session_token without keys", {"session_token"}, {"access_key"}, "add access_key and access_secret"),
     (
-        "keys and a target role, whose base role is assumed from the machine's own identity",
-        {"access_key", "target_assume_role"},
-        set(),
-        "remove the keys, or target_assume_role",
-    ),
-    (
-        "target_assume_role without the role that it is assumed from",
-        {"target_assume_role"},
-        {"base_assume_role"},
-        "add base_assume_role",
-    ),
-    (
-        "base_assume_role leads nowhere alone",
-        {"base_assume_role"},
-        {"access_key", "target_assume_role"},
-        "add access_key and access_secret, or target_assume_role",
-    ),
-    (
-        "assume_role_external_id without a target role",
+        "assume_role_external_id without a role",
         {"assume_role_external_id"},
-        {"target_assume_role"},
+        {"base_assume_role", "target_assume_role"},
         "add target_assume_role, or remove it",
     ),
 )
@@ -107,19 +89,21 @@ class Credentials(BaseModel):
     base_assume_role: _Role = Field(
         None,
         validation_alias=AliasChoices("base_assume_role", "aws_base_account_role"),
-        description="Role to assume first: with keys the role to work as, without the first of two hops.",
+        description="Role to assume from the keys or this machine's own identity: the role to work "
+        "as, or the first of two hops.",
         examples=["arn:aws:iam::123456789012:role/collector"],
     )
     target_assume_role: _Role = Field(
         None,
         validation_alias=AliasChoices("target_assume_role", "aws_cross_account_role"),
-        description="Role in the account to be collected, assumed from base_assume_role.",
+        description="Role in the account to be collected, assumed from base_assume_role; without it from "
+        "the keys or this machine's own identity.",
         examples=["arn:aws:iam::210987654321:role/devo-reads"],
     )
     assume_role_external_id: _Secret = Field(
         None,
         validation_alias=AliasChoices("assume_role_external_id", "aws_external_id"),
-        description="External id that the target role's trust policy asks for.",
+        description="External id that the trust policy of the last role asks for.",
         examples=["${AWS_EXTERNAL_ID}"],
     )
 
@@ -136,5 +120,8 @@ class Credentials(BaseModel):
         """The roles to assume, in this order."""
         external = self.assume_role_external_id.get_secret_value() if self.assume_role_external_id else ""
         base, target = self.base_assume_role, self.target_assume_role
-        first = (Hop("base_assume_role", base),) if base else ()
-        return (*first, Hop("target_assume_role", target, external)) if target else first
+        if base and target:
+            return Hop("base_assume_role", base), Hop("target_assume_role", target, external)
+        if target:
+            return (Hop("target_assume_role", target, external),)
+        return (Hop("base_assume_role", base, external),) if base else ()

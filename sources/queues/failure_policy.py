@@ -14,6 +14,7 @@ from msgspec import Struct
 from sources.errors import (
     Denied,
     ExpiredCredentials,
+    IdentityAbsent,
     Missing,
     ObjectArchived,
     ObjectBroken,
@@ -75,6 +76,7 @@ _TABLE: tuple[tuple[type[Exception], Verdict], ...] = (
     (ObjectBroken, Verdict(_POISON, "object_broken", 60)),
     (Throttled, Verdict(_BACK, "throttled", 10, ours=True)),
     (Transient, Verdict(_BACK, "transient", 5, ours=True)),
+    (IdentityAbsent, Verdict(_BACK, "identity_absent", 10, ours=True)),
     (Denied, Verdict(_BACK, "denied", 60, ours=True)),
     (ExpiredCredentials, Verdict(_BACK, "expired_credentials", 30, ours=True)),
     (Missing, Verdict(_BACK, "missing", 60)),

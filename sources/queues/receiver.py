@@ -15,7 +15,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from sources import metric_scopes, telemetry
-from sources.errors import SourceError, Transient
+from sources.errors import IdentityAbsent, SourceError, Transient
 from sources.queues.lease_life import Lease
 from sources.queues.lease_manager import LeaseManager
 from sources.queues.sqs import LOT, Message
@@ -23,6 +23,9 @@ from sources.queues.sqs import LOT, Message
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
 _LONGEST_SECONDS = 300.0
+_LATE_SECONDS = 60.0
+"""Longest rest while there is no identity: it may come any moment."""
+
 _CATCH_UP_SECONDS = 0.2
 
 
@@ -54,9 +57,9 @@ class Polling(Struct, frozen=True):
     visibility_seconds: int
 
 
-def pause_after(failures: int, jitter: float, first: float = 1.0) -> float:
+def pause_after(failures: int, jitter: float, first: float = 1.0, longest: float = _LONGEST_SECONDS) -> float:
     """Return the seconds to rest after the n-th failure in a row; jitter in 0…1 takes up to half of it."""
-    return min(first * 2.0 ** min(failures - 1, 16), _LONGEST_SECONDS) * (1 - jitter / 2)
+    return min(first * 2.0 ** min(failures - 1, 16), longest) * (1 - jitter / 2)
 
 
 class Receiver:
@@ -152,8 +155,10 @@ class Receiver:
         self._level = 1
         self._failures += 1
         self._cause = error.cause
-        first = 1.0 if isinstance(error, Transient) else 5.0
-        pause = pause_after(self._failures, _JITTER.random(), first)
+        late = isinstance(error, IdentityAbsent)
+        first = 1.0 if late or isinstance(error, Transient) else 5.0
+        longest = _LATE_SECONDS if late else _LONGEST_SECONDS
+        pause = pause_after(self._failures, _JITTER.random(), first, longest)
         telemetry.receive_failed(self._keeper.place, self._queue.queue.where, error, pause, self._failures)
         self._gate.pause(pause)
 

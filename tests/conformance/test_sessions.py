@@ -104,7 +104,7 @@ def outcomes(rigs: Callable, guarded) -> dict[str, Exception | None]:
     """Return what each row met whose sessions end."""
     aws, keys = guarded
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sources.aws.account._MIN_RENEWAL_INTERVAL_SECONDS", 0.2)
+        patch.setattr("sources.aws.renewal.MIN_INTERVAL_SECONDS", 0.2)
         short = partial(Account, session_seconds=SESSION_SECONDS, clock=behind)
         patch.setattr("flows.catalogue.services.Account", short)
         patch.setitem(fake_aws.sts.limits, "shortest", SESSION_SECONDS)

@@ -23,7 +23,7 @@ from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
 from sources.apis.log_groups import GroupRule
-from sources.aws import account as module
+from sources.aws import renewal as module
 from sources.aws.account import Account, Credentials
 from sources.aws.limiter import Bucket, Limiters
 from tests.fakes.faultproxy import FaultProxy
@@ -208,7 +208,7 @@ def test_h18_an_hour_on_sessions_of_a_minute(proxy, monkeypatch, figures, names)
 def test_h18_sessions_with_a_clock_that_lags(proxy, monkeypatch, figures, seconds):
     """A machine that believes its sessions alive learns of their end in mid-poll; no poll fails by it."""
     monkeypatch.setattr(
-        module, "_MIN_RENEWAL_INTERVAL_SECONDS", 0.0
+        module, "MIN_INTERVAL_SECONDS", 0.0
     )  # of the machine's time, in which an hour is seconds
     running, failed = live(seconds, account_of(lag=10 * HOUR), ALL[:1], monkeypatch)
     sessions = sessions_made(proxy)

@@ -13,6 +13,7 @@ from sources.errors import (
     BadCredentials,
     Denied,
     ExpiredCredentials,
+    IdentityAbsent,
     Missing,
     ObjectArchived,
     ObjectChanged,
@@ -201,7 +202,7 @@ def test_h19_lost_connections_are_transient(error):
 )
 def test_no_credentials(error):
     """A machine without an identity is told so."""
-    assert type(translate(error, "here")) is BadCredentials
+    assert type(translate(error, "here")) is IdentityAbsent
 
 
 def test_ours_pass():

@@ -6,7 +6,7 @@ import pytest
 
 from sources.apis.poll import Page
 from sources.apis.poll_scheduler import PageInbox, pause_after
-from sources.errors import BadCredentials, Denied, Missing, SourceError, Throttled, Transient
+from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, SourceError, Throttled, Transient
 from transforms.block import Block, Origin, Poison
 
 ORIGIN = Origin("test")
@@ -68,7 +68,8 @@ def test_larger_page_than_the_bound_passes_alone():
         (Throttled, [5, 10, 20, 40, 120]),
         (SourceError, [1, 2, 4, 8, 300]),
         (Missing, [60, 120, 240, 480, 900]),
-        (BadCredentials, [60, 120, 240, 480, 900]),
+        (IdentityAbsent, [2, 4, 8, 16, 60]),
+        (BadCredentials, [10, 20, 40, 80, 300]),
         (Denied, [60, 120, 240, 480, 900]),
     ],
 )

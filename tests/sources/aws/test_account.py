@@ -14,9 +14,12 @@ from botocore.session import Session
 from msgspec.structs import replace
 from pydantic import ValidationError
 
-from sources.aws import account as module
+from sources.aws import chain as module
+from sources.aws import renewal
 from sources.aws.account import Account, Credentials, Identity, required
-from sources.errors import BadCredentials, SourceError, Transient
+from sources.aws.credentials import Hop
+from sources.aws.renewal import RenewedCredentials, SessionKeys
+from sources.errors import BadCredentials, Denied, IdentityAbsent, SourceError, Transient
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import Ministack
 
@@ -111,6 +114,51 @@ def test_cross_account_in_two_hops(machine):
     assert ":assumed-role/target/" in account(**HOPS).identity().arn
 
 
+FROM = {"machine": {}, "keys": {"access_key": "A", "access_secret": "B"}}
+EXTERNAL = {"assume_role_external_id": "x"}
+
+
+@pytest.mark.parametrize("origin", FROM)
+@pytest.mark.parametrize(
+    ("given", "hops"),
+    [
+        ({}, ()),
+        ({"base_assume_role": BASE}, (Hop("base_assume_role", BASE),)),
+        ({"base_assume_role": BASE, **EXTERNAL}, (Hop("base_assume_role", BASE, "x"),)),
+        ({"target_assume_role": TARGET}, (Hop("target_assume_role", TARGET),)),
+        ({"target_assume_role": TARGET, **EXTERNAL}, (Hop("target_assume_role", TARGET, "x"),)),
+        (HOPS | EXTERNAL, (Hop("base_assume_role", BASE), Hop("target_assume_role", TARGET, "x"))),
+        (
+            {"aws_cross_account_role": TARGET, "aws_external_id": "x"},
+            (Hop("target_assume_role", TARGET, "x"),),
+        ),
+    ],
+)
+def test_r23_every_chain_of_one_or_two_hops(origin, given, hops):
+    """Keys or the machine lead by no, one or two roles; the external id goes to the last one."""
+    if origin == "keys" or given:
+        assert Credentials(**FROM[origin], **given).hops == hops
+
+
+@pytest.mark.parametrize("origin", FROM)
+def test_r23_one_hop_with_an_external_id(keys, iam, monkeypatch, origin):
+    """One role with an external id is assumed from keys as from the machine; a wrong id is refused."""
+    user = "arn:aws:iam::000000000000:user/bob"
+    role = f"hop-{origin}"
+    external = {"Condition": {"StringEquals": {"sts:ExternalId": EXTERNAL_ID}}}
+    iam[0].client("iam").create_role(RoleName=role, AssumeRolePolicyDocument=trusting(user, **external))
+    given = keys
+    if origin == "machine":
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["access_key"])
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", keys["access_secret"])
+        given = {}
+    hop = {"target_assume_role": f"{ROLE}{role}"}
+    found = account(**given, **hop, assume_role_external_id=EXTERNAL_ID).identity()
+    assert f":assumed-role/{role}/" in found.arn
+    error = refusal(**given, **hop, assume_role_external_id="wrong")
+    assert "credentials.target_assume_role" in error.where
+
+
 def test_devo_sqs_collectors_spellings():
     """The names of Devo's SQS collector mean the same; empty values are absent."""
     found = Credentials(
@@ -129,10 +177,7 @@ def test_devo_sqs_collectors_spellings():
         ({"access_key": "A"}, "access_key without access_secret: add access_secret"),
         ({"access_secret": "B"}, "access_secret without access_key: add access_key"),
         ({"session_token": "C"}, "session_token without keys"),
-        ({"target_assume_role": TARGET}, "without the role that it is assumed from: add base_assume_role"),
-        ({"base_assume_role": BASE}, "base_assume_role leads nowhere alone"),
-        ({"access_key": "A", "access_secret": "B", **HOPS}, "keys and a target role"),
-        ({"access_key": "A", "access_secret": "B", "assume_role_external_id": "x"}, "without a target role"),
+        ({"access_key": "A", "access_secret": "B", "assume_role_external_id": "x"}, "without a role"),
         ({"base_assume_role": "collector", "target_assume_role": TARGET}, "is no role's ARN"),
         ({"access_kee": "A"}, "Extra inputs are not permitted"),
     ],
@@ -172,7 +217,7 @@ def test_unknown_key(keys):
 def test_no_identity_at_all(keys):
     """A machine without an identity is told to get one."""
     error = refusal()
-    assert isinstance(error, BadCredentials)
+    assert isinstance(error, IdentityAbsent)
     assert "give credentials" in error.hint
 
 
@@ -201,13 +246,13 @@ def test_wrong_external_id_is_the_second_hop(machine, external, word):
 def test_a_refused_hop_is_not_asked_again_at_once(machine, monkeypatch):
     """Sixty targets that wait for a hop which is refused ask STS once, and all get its one cause."""
     asked = []
-    real = module._assume
+    real = module.assume
 
     def assume(*given):
         asked.append(given)
         return real(*given)
 
-    monkeypatch.setattr(module, "_assume", assume)
+    monkeypatch.setattr(module, "assume", assume)
     found = account(**HOPS | {"assume_role_external_id": "wrong"})
 
     def fails(_):
@@ -222,8 +267,8 @@ def test_a_refused_hop_is_not_asked_again_at_once(machine, monkeypatch):
 
 def test_a_refused_hop_is_asked_again_later(monkeypatch):
     """Once the trust policy is mended a later call succeeds, without a restart."""
-    monkeypatch.setattr(module, "_MIN_RENEWAL_INTERVAL_SECONDS", 0.0)
-    session = {"access_key": "A", "secret_key": "S", "token": "T", "expiry_time": "2099-01-01T00:00:00Z"}
+    monkeypatch.setattr(renewal, "MIN_INTERVAL_SECONDS", 0.0)
+    session = SessionKeys("A", "S", "T", datetime(2099, 1, 1, tzinfo=UTC))
     answers = iter([BadCredentials("refused", "the hop", "mend it"), session])
 
     def refresh():
@@ -232,7 +277,7 @@ def test_a_refused_hop_is_asked_again_later(monkeypatch):
             raise found
         return found
 
-    credentials = module._Assumed(refresh, SESSIONS).load()
+    credentials = RenewedCredentials(refresh, "here", lambda: datetime.now(UTC))
     with pytest.raises(BadCredentials):
         credentials.get_frozen_credentials()
     assert credentials.get_frozen_credentials().access_key == "A"
@@ -259,9 +304,22 @@ def test_account_id_is_told_by_the_role(monkeypatch):
     assert account(**other).account_id == "210987654321"
 
 
-def test_account_id_when_aws_does_not_tell(keys):
+def test_account_id_when_aws_does_not_tell(keys, monkeypatch):
     """An identity that may not be asked for is no reason to stop."""
-    assert account(access_key="AKIANONE", access_secret="x").account_id == ""
+
+    def denied(_):
+        raise Denied("GetCallerIdentity failed with AccessDenied", "here", "allow it")
+
+    monkeypatch.setattr(Account, "identity", denied)
+    assert account(**keys).account_id == ""
+
+
+def test_r22_no_account_id_without_an_identity(keys):
+    """Events of an identity that is absent or unknown would bear no number: none are read."""
+    with pytest.raises(IdentityAbsent):
+        _ = account().account_id
+    with pytest.raises(BadCredentials):
+        _ = account(access_key="AKIANONE", access_secret="x").account_id
 
 
 def test_h19_account_id_is_asked_again(keys, iam, monkeypatch):
@@ -295,7 +353,7 @@ def test_h19_account_id_is_asked_again(keys, iam, monkeypatch):
 )
 def test_sts_is_asked_in_the_roles_partition(partition, configured, home):
     """Roles of China and GovCloud are assumed there, whatever region the machine has."""
-    assert module._home(partition, configured) == home
+    assert module.home_of(partition, configured) == home
 
 
 # sessions
@@ -320,15 +378,15 @@ def skewed(monkeypatch):
     The first session of each role is as short as asked for, later ones last a minute.
     """
     assumed = []
-    real = module._assume
+    real = module.assume
 
-    def assume(sts, hop, sessions, name):
+    def assume(sts, hop, sessions, name, where):
         longer = replace(sessions, seconds=max(sessions.seconds, 60))
-        metadata = real(sts, hop, longer if len(assumed) > 1 else sessions, name)
+        keys = real(sts, hop, longer if len(assumed) > 1 else sessions, name, where)
         assumed.append(hop.role)
-        return metadata | {"expiry_time": "2099-01-01T00:00:00+00:00"}
+        return replace(keys, ends=datetime(2099, 1, 1, tzinfo=UTC))
 
-    monkeypatch.setattr(module, "_assume", assume)
+    monkeypatch.setattr(module, "assume", assume)
     return assumed
 
 
@@ -381,20 +439,20 @@ class Sts:
 
 
 HOP = Credentials(**HOPS).hops[-1]
-SESSIONS = module._Sessions(3600, lambda: datetime.now(UTC))
+SESSIONS = module.AssumedSessions(3600, lambda: datetime.now(UTC))
 
 
 def test_h18_a_session_that_is_over_when_it_begins():
     """A clock far ahead makes every new session look ended: the message says so."""
     ended = {"Expiration": datetime.now(UTC) - timedelta(hours=1)}
     with pytest.raises(BadCredentials, match="set this machine's clock"):
-        module._assume(Sts(Credentials=ended), HOP, SESSIONS, "prod")
+        module.assume(Sts(Credentials=ended), HOP, SESSIONS, "prod", "here")
 
 
 def test_h19_sts_answers_with_nothing():
     """A hollow reply of STS is transient, not a session without keys."""
     with pytest.raises(Transient):
-        module._assume(Sts(), HOP, SESSIONS, "prod")
+        module.assume(Sts(), HOP, SESSIONS, "prod", "here")
 
 
 # clients
@@ -428,7 +486,7 @@ def test_clients_are_set_for_a_collector(keys):
 
 def test_making_an_account_asks_nothing(monkeypatch):
     """Nothing happens before the first client: a configuration can be checked offline."""
-    monkeypatch.setattr(module, "Session", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(module, "new_session", lambda: pytest.fail("asked"))
     assert Account("prod").where == "input prod"
 
 

@@ -1,10 +1,10 @@
 """The private attributes of botocore are there and do what they are used for, in the version installed."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import botocore
 import pytest
-from botocore.credentials import DeferredRefreshableCredentials
+from botocore.credentials import Credentials, DeferredRefreshableCredentials
 from botocore.session import Session
 
 from sources.aws import botocore_internals as internals
@@ -43,24 +43,20 @@ def test_a_client_sends_through_this_session(client, told):
     assert callable(found.send), told
 
 
-def test_expired_credentials_are_fetched_again(told):
-    """Credentials are fetched anew when told that they are over, and as long before their end as asked."""
-    fetched = []
+def test_the_end_of_credentials_is_known(told):
+    """When refreshable credentials end can be told, and that fixed keys never do."""
 
     def fetch():
-        fetched.append(1)
         return {"access_key": "A", "secret_key": "B", "token": "T", "expiry_time": LATER}
 
     found = DeferredRefreshableCredentials(fetch, "test")
     found.get_frozen_credentials()
-    internals.expire(found)
-    found.get_frozen_credentials()
-    assert len(fetched) == 2, told
-    left = datetime(2099, 1, 1, tzinfo=UTC) - datetime.now(UTC)
-    early = int((left + timedelta(days=1)).total_seconds())
-    internals.refresh_before_end(found, early, early)
-    found.get_frozen_credentials()
-    assert len(fetched) == 3, told
+    try:
+        ends = internals.end_of(found)
+    except AttributeError as error:
+        pytest.fail(f"{error}; {told}")
+    assert ends == datetime(2099, 1, 1, tzinfo=UTC), told
+    assert internals.end_of(Credentials("A", "B")) is None, told
 
 
 def test_the_version_pinned_is_the_one_known(told):

@@ -1,0 +1,237 @@
+"""The chain of identities: keys or this machine, then each role that is assumed from the one before it.
+
+Each is a `ChainLink`: a botocore session whose credentials renew themselves (`renewal.py`). When AWS calls a
+session over all the same (clock skew, a revoked role, the middle of a page), a hook on every client renews it
+and lets the call try once more: callers do nothing.
+"""
+
+import platform
+import re
+import threading
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import botocore
+from botocore.config import Config
+from botocore.credentials import CredentialResolver
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
+from msgspec import Struct
+
+from sources.aws.credentials import Credentials, Hop
+from sources.aws.machine import machine_keys
+from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
+from sources.aws.replies import PLAIN, hollow, read_plainly, required
+from sources.aws.sessions import new_session, region_of_machine
+from sources.errors import IDENTITY, REGION, BadCredentials, Denied, SourceError, translate
+
+_UNKNOWN_KEY = frozenset(
+    {"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure"}
+)
+"""What AWS says of keys that it does not know, and of any keys in a region that their account lacks."""
+
+_ENDED = _UNKNOWN_KEY | {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "TokenRefreshRequired",
+    "InvalidToken",
+}
+"""What AWS says of a session that is over; of unknown keys too, which one renewal does not harm."""
+
+_HOME = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+
+_REGION_SECONDS = 300.0
+"""So long is remembered whether AWS knows who asks, when one region does not."""
+
+
+class AssumedSessions(Struct, frozen=True):
+    """Of assumed roles: how long they last, and the clock that tells when they end."""
+
+    seconds: int
+    clock: Clock
+
+
+class ChainLink:
+    """One identity of the chain, and its clients.
+
+    home: the region where STS is asked. where: what to repair when AWS refuses this identity itself, for
+    messages. renewed: its credentials, None for fixed keys.
+    """
+
+    def __init__(
+        self, session: Session, home: str, where: str, renewed: RenewedCredentials | None = None
+    ) -> None:
+        self.home, self.where = home, where
+        self._session, self._renewed = session, renewed
+        self._sts: Any = None
+        self._known_until = 0.0
+        self._lock = threading.RLock()  # a botocore session makes its clients in one thread at a time only
+
+    def client(self, service: str, region: str) -> Any:
+        """Make a client of a service in a region."""
+        create: Any = self._session.create_client
+        with self._lock:
+            client = create(service, region_name=region, config=_config())
+        client.meta.events.register("needs-retry", partial(self._on_reply, region))
+        for operation in PLAIN:
+            client.meta.events.register(f"before-parse.{operation}", read_plainly)
+        return client
+
+    @property
+    def sts(self) -> Any:
+        """The client that asks STS at home, always the same one."""
+        with self._lock:
+            self._sts = self._sts or self.client("sts", self.home)
+            return self._sts
+
+    def renew(self, why: str = "") -> bool:
+        """Let the next signature begin a new session; False for fixed keys. why: what AWS said."""
+        if self._renewed is None:
+            return False
+        self._renewed.renew(why)
+        return True
+
+    def _on_reply(self, region: str, response: Any, request_dict: dict[str, Any], **_: Any) -> Any:
+        """Let botocore sign and send a request once more, at once, when AWS calls its session over.
+
+        Any error gets notes: whose identity was refused, and whether by this region alone.
+        """
+        code = response[1].get("Error", {}).get("Code", "") if response else ""
+        if not code:
+            return None
+        context, notes = request_dict["context"], response[1].setdefault("ResponseMetadata", {})
+        notes[IDENTITY] = self.where
+        if code in _ENDED and not context.get("collector_renewed") and self.renew(code):
+            context["collector_renewed"] = True
+            return 0.0
+        if code in _UNKNOWN_KEY and region != self.home and self._is_known():
+            notes[REGION] = region
+        return None
+
+    def _is_known(self) -> bool:
+        """Ask AWS at home whether it knows who asks; "yes" is remembered for a while."""
+        if time.monotonic() < self._known_until:
+            return True
+        try:
+            self.sts.get_caller_identity()
+        except (ClientError, BotoCoreError, SourceError, KeyError):
+            return False
+        self._known_until = time.monotonic() + _REGION_SECONDS
+        return True
+
+
+def chain(name: str, where: str, credentials: Credentials, sessions: AssumedSessions) -> list[ChainLink]:
+    """Build the chain of identities; the last one is who we work as. Asks nothing.
+
+    name: the input's. where: for messages, its settings: `input prod, credentials`.
+    """
+    session, hops = new_session(), credentials.hops
+    home = home_of(hops[-1].partition if hops else "aws", region_of_machine(session))
+    if credentials.access_key and credentials.access_secret:
+        token = credentials.session_token.get_secret_value() if credentials.session_token else None
+        session.set_credentials(credentials.access_key, credentials.access_secret.get_secret_value(), token)
+        links = [ChainLink(session, home, where)]
+    else:
+        links = [_renewing(session, home, where, partial(machine_keys, where, home), sessions.clock)]
+    for hop in hops:
+        place = place_of(where, hop)
+        fetch = partial(assume, links[-1].sts, hop, sessions, name, place)
+        links.append(_renewing(new_session(), home, place, fetch, sessions.clock))
+    return links
+
+
+def _renewing(
+    session: Session, home: str, where: str, fetch: Callable[[], SessionKeys], clock: Clock
+) -> ChainLink:
+    renewed = RenewedCredentials(fetch, where, clock)
+    provider: Any = _Provider(renewed)
+    session.register_component("credential_provider", CredentialResolver([provider]))
+    return ChainLink(session, home, where, renewed)
+
+
+class _Provider:
+    """Gives a botocore session its credentials (the shape of a CredentialProvider)."""
+
+    METHOD = CANONICAL_NAME = "collector"
+
+    def __init__(self, renewed: RenewedCredentials) -> None:
+        self._renewed = renewed
+
+    def load(self) -> RenewedCredentials:
+        return self._renewed
+
+
+def place_of(where: str, hop: Hop) -> str:
+    """Return where a hop stands in the configuration, for messages."""
+    return f"{where}.{hop.setting} {hop.role}"
+
+
+def home_of(partition: str, configured: str) -> str:
+    """Return the region where STS is asked: the machine's own, if it is of the role's partition."""
+    if partition in _HOME:
+        prefix = _HOME[partition].rpartition("-")[0].rpartition("-")[0]
+        return configured if configured.startswith(prefix) else _HOME[partition]
+    return configured or "us-east-1"
+
+
+def assume(sts: Any, hop: Hop, sessions: AssumedSessions, name: str, where: str) -> SessionKeys:
+    """Assume a role; raises SourceError naming hop and principal."""
+    session = re.sub(r"[^\w+=,.@-]", "-", f"devo-aws-collector-{name}", flags=re.ASCII)[:64]
+    external = {"ExternalId": hop.external_id} if hop.external_id else {}
+    try:
+        reply = sts.assume_role(
+            RoleArn=hop.role, RoleSessionName=session, DurationSeconds=sessions.seconds, **external
+        )
+    except (ClientError, BotoCoreError) as error:
+        raise _refused(error, hop, where) from error
+    except KeyError as error:
+        raise hollow(error.args[0], where) from error
+    found = required(reply, "Credentials", where)
+    if found["Expiration"] <= sessions.clock():
+        raise BadCredentials("a new session is over already", where, "set this machine's clock, it is ahead")
+    return SessionKeys(
+        found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"]
+    )
+
+
+def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
+    """Tell what a refused hop needs: AWS says the same for a missing role, a wrong id and a lacking right."""
+    known = translate(error, where, "sts:AssumeRole")
+    if not isinstance(known, Denied) or isinstance(known, BadCredentials):
+        return type(known)(known.what, where, known.hint, cause=where)
+    found = re.search(r"(arn:\S+) is not authorized", known.what)
+    principal = found[1] if found else "the identity before it"
+    given = "this assume_role_external_id" if hop.external_id else "no external id"
+    return BadCredentials(
+        f"role cannot be assumed ({known.what})",
+        where,
+        f"see that it exists, that {principal} may sts:AssumeRole it, "
+        f"and that its trust policy allows this principal with {given}",
+        cause=where,
+    )
+
+
+@cache
+def _config() -> Config:
+    return Config(
+        retries={"mode": "standard", "total_max_attempts": 5},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=64,
+        tcp_keepalive=True,
+        user_agent=_user_agent(),
+        parameter_validation=False,  # AWS checks them too; both together save an eighth of a call's cost
+    )
+
+
+def _user_agent() -> str:
+    """Return who asks. Given whole: else botocore puts its own together twice for every request."""
+    try:
+        ours = version("devo-aws-collector")
+    except PackageNotFoundError:
+        ours = "0"
+    return f"devo-aws-collector/{ours} Botocore/{botocore.__version__} Python/{platform.python_version()}"

@@ -1,0 +1,128 @@
+"""Credentials that renew themselves: well before they end, and at once when AWS calls them over.
+
+One rule for every identity, a role's session or whatever this machine gives: who signs gets what is held.
+When its end comes near, one thread fetches anew and the others go on with the old; when it has come, all wait
+for the new. What cannot be fetched is asked for again as often as somebody wants to sign, but its source at
+most once in `MIN_INTERVAL_SECONDS`: all others get the same answer, and an outage costs nothing while the old
+ones last.
+
+    _lock    `_now`, `_refusal`, `_until`, `_renewed`, `_why`, `_last`; `_now` is also read without it
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from botocore.credentials import Credentials as BotocoreCredentials
+from botocore.credentials import ReadOnlyCredentials
+from msgspec import Struct
+
+from sources import telemetry
+from sources.errors import SourceError
+
+MIN_INTERVAL_SECONDS = 5.0
+"""Many calls learn at once that a session has ended, or cannot begin: its source is asked once in it."""
+
+_EARLY, _LAST = timedelta(seconds=900), timedelta(seconds=60)
+_JITTER = random.SystemRandom()
+
+Clock = Callable[[], datetime]
+"""Tells the present moment, aware: what sessions are renewed by."""
+
+
+class SessionKeys(Struct, frozen=True):
+    """What requests are signed with. token: "" = none. ends: aware, None = never."""
+
+    access_key: str
+    secret_key: str
+    token: str = ""
+    ends: datetime | None = None
+
+
+class _Held(Struct, frozen=True):
+    """Keys in use. early: from when on one thread renews them; late: from when on all wait for that."""
+
+    keys: ReadOnlyCredentials
+    early: datetime | None = None
+    late: datetime | None = None
+
+
+def _held(keys: SessionKeys, now: datetime) -> _Held:
+    """Return keys with their times: a part of what is left of them, each its own, so that many spread."""
+    signer = ReadOnlyCredentials(keys.access_key, keys.secret_key, keys.token or None)
+    if keys.ends is None:
+        return _Held(signer)
+    left = max(keys.ends - now, timedelta())
+    early = min(_EARLY, left / 4) * _JITTER.uniform(1, 1.25)
+    return _Held(signer, keys.ends - early, keys.ends - min(_LAST, left / 6))
+
+
+class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
+    """botocore's credentials whose keys come from `fetch`, each time that new ones are needed. Thread-safe.
+
+    fetch: raises SourceError. where: whose they are, for messages. Making one fetches nothing.
+    """
+
+    def __init__(self, fetch: Callable[[], SessionKeys], where: str, clock: Clock) -> None:
+        super().__init__("", "", method="collector")
+        self._fetch, self._where, self._clock = fetch, where, clock
+        self._lock = threading.Lock()
+        self._now: _Held | None = None
+        self._refusal: SourceError | None = None
+        self._until = 0.0
+        self._renewed = -MIN_INTERVAL_SECONDS
+        self._why = self._last = ""
+
+    def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        """Return keys to sign with now. Raises SourceError when there are none."""
+        held, now = self._now, self._clock()
+        if held and (held.early is None or now < held.early):
+            return held.keys
+        if held and held.late and now < held.late:
+            if self._lock.acquire(blocking=False):
+                try:
+                    return self._fresh(held)
+                finally:
+                    self._lock.release()
+            return held.keys  # somebody is renewing them
+        with self._lock:
+            return self._fresh(None)
+
+    def renew(self, why: str = "") -> None:
+        """Let the next signature fetch new keys; why: what AWS said of those in use, for the log."""
+        with self._lock:
+            if time.monotonic() - self._renewed >= MIN_INTERVAL_SECONDS:
+                self._renewed, self._why = time.monotonic(), why or self._why
+                self._now = None
+
+    def _fresh(self, old: _Held | None) -> ReadOnlyCredentials:
+        """Return keys that another thread has fetched meanwhile, or new ones; `old` when there are none."""
+        held, now = self._now, self._clock()
+        if held and held is not old and (held.early is None or now < held.early):
+            return held.keys
+        try:
+            self._now = held = self._fetched()
+        except SourceError:
+            if old is None:
+                raise
+            held = old
+        return held.keys
+
+    def _fetched(self) -> _Held:
+        """Fetch keys; what failed just now fails again without asking."""
+        if self._refusal is not None and time.monotonic() < self._until:
+            raise self._refusal.again()
+        try:
+            keys = self._fetch()
+        except SourceError as error:
+            self._refusal, self._until = error.again(), time.monotonic() + MIN_INTERVAL_SECONDS
+            telemetry.identity_failed(self._where, error)
+            raise
+        if self._refusal is not None:
+            telemetry.identity_recovered(self._where, self._refusal.cause)
+        if self._why and self._last not in ("", keys.access_key):
+            telemetry.identity_renewed(self._where, self._why)
+        self._refusal, self._why, self._last = None, "", keys.access_key
+        return _held(keys, self._clock())
