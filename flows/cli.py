@@ -18,6 +18,7 @@ from typing import Any
 from msgspec import Struct
 
 from flows.catalogue.guess import ASSUMPTIONS, Guess
+from flows.process.hardening import ignore_key_log
 from flows.process.memory import unswept
 from transforms.errors import CollectorError
 
@@ -266,6 +267,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["COLLECTOR_DEBUG"] = "1"  # the processes of a cluster inherit it
     else:
         os.environ["RUST_BACKTRACE"] = "0"  # bytewax would print one before our line
+    if ignored := ignore_key_log():
+        sys.stderr.write(f"{ignored}\n")
     command: Command = args.command
     try:
         with unswept():

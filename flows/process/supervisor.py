@@ -99,7 +99,8 @@ def _life(count: int, arguments: Sequence[str], drain: threading.Event) -> list[
 
 
 def _spawn(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
-    command = [sys.executable, "-m", "flows", *arguments]
+    safe = ["-P"] if sys.flags.safe_path else []
+    command = [sys.executable, *safe, "-m", "flows", *arguments]
     return subprocess.Popen(  # noqa: S603 - our own command line again
         command, env={**os.environ, VARIABLE: str(os.getpid()), **environment}
     )

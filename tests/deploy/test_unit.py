@@ -1,0 +1,82 @@
+"""The systemd unit: how much it forbids, and that the collector runs under it all the same."""
+
+import ctypes.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.deploy.confined import UNIT, settings
+from tests.fakes.collector import ROOT
+
+needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
+needs_seccomp = pytest.mark.skipif(not ctypes.util.find_library("seccomp"), reason="no libseccomp here")
+
+
+@needs_systemd
+def test_exposure_is_small():
+    """`systemd-analyze security` rates the unit at 2.0 of 10 at most."""
+    shown = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stdout[-200:]
+
+
+def test_no_core_holds_secrets():
+    """A core file would have the keys; what is made is the unit's own user's alone."""
+    assert settings("LimitCORE") == ["0"]
+    assert settings("UMask") == ["0077"]
+    assert settings("StateDirectoryMode") == ["0700"]
+
+
+CONFINED = [sys.executable, "-m", "tests.deploy.confined"]
+
+
+@needs_systemd
+@needs_seccomp
+def test_what_is_forbidden_is_refused():
+    """Under the rules a mount, memory both written and run, and a core file are refused."""
+    code = (
+        "import ctypes, mmap, resource\n"
+        "c = ctypes.CDLL(None, use_errno=True)\n"
+        "print(c.mount(b'none', b'/mnt', b'tmpfs', 0, None), ctypes.get_errno())\n"
+        "print(resource.getrlimit(resource.RLIMIT_CORE))\n"
+        "try: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)\n"
+        "except OSError as error: print(error.errno)\n"
+    )
+    shown = subprocess.run(
+        [*CONFINED, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.splitlines() == ["-1 1", "(0, 0)", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@needs_systemd
+@needs_seccomp
+def test_the_demo_runs_under_the_units_rules(tmp_path):
+    """All ten services, over mutual TLS, with the unit's system calls, no capability and no writable code."""
+    shown = subprocess.run(
+        [
+            *CONFINED,
+            "env",
+            "PATH=/nowhere",
+            sys.executable,
+            "-m",
+            "flows",
+            "demo",
+        ],  # no setpriv: it calls capset
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr[-3000:]
+    assert re.search(r"^total +\d+ +identical", shown.stdout, re.MULTILINE)
