@@ -47,7 +47,7 @@ class Command(Struct, frozen=True):
     configured: bool = True
 
 
-def _option(*names: str, **about: Any) -> Option:
+def _option(*names: str, **about: object) -> Option:
     return Option(names, about)
 
 

@@ -131,7 +131,7 @@ def flow(*paths: str, service: str = "", output: str = _STDOUT, config: str | No
     return _flow(expand(paths, client), service, outputs_of(output, settings), given, ReplayTally())
 
 
-def s3_client(paths: Sequence[str], settings: Settings | None) -> Any:
+def s3_client(paths: Sequence[str], settings: Settings | None) -> object:
     """Return what reads `s3://` paths, None if there are none.
 
     It works as the first input of `--config`, else as boto3's default chain.
@@ -207,7 +207,7 @@ def _opened(
     return opened
 
 
-def _head(path: str, client: Any) -> bytes:
+def _head(path: str, client: object) -> bytes:
     with open_stored(path, client) as stream:
         return head(stream, _HEAD_BYTES)
 
@@ -220,7 +220,7 @@ def outputs_of(name: str, settings: Settings | None) -> list[OutputSettings]:
             hint = "add outputs to it, or use --output stdout"
             raise SettingsError("the configuration names no output", "--output devo", hint)
         return found
-    raw: dict[str, Any] = (
+    raw: dict[str, object] = (
         {"type": "console"} if name == _STDOUT else {"type": "file", "config": {"path": name}}
     )
     return [parse_output("replay", raw)]
@@ -236,7 +236,7 @@ def _tell(tally: ReplayTally, *, as_json: bool) -> None:
     sys.stderr.write(f"{told}\n")
 
 
-def report(tally: ReplayTally) -> dict[str, Any]:
+def report(tally: ReplayTally) -> dict[str, object]:
     """Return what was done for machines. bytes: of the events, without what the wire puts around them."""
     return {
         "ok": not tally.poisons,
@@ -252,6 +252,6 @@ def report(tally: ReplayTally) -> dict[str, Any]:
     }
 
 
-def _told(item: Poison) -> dict[str, Any]:
+def _told(item: Poison) -> dict[str, object]:
     origin = item.origin
     return {"object": origin.object, "record": origin.record, "reason": item.reason, "detail": item.detail}

@@ -56,7 +56,7 @@ def is_block(item: Item) -> bool:
     return isinstance(item, Block)
 
 
-def spread(keys: list[str]) -> Callable[[Any], tuple[str, Any]]:
+def spread(keys: list[str]) -> Callable[[object], tuple[str, Any]]:
     """Deal items over the sink partitions of this process, so that none crosses to another one."""
     numbers = count()
     return lambda item: (keys[next(numbers) % len(keys)], item)

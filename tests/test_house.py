@@ -4,7 +4,7 @@ from tests import house
 
 
 def test_figures_of_a_checkout(tmp_path):
-    """`Any` counts where it is used, a service where it is named, lines of files and functions as they stand."""
+    """`Any` counts where it is used, a service where it is named, files and functions by their lines."""
     (tmp_path / "flows").mkdir()
     first = '"""GuardDuty."""\nfrom typing import Any\n\n\ndef f(x: Any) -> Any:\n    return x\n'
     (tmp_path / "flows/a.py").write_text(first)

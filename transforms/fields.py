@@ -67,7 +67,7 @@ class RecordField(Struct, frozen=True):
     keys: tuple[str, ...]
     operations: tuple[Operation, ...] = ()
 
-    def of(self, tops: Sequence[Any]) -> list[str]:
+    def of(self, tops: Sequence[object]) -> list[str]:
         """Return the value's text in each event; tops: what stands under the first key. "" for none."""
         inner = tops if len(self.keys) == 1 else [_below(top, self.keys[1:]) for top in tops]
         texts = [value if type(value) is str else _text(value) for value in inner]
@@ -87,7 +87,7 @@ def record_values(payload: bytes, count: int, wanted: Sequence[RecordField]) -> 
     return [field.of(columns[field.keys[0]]) for field in wanted]
 
 
-def _columns(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[Any]]:
+def _columns(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[object]]:
     """Return what stands under each top-level key, line by line."""
     decoder, names = _decoder(tops)
     try:
@@ -100,7 +100,7 @@ def _columns(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[Any
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _head(line: bytes, tops: tuple[str, ...]) -> list[Any]:
+def _head(line: bytes, tops: tuple[str, ...]) -> list[object]:
     """Read one line with a parser that allows more than the strict one, surrogates made fit."""
     try:
         found = json.loads(line, strict=False)
@@ -109,11 +109,11 @@ def _head(line: bytes, tops: tuple[str, ...]) -> list[Any]:
     return [_fit(found.get(key)) if isinstance(found, dict) else None for key in tops]
 
 
-def _fit(value: Any) -> Any:
+def _fit(value: object) -> object:
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
-def _below(value: Any, keys: Sequence[str]) -> Any:
+def _below(value: object, keys: Sequence[str]) -> object:
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return _fit(value)
@@ -130,5 +130,5 @@ def _decoder(tops: tuple[str, ...]) -> "tuple[msgspec.json.Decoder[Any], list[st
     return msgspec.json.Decoder(head), names
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "" if value is None else json.dumps(value)

@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from prometheus_client import REGISTRY, Counter, Gauge
 
@@ -16,7 +16,7 @@ from transforms.errors import CollectorError
 
 LOG = logging.getLogger("collector")
 
-Listener: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+Listener: TypeAlias = Callable[[str, Mapping[str, object]], None]
 """Is called with each named event and its fields, whatever the log level, in the thread that tells it."""
 
 _LISTENERS: list[Listener] = []
@@ -32,7 +32,7 @@ def unlisten(listener: Listener) -> None:
     _LISTENERS.remove(listener)
 
 
-def notify(event: str, /, **fields: Any) -> None:
+def notify(event: str, /, **fields: object) -> None:
     """Tell listeners alone: for what is said elsewhere, or happens too often to be said."""
     for listener in _LISTENERS:
         listener(event, fields)
@@ -96,7 +96,7 @@ def printable(value: object) -> str:
     )
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: object) -> object:
     """Return a field as lines show it: numbers as they are, everything else as printable text."""
     if value is None or isinstance(value, int | float):
         return value
@@ -107,7 +107,7 @@ def _shown(value: Any) -> Any:
     return printable(value)
 
 
-def say(level: int, event: str, /, **fields: Any) -> None:
+def say(level: int, event: str, /, **fields: object) -> None:
     """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`.
 
     An error among them adds its code.

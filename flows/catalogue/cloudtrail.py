@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from math import ceil
 from threading import Event
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -29,7 +29,7 @@ from transforms.setting import About
 _LOOKUP_PAGE = 50
 
 
-def _audit_types(value: Any) -> Any:
+def _audit_types(value: object) -> object:
     kinds = one_or_many(value)
     return (
         ["audits_api" if kind == "audit_apis" else kind for kind in kinds]

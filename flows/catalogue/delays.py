@@ -10,7 +10,7 @@ AUTO = "true: the tag's last level tells the event's type"
 """What `auto_event_type` means wherever it has an effect."""
 
 
-def _seconds(default: int, told: str) -> Any:
+def _seconds(default: int, told: str) -> object:
     text = told[0].upper() + told[1:]
     return Field(
         default,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from math import ceil
 from threading import Event
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -51,12 +51,12 @@ def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain:
     return GuardDuty(unit.account, chosen, limiters, drain)
 
 
-def _detector(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[str, Any] | None:
+def _detector(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[str, object] | None:
     detectors = found["guardduty:ListDetectors"]
     return {"DetectorId": detectors[0], "MaxResults": 1} if detectors else None
 
 
-def _finding(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[str, Any] | None:
+def _finding(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[str, object] | None:
     ids = found.get("guardduty:ListFindings")
     return {"DetectorId": found["guardduty:ListDetectors"][0], "FindingIds": ids[:1]} if ids else None
 

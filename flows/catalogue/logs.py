@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from math import ceil
 from threading import Event
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -113,18 +113,18 @@ def _arns(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
         yield f"log-group:{rule.group if rule.prefix is None else f'{rule.prefix}*'}:*"
 
 
-def _listed(asked: ProbeTarget[CloudWatchLogsSettings], _found: Found) -> Mapping[str, Any]:
+def _listed(asked: ProbeTarget[CloudWatchLogsSettings], _found: Found) -> Mapping[str, object]:
     rule = GroupRule(asked.part)
     prefix = rule.group if rule.prefix is None else rule.prefix
     return {"limit": 1, **({"logGroupNamePrefix": prefix} if prefix else {})}
 
 
-def _covered(asked: ProbeTarget[CloudWatchLogsSettings], group: Mapping[str, Any]) -> bool:
+def _covered(asked: ProbeTarget[CloudWatchLogsSettings], group: Mapping[str, object]) -> bool:
     """Tell whether a group is meant; the exact name sorts before longer ones that begin so."""
     return GroupRule(asked.part).covers(str(group["logGroupName"]))
 
 
-def _recent(asked: ProbeTarget[CloudWatchLogsSettings], found: Found) -> Mapping[str, Any] | None:
+def _recent(asked: ProbeTarget[CloudWatchLogsSettings], found: Found) -> Mapping[str, object] | None:
     groups = found["logs:DescribeLogGroups"]
     times = {"startTime": asked.now - timedelta(minutes=5), "endTime": asked.now}
     ms = {name: int(at.timestamp() * 1000) for name, at in times.items()}

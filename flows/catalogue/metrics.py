@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from math import ceil
 from threading import Event
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -103,12 +103,12 @@ def _requests(at: PlanScope[MetricsSettings]) -> float:
     return _windows(at) * ceil(at.guess.metrics / (QUERIES // len(STATISTICS)))
 
 
-def _namespace(asked: ProbeTarget[MetricsSettings], _found: Found) -> Mapping[str, Any]:
+def _namespace(asked: ProbeTarget[MetricsSettings], _found: Found) -> Mapping[str, object]:
     namespaces = asked.options.namespaces
     return {"Namespace": namespaces[0]} if namespaces else {}
 
 
-def _points(asked: ProbeTarget[MetricsSettings], found: Found) -> Mapping[str, Any] | None:
+def _points(asked: ProbeTarget[MetricsSettings], found: Found) -> Mapping[str, object] | None:
     metrics = found["cloudwatch:ListMetrics"]
     if not metrics:
         return None

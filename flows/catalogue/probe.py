@@ -21,11 +21,11 @@ class ProbeTarget(Struct, Generic[Options_co], frozen=True):
     part: str = ""
 
 
-Parameters: TypeAlias = Callable[[ProbeTarget[Options_contra], Found], Mapping[str, Any] | None]
+Parameters: TypeAlias = Callable[[ProbeTarget[Options_contra], Found], Mapping[str, object] | None]
 """From what was found before to the call's parameters; None = there is nothing to ask with."""
 
 
-def _fits(_asked: ProbeTarget[object], _entry: Any) -> bool:
+def _fits(_asked: ProbeTarget[object], _entry: object) -> bool:
     return True
 
 

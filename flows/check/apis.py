@@ -5,7 +5,6 @@ nothing to ask with, the action stays unproven, and the line does not name it.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
@@ -74,7 +73,7 @@ def _refused(asked: _Asked, probe: Probe[ServiceSettings], error: SourceError) -
     return of_error("api", error)
 
 
-def _ask(probe: Probe[ServiceSettings], asked: _Asked, parameters: Mapping[str, Any]) -> list[Any]:
+def _ask(probe: Probe[ServiceSettings], asked: _Asked, parameters: Mapping[str, object]) -> list[object]:
     service, _, operation = probe.action.partition(":")
     client = asked.unit.account.client(service, asked.target.region)
     try:

@@ -8,7 +8,6 @@ will show with the first message only.
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -93,7 +92,7 @@ def _simulated(account: Account, source: str, asked: Mapping[str, list[str]]) ->
     """Yield action and resource of what IAM would refuse."""
     client = account.client("iam", "")
     for resource, actions in asked.items():
-        reply: Mapping[str, Any] = client.simulate_principal_policy(
+        reply: Mapping[str, object] = client.simulate_principal_policy(
             PolicySourceArn=source, ActionNames=actions, ResourceArns=[resource]
         )
         results = required(reply, "EvaluationResults", account.where)

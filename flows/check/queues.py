@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from botocore.session import Session
 from msgspec.structs import replace
@@ -47,7 +46,7 @@ def wanted(context: CheckContext) -> list[CheckedQueue]:
 
 def attributes(context: CheckContext, queue: CheckedQueue) -> Mapping[str, str]:
     """Return what `queues` has learned of a queue, {} when that is nothing."""
-    found: Any = context.known.get(f"queue {queue.where}", {})
+    found: object = context.known.get(f"queue {queue.where}", {})
     return found if isinstance(found, Mapping) else {}
 
 
@@ -87,10 +86,10 @@ def _url(queue: CheckedQueue) -> str:
     return str(required(_ask(queue, "get_queue_url", QueueName=queue.name), "QueueUrl", queue.where))
 
 
-def _ask(queue: CheckedQueue, operation: str, **asked: Any) -> Mapping[str, Any]:
+def _ask(queue: CheckedQueue, operation: str, **asked: object) -> Mapping[str, object]:
     action = {"get_queue_url": "sqs:GetQueueUrl"}.get(operation, "sqs:GetQueueAttributes")
     try:
-        reply: Mapping[str, Any] = getattr(queue.account.client("sqs", queue.region), operation)(**asked)
+        reply: Mapping[str, object] = getattr(queue.account.client("sqs", queue.region), operation)(**asked)
     except Exception as error:
         raise translate(error, queue.where, action) from error
     return reply

@@ -56,7 +56,7 @@ class Statement(Struct, frozen=True):
     resources: tuple[str, ...]
     regions: tuple[str, ...] = ()
 
-    def document(self, sid: str) -> dict[str, Any]:
+    def document(self, sid: str) -> dict[str, object]:
         """Return the statement as IAM writes it."""
         condition = {"Condition": {"StringEquals": {"aws:RequestedRegion": list(self.regions)}}}
         return {

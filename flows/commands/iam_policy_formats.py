@@ -42,7 +42,7 @@ def widened(found: Sequence[Grant], known: Known) -> list[str]:
     return lines
 
 
-def _replaced(value: Any, text: str) -> Any:
+def _replaced(value: object, text: str) -> object:
     """Return a document with another text for accounts that are not known."""
     if isinstance(value, dict):
         return {key: _replaced(inner, text) for key, inner in value.items()}
@@ -51,7 +51,7 @@ def _replaced(value: Any, text: str) -> Any:
     return value.replace(ANY_ACCOUNT, text) if isinstance(value, str) else value
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
 
 
@@ -67,7 +67,7 @@ def as_cloudformation(found: Sequence[Grant]) -> str:
     One that is of a known account is made in that account only, so the same template serves all of them.
     """
     names = _names(found, "Collector", str.title)
-    conditions: dict[str, Any] = {}
+    conditions: dict[str, object] = {}
     resources: dict[str, Any] = {}
     for name, grant in names.items():
         about = _ABOUT.format(who=grant.who, input=grant.input)
@@ -85,7 +85,7 @@ def as_cloudformation(found: Sequence[Grant]) -> str:
     return yaml.safe_dump(template, sort_keys=False, width=110)
 
 
-def _substituted(value: Any) -> Any:
+def _substituted(value: object) -> object:
     """Return a document with the stack's own account where none is known."""
     if isinstance(value, dict):
         return {key: _substituted(inner) for key, inner in value.items()}

@@ -8,7 +8,6 @@ request, traffic.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -98,7 +97,7 @@ def totals(rows: list[Row]) -> dict[tuple[str, str, str], tuple[float, float]]:
     return found
 
 
-def report(rows: list[Row], guess: Guess) -> dict[str, Any]:
+def report(rows: list[Row], guess: Guess) -> dict[str, object]:
     """Return everything for machines. calls: a day. usd: a month."""
     return {
         "prices": PRICES_OF,

@@ -170,7 +170,7 @@ def _same(inherited: FieldInfo | None, own: FieldInfo) -> bool:
     )
 
 
-_WORDS: Mapping[Any, str] = {
+_WORDS: Mapping[object, str] = {
     str: "text",
     int: "integer",
     float: "number",
@@ -179,7 +179,7 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
-def _type(annotation: Any) -> str:
+def _type(annotation: object) -> str:
     """Return a type in a reader's words."""
     args = [one for one in get_args(annotation) if one is not type(None)]
     match getattr(get_origin(annotation), "__name__", ""):

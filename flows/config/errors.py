@@ -57,7 +57,7 @@ def is_secret(key: str) -> bool:
 
 
 def told(
-    error: ValidationError, model: Any, raw: Mapping[str, Any], where: str, secrets: Iterable[str] = ()
+    error: ValidationError, model: object, raw: Mapping[str, object], where: str, secrets: Iterable[str] = ()
 ) -> list[SettingsError]:
     """Translate each error of a model (or union of models) that was given `raw`.
 
@@ -78,7 +78,7 @@ def _follows(error: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> b
 
 
 def _told(
-    error: dict[str, Any], model: Any, raw: Mapping[str, Any], where: str, secrets: Iterable[str]
+    error: dict[str, Any], model: object, raw: Mapping[str, object], where: str, secrets: Iterable[str]
 ) -> SettingsError:
     path = _path_in(raw, error["loc"])
     kind, parent = error["type"], path[:-1]
@@ -119,7 +119,7 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     return " ".join(text.split())
 
 
-def _path_in(raw: Any, loc: Sequence[Any]) -> list[str]:
+def _path_in(raw: object, loc: Sequence[Any]) -> list[str]:
     """Return the parts of pydantic's location that a reader finds in the file, and a missing key."""
     path: list[str] = []
     for position, part in enumerate(loc):
@@ -133,13 +133,13 @@ def _path_in(raw: Any, loc: Sequence[Any]) -> list[str]:
     return path
 
 
-def _value(raw: Any, path: Sequence[str]) -> Any:
+def _value(raw: Any, path: Sequence[str]) -> object:
     for part in path:
         raw = raw[int(part)] if isinstance(raw, list) else raw.get(part)
     return raw
 
 
-def _shown(name: str, value: Any, secrets: Iterable[str]) -> str:
+def _shown(name: str, value: object, secrets: Iterable[str]) -> str:
     """Return a value for a message, with a blank; nothing for secrets and for what has parts."""
     if (
         is_secret(name)
@@ -159,7 +159,7 @@ def _plain(error: Mapping[str, Any]) -> str:
     return f" ({plain.replace('Input should be', 'it should be').replace('String should', 'it should')})"
 
 
-def _choice(error: Mapping[str, Any], value: Any, field: Any) -> str:
+def _choice(error: Mapping[str, Any], value: object, field: Any) -> str:
     """Return the values that a key, or a list's element, may have; "" where that is anything."""
     if error["type"] == "literal_error":
         known = re.findall(r"'([^']+)'", error["ctx"]["expected"])
@@ -172,7 +172,7 @@ def _choice(error: Mapping[str, Any], value: Any, field: Any) -> str:
     return near if near == told else f"{near} {told}"
 
 
-def _literals(annotation: Any) -> list[str]:
+def _literals(annotation: object) -> list[str]:
     """Return the texts that stand in an annotation."""
     if isinstance(annotation, str):
         return [annotation]
@@ -187,7 +187,7 @@ def _about(field: Any) -> str:
     return f"{described(field)}{example}"
 
 
-def _fields(model: Any, raw: Any, path: Sequence[str]) -> dict[str, Any]:
+def _fields(model: object, raw: object, path: Sequence[str]) -> dict[str, object]:
     """Return the known keys, and what is declared of them, of the model at a path below `model`."""
     models = [one for one in _models(model) if _is_of_type(one, raw)] or _models(model)
     for part in path:
@@ -198,7 +198,7 @@ def _fields(model: Any, raw: Any, path: Sequence[str]) -> dict[str, Any]:
 
 def _keys(model: type[BaseModel]) -> dict[str, Any]:
     """Return the keys of a model as a configuration spells them, other spellings included."""
-    keys: dict[str, Any] = {}
+    keys: dict[str, object] = {}
     for name, field in model.model_fields.items():
         alias = field.validation_alias
         spellings = alias.choices if isinstance(alias, AliasChoices) else [name]
@@ -206,7 +206,7 @@ def _keys(model: type[BaseModel]) -> dict[str, Any]:
     return keys
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
+def _models(annotation: object) -> list[type[BaseModel]]:
     """Return the models in an annotation, a union for instance."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
@@ -218,6 +218,6 @@ def _tags(model: type[BaseModel]) -> tuple[str, ...]:
     return get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
 
 
-def _is_of_type(model: type[BaseModel], raw: Any) -> bool:
+def _is_of_type(model: type[BaseModel], raw: object) -> bool:
     """Tell whether `raw` says by its `type` that it is of a model."""
     return isinstance(raw, Mapping) and raw.get("type") in _tags(model)

@@ -6,7 +6,7 @@ keys in `_PROCESSORS`, their `config`. What Devo names but does not describe (Bl
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -214,7 +214,7 @@ class FileFormat(Model):
 
     def _config(self) -> FormatConfig:
         """Return the parameters, with those that the name stands for."""
-        of: dict[str, dict[str, Any]] = {
+        of: dict[str, dict[str, object]] = {
             "csv": {"header": not self.config.field_names, "use_json": True},
             "parquet": {"header": True, "use_json": True, "field_separator": "\t"},
         }

@@ -79,7 +79,7 @@ class _Loading(Struct):
     errors: list[SettingsError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def settings(self, raw: dict[str, Any], *, need_inputs: bool) -> Settings:
+    def settings(self, raw: dict[str, object], *, need_inputs: bool) -> Settings:
         """Return the settings, which count only if no errors were noted."""
         for name in sorted(raw.keys() - _TOP):
             self._wrong(f"unknown key {name}", name, nearest(name, _TOP))
@@ -113,7 +113,7 @@ class _Loading(Struct):
         for name, why in ineffective_keys.items():
             self._warn(f"{place}.{name}", f"has no effect here{f': {why}' if why else ''}")
 
-    def _mapping(self, raw: Mapping[str, Any], name: str) -> dict[str, Any]:
+    def _mapping(self, raw: Mapping[str, object], name: str) -> dict[str, object]:
         """Return the mapping under a key; absent or empty is an empty one."""
         value = raw.get(name) or {}
         if isinstance(value, dict):
@@ -121,7 +121,7 @@ class _Loading(Struct):
         self._wrong(f"{name} is no mapping", name, "write key: value below it, indented")
         return {}
 
-    def _valid(self, make: Callable[[Any], Any], model: Any, raw: Any, place: str) -> Any:
+    def _valid(self, make: Callable[[Any], object], model: object, raw: object, place: str) -> Any:
         """Return make(raw), or None with the errors noted; model: what is made, for hints."""
         if not isinstance(raw, dict):
             self._wrong(
@@ -134,7 +134,7 @@ class _Loading(Struct):
             self.errors += told(error, model, raw, f"{self.path}: {place}", self.secrets)
             return None
 
-    def _globals(self, raw: dict[str, Any]) -> Globals:
+    def _globals(self, raw: dict[str, object]) -> Globals:
         found: Globals = self._valid(Globals.model_validate, Globals, raw, "globals") or Globals()
         self._warn_of(ineffective(found), "globals")
         kind, place = found.persistence.type, "globals.persistence.type"
@@ -144,13 +144,13 @@ class _Loading(Struct):
             self._warn(place, "no state survives: queues lose nothing by it, APIs begin anew at each start")
         return found
 
-    def _outputs(self, raw: dict[str, Any], top: Globals) -> dict[str, OutputSettings]:
+    def _outputs(self, raw: dict[str, object], top: Globals) -> dict[str, OutputSettings]:
         if not raw:
             self._warn("outputs", "none is given, so events go to the console")
             return {"console": parse_output("console", {"type": "console"})}
         return {name: found for name, one in raw.items() if (found := self._output(name, one, top))}
 
-    def _output(self, name: str, raw: Any, top: Globals) -> OutputSettings | None:
+    def _output(self, name: str, raw: object, top: Globals) -> OutputSettings | None:
         place = f"outputs.{name}"
         if isinstance(raw, dict) and isinstance(raw.get("config"), dict):
             config = located(raw["config"], self.path, f"{self.path}: {place}.config", self.errors.append)
@@ -175,7 +175,7 @@ class _Loading(Struct):
             self._warn_of(ineffective(found), place)
         return found
 
-    def _share_no_queue(self, services: Mapping[str, ServiceSettings], base_url: Any, place: str) -> None:
+    def _share_no_queue(self, services: Mapping[str, ServiceSettings], base_url: object, place: str) -> None:
         """Note services that would take each other's messages from the input's one queue."""
         users = {
             key: one for key, one in services.items() if isinstance(one, SqsLogsSettings) and one.enabled
@@ -185,7 +185,9 @@ class _Loading(Struct):
             what = f"base_url is the queue of {' and '.join(sharing)}"
             self._wrong(what, f"{place}.base_url", "give each service a queue_url, or take a mixed type")
 
-    def _service(self, name: str, raw: Any, around: Mapping[str, Any], place: str) -> ServiceSettings | None:
+    def _service(
+        self, name: str, raw: object, around: Mapping[str, object], place: str
+    ) -> ServiceSettings | None:
         place = f"{place}.{name}"
         options = {} if raw in (None, "") else raw
         model = settings_of(name, options if isinstance(options, dict) else {})
@@ -207,11 +209,11 @@ class _Loading(Struct):
         return found
 
     def _defaults(
-        self, model: type[ServiceSettings], around: Mapping[str, Any], own: Mapping[str, Any]
-    ) -> dict[str, Any]:
+        self, model: type[ServiceSettings], around: Mapping[str, object], own: Mapping[str, object]
+    ) -> dict[str, object]:
         """Return what a service takes from its input and from the environment."""
         region = self.env.get("AWS_REGION") or self.env.get("AWS_DEFAULT_REGION")
-        defaults: dict[str, Any] = {"regions": [region]} if region else {}
+        defaults: dict[str, object] = {"regions": [region]} if region else {}
         rate = around.get("requests_per_second")
         if rate is not None and has_effect(model, "requests_per_second"):
             defaults["requests_per_second"] = rate
@@ -230,7 +232,7 @@ class _Loading(Struct):
             self._warn("inputs", "every one is switched off, nothing is collected")
 
 
-def _from_globals(top: Globals, output_type: Any) -> dict[str, Any]:
+def _from_globals(top: Globals, output_type: object) -> dict[str, object]:
     """Return what `globals` sets in the config of every output over a connection."""
     if not isinstance(output_type, str) or output_type not in _NETWORK:
         return {}

@@ -10,7 +10,7 @@ inputs:
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -51,7 +51,7 @@ class FieldOperation(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _on_is_a_word(cls, value: Any) -> Any:
+    def _on_is_a_word(cls, value: object) -> object:
         """Read the key `on`, which YAML takes for true when it stands without quotes."""
         if isinstance(value, dict) and value.keys() & {"True", True}:
             return {"on" if key in ("True", True) else key: inner for key, inner in value.items()}
@@ -289,13 +289,13 @@ class SqsLogsSettings(TypedSettings):
         return tuple(tuple(one.rule for one in rules) for rules in self.line_filter_rules if rules)
 
 
-def _acknowledges(value: Any) -> Any:
+def _acknowledges(value: object) -> object:
     if value is False:
         raise ValueError("is false, but messages are deleted once delivered: use python -m flows preview")
     return value
 
 
-def _sends(value: Any) -> Any:
+def _sends(value: object) -> object:
     if value is True:
         raise ValueError("is true, but events are sent: use an output of type console")
     return value
@@ -333,7 +333,7 @@ class SqsInput(Model):
     compressed_events: bool | None = without_effect(example=False, why="outputs decide on compression")
 
 
-def sqs_defaults(around: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def sqs_defaults(around: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:
     """Return what a service takes from an input of Devo's SQS collector, where it says nothing itself."""
     queue = {} if any(own.get(key) for key in _QUEUE_KEYS) else {"queue_url": around.get("base_url")}
     given = {

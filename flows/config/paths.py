@@ -41,7 +41,7 @@ def base_folder(path: Path) -> Path:
     return folder.parent if folder.name == "config" else folder
 
 
-def by_name(output: Any) -> Any:
+def by_name(output: Any) -> object:
     """Return an output as written, with `{file: PATH}` of a certificate as PATH: it is a file anyway."""
     config = output.get("config") if isinstance(output, dict) else None
     if not isinstance(config, dict):
@@ -50,13 +50,13 @@ def by_name(output: Any) -> Any:
     return {**output, "config": {**config, **plain}}
 
 
-def _is_reference(value: Any) -> bool:
+def _is_reference(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"file"}
 
 
 def located(
     config: Mapping[str, Any], path: Path, where: str, wrong: Callable[[SettingsError], None]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return an output's config with absolute names of its files.
 
     Certificates are looked up under ./certs/, then beside the configuration (`path`). `wrong` is told of

@@ -21,7 +21,7 @@ _LONGEST_SECRET = 1 << 16
 class _Loader(yaml.SafeLoader):
     """YAML as Devo's collector reads it: timestamps stay text. Numbers keep their leading zeros as text."""
 
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[object, object]:  # noqa: FBT001, FBT002 - PyYAML's
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
@@ -33,7 +33,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _resolvers() -> dict[Any, list[tuple[str, re.Pattern[str]]]]:
+def _resolvers() -> dict[object, list[tuple[str, re.Pattern[str]]]]:
     """Return PyYAML's rules for plain scalars, less timestamps and YAML 1.1's octal and base-60 numbers."""
     dropped = {"tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int"}
     kept = {
@@ -73,7 +73,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _parse(path: Path, text: str) -> Any:
+def _parse(path: Path, text: str) -> object:
     try:
         if path.suffix.lower() == ".json":
             return json.loads(text, object_pairs_hook=_once)
@@ -94,8 +94,8 @@ def _parse(path: Path, text: str) -> Any:
         ) from error
 
 
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:
             raise ValueError(f"key {key} stands twice")

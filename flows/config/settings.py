@@ -166,7 +166,7 @@ class Input(SqsInput):
 
     @field_validator("services", mode="after")
     @classmethod
-    def _has_services(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _has_services(cls, value: dict[str, object]) -> dict[str, object]:
         if not value:
             raise ValueError(f"is empty: name a service, such as {min(SETTINGS)}")
         return value

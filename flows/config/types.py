@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     AfterValidator,
@@ -34,7 +34,7 @@ class Model(BaseModel):
     )
 
 
-def _moment(value: Any) -> Any:
+def _moment(value: object) -> object:
     if not isinstance(value, str):
         raise ValueError("is no time: write it as text, like 2026-01-02T03:04:05Z")  # noqa: TRY004 - pydantic
     try:
@@ -59,7 +59,7 @@ def _region(value: str) -> str:
 Region = Annotated[str, AfterValidator(_region)]
 
 
-def one_or_many(value: Any) -> Any:
+def one_or_many(value: object) -> object:
     """Read a single text as a list of one."""
     return [value] if isinstance(value, str) else value
 
@@ -83,7 +83,7 @@ Tag = Annotated[str, AfterValidator(_tag)]
 """A Devo tag, perhaps with placeholders."""
 
 
-def _pattern(value: Any) -> KeyPattern:
+def _pattern(value: object) -> KeyPattern:
     if isinstance(value, KeyPattern):
         return value
     if not isinstance(value, str):
@@ -97,11 +97,11 @@ Pattern = Annotated[
 """A regular expression on an object's key, RE2's (see `flows/config/patterns.py`)."""
 
 
-def _event_types(value: Any) -> Any:
+def _event_types(value: object) -> object:
     """Read {type: regex}, [{type: regex}, …] and [{event_type: …, pattern: …}, …] alike."""
     if not isinstance(value, list):
         return value
-    pairs: dict[str, Any] = {}
+    pairs: dict[str, object] = {}
     for entry in value:
         if not isinstance(entry, dict):
             raise ValueError("is a list of something else than `event_type: regex`")  # noqa: TRY004 - pydantic
