@@ -15,9 +15,12 @@ from tests.fakes.certs import Certs, make_certs
 from tests.fakes.collector import Stage, leaking_logs
 from tests.fakes.ministack import Ministack
 from tests.fakes.receivers import KINDS, Receiver, running
+from transforms import locks
 
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")  # time is never asserted: a busy machine is no failure
+
+locks.watch()  # each touch of a guarded field without its lock fails the test
 
 _numbers = count(1)
 _FIGURES = "figures"
@@ -38,6 +41,14 @@ def _log_as_found() -> Iterator[None]:
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture(autouse=True)
+def _locks_are_held() -> Iterator[None]:
+    """Fail where a field was touched without the lock that guards it, also if somebody caught that."""
+    locks.UNGUARDED.clear()
+    yield
+    assert locks.UNGUARDED == []
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,19 @@ from collections.abc import Callable
 
 from sources.queues.lease_life import Lease
 from sources.queues.message_opener import ObjectBatch
+from transforms.locks import Guard, guarded
+
+_LOCKS = (
+    Guard("_changed", ("_waiting",)),
+    Guard("_changed", ("limit", "bytes", "leases"), read_freely=True),
+)
+"""`dealt` is the feed's, and under its lock."""
 
 _WAKE_INTERVAL_SECONDS = 0.2
 """How long a waiting thread may miss that it should stop."""
 
 
+@guarded(_LOCKS)
 class BatchInbox:
     """Cuts of many leases in the order of arrival, each lease closed by an end mark (None).
 
@@ -26,7 +34,13 @@ class BatchInbox:
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        with self._changed:
+            return len(self._waiting)
+
+    def resize(self, limit: int) -> None:
+        """Wait with another bound from now on."""
+        with self._changed:
+            self.limit = limit
 
     def put(self, lease: Lease, cut: ObjectBatch, stopped: Callable[[], bool]) -> bool:
         """Add a cut, waiting for room; False, and nothing added, when the lease or everything has ended."""
@@ -62,9 +76,9 @@ class BatchInbox:
         """Return what has waited longest, up to `limit` bytes but at least one cut; never waits."""
         taken: list[tuple[Lease, ObjectBatch | None]] = []
         total = 0
-        if not self._waiting:
-            return taken
         with self._changed:
+            if not self._waiting:
+                return taken
             while self._waiting:
                 lease, cut = self._waiting[0]
                 size = cut.size if cut else 0

@@ -115,7 +115,7 @@ class LeaseFeed:
         with self._changed:
             self._inboxes[lane] = inbox
             for one in self._inboxes.values():
-                one.limit = self.options.prefetch_bytes // len(self._inboxes)
+                one.resize(self.options.prefetch_bytes // len(self._inboxes))
             telemetry.lane_joined(self.service, self.options.owner, len(self._inboxes))
         return inbox
 

@@ -17,9 +17,16 @@ from msgspec import Struct, field
 
 from sources.errors import SourceError
 from sources.queues.sqs import Message
+from transforms.locks import Guard, guarded
 
 if TYPE_CHECKING:
     from sources.queues.lease_manager import LeaseManager
+
+
+_LOCKS = (
+    Guard("manager.lock", ("state", "begun", "ended", "back", "expires", "failures"), read_freely=True),
+)
+"""`objects` is `ObjectProgress`'s, and under its lock."""
 
 
 class LeaseState(Enum):
@@ -56,6 +63,7 @@ class LeaseStepError(SourceError):
     """A lease was to take a step that its state does not allow."""
 
 
+@guarded(_LOCKS)
 class Lease(Struct, eq=False):
     """A received message while it is ours, kept alive by its queue's manager. Times are `time.monotonic()`.
 

@@ -15,6 +15,13 @@ from sources import metric_scopes, telemetry
 from sources.errors import ReceiptHandleInvalid, SourceError, Transient
 from sources.queues.lease_life import Lease
 from sources.queues.sqs import CEILING_SECONDS, LOT, SqsQueue, lots
+from transforms.locks import Guard, guarded
+
+_LOCKS = (
+    Guard("lock", ("_held", "_leaving", "_settlers", "_busy")),
+    Guard("lock", ("_open", "_stopped", "_spawn"), read_freely=True),
+)
+"""Beside these: the leases' own fields, see `lease_life.py`."""
 
 SETTLERS = 4
 """Threads that delete and give back, per queue, at most: as many as receive, since each lot is both."""
@@ -29,6 +36,7 @@ Spawn = Callable[[str, Callable[[], None]], None]
 """Runs a job in a thread of that name."""
 
 
+@guarded(_LOCKS)
 class LeaseManager:
     """All leases on one queue that this process holds.
 
@@ -72,7 +80,8 @@ class LeaseManager:
     @property
     def held(self) -> int:
         """Return how many leases are alive here."""
-        return len(self._held)
+        with self.lock:
+            return len(self._held)
 
     def start(self, spawn: Spawn) -> None:
         """Start the heartbeat, and settlers from now on; they end after `stop`."""

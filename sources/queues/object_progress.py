@@ -25,6 +25,10 @@ from msgspec import Struct, field
 
 from sources.errors import ObjectBusy
 from sources.queues.message_opener import ObjectBatch
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_lock", ("_claims", "_entries", "_done")),)
+"""And `objects` of whoever claims."""
 
 VERSION = 1
 ALL = sys.maxsize
@@ -64,11 +68,12 @@ def _digest(object_id: str) -> bytes:
     return blake2b(object_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
+@guarded(_LOCKS)
 class ObjectProgress:
     """The table. Thread-safe; every call is short. window, entries: bounds, the oldest is forgotten."""
 
     def __init__(self, window: int = 100_000, entries: int = 10_000) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._claims: dict[str, Holder] = {}
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._most = entries

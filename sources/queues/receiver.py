@@ -19,6 +19,12 @@ from sources.errors import IdentityAbsent, SourceError, Transient
 from sources.queues.lease_life import Lease
 from sources.queues.lease_manager import LeaseManager
 from sources.queues.sqs import LOT, Message
+from transforms.locks import Guard, guarded
+
+_LOCKS = (
+    Guard("_lock", ("_running",)),
+    Guard("_lock", ("_level", "_failures", "_cause", "_rests"), read_freely=True),
+)
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
@@ -62,13 +68,14 @@ def pause_after(failures: int, jitter: float, first: float = 1.0, longest: float
     return min(first * 2.0 ** min(failures - 1, 16), longest) * (1 - jitter / 2)
 
 
+@guarded(_LOCKS)
 class Receiver:
     """The receiving end of one queue."""
 
     def __init__(self, service: str, manager: LeaseManager, polling: Polling, gate: Gate) -> None:
         self._service, self._keeper, self._polling, self._gate = service, manager, polling, gate
         self._queue = manager.queue
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._level = 1
         self._running: set[int] = set()
         self._failures, self._cause = 0, ""
@@ -81,7 +88,8 @@ class Receiver:
     @property
     def asking(self) -> bool:
         """Tell that a long poll is under way: what it brings would be leased to nobody if we left now."""
-        return bool(self._running)
+        with self._lock:
+            return bool(self._running)
 
     def _ensure(self, number: int) -> None:
         with self._lock:
@@ -140,31 +148,38 @@ class Receiver:
 
     def _succeeded(self, received: int, *, adapt: bool) -> None:
         self._keeper.read_at = time.time()
-        if self._failures:
-            self._failures = 0
+        with self._lock:
+            recovered, self._failures = self._failures > 0, 0
+            more = received == LOT and adapt
+            if adapt:
+                self._rests = 0
+            if more:
+                self._level = min(self._level + 1, self._polling.receivers)
+            elif received == 0:
+                self._level = 1
+            level = self._level
+        if recovered:
             telemetry.source_recovered(self._keeper.place, self._queue.queue.where, self._cause)
-        if adapt:
-            self._rests = 0
-        if received == LOT and adapt:
-            self._level = min(self._level + 1, self._polling.receivers)
-            self._ensure(self._level)
-        elif received == 0:
-            self._level = 1
+        if more:
+            self._ensure(level)
 
     def _failed(self, error: SourceError) -> None:
-        self._level = 1
-        self._failures += 1
-        self._cause = error.cause
+        with self._lock:
+            self._level = 1
+            self._failures += 1
+            failures, self._cause = self._failures, error.cause
         late = isinstance(error, IdentityAbsent)
         first = 1.0 if late or isinstance(error, Transient) else 5.0
         longest = _LATE_SECONDS if late else _LONGEST_SECONDS
-        pause = pause_after(self._failures, _JITTER.random(), first, longest)
-        telemetry.receive_failed(self._keeper.place, self._queue.queue.where, error, pause, self._failures)
+        pause = pause_after(failures, _JITTER.random(), first, longest)
+        telemetry.receive_failed(self._keeper.place, self._queue.queue.where, error, pause, failures)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:
-        self._level = 1
-        self._rests += 1
-        pause = pause_after(self._rests, _JITTER.random())
-        telemetry.source_backing_off(self._service, self._queue.queue.where, pause, self._rests)
+        with self._lock:
+            self._level = 1
+            self._rests += 1
+            rests = self._rests
+        pause = pause_after(rests, _JITTER.random())
+        telemetry.source_backing_off(self._service, self._queue.queue.where, pause, rests)
         return self._gate.pause(pause)

@@ -45,9 +45,10 @@ class _Stored:
 
 def confirmed(lease, back: int | None = None):
     """Bring a received lease, of which nothing was emitted, to where its manager ends it."""
-    lease.fetch()
-    lease.end(back)
-    lease.confirm()
+    with lease.manager.lock:
+        lease.fetch()
+        lease.end(back)
+        lease.confirm()
     return lease
 
 

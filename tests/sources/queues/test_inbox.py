@@ -20,7 +20,8 @@ class Manager:
 
 def lease(name="m"):
     fetching = Lease(Message(name, "r", ""), Manager, 0.0, 0.0)
-    fetching.fetch()
+    with Manager.lock:
+        fetching.fetch()
     return fetching
 
 
@@ -92,7 +93,8 @@ def test_end_wakes_the_waiting_thread_and_closes():
 def test_stop_and_loss_end_waiting():
     """Nothing is put for a lost lease, nor after a stop; a lease that put nothing leaves no mark."""
     inbox, one, other = BatchInbox(1000), lease(), lease()
-    one.lose()
+    with Manager.lock:
+        one.lose()
     assert not inbox.put(one, cut(1), NEVER)
     assert not inbox.put(other, cut(1), lambda: True)
     assert inbox.end(one, None)

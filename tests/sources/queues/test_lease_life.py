@@ -34,6 +34,13 @@ class Manager:
     lock = threading.RLock()
 
 
+@pytest.fixture(autouse=True)
+def _locked():
+    """Hold what guards the steps of leases: here one thread does all."""
+    with Manager.lock:
+        yield
+
+
 def lease(*steps):
     """Return a lease that has taken some steps."""
     made = Lease(Message("m", "r", "", queue="q"), Manager, 0.0, VISIBILITY)
@@ -219,6 +226,7 @@ class LeaseLife(RuleBasedStateMachine):
         self.progress.load("lane-0", self.saved)
         self.manager = LeaseManager("test", SqsQueue(self.sqs.queue), VISIBILITY, self.progress.settled)
         self.manager.clock = lambda: self.sqs.now
+        self.manager.lock.acquire()  # this thread is all threads
         self.manager._pause = lambda _seconds: False
         self.inbox, self.ledger = BatchInbox(1 << 30), Ledger()
         self.ready: list[Lease] = []

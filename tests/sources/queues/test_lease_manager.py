@@ -101,7 +101,8 @@ def test_h04_twelve_hours_are_the_ceiling(bench):
     bench.sqs.faults["change_message_visibility_batch"] = lambda **parameters: asked.append(parameters)
     bench.manager.extend_due(lease.received + CEILING_SECONDS - 10.5)
     assert asked[0]["Entries"][0]["VisibilityTimeout"] == 10
-    lease.extend(0.0)
+    with bench.manager.lock:
+        lease.extend(0.0)
     bench.manager.extend_due(lease.received + CEILING_SECONDS)
     assert lease.lost
     assert len(asked) == 1
@@ -201,7 +202,8 @@ def test_heartbeat_keeps_leases_while_nothing_else_happens():
     bench.run()
     extended = lambda: bench.sqs.calls.count("change_message_visibility_batch") >= 3  # noqa: E731
     for lease in list(bench.manager._held):
-        lease.extend(time.monotonic() + 1)
+        with bench.manager.lock:
+            lease.extend(time.monotonic() + 1)
     wait_until(extended, 10, "three extensions")
     bench.manager.stop()
 
