@@ -8,6 +8,9 @@ from msgspec import Struct
 Unwrap: TypeAlias = Callable[[bytes], Sequence[bytes]]
 """One JSON document → its events; raises ValueError with what it lacks."""
 
+JSON_ROWS = b"{}"
+"""As header of rows: they are JSON objects already, whatever text the service has otherwise."""
+
 
 class Layout(Struct, frozen=True):
     """Layout of one type of object. Compression and Parquet need no word here: content tells them.
@@ -17,8 +20,9 @@ class Layout(Struct, frozen=True):
     comment: lines that begin so are no events (`#`: CloudFront); a `#Fields:` line gives the header.
     is_header: tells whether the first line names the columns; that line is no event, wherever it appears.
     quoted: CSV whose quoted fields may hold newlines; such a newline becomes a space.
-    separator: joins the columns of a Parquet row, and their names, to a line.
-    column: spells a Parquet column's name as the text form of the same log does.
+    column: spells a Parquet column's name as the text form of the same log does: rows become its lines. None:
+        rows are JSON objects.
+    separator: joins the columns of such a row, and their names, to a line.
     values: JSON values one after another, whatever stands between them; each is one event, or what `unwrap`
         takes out of it. An object that is one JSON array holds its elements.
     between: with `values`, what may stand between two besides white space and commas, e.g. "||".
@@ -33,7 +37,7 @@ class Layout(Struct, frozen=True):
     is_header: Callable[[bytes], bool] | None = None
     quoted: bool = False
     separator: bytes = b" "
-    column: Callable[[str], str] = str
+    column: Callable[[str], str] | None = None
     values: bool = False
     unwrap: Unwrap | None = None
     between: bytes = b""

@@ -19,6 +19,7 @@ from transforms.block import Block, Item, Transform, divide
 from transforms.columns import to_json, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
 from transforms.jsonline import add_fields
+from transforms.layout import JSON_ROWS
 from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import TagRule, level
 
@@ -102,7 +103,7 @@ def _named(options: RoutedOptions, source: str) -> set[str]:
 
 
 def _rows(block: Block, options: RoutedOptions) -> Iterator[Item]:
-    if options.columns is None:
+    if options.columns is None or block.header == JSON_ROWS:
         yield block
         return
     columns = options.columns

@@ -45,7 +45,13 @@ def reads_objects(unit: Unit) -> TypeGuard[ConfiguredService[ObjectsSettings]]:
 def object_opener(unit: ConfiguredService[ObjectsSettings]) -> tuple[S3Opener, Rules]:
     """Return what opens the objects of a unit, and the rules for those that cannot be had."""
     options, layout = unit.options, unit.layout()
-    sizes = DecodeLimits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
+    sizes = DecodeLimits(
+        options.max_object_bytes,
+        options.max_inflation_ratio,
+        options.max_event_bytes,
+        options.max_spool_bytes,
+        options.max_zstd_window_bytes,
+    )
 
     def pieces(body: Body, ref: ObjectRef) -> Iterator[DecodedChunk]:
         return read(body, layout.of(ref.key), sizes)

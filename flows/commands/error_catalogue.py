@@ -122,7 +122,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         sources.ObjectTooLarge,
         "It goes to quarantine: a bomb must not fill the memory.",
-        "If it is genuine, raise `max_object_bytes` or `max_inflation_ratio`, then replay the quarantine.",
+        "If it is genuine, raise the setting that the message names, then replay the quarantine.",
     ),
     Entry(
         sinks.DeliveryError,
@@ -196,12 +196,14 @@ REASONS: dict[str, str] = {
     "not_json": "an object that should be JSON is none",
     "notice_unknown": "a queue's message announces no object in any known form; its bytes are in the file",
     "object_archived": "the object is in an archive storage class; restore it, then replay",
-    "object_bomb": "the object inflates beyond `max_inflation_ratio` or `max_object_bytes`",
+    "object_bomb": "the object is beyond `max_inflation_ratio`, `max_object_bytes`, `max_spool_bytes` or "
+    "`max_zstd_window_bytes`",
     "object_broken": "the object is damaged; what came before is delivered",
     "object_too_large": "the object inflates beyond the limits",
     "object_unknown": "the object is of a kind that this service does not read",
     "object_unreadable": "an object of a replay could not be had; told on stderr only",
     "parquet_broken": "the object is no readable Parquet file",
+    "parquet_too_large": "a page, row group, footer or schema of a Parquet file would take too much memory",
     "record_too_large": "a record is larger than `max_event_bytes`",
     "records_missing": "a JSON object has not the records that its service has",
     "row_width": "a line has fewer or more fields than its header; only with `format: json`",

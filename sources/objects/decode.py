@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from itertools import chain
 
 from sources.errors import ObjectBroken
-from sources.objects import parquet
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodedChunk, DecodeLimits, Readable, broken
 from sources.objects.inflate import inflater
 from sources.objects.json_array import records
 from sources.objects.json_values import values
 from sources.objects.lines import lines
+from sources.objects.parquet import rows as parquet
 from transforms.layout import Layout
 
 __all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "head", "read", "skip"]
@@ -64,7 +64,8 @@ def head(body: Readable, size: int) -> bytes:
     try:
         start, chunks = _plain(body, Budget(DecodeLimits(), chunk=size))
         if start.startswith(parquet.MAGIC):
-            return b" ".join([parquet.MAGIC, *(name.encode() for name in parquet.columns(chunks))])
+            names = parquet.columns(chunks, DecodeLimits().max_spool_bytes)
+            return b" ".join([parquet.MAGIC, *(name.encode() for name in names)])
         for chunk in chunks:
             held += chunk[:size]
             if len(held) >= size:

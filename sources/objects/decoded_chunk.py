@@ -27,11 +27,15 @@ class DecodeLimits(Struct, frozen=True):
     max_bytes: uncompressed size. max_ratio: inflation allowed beyond the first 64 MiB.
     max_event_bytes: largest event that outputs take. Larger ones still come out, for quarantine, up to
         16 MiB (or this, when it is more): a longer line or record breaks the object.
+    max_spool_bytes: of an object that must be held as a whole (Parquet), in a temporary file.
+    max_window_bytes: of what was inflated that a decoder may hold to refer to (zstd's window).
     """
 
     max_bytes: int = 64 << 30
     max_ratio: float = 500.0
     max_event_bytes: int = 1 << 20
+    max_spool_bytes: int = 1 << 30
+    max_window_bytes: int = 8 << 20
 
     @property
     def record_bytes(self) -> int:

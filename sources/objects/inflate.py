@@ -9,8 +9,8 @@ from typing import Any
 import zstandard
 from isal import igzip_lib
 
-from sources.errors import ObjectBroken
-from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, broken
+from sources.errors import ObjectBroken, ObjectTooLarge
+from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodeLimits, broken
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -18,7 +18,8 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 _FIRST_STEP, _GZIP_STEP = 1 << 10, 1 << 18  # what follows a member is copied: the step grows with the member
 _ZSTD_STEP = 1 << 10  # four stored bytes may become 128 KiB, and zstandard has no bound on one call's output
 _TINY = 1 << 10
-_ZSTD_WINDOW = 1 << 27
+_TOO_MUCH_MEMORY = "too much memory"
+"""What zstd says of a window that is larger than allowed: error 16, frameParameter_windowTooLarge."""
 _CUT_SHORT = "the upload or download was cut short; look at the object in its bucket"
 
 _DAMAGE: Any = (igzip_lib.error, zstandard.ZstdError)
@@ -41,7 +42,7 @@ def gunzip(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
 
 def unzstd(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
     """Inflate zstd frames one after the other."""
-    return _regrouped(_unzstd(_Stored(chunks)), budget)
+    return _regrouped(_unzstd(_Stored(chunks), budget.limits.max_window_bytes), budget)
 
 
 def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
@@ -57,13 +58,21 @@ def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
                 yield b"".join(held)
                 held, size = [], 0
     except _DAMAGE as error:
-        failure = broken("inflate_failed", f"compressed data is damaged ({error})")
+        failure = _failed(error, budget.limits)
     except ObjectBroken as error:
         failure = error
     if held:
         yield b"".join(held)
     if failure:
         raise failure
+
+
+def _failed(error: Exception, limits: DecodeLimits) -> ObjectBroken:
+    if isinstance(error, zstandard.ZstdError) and _TOO_MUCH_MEMORY in str(error):
+        what = f"a zstd window of more than {limits.max_window_bytes} bytes"
+        hint = "raise max_zstd_window_bytes if this object is genuine"
+        return ObjectTooLarge(what, "object", hint, reason="object_bomb")
+    return broken("inflate_failed", f"compressed data is damaged ({error})")
 
 
 def _append(held: list[bytes | bytearray], part: bytes) -> None:
@@ -124,8 +133,8 @@ def _member(member: Any, data: bytes, stored: _Stored) -> Iterator[bytes]:
             yield part
 
 
-def _unzstd(stored: _Stored) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+def _unzstd(stored: _Stored, window: int) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=window)
     frame = None
     while data := stored.take(_ZSTD_STEP):
         frame = frame or decompressor.decompressobj()

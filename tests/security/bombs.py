@@ -109,7 +109,8 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
         once(zstandard.ZstdCompressor().compress(b" " * (64 * MIB))),
     ),
     "zstd of tiny frames": ("lines", "", repeated(zstandard.ZstdCompressor().compress(b"x\n") * 1000, 300)),
-    "zstd of a huge window": ("lines", "inflate_failed", once(zstd_window(31))),
+    "zstd of a huge window": ("lines", "object_bomb", once(zstd_window(31))),
+    "zstd of a window of 64 MiB": ("lines", "object_bomb", once(zstd_window(26))),
     "zstd of empty skippable frames": ("lines", "", repeated((b"\x50\x2a\x4d\x18" + bytes(4)) * 1000, 300)),
     "a line without end": ("lines", "line_too_long", repeated(b"x" * MIB, 64)),
     "blank lines": ("lines", "", repeated(b"\n" * MIB, 64)),
@@ -156,7 +157,7 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
     ),
     "Parquet of too many columns": (
         "parquet",
-        "parquet_broken",
+        "parquet_too_large",
         lambda: iter([parquet({f"c{n}": [n] for n in range(60_000)})]),
     ),
     "Parquet of a footer without end": (
@@ -166,7 +167,7 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
     ),
     "Parquet of a page that claims gigabytes": (
         "parquet",
-        "parquet_broken",
+        "parquet_too_large",
         lambda: iter([claiming(0x7FFF0000 // 2)]),
     ),
 }
