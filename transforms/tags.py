@@ -45,7 +45,7 @@ _LEVEL = re.compile(r"[\w-]+", re.ASCII)
 _MOST_LEVELS = 6
 
 _PLACE = re.compile(
-    r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:aws-region=)?([a-z]{2}(?:-[a-z]+)+-\d+)/"
+    r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:aws-region=)?((?:[a-z]+-)+\d+)/"
 )
 """Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 

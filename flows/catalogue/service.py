@@ -136,6 +136,11 @@ AnyService: TypeAlias = Service[Any]
 """A service of whatever settings; its own value has them checked against its source and transform."""
 
 
+def regions_of(service: AnyService, options: ServiceSettings) -> tuple[str, ...]:
+    """Return the regions that a service is collected from: those of its queues, where it has any."""
+    return tuple(region for region, _ in options.queues(service.name)) or options.regions
+
+
 _SQS = Price(0.40, 1_000_000)
 
 

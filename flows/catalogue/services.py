@@ -14,7 +14,7 @@ from flows.catalogue.line_logs import CLOUDFRONT_LOGS, FLOW_LOGS
 from flows.catalogue.logs import LOGS
 from flows.catalogue.metrics import METRICS
 from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
-from flows.catalogue.service import AnyService, ConfiguredService, Unit
+from flows.catalogue.service import AnyService, ConfiguredService, Unit, regions_of
 from flows.catalogue.umbrella import UMBRELLA
 from flows.config.base import ServiceSettings
 from flows.config.objects import CUSTOM_KEYS, SqsLogsSettings
@@ -65,11 +65,19 @@ def units(settings: "Settings") -> list[Unit]:
         ConfiguredService(one.id, service_key, account, service, options, one.environment)
         for name, one in settings.inputs.items()
         if one.enabled
-        for account in [Account(name, one.credentials)]
+        for account in [Account(name, one.credentials, region=_region(one.services))]
         for service_key, options in one.services.items()
         if options.enabled
         for service in services_of(service_key, options)
     ]
+
+
+def _region(services: Mapping[str, ServiceSettings]) -> str:
+    """Return a region that an input collects from: AWS is asked who it is in the partition of that."""
+    for service_key, options in services.items():
+        for service in services_of(service_key, options) if options.enabled else ():
+            return regions_of(service, options)[0]
+    return ""
 
 
 def services_of(service_key: str, options: ServiceSettings) -> Iterator[AnyService]:

@@ -26,12 +26,13 @@ from msgspec.structs import replace
 from flows.check.finding import CheckContext, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.queues import attributes, wanted
+from sources.aws import partitions
 from sources.aws.account import Account
 from sources.errors import Denied, Missing, ObjectGone, SourceError, translate
 from sources.objects.body import OBJECT_ACTION, VERSION_ACTION
 
 _ABSENT = "devo-aws-collector-check/there-is-no-such-object"
-_BUCKET = re.compile(r"arn:aws[\w-]*:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
+_BUCKET = re.compile(r"arn:[\w-]+:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
 _REGION_HEADER = "x-amz-bucket-region"
 
 
@@ -46,6 +47,11 @@ class ObjectLocation(Struct, frozen=True):
     def where(self) -> str:
         """For messages."""
         return f"bucket {self.bucket} ({self.account.where})"
+
+    @property
+    def objects(self) -> str:
+        """The ARN of all objects of the bucket."""
+        return f"arn:{partitions.name_of(self.region)}:s3:::{self.bucket}/*"
 
 
 def buckets(context: CheckContext) -> Iterator[Finding]:
@@ -100,7 +106,7 @@ def _absent(client: Any, place: ObjectLocation, action: str, **more: str) -> Sou
 
 def _versions(refusal: SourceError, place: ObjectLocation, who: str) -> Finding:
     if type(refusal) is Denied and VERSION_ACTION in refusal.what:
-        found = denied(refusal, VERSION_ACTION, who, f"arn:aws:s3:::{place.bucket}/*")
+        found = denied(refusal, VERSION_ACTION, who, place.objects)
         hint = f"{found.hint}; without it a version is read only while it is the current one"
         return replace(found, level=Level.WARN, code="bucket_versions", hint=hint)
     if isinstance(refusal, Denied):
@@ -141,7 +147,7 @@ def _read(error: SourceError, place: ObjectLocation, who: str) -> Finding:
             place.where,
             "name an object that should be readable: --object s3://bucket/key",
         )
-    found = denied(error, "s3:GetObject", who, f"arn:aws:s3:::{place.bucket}/*")
+    found = denied(error, "s3:GetObject", who, place.objects)
     hint = f"{found.hint}; where it is allowed for a prefix only, prove that by --object s3://bucket/key"
     return replace(found, hint=hint)
 
@@ -159,12 +165,15 @@ def _object(context: CheckContext, uri: str) -> Iterator[Finding]:
         return
     refusals: list[Finding] = []
     for account in known_accounts(context):  # the configuration does not tell whose bucket it is
+        region = ""
         try:
             client = account.client("s3", "")
+            region = client.meta.region_name
             client.get_object(Bucket=parts.netloc, Key=key, Range="bytes=0-0")["Body"].close()
         except (ClientError, BotoCoreError, SourceError) as error:
             ours = translate(error, f"{uri} ({account.where})", "s3:GetObject")
-            refusals.append(_refused(ours, arn(context, account), f"arn:aws:s3:::{parts.netloc}/{key}"))
+            resource = f"arn:{partitions.name_of(region)}:s3:::{parts.netloc}/{key}"
+            refusals.append(_refused(ours, arn(context, account), resource))
         else:
             yield ok("object", f"readable, KMS included, as {arn(context, account)}", uri)
             return

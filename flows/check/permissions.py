@@ -16,7 +16,8 @@ from flows.catalogue.service import Unit
 from flows.check.finding import CheckContext, Finding, fail, ok, spread, warn
 from flows.check.identities import greeting, known_accounts, number
 from flows.check.queues import attributes, wanted
-from flows.commands.iam_policy import partition_of, queue_arn
+from flows.commands.iam_policy import queue_arn
+from sources.aws import partitions
 from sources.aws.account import Account, required
 from sources.errors import SourceError
 
@@ -68,7 +69,7 @@ def unproven(context: CheckContext, account: Account) -> dict[str, list[str]]:
     for queue in wanted(context):
         key = attributes(context, queue).get("KmsMasterKeyId", "")
         if queue.account is account and key and not key.startswith("alias/"):
-            prefix = f"arn:{partition_of(queue.region)}:kms:{queue.region}:{owner}:key/"
+            prefix = f"arn:{partitions.name_of(queue.region)}:kms:{queue.region}:{owner}:key/"
             found[key if ":" in key else f"{prefix}{key}"] = ["kms:Decrypt"]
     return dict(found)
 

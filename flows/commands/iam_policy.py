@@ -14,17 +14,18 @@ there is no role) may be given as options; without them the widest resource that
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
 from flows.catalogue.calls import ANY_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, regions_of
 from flows.catalogue.services import units
 from flows.config.base import ServiceSettings
 from flows.config.load import Settings
+from sources.aws import partitions
 from sources.aws.credentials import Credentials
 
 ANY_ACCOUNT = "${ACCOUNT}"
@@ -176,7 +177,7 @@ def _queue_actions(action: str, queue: str, known: Known) -> Iterator[str]:
 
 def _narrowed(unit: Unit, call: ApiCall[ServiceSettings], region: str, owner: str) -> Iterable[str]:
     named = (call.resource,) if isinstance(call.resource, str) else call.resource(unit.options, region)
-    prefix = f"arn:{partition_of(region)}:{call.action.partition(':')[0]}:{region}:{owner}"
+    prefix = f"arn:{partitions.name_of(region)}:{call.action.partition(':')[0]}:{region}:{owner}"
     return [one if one == ANY_RESOURCE else f"{prefix}:{one}" for one in named]
 
 
@@ -186,15 +187,8 @@ def queue_arn(region: str, queue: str, owner: str) -> str:
     if "://" in queue:
         told, _, short = urlsplit(queue).path.strip("/").rpartition("/")
         owner = told or owner
-    return f"arn:{partition_of(region)}:sqs:{region}:{owner}:{short}"
-
-
-def partition_of(region: str) -> str:
-    """Return the part of AWS that a region belongs to."""
-    parts: Mapping[str, str] = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
-    return next((name for prefix, name in parts.items() if region.startswith(f"{prefix}-")), "aws")
+    return f"arn:{partitions.name_of(region)}:sqs:{region}:{owner}:{short}"
 
 
 def _partition(unit: Unit) -> str:
-    regions = unit.options.regions or [region for region, _ in unit.options.queues(unit.service.name)]
-    return partition_of(regions[0])
+    return partitions.name_of(regions_of(unit.service, unit.options)[0])

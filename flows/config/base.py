@@ -7,7 +7,6 @@ Service      every one
         └── Typed   whose keys tell the event type
 """
 
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self
@@ -26,14 +25,8 @@ from flows.config.types import (
     Tag,
     one_or_many,
 )
+from sources.aws.partitions import region_of_queue
 from transforms.setting import About, without_effect
-
-_QUEUE_HOST = re.compile(
-    r"(?:^|\.)(?:(?P<before>[a-z0-9-]+)\.)?(?:queue|sqs(?:-fips)?)(?:\.(?P<after>[a-z0-9-]+))?"
-    r"(?:\.vpce)?\.amazonaws\.com(?:\.cn)?$"
-)
-_FIRST_REGION = "us-east-1"
-"""The oldest form of a queue's URL has no region."""
 
 
 class ServiceSettings(Model):
@@ -348,5 +341,4 @@ def limits(service: Polled) -> tuple[tuple[float, float], ...]:
 
 def region_of(url: str) -> str:
     """Return the region that a queue's URL tells, "" if it does not (an emulator, a proxy)."""
-    found = _QUEUE_HOST.search(urlsplit(url).hostname or "")
-    return (found["after"] or found["before"] or _FIRST_REGION) if found else ""
+    return region_of_queue(urlsplit(url).hostname or "")

@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from flows.config.patterns import KeyPattern, compiled
+from sources.aws.partitions import is_region, known_by
 
-_REGION = re.compile(r"[a-z]{2,3}(-[a-z]+)+-\d{1,2}")
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LEVEL = re.compile(r"[A-Za-z0-9_-]+")
@@ -51,8 +51,8 @@ Moment = Annotated[
 
 
 def _region(value: str) -> str:
-    if not _REGION.fullmatch(value):
-        raise ValueError("is no region, like eu-west-1")
+    if not is_region(value):
+        raise ValueError(f"is no region that {known_by()} knows, like eu-west-1")
     return value
 
 

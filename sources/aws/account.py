@@ -50,23 +50,25 @@ class Identity(Struct, frozen=True):
 class Account:
     """One input's identity in AWS, and its clients.
 
-    name: the input's, for messages. setting: the key of the input that holds the credentials.
-    session_seconds: how long an assumed role's session lasts. clock: by which sessions are renewed before
-    they end.
+    name: the input's, for messages. setting: the key of the input that holds the credentials. region: one
+    that is collected from: who asks is known in its partition. session_seconds: how long an assumed role's
+    session lasts. clock: by which sessions are renewed before they end.
     Thread-safe. Making one asks AWS nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test or another key of the input says differently
         self,
         name: str,
         credentials: Credentials | None = None,
         *,
         setting: str = "credentials",
+        region: str = "",
         session_seconds: int = CHAINED_SECONDS,
         clock: Clock = _MACHINE,
     ) -> None:
         self.name, self.setting = name, setting
         self._credentials = credentials or Credentials()
+        self._region = region
         self._sessions = AssumedSessions(session_seconds, clock)
         self._clients: dict[tuple[str, str], Any] = {}
         self._links: list[ChainLink] = []
@@ -145,7 +147,7 @@ class Account:
         try:
             if not self._links:
                 where = f"input {self.name}, {self.setting}"
-                self._links = chain(self.name, where, self._credentials, self._sessions)
+                self._links = chain(self.name, where, self._credentials, self._sessions, self._region)
             link = self._links[-1]
             return link.client(service, region or link.home)
         except BotoCoreError as error:

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from sources.aws.credentials import Credentials, Hop
 from sources.aws.machine import machine_keys
+from sources.aws.partitions import home_of, name_of
 from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
 from sources.aws.replies import PLAIN, hollow, read_plainly, required
 from sources.aws.sessions import new_session, region_of_machine
@@ -41,8 +42,6 @@ _ENDED = _UNKNOWN_KEY | {
     "InvalidToken",
 }
 """What AWS says of a session that is over; of unknown keys too, which one renewal does not harm."""
-
-_HOME = {"aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 _REGION_SECONDS = 300.0
 """So long is remembered whether AWS knows who asks, when one region does not."""
@@ -124,13 +123,17 @@ class ChainLink:
         return True
 
 
-def chain(name: str, where: str, credentials: Credentials, sessions: AssumedSessions) -> list[ChainLink]:
+def chain(
+    name: str, where: str, credentials: Credentials, sessions: AssumedSessions, region: str = ""
+) -> list[ChainLink]:
     """Build the chain of identities; the last one is who we work as. Asks nothing.
 
-    name: the input's. where: for messages, its settings: `input prod, credentials`.
+    name: the input's. where: for messages, its settings: `input prod, credentials`. region: one that is
+    collected from, whose partition knows who asks.
     """
     session, hops = new_session(), credentials.hops
-    home = home_of(hops[-1].partition if hops else "aws", region_of_machine(session))
+    machine = region_of_machine(session)
+    home = home_of(hops[-1].partition if hops else name_of(region or machine), machine)
     if credentials.access_key and credentials.access_secret:
         token = credentials.session_token.get_secret_value() if credentials.session_token else None
         session.set_credentials(credentials.access_key, credentials.access_secret.get_secret_value(), token)
@@ -170,14 +173,6 @@ def place_of(where: str, hop: Hop) -> str:
     return f"{where}.{hop.setting} {hop.role}"
 
 
-def home_of(partition: str, configured: str) -> str:
-    """Return the region where STS is asked: the machine's own, if it is of the role's partition."""
-    if partition in _HOME:
-        prefix = _HOME[partition].rpartition("-")[0].rpartition("-")[0]
-        return configured if configured.startswith(prefix) else _HOME[partition]
-    return configured or "us-east-1"
-
-
 def assume(sts: Any, hop: Hop, sessions: AssumedSessions, name: str, where: str) -> SessionKeys:
     """Assume a role; raises SourceError naming hop and principal."""
     session = re.sub(r"[^\w+=,.@-]", "-", f"devo-aws-collector-{name}", flags=re.ASCII)[:64]
@@ -201,7 +196,7 @@ def assume(sts: Any, hop: Hop, sessions: AssumedSessions, name: str, where: str)
 def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
     """Tell what a refused hop needs: AWS says the same for a missing role, a wrong id and a lacking right."""
     known = translate(error, where, "sts:AssumeRole")
-    if not isinstance(known, Denied) or isinstance(known, BadCredentials):
+    if type(known) is not Denied or not known.hint.startswith("allow "):  # more is known than that
         return type(known)(known.what, where, known.hint, cause=where)
     found = re.search(r"(arn:\S+) is not authorized", known.what)
     principal = found[1] if found else "the identity before it"

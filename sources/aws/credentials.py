@@ -6,9 +6,10 @@ from typing import Annotated, Any, Self
 from msgspec import Struct
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from sources.aws.partitions import names
 from transforms.setting import About
 
-_ROLE = re.compile(r"arn:(?P<partition>aws[\w-]*):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
+_ROLE = re.compile(r"arn:(?P<partition>[\w-]+):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
 
 
 class Hop(Struct, frozen=True):
@@ -25,7 +26,7 @@ class Hop(Struct, frozen=True):
 
     @property
     def partition(self) -> str:
-        """`aws`, `aws-cn` or `aws-us-gov`."""
+        """The part of AWS that the role is in, as its ARN names it."""
         return self.role.split(":")[1]
 
 
@@ -38,7 +39,8 @@ def _blank_is_none(value: Any) -> Any:
 
 def _role(value: Any) -> Any:
     value = _blank_is_none(value)
-    if isinstance(value, str) and not _ROLE.fullmatch(value):
+    found = _ROLE.fullmatch(value) if isinstance(value, str) else None
+    if isinstance(value, str) and not (found and found["partition"] in names()):
         raise ValueError("is no role's ARN, which looks like arn:aws:iam::123456789012:role/name")
     return value
 

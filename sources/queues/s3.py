@@ -15,6 +15,7 @@ from typing import TypeAlias
 from msgspec.structs import replace
 
 from sources import telemetry
+from sources.aws.partitions import is_region
 from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
@@ -34,7 +35,7 @@ Reader: TypeAlias = Callable[[Body, ObjectRef], Iterator[DecodedChunk]]
 
 _LAYOUTS = (
     re.compile(
-        r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?:[^/]+/(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)/)?"
+        r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?:[^/]+/(?P<region>[a-z][a-z0-9-]+)/)?"
     ),
     re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
 )
@@ -183,10 +184,11 @@ class S3Opener:
         """Tell where events are from: by the key's layout where AWS writes one, else by the notice."""
         found = next(filter(None, (layout.search(ref.key) for layout in _LAYOUTS)), None)
         told = found.groupdict() if found else {}
+        region = told.get("region") or ""
         return Origin(
             self._service,
             account=told.get("account") or ref.account or message.account,
-            region=told.get("region") or ref.region or message.region,
+            region=(region if is_region(region) else "") or ref.region or message.region,
             container=message.queue,
             object=ref.uri,
             version=ref.version_id or ref.etag,

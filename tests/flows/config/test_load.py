@@ -11,6 +11,7 @@ from flows.catalogue.guardduty import GuardDutySettings
 from flows.catalogue.line_logs import NonCloudwatchLogsSettings
 from flows.catalogue.logs import CloudWatchLogsSettings
 from flows.config.load import SettingsError, SettingsErrors, find, load
+from sources.aws.partitions import known_by
 
 ROOT = Path(__file__).parents[3]
 INPUT = {"id": "10001", "services": {"aws-guardduty": {"regions": ["eu-west-1"]}}}
@@ -520,7 +521,7 @@ def test_everything_wrong_is_told_at_once():
     assert [line.partition(": ")[0] for line in lines] == [
         "unknown key debgu",
         "unknown service aws-guarduty",
-        "regions.0 'x' is no region, like eu-west-1",
+        f"regions.0 'x' is no region that {known_by()} knows, like eu-west-1",
     ]
     assert all(error.what and error.where and error.hint for error in caught.value.errors)
 

@@ -339,23 +339,6 @@ def test_h19_account_id_is_asked_again(keys, iam, monkeypatch):
         assert deaf.account_id == ""
 
 
-@pytest.mark.parametrize(
-    ("partition", "configured", "home"),
-    [
-        ("aws", "", "us-east-1"),
-        ("aws", "eu-west-1", "eu-west-1"),
-        ("aws-cn", "", "cn-north-1"),
-        ("aws-cn", "eu-west-1", "cn-north-1"),
-        ("aws-cn", "cn-northwest-1", "cn-northwest-1"),
-        ("aws-us-gov", "us-east-1", "us-gov-west-1"),
-        ("aws-us-gov", "us-gov-east-1", "us-gov-east-1"),
-    ],
-)
-def test_sts_is_asked_in_the_roles_partition(partition, configured, home):
-    """Roles of China and GovCloud are assumed there, whatever region the machine has."""
-    assert module.home_of(partition, configured) == home
-
-
 # sessions
 
 
