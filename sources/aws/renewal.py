@@ -122,7 +122,7 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             raise
         if self._refusal is not None:
             telemetry.identity_recovered(self._where, self._refusal.cause)
-        if self._why and self._last not in ("", keys.access_key):
+        elif self._why and self._last not in ("", keys.access_key):
             telemetry.identity_renewed(self._where, self._why)
         self._refusal, self._why, self._last = None, "", keys.access_key
         return _held(keys, self._clock())
