@@ -308,6 +308,30 @@ def notice_unknown(service: str, where: str, why: str) -> None:
     say(logging.WARNING, "notice_unknown", service=service, where=where, why=why)
 
 
+def bucket_unexpected(service: str, where: str, why: str) -> None:
+    """Warn that a message goes to quarantine because it names a bucket that is none of the service's."""
+    say(
+        logging.WARNING,
+        "bucket_unexpected",
+        service=service,
+        where=where,
+        why=why,
+        hint="if it is to be read, add it to buckets of the service, then replay the quarantine",
+    )
+
+
+def buckets_open(service: str, where: str) -> None:
+    """Tell that nothing says which buckets a queue is for: whoever can send to it may name any."""
+    say(
+        logging.INFO,
+        "buckets_open",
+        service=service,
+        where=where,
+        what="objects of any bucket that a message names are read",
+        hint="name the service's buckets: buckets: [NAME, NAME/PREFIX]; check says more",
+    )
+
+
 def object_repeated(service: str) -> None:
     """Count notices of objects that were collected before."""
     add(*_REPEATED, service=service)

@@ -1,6 +1,6 @@
 """From a unit's settings to its source: one builder for each family, nothing service by service."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from threading import Event
@@ -18,10 +18,11 @@ from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body
 from sources.objects.decode import DecodedChunk, DecodeLimits, read
 from sources.objects.object_ref import ObjectRef
+from sources.queues.bucket_trust import BucketTrust
 from sources.queues.events import EventOpener, Split
 from sources.queues.failure_policy import Rules
 from sources.queues.lease import LeaseOptions, LeaseSource, MessageOpener, Queue
-from sources.queues.s3 import S3Opener
+from sources.queues.s3 import Access, S3Opener
 
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
 
@@ -33,7 +34,7 @@ Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
 
 def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
-    opener, rules = object_opener(unit)
+    opener, rules = object_opener(unit, _queues(unit))
     return _leases(unit, context, opener, rules)
 
 
@@ -42,8 +43,13 @@ def reads_objects(unit: Unit) -> TypeGuard[ConfiguredService[ObjectsSettings]]:
     return unit.service.layout is not None and isinstance(unit.options, ObjectsSettings)
 
 
-def object_opener(unit: ConfiguredService[ObjectsSettings]) -> tuple[S3Opener, Rules]:
-    """Return what opens the objects of a unit, and the rules for those that cannot be had."""
+def object_opener(
+    unit: ConfiguredService[ObjectsSettings], queues: Sequence[Queue] = ()
+) -> tuple[S3Opener, Rules]:
+    """Return what opens the objects of a unit, and the rules for those that cannot be had.
+
+    queues: whose policies tell which buckets to read, where the configuration does not.
+    """
     options, layout = unit.options, unit.layout()
     sizes = DecodeLimits(
         options.max_object_bytes,
@@ -57,7 +63,10 @@ def object_opener(unit: ConfiguredService[ObjectsSettings]) -> tuple[S3Opener, R
         return read(body, layout.of(ref.key), sizes)
 
     rules = Rules(options.object_gone, options.unreadable)
-    return S3Opener(unit.service.name, unit.account, pieces, options.key_filter, rules), rules
+    name = unit.service.name
+    trust = BucketTrust(name, [one.rule for one in options.buckets], queues)
+    access = Access(trust, options.requester_pays)
+    return S3Opener(name, unit.account, pieces, options.key_filter, rules, access), rules
 
 
 def messages(split: Split) -> Build[QueuedSettings]:
@@ -79,7 +88,7 @@ def _leases(
     **more: int,
 ) -> Source:
     name = unit.service.name
-    queues = [Queue(unit.account, region, queue) for region, queue in unit.options.queues(name)]
+    queues = _queues(unit)
     options = LeaseOptions(
         owner=owner(unit),
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
@@ -90,6 +99,11 @@ def _leases(
         **more,
     )
     return LeaseSource(name, queues, opener, options, context.drain)
+
+
+def _queues(unit: ConfiguredService[QueuedSettings]) -> list[Queue]:
+    named = unit.options.queues(unit.service.name)
+    return [Queue(unit.account, region, queue) for region, queue in named]
 
 
 def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:

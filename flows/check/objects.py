@@ -1,7 +1,8 @@
 """Checks of buckets, as far as anything can be proven without listing them and without a notice.
 
-The configuration names no bucket. A queue that S3 sends to names it in its policy (`aws:SourceArn`), and
-the user may name objects (`--object s3://bucket/key`).
+A queue that S3 sends to names the bucket in its policy (`aws:SourceArn`), a service may in `buckets`, and the
+user may name objects (`--object s3://bucket/key`). Where neither of the first two does, any bucket is read
+that a message names: that is told.
 
 region        an unsigned HeadBucket: S3 tells any bucket's region to anybody, with or without permission
 GetObject     of a key that surely does not exist: S3 answers "no such key", or "not authorized to list",
@@ -23,13 +24,18 @@ from botocore.handlers import disable_signing
 from msgspec import Struct
 from msgspec.structs import replace
 
+from flows.catalogue.build import reads_objects
+from flows.catalogue.service import Unit
 from flows.check.finding import CheckContext, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.queues import attributes, wanted
+from flows.check.settings import queues_of
+from flows.config.types import BucketSetting
 from sources.aws import partitions
 from sources.aws.account import Account
 from sources.errors import Denied, Missing, ObjectGone, SourceError, translate
 from sources.objects.body import OBJECT_ACTION, VERSION_ACTION
+from sources.queues.bucket_trust import told_by_policy
 
 _ABSENT = "devo-aws-collector-check/there-is-no-such-object"
 _BUCKET = re.compile(r"arn:[\w-]+:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
@@ -56,13 +62,19 @@ class ObjectLocation(Struct, frozen=True):
 
 def buckets(context: CheckContext) -> Iterator[Finding]:
     """Look at the buckets that queues name in their policies."""
+    known = known_accounts(context)
     places = [
         ObjectLocation(queue.account, queue.region, bucket)
         for queue in wanted(context)
         for bucket in named(attributes(context, queue).get("Policy", ""))
+    ] + [
+        ObjectLocation(unit.account, region, one.name)
+        for unit, region, _ in queues_of(context)
+        for one in _configured(unit)
+        if unit.account in known and not set(one.name) & set("*?")
     ]
     yield from spread(lambda place: _bucket(context, place), dict.fromkeys(places))
-    known = known_accounts(context)
+    yield from _open(context)
     unseen = any(unit.service.layout for unit in context.units if unit.account in known)
     if unseen and not places and not context.objects:
         yield warn(
@@ -71,6 +83,26 @@ def buckets(context: CheckContext) -> Iterator[Finding]:
             "buckets",
             "name an object that should be readable: --object s3://bucket/key",
         )
+
+
+def _configured(unit: Unit) -> tuple[BucketSetting, ...]:
+    return unit.options.buckets if reads_objects(unit) else ()
+
+
+def _open(context: CheckContext) -> Iterator[Finding]:
+    """Tell of queues for which nothing says which buckets their messages may name."""
+    looked_at = {(queue.account.name, queue.region, queue.name): queue for queue in wanted(context)}
+    for unit, region, name in queues_of(context):
+        queue = looked_at.get((unit.account.name, region, name))
+        if queue is None or not unit.service.layout or _configured(unit):
+            continue
+        if told_by_policy(attributes(context, queue).get("Policy", "")) is None:
+            yield warn(
+                "buckets_open",
+                "objects of any bucket that a message names are read: neither buckets nor its policy tells",
+                queue.where,
+                f"name them in services.{unit.service_key}: buckets: [NAME, NAME/PREFIX]",
+            )
 
 
 def named(policy: str) -> list[str]:

@@ -13,6 +13,7 @@ from flows.commands.iam_policy import queue_arn
 from sources.aws.account import Account, required
 from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
 from sources.queues import sqs
+from sources.queues.bucket_trust import open_to_all
 
 _WANTED = (
     *("QueueArn", "VisibilityTimeout", "RedrivePolicy", "MessageRetentionPeriod", "KmsMasterKeyId"),
@@ -132,6 +133,13 @@ def _judged(context: CheckContext, queue: CheckedQueue, told: Mapping[str, str])
             f"it forgets messages after {retention / 3600:.1f} hours",
             queue.where,
             "raise it to days: while Devo is down the queue holds what is new",
+        )
+    if open_to_all(told.get("Policy", "")):
+        yield warn(
+            "queue_open",
+            "its policy lets everybody send to it (Principal * without a condition)",
+            queue.where,
+            "name who sends: the Service with aws:SourceArn; whoever sends chooses what is read and deleted",
         )
     if told.get("KmsMasterKeyId") == _AWS_KEY:
         yield warn(

@@ -23,7 +23,7 @@ from msgspec import Struct, field
 from flows.catalogue.calls import ANY_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
 from flows.catalogue.service import Unit, regions_of
 from flows.catalogue.services import units
-from flows.config.base import ServiceSettings
+from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.load import Settings
 from sources.aws import partitions
 from sources.aws.credentials import Credentials
@@ -38,7 +38,7 @@ class Known(Struct, frozen=True):
     """What the configuration does not tell and the user may.
 
     account: its number. buckets: name or name/prefix, of objects. keys: ARNs of KMS keys, of objects and
-    queues. checks: allow what only `python -m flows check` asks too.
+    queues. checks: allow what `python -m flows check` asks, and learning a queue's buckets, too.
     """
 
     account: str = ""
@@ -51,21 +51,23 @@ _NOTHING = Known()
 
 
 class Statement(Struct, frozen=True):
-    """Actions on resources. regions: the only ones where, () = everywhere."""
+    """Actions on resources. regions, accounts of buckets: the only ones where, () = everywhere."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     regions: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
 
     def document(self, sid: str) -> dict[str, object]:
         """Return the statement as IAM writes it."""
-        condition = {"Condition": {"StringEquals": {"aws:RequestedRegion": list(self.regions)}}}
+        told = {"aws:RequestedRegion": self.regions, "s3:ResourceAccount": self.accounts}
+        equals = {key: list(values) for key, values in told.items() if values}
         return {
             "Sid": sid,
             "Effect": "Allow",
             "Action": list(self.actions),
             "Resource": list(self.resources),
-            **(condition if self.regions else {}),
+            **({"Condition": {"StringEquals": equals}} if equals else {}),
         }
 
 
@@ -98,24 +100,25 @@ class Grant(Struct, frozen=True):
 
 
 class _Wanted(Struct):
-    """Actions with their resources and regions, gathered and then grouped."""
+    """Actions with their resources, regions and bucket owners, gathered and then grouped."""
 
-    resources: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    regions: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    resources: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    regions: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, action: str, resource: str, region: str = "") -> None:
-        self.resources[action].add(resource)
+    def add(self, action: str, resource: str, region: str = "", account: str = "") -> None:
+        self.resources[action, account].add(resource)
         if region:
-            self.regions[action].add(region)
+            self.regions[action, account].add(region)
 
     def statements(self) -> Iterator[Statement]:
         """Yield one statement for all actions of a service that have the same resources and regions."""
         groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-        for action, resources in self.resources.items():
+        for (action, account), resources in self.resources.items():
             alone = action if action == QUEUE_ATTRIBUTES else action.partition(":")[0]
-            groups[alone, tuple(sorted(resources)), tuple(sorted(self.regions[action]))].append(action)
-        for (_, resources, regions), actions in groups.items():
-            yield Statement(tuple(actions), resources, regions)
+            regions = tuple(sorted(self.regions[action, account]))
+            groups[alone, tuple(sorted(resources)), regions, (account,) if account else ()].append(action)
+        for (_, *about), actions in groups.items():
+            yield Statement(tuple(actions), *about)
 
 
 def grants(settings: Settings, known: Known = _NOTHING) -> list[Grant]:
@@ -159,12 +162,23 @@ def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: s
             for action in _queue_actions(call.action, queue, known):
                 wanted.add(action, queue_arn(region, queue, owner))
     elif call.resource == OBJECT_RESOURCE:
-        for bucket in known.buckets or ("*",):
-            wanted.add(call.action, f"arn:{_partition(unit)}:s3:::{bucket.rstrip('/')}/*")
+        for objects, owner_of in _objects(unit, known):
+            wanted.add(call.action, f"arn:{_partition(unit)}:s3:::{objects}", account=owner_of)
     else:
         for region in unit.options.regions:
             for resource in _narrowed(unit, call, region, owner):
                 wanted.add(call.action, resource, region if resource == ANY_RESOURCE else "")
+
+
+def _objects(unit: Unit, known: Known) -> Iterator[tuple[str, str]]:
+    """Yield the objects that a unit reads, and the account of their bucket, "" = any."""
+    if known.buckets:
+        yield from ((f"{bucket.rstrip('/')}/*", "") for bucket in known.buckets)
+        return
+    own = unit.options.buckets if isinstance(unit.options, ObjectsSettings) else ()
+    yield from ((f"{one.name}/{one.prefix}*", one.account) for one in own)
+    if not own:
+        yield "*/*", ""
 
 
 def _queue_actions(action: str, queue: str, known: Known) -> Iterator[str]:

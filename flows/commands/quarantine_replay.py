@@ -21,13 +21,14 @@ from sinks.quarantine import from_json
 from sources.objects.object_ref import ObjectRef
 from sources.queues.lease import LeaseSource
 from sources.queues.message_opener import ObjectBatch
+from sources.queues.s3 import BUCKET_UNEXPECTED, NOTICE_UNKNOWN
 from sources.queues.sqs import Message
 from transforms.block import Block, Item, Origin, Poison
 
 MARK = b'{\n "v": 1,\n "reason": '
 """How a quarantine file begins."""
 
-_MESSAGES = frozenset({"notice_unknown", "message_unknown"})
+_MESSAGES = frozenset({NOTICE_UNKNOWN, BUCKET_UNEXPECTED, "message_unknown"})
 
 
 def again(content: bytes, settings: Settings | None, largest: int) -> Iterator[Item]:

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from flows.config.types import (
     MOST_LEVELS,
+    BucketSetting,
     EventTypes,
     Model,
     Moment,
@@ -271,6 +272,21 @@ class ObjectsSettings(QueuedSettings):
         description="Regex (RE2) searched in the object's key: others are settled, counted and not read; "
         "one that begins with (?!X) leaves out keys that begin with X",
         examples=[r"\.json\.gz$"],
+    )
+    buckets: tuple[BucketSetting, ...] = Field(
+        (),
+        description="Buckets to read objects from: NAME or NAME/PREFIX, * for what varies, or a mapping that "
+        "may name the owner's account too. What messages name besides goes to quarantine unread. By default "
+        "those that the queue's policy names (aws:SourceArn), where it can be read and lets nobody else "
+        "send; else any",
+        examples=[["my-trail", "central/AWSLogs/", {"name": "org-*", "account": "123456789012"}]],
+        json_schema_extra=About(ours=True),
+    )
+    requester_pays: bool = Field(
+        default=False,
+        description="true: agree to be charged by buckets whose requester pays",
+        examples=[True],
+        json_schema_extra=About(ours=True),
     )
     object_gone: Literal["settle", "keep"] = Field(
         "settle",

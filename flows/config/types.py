@@ -12,10 +12,12 @@ from pydantic import (
     Field,
     PlainValidator,
     WithJsonSchema,
+    model_validator,
 )
 
 from flows.config.patterns import KeyPattern, compiled
 from sources.aws.partitions import is_region, known_by
+from sources.queues.bucket_trust import BucketRule
 
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -120,6 +122,42 @@ EventTypes = Annotated[
     ),
 ]
 """Event type → regex on the key; the first that fits, in the order of the configuration, is the type."""
+
+
+def _bucket(value: object) -> object:
+    """Read NAME and NAME/PREFIX; s3:// before it is as good."""
+    if not isinstance(value, str):
+        return value
+    name, _, prefix = value.removeprefix("s3://").partition("/")
+    return {"name": name, "prefix": prefix}
+
+
+class BucketSetting(Model):
+    """Buckets that a service reads from."""
+
+    name: str = Field(
+        "*",
+        pattern=r"^[A-Za-z0-9._*?-]{1,255}$",
+        description="Name of the bucket, with * and ? for what varies",
+        examples=["aws-waf-logs-*"],
+    )
+    prefix: str = Field("", description="How keys begin", examples=["AWSLogs/"])
+    account: str = Field(
+        "",
+        pattern=r"^(\d{12})?$",
+        description="The account that owns it: S3 is asked for objects of its buckets only",
+        examples=["123456789012"],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        return _bucket(value)
+
+    @property
+    def rule(self) -> BucketRule:
+        """The setting as the sources take it."""
+        return BucketRule(self.name, self.prefix, self.account)
 
 
 class RequestLimit(Model):

@@ -55,6 +55,14 @@ def of_region(region: str) -> Partition | None:
     return known or next((one for one in partitions() if re.fullmatch(one.pattern, region)), None)
 
 
+def beside(region: str, home: str) -> bool:
+    """Tell whether a region is known by name, and of the same partition as one that is trusted."""
+    if region == home:
+        return True
+    known = next((one for one in partitions() if region in one.regions), None)
+    return known is not None and of_region(home) in (known, None)
+
+
 def names() -> frozenset[str]:
     """Return how ARNs name the partitions."""
     return frozenset(one.name for one in partitions())

@@ -5,10 +5,11 @@ of a read. Then the rest is asked for by range, of the same version (If-Match), 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
+from msgspec import Struct
 from urllib3.exceptions import HTTPError
 
 from sources.errors import ObjectBroken, ObjectChanged, SourceError, Transient, translate
@@ -23,11 +24,24 @@ ATTEMPTS = 5
 _LOST = (BotoCoreError, HTTPError, OSError)
 
 
+class BodyOptions(Struct, frozen=True):
+    """by_version: ask for the version that is announced; else for the current one, which must be it.
+
+    more: parameters of every GetObject.
+    """
+
+    by_version: bool = True
+    more: Mapping[str, str] = {}
+
+
+_PLAIN = BodyOptions()
+
+
 class Body:
     """An open object. etag, version: of the bytes that are read, version "" = not told; size: of all of them.
 
-    Opening and reading raise SourceError, named `where`. by_version: ask for the version that is announced;
-    else for the current one, which must be it (ObjectChanged). pause: waits between attempts, seconds.
+    Opening and reading raise SourceError, named `where`; ObjectChanged where the current version is not the
+    announced one. pause: waits between attempts, seconds.
     """
 
     def __init__(
@@ -36,12 +50,11 @@ class Body:
         ref: ObjectRef,
         where: str,
         pause: Callable[[float], None] = time.sleep,
-        *,
-        by_version: bool = True,
+        options: BodyOptions = _PLAIN,
     ) -> None:
         self._client, self._where, self._pause = client, where, pause
-        self._asked = {"Bucket": ref.bucket, "Key": ref.key}
-        self._by_version = by_version and bool(ref.version_id)
+        self._asked = {"Bucket": ref.bucket, "Key": ref.key, **options.more}
+        self._by_version = options.by_version and bool(ref.version_id)
         if self._by_version:
             self._asked["VersionId"] = ref.version_id
         self._failures = 0

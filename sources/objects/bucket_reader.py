@@ -8,13 +8,15 @@ version   GET with VersionId needs s3:GetObjectVersion, GET without it s3:GetObj
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from botocore.exceptions import ClientError
 
 from sources import telemetry
 from sources.errors import Denied, ObjectChanged, ObjectGone, SourceError
-from sources.objects.body import VERSION_ACTION, Body, told_region
+from sources.objects.body import VERSION_ACTION, Body, BodyOptions, told_region
 from sources.objects.object_ref import ObjectRef
 from sources.objects.signed_get import SignedGet
 
@@ -34,47 +36,62 @@ class BucketOwner(Protocol):
 
 
 class BucketReader:
-    """Opens objects for one service as one identity. Thread-safe."""
+    """Opens objects for one service as one identity. Thread-safe.
 
-    def __init__(self, service: str, account: BucketOwner) -> None:
-        self._service, self._account = service, account
+    requester_pays: agree to be charged where a bucket asks for it. follows: tells whether S3's word for a
+    bucket's region may lead there from the region that was asked.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        account: BucketOwner,
+        *,
+        requester_pays: bool = False,
+        follows: Callable[[str, str], bool] = lambda _told, _asked: True,
+    ) -> None:
+        self._service, self._account, self._follows = service, account, follows
+        self._agreed = {"RequestPayer": "requester"} if requester_pays else {}
         self._regions: OrderedDict[str, str] = OrderedDict()
         self._versionless: OrderedDict[str, None] = OrderedDict()
         self._getters: dict[Any, SignedGet] = {}
         self._lock = threading.Lock()
 
-    def open(self, ref: ObjectRef, region: str) -> Body:
+    def open(self, ref: ObjectRef, region: str, owner: str = "") -> Body:
         """Return an object's bytes, from the region that its bucket is known to be in, else from `region`.
 
-        Raises SourceError that names bucket, key and who asked.
+        owner: the account that the bucket must be of, "" = any. Raises SourceError that names bucket, key and
+        who asked.
         """
         region = self._regions.get(ref.bucket) or region
-        where = f"{ref.uri} ({self._account.where})"
+        where = f"{ref.uri}{f', expected to be of account {owner}' * bool(owner)} ({self._account.where})"
+        more = {**self._agreed, **({"ExpectedBucketOwner": owner} if owner else {})}
         try:
-            return self._version(self._getter(region), ref, where)
+            return self._version(partial(Body, self._getter(region), ref, where), ref, more)
         except SourceError as error:
             told = told_region(error)
-            if not told or told == region:
+            if not told or told == region or not self._follows(told, region):
                 raise
             self._remember(self._regions, ref.bucket, told)
-            return self._version(self._getter(told), ref, where)
+            return self._version(partial(Body, self._getter(told), ref, where), ref, more)
 
-    def _version(self, getter: SignedGet, ref: ObjectRef, where: str) -> Body:
+    def _version(self, opened: Callable[..., Body], ref: ObjectRef, more: Mapping[str, str]) -> Body:
         """Open the announced version, in whichever way the identity may ask for it."""
+        announced, current = BodyOptions(more=more), BodyOptions(by_version=False, more=more)
         if not ref.version_id:
-            return Body(getter, ref, where)
+            return opened(options=announced)
         if ref.bucket in self._versionless:
             try:
-                return Body(getter, ref, where, by_version=False)
+                return opened(options=current)
             except (ObjectGone, ObjectChanged):  # its version may well be there, behind a newer one
-                return Body(getter, ref, where)
+                return opened(options=announced)
         try:
-            return Body(getter, ref, where)
+            return opened(options=announced)
         except Denied as error:
             if not _of_version(error):
                 raise
             try:
-                body = Body(getter, ref, where, by_version=False)
+                body = opened(options=current)
             except (Denied, ObjectGone, ObjectChanged):
                 raise error from error.__cause__
             self._remember(self._versionless, ref.bucket, None)

@@ -27,7 +27,12 @@ _DOTS = re.compile(r"(^|/)\.{0,2}(/|$)")
 """Path segments that HTTP libraries between here and S3 like to tidy up."""
 
 _FOUND = frozenset({200, 206})
-_HEADERS = {"Range": "Range", "IfMatch": "If-Match"}
+_HEADERS = {
+    "Range": "Range",
+    "IfMatch": "If-Match",
+    "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
+    "RequestPayer": "x-amz-request-payer",
+}
 _VERSION = "x-amz-version-id"
 _BUCKETS = 1000
 

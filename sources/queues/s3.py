@@ -12,21 +12,33 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, nullcontext
 from typing import TypeAlias
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.aws.partitions import is_region
+from sources.aws.partitions import beside, is_region
 from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
 from sources.objects.decode import DecodedChunk, skip
 from sources.objects.object_ref import ObjectRef
+from sources.queues.bucket_trust import BucketTrust
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.message_opener import ObjectBatch, Resume
 from sources.queues.object_progress import ALL
 from sources.queues.s3_notification import parse
 from sources.queues.sqs import Message, QueueAccount
 from transforms.block import Block, Origin, Poison
+
+NOTICE_UNKNOWN, BUCKET_UNEXPECTED = "notice_unknown", "bucket_unexpected"
+"""Reasons of a Poison that holds a whole message."""
+
+_WHAT = {NOTICE_UNKNOWN: "unknown notice", BUCKET_UNEXPECTED: "not a bucket of this service"}
+_HINTS = {
+    NOTICE_UNKNOWN: "send other messages elsewhere, or let it go to a dead letter queue",
+    BUCKET_UNEXPECTED: "if it is to be read, add it to buckets of the service",
+}
+_TOLD = {NOTICE_UNKNOWN: telemetry.notice_unknown, BUCKET_UNEXPECTED: telemetry.bucket_unexpected}
 
 __all__ = ["Body", "DecodedChunk", "ObjectRef", "Reader", "S3Opener"]
 
@@ -46,24 +58,37 @@ nothing: they keep the processor busy, where small ones are mostly waited for.
 """
 
 
+class Access(Struct, frozen=True):
+    """trust: tells which buckets are read; what messages name besides goes to quarantine unread.
+
+    requester_pays: agree to be charged where a bucket asks for it.
+    """
+
+    trust: BucketTrust
+    requester_pays: bool = False
+
+
 class S3Opener:
     """Opens S3 notices of one service.
 
     account: reads the objects. reader: knows the service's layout. wanted: tells of each key whether its
-    object is read; others are settled unread. rules: see `policy.py`.
+    object is read; others are settled unread. rules: see `failure_policy.py`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - each is a strategy of its own
         self,
         service: str,
         account: QueueAccount,
         reader: Reader,
         wanted: Callable[[str], bool] = lambda _key: True,
         rules: Rules | None = None,
+        access: Access | None = None,
     ) -> None:
         self._service, self._reader, self._wanted = service, reader, wanted
         self._rules = rules or Rules()
-        self._objects = BucketReader(service, account)
+        access = access or Access(BucketTrust(service))
+        self._trust = access.trust
+        self._objects = BucketReader(service, account, requester_pays=access.requester_pays, follows=beside)
         self._large = threading.Semaphore(_LARGE_AT_ONCE)
 
     def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
@@ -72,17 +97,23 @@ class S3Opener:
         for reason in notice.ignored:
             telemetry.notice_ignored(self._service, reason)
         failed: SourceError | None = None
+        outside: list[str] = []
         for ref in notice.objects:
             if not self._wanted(ref.key):
                 telemetry.notice_ignored(self._service, "key_filter")
                 continue
             try:
+                if why := self._trust.refusal(ref, message):
+                    outside.append(f"bucket {ref.bucket}: {why}")
+                    continue
                 with nullcontext() if 0 <= ref.size <= _LARGE_BYTES else self._large:
                     yield from self._object(ref, message, resume)
             except SourceError as error:
                 failed = failed or error
+        if outside:
+            yield self._not_read(BUCKET_UNEXPECTED, "; ".join([*dict.fromkeys(outside)][:3]), message)
         if notice.unknown:
-            yield from self._not_understood(notice.unknown, message)
+            yield self._not_read(NOTICE_UNKNOWN, notice.unknown, message)
         if failed:
             raise failed
 
@@ -90,15 +121,16 @@ class S3Opener:
         """Yield one object that no message announced, behind the records of it that are done."""
         yield from self._object(ref, Message("", "", "", region=ref.region), lambda _id: records)
 
-    def _not_understood(self, why: str, message: Message) -> Iterator[ObjectBatch]:
+    def _not_read(self, reason: str, why: str, message: Message) -> ObjectBatch:
+        """Return what stands for a message, or a part of it, of which nothing is read: the message itself."""
         where = f"message {message.id} of queue {message.queue}"
         if self._rules.unreadable == "keep":
-            hint = "send other messages elsewhere, or let it go to a dead letter queue"
-            raise SourceError(f"unknown notice ({why})", where, hint)
+            raise SourceError(f"{_WHAT[reason]} ({why})", where, _HINTS[reason])
         origin = Origin(self._service, message.account, message.region, message.queue)
-        telemetry.notice_unknown(self._service, where, why)
-        body = message.body.encode("utf-8", "surrogatepass")
-        yield ObjectBatch((Poison("notice_unknown", f"{where}: {why}", origin, body),))
+        _TOLD[reason](self._service, where, why)
+        return ObjectBatch(
+            (Poison(reason, f"{where}: {why}", origin, message.body.encode("utf-8", "surrogatepass")),)
+        )
 
     def _object(self, ref: ObjectRef, message: Message, resume: Resume) -> Iterator[ObjectBatch]:
         """Yield one object behind what is emitted already, or what stands for it when it cannot be had."""
@@ -108,7 +140,7 @@ class S3Opener:
             telemetry.object_repeated(self._service)
             return
         try:
-            body = self._objects.open(ref, ref.region or message.region)
+            body = self._open(ref, message)
             read = _read(ref, body)
             if read.id != ref.id:
                 # Not told, or overwritten since: what is read is another object, with a notice of its own.
@@ -173,8 +205,11 @@ class S3Opener:
         poison = Poison(reason, str(error), replace(self._origin(ref, message), record=records))
         return ObjectBatch((poison,), ref.id, records, last=True)
 
+    def _open(self, ref: ObjectRef, message: Message) -> Body:
+        return self._objects.open(ref, ref.region or message.region, self._trust.owner(ref, message))
+
     def _again(self, ref: ObjectRef, message: Message, etag: str) -> Body:
-        body = self._objects.open(ref, ref.region or message.region)
+        body = self._open(ref, message)
         if body.etag != etag:
             body.close()
             raise ObjectChanged("it was overwritten while it was read", ref.uri, "it is read again")

@@ -64,6 +64,7 @@ def _action(call: Call) -> str:
 
 
 FREE = {
+    "sqs:GetQueueAttributes": "asked once for a queue's policy; without it buckets are not learnt",
     "sts:GetCallerIdentity": "AWS answers it to everybody, no policy can deny it",
     "sts:AssumeRole": "of the credentials, not of a service; asked for where they name a role",
 }

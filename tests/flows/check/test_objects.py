@@ -152,8 +152,19 @@ def test_a_bucket_that_is_gone(ask, bob, named):
 def test_no_bucket_is_named(look, bob, unique):
     """Where no policy names a bucket, the check says that nothing is proven, and how it could be."""
     queue = bob.aws.queue(unique("flow"), redrive=(bob.aws.queue(unique("dead")), 5))
-    line = look(config(flow_logs(queue.name), bob.keys)).only("warn", "bucket")
-    assert "--object s3://bucket/key" in line
+    found = look(config(flow_logs(queue.name), bob.keys))
+    assert "--object s3://bucket/key" in found.line("bucket")
+    assert "name them in services.non-cloudwatch-logs: buckets:" in found.line("buckets_open")
+
+
+def test_a1_buckets_that_the_service_names(look, bob, unique):
+    """The service's own buckets are proven to be readable, and nothing is said to be open."""
+    queue = bob.aws.queue(unique("flow"), redrive=(bob.aws.queue(unique("dead")), 5))
+    bucket = bob.aws.bucket(unique("own"))
+    ((key, options),) = flow_logs(queue.name).items()
+    found = look(config({key: {**options, "buckets": [f"{bucket}/AWSLogs/", "org-*"]}}, bob.keys))
+    assert f"s3:GetObject is allowed: bucket {bucket} (input aws)" in found.line("bucket")
+    assert not found.of("warn")
 
 
 def test_a_bucket_in_another_region(look, unique, monkeypatch):

@@ -1,5 +1,7 @@
 """Queues, against an AWS that enforces policies."""
 
+import json
+
 import pytest
 
 from tests.fakes.ministack import ACCOUNT, REGION
@@ -35,7 +37,7 @@ def test_a_queue_in_order(ask, queue):
         found = ask(name)
         assert f"there, {made.arn}" in found.line("queue")
         assert not found.of("fail")
-        assert [one.code for one in found.of("warn")] == ["bucket"]
+        assert [one.code for one in found.of("warn")] == ["buckets_open", "bucket"]
 
 
 def test_a_queue_that_is_missing(ask):
@@ -64,6 +66,17 @@ def test_no_redrive(ask, bob, unique):
     """A queue without a redrive policy is told."""
     line = ask(bob.aws.queue(unique("bare")).name).line("queue_redrive")
     assert "it has no redrive policy" in line
+
+
+def test_a1_a_queue_open_to_all(ask, queue, bob):
+    """A queue to which everybody may send is told, as Devo's page for Umbrella makes them."""
+    made = queue()
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:SendMessage", "Resource": made.arn}
+    set_attributes(bob, made, Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
+    line = ask(made.name).line("queue_open")
+    assert (
+        f"its policy lets everybody send to it (Principal * without a condition): queue {made.name}" in line
+    )
 
 
 def test_redrive_after_a_single_receive(ask, queue):

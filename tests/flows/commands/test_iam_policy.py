@@ -111,6 +111,24 @@ def test_buckets_and_keys_that_are_named(granted):
     assert allowed(found)["kms:Decrypt"] == {"arn:aws:kms:eu-west-1:1:key/k"}
 
 
+def test_a1_buckets_of_the_configuration(granted):
+    """The service's own buckets are the only ones, of their owners' accounts where these are named."""
+    own = ["logs/AWSLogs/", {"name": "org-*", "account": "123456789012"}]
+    (found,) = granted({"non-cloudwatch-logs": {**FLOW, "buckets": own}})
+    reads = [one for one in found.document()["Statement"] if "s3:GetObjectVersion" in one["Action"]]
+    assert [(one["Resource"], one.get("Condition")) for one in reads] == [
+        (["arn:aws:s3:::logs/AWSLogs/*"], None),
+        (["arn:aws:s3:::org-*/*"], {"StringEquals": {"s3:ResourceAccount": ["123456789012"]}}),
+    ]
+
+
+def test_r1_quarantine_in_an_encrypted_bucket(granted):
+    """Writing objects under a KMS key needs data keys of it."""
+    top = {"globals": {"quarantine": "s3://bad/things/"}}
+    (found,) = granted({"non-cloudwatch-logs": FLOW}, known=Known(keys=("arn:aws:kms:::key/k",)), **top)
+    assert allowed(found)["kms:GenerateDataKey"] == {"arn:aws:kms:::key/k"}
+
+
 def test_log_groups(granted):
     """Reading is narrowed to the groups and prefixes of the configuration, in their regions."""
     groups = ["/aws/lambda/f", "/aws/rds/", "arn:aws:logs:us-east-1:5:log-group:only-there:*"]
