@@ -14,7 +14,7 @@ from flows.catalogue.service import Source
 from flows.status.liveness import Liveness
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
-from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, of_origin
+from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, made_of, of_origin
 
 
 def collect(
@@ -45,7 +45,11 @@ def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[I
 
     def run(items: list[Item]) -> list[Item]:
         joined = coalesce(items, of_origin)
-        made = (out for item in joined for out in ([item] if isinstance(item, Poison) else transform(item)))
+        made = (
+            out
+            for item in joined
+            for out in ([item] if isinstance(item, Poison) else made_of(item, transform))
+        )
         return list(coalesce(made, limit=min(largest, TARGET_BYTES)))
 
     return run

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from io import BytesIO
 from typing import Any
 
 from isal import isal_zlib
@@ -22,6 +23,9 @@ CONSTANT_DATE = "Jan  1 00:00:00"
 
 UNKNOWN_TAG = "unknown.unknown"
 TOO_LARGE = "event_too_large"
+
+_MOST_LINES = 32_768
+"""Lines that are framed at once: no more than some 20 MiB of headers."""
 
 _GZIP = zlib.MAX_WBITS | 16
 _FAST_LEVELS = 3
@@ -75,9 +79,17 @@ def guard(block: Block, limit: int) -> list[Item]:
 
     A block within the limit, nearly every one, comes back as it is.
     """
-    if len(block.payload) <= limit:
+    if len(block.payload) <= limit and block.count <= _MOST_LINES:
         return [block] if block.payload else []
-    return _cut(block, limit)
+    return [part for one in _cut(block, limit) for part in _sliced(one)]
+
+
+def _sliced(item: Item) -> list[Item]:
+    """Divide a block of very many short lines: a header of hundreds of bytes is put before each of them."""
+    if isinstance(item, Poison) or item.count <= _MOST_LINES:
+        return [item]
+    lines = BytesIO(item.payload).readlines()
+    return [_part(item, b"".join(lines[at : at + _MOST_LINES])) for at in range(0, len(lines), _MOST_LINES)]
 
 
 def _cut(block: Block, limit: int) -> list[Item]:

@@ -15,6 +15,10 @@ TARGET_BYTES = 1 << 20
 """Largest payload that `coalesce` builds by joining; a single larger block passes as it is."""
 
 
+_MOST_FAILURES = 64
+_LONGEST_DETAIL = 300
+
+
 class Origin(Struct, frozen=True):
     """Where events came from: enough to find them again in AWS.
 
@@ -91,6 +95,36 @@ def divide(block: Block, keys: Iterable[Key]) -> dict[Key, Block]:
         else:
             groups[key] = [line]
     return {key: replace(block, payload=b"".join(lines), count=len(lines)) for key, lines in groups.items()}
+
+
+def made_of(block: Block, transform: Transform) -> list[Item]:
+    """Return what a transform makes of a block; events that it fails on become poison, and they alone.
+
+    Events are what attackers write: an error in a transform must cost its event, not the process. After many
+    failures the block is not divided any further.
+    """
+    waiting, items, failures = [block], list[Item](), 0
+    while waiting:
+        part = waiting.pop()
+        try:
+            items += list(transform(part))
+        except Exception as error:  # noqa: BLE001 - of any kind: they depend on what the events hold
+            failures += 1
+            if part.count > 1 and failures <= _MOST_FAILURES:
+                waiting += reversed(_halves(part))
+                continue
+            what = f"{type(error).__name__}: {error}".partition("\n")[0][:_LONGEST_DETAIL]
+            detail = f"events not understood ({what}): {part.origin.object or part.origin.container}"
+            items.append(Poison("transform_failed", detail, part.origin, part.payload))
+    return items
+
+
+def _halves(block: Block) -> list[Block]:
+    lines = BytesIO(block.payload).readlines()
+    middle = len(lines) // 2
+    return [
+        replace(block, payload=b"".join(part), count=len(part)) for part in (lines[:middle], lines[middle:])
+    ]
 
 
 def of_origin(block: Block) -> Hashable:

@@ -18,6 +18,9 @@ _NULL = "-"
 _NOT_IN_JSON = bytes({*range(0x20), *b'"\\'} - {*b"\n"})
 _NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
 _LARGEST_BATCH = 4096
+_MOST_COLUMNS = 10_000
+_MOST_BYTES = 64 << 20
+"""Of names in the JSON of a block, which has about 1 MiB."""
 
 
 def to_json(
@@ -37,6 +40,9 @@ def to_json(
         detail = f"rows not readable: {block.origin.object}: nothing names their columns"
         yield Poison("rows_unreadable", detail, block.origin, block.payload)
         return
+    if wide := too_wide(block, names):
+        yield wide
+        return
     try:
         table = _parsed(block.payload, len(names), separator, quote or "", bad)
     except pa.ArrowInvalid as error:
@@ -51,6 +57,18 @@ def to_json(
         yield replace(block, payload=b"".join(lines), count=table.num_rows)
     if bad:
         yield wrong_width(block, len(names), bad)
+
+
+def too_wide(block: Block, names: Sequence[str]) -> Poison | None:
+    """Return the rows as poison when they have too many columns, or names that would be most of the JSON.
+
+    A header of a megabyte over rows of a byte each would make terabytes of JSON.
+    """
+    size = sum(map(len, names)) * block.count
+    if len(names) <= _MOST_COLUMNS and size <= _MOST_BYTES:
+        return None
+    detail = f"rows of {len(names)} columns, {size} bytes of names: {block.origin.object}: use format: raw"
+    return Poison("rows_unreadable", detail, block.origin, block.payload)
 
 
 def wrong_width(block: Block, width: int, rows: Sequence[str]) -> Poison:

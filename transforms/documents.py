@@ -60,7 +60,8 @@ def lines_under(paths: Sequence[str]) -> Unwrap:
         known = [outer[key] for key in paths if key in outer]
         if not known:
             raise ValueError(f"the document has no {' or '.join(paths)}, but {_has(outer)}")
-        return [line for raw in known for line in _text(raw).splitlines() if line.strip()]
+        lines = (line.removesuffix(b"\r") for raw in known for line in _text(raw).split(b"\n"))
+        return [line for line in lines if line.strip()]
 
     return unwrap
 
@@ -139,7 +140,10 @@ def _walked(outer: Mapping[str, bytes], path: Sequence[str]) -> bytes:
 
 def _elements(raw: bytes) -> list[bytes]:
     if raw.startswith(b"["):
-        return [bytes(one) for one in _ARRAY.decode(raw)]
+        try:
+            return [bytes(one) for one in _ARRAY.decode(raw)]
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise ValueError(f"an array is not valid JSON ({error})") from error
     return [] if raw == b"null" else [raw]
 
 

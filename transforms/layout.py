@@ -19,6 +19,7 @@ class Layout(Struct, frozen=True):
     digests: with `records`, a CloudTrail digest document is one event; by default it holds none.
     comment: lines that begin so are no events (`#`: CloudFront); a `#Fields:` line gives the header.
     is_header: tells whether the first line names the columns; that line is no event, wherever it appears.
+    glued: where it appears again, it may stand at the end of a row of as many columns.
     quoted: CSV whose quoted fields may hold newlines; such a newline becomes a space.
     column: spells a Parquet column's name as the text form of the same log does: rows become its lines. None:
         rows are JSON objects.
@@ -35,6 +36,7 @@ class Layout(Struct, frozen=True):
     digests: bool = False
     comment: bytes = b""
     is_header: Callable[[bytes], bool] | None = None
+    glued: bool = False
     quoted: bool = False
     separator: bytes = b" "
     column: Callable[[str], str] | None = None

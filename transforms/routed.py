@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from transforms import arrow as pa
 from transforms.block import Block, Item, Transform, divide
-from transforms.columns import to_json, wrong_width
+from transforms.columns import to_json, too_wide, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
 from transforms.jsonline import add_fields
 from transforms.layout import JSON_ROWS
@@ -108,6 +108,9 @@ def _rows(block: Block, options: RoutedOptions) -> Iterator[Item]:
         return
     columns = options.columns
     names = columns.names_of(block)
+    if wide := too_wide(block, names):
+        yield wide
+        return
     if columns.quoted and f'{columns.separator} "'.encode() in block.payload:
         yield from _one_by_one(block, names, columns.separator)
         return

@@ -43,6 +43,9 @@ FALLBACK = "events"
 _UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
 _LEVEL = re.compile(r"[\w-]+", re.ASCII)
 _MOST_LEVELS = 6
+_LONGEST_LEVEL = 64
+_LONGEST_SOURCE = 256
+"""Characters; what is longer is no service's name, and must not stay in a cache."""
 
 _PLACE = re.compile(
     r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:aws-region=)?((?:[a-z]+-)+\d+)/"
@@ -50,20 +53,24 @@ _PLACE = re.compile(
 """Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 
 
-@lru_cache(maxsize=4096)
 def cloudtrail_table(event_source: str) -> str:
     """Return the table of an `eventSource`: up to its first dot, `-` as `_`, `events` if Devo has none."""
+    return _table(event_source) if len(event_source) <= _LONGEST_SOURCE else FALLBACK
+
+
+@lru_cache(maxsize=4096)
+def _table(event_source: str) -> str:
     name = event_source.partition(".")[0].replace("-", "_")
     table = _IRREGULAR.get(name, name)
     return table if table in CLOUDTRAIL_TABLES else FALLBACK
 
 
 def level(value: str) -> str:
-    """Return a value as one level of a tag: no dots, spaces or control characters; never empty."""
-    return _UNSAFE.sub("_", value).strip("_") or "unknown"
+    """Return a value as one level of a tag: no dots, spaces or control characters; 1 to 64 characters."""
+    return _UNSAFE.sub("_", value[: 2 * _LONGEST_LEVEL]).strip("_")[:_LONGEST_LEVEL] or "unknown"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def place(key: str, account: str, region: str) -> tuple[str, str]:
     """Return account and region that an object's key tells, those given where it tells none."""
     found = _PLACE.search(key)
@@ -87,7 +94,7 @@ class TagRule(Struct, frozen=True):
 
     def tag(self, event_type: str = FALLBACK, account: str = "", region: str = "") -> str:
         """Return the tag of an event."""
-        return _tag(self.template, self.suffix, event_type, account, region)
+        return _tag(self.template, self.suffix, level(event_type), level(account), level(region))
 
     def tag_of_object(self, event_type: str, origin: Origin) -> str:
         """Return the tag of events of an object whose key may tell account and region."""
@@ -98,8 +105,7 @@ class TagRule(Struct, frozen=True):
 
 @lru_cache(maxsize=8192)
 def _tag(template: str, suffix: str, event_type: str, account: str, region: str) -> str:
-    account, region = level(account), level(region)
-    made = template.format(event_type=level(event_type), account=account, region=region)
+    made = template.format(event_type=event_type, account=account, region=region)
     if suffix != "none":
         ends = (account, region) if suffix == "account_region" else (region, account)
         made = ".".join((made, *ends))

@@ -55,7 +55,7 @@ FLOW_LOGS = Service(
     source=build.objects,
     transform=flow_logs,
     calls=(*QUEUE, *OBJECTS),
-    layout=lambda _options: Layout(is_header=vpcflow.is_header, column=vpcflow.column),
+    layout=lambda _options: Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column),
     detect=vpcflow.detect,
     replayed={"auto_event_type": True},
 )

@@ -65,7 +65,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "aws_sqs_vpc",
         "VPC flow logs",
         vpcflow.TEMPLATE,
-        Layout(is_header=vpcflow.is_header, column=vpcflow.column),
+        Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column),
         text=True,
         mixed=r"/(?:aws-service=)?vpcflowlogs/",
         own=flow_logs,

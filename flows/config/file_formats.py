@@ -94,6 +94,10 @@ def _rows(config: FormatConfig) -> Layout:
     return Layout(is_header=named, quoted=config.comma == ",", separator=config.comma.encode())
 
 
+def _flow(_config: FormatConfig) -> Layout:
+    return Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column)
+
+
 def _values(config: FormatConfig) -> Layout:
     if not (config.key or config.include or config.rename):
         return Layout(values=True, between=config.separator.strip().encode())
@@ -133,7 +137,7 @@ _PROCESSORS: Mapping[str, tuple[Callable[[FormatConfig], Layout], frozenset[str]
     "text_file": (_rows, _OF_TEXT),
     "csv": (_rows, _OF_TEXT),
     "parquet": (_rows, frozenset({"use_json"})),
-    "vpc_flow": (lambda _: Layout(is_header=vpcflow.is_header, column=vpcflow.column), frozenset()),
+    "vpc_flow": (_flow, frozenset()),
     "json": (_values, _OF_JSON),
     "unseparated_json": (_values, _OF_JSON),
     "single_json_object": (_values, _OF_JSON),

@@ -113,7 +113,7 @@ def _events(raws: Raws, unwrap: Unwrap | None) -> tuple[str, Raws]:
     for raw in raws:
         try:
             inner: Sequence[bytes] = unwrap(bytes(raw))
-        except ValueError as error:
+        except (ValueError, msgspec.MsgspecError, RecursionError) as error:
             return str(error), events
         events += inner
     return "", events

@@ -73,14 +73,24 @@ def _unheaded(texts: Iterator[bytes], layout: Layout) -> Iterator[tuple[bytes, b
             line, _, rest = body.partition(b"\n")
             if layout.is_header and layout.is_header(line):
                 header, body = line, rest
-        yield (_without(body, header) if header and header in body else body), header
+        yield (_without(body, header, layout) if header and header in body else body), header
 
 
-def _without(body: bytes, header: bytes) -> bytes:
-    """Take copies of the header out, also those glued to a line because a file before had no last newline."""
-    if len(header.split()) > 1:
-        return body.replace(header + b"\n", b"\n")
-    return _terminated([line for line in body.split(b"\n")[:-1] if line != header])
+def _without(body: bytes, header: bytes, layout: Layout) -> bytes:
+    """Take lines out that are the header again.
+
+    With `layout.glued` it may also stand at the end of a row, whose file had no last newline: that row must
+    have just as many columns, else the text of a header within a value would be cut out.
+    """
+    kept: list[bytes] = []
+    width = header.count(layout.separator)
+    for line in body.split(b"\n")[:-1]:
+        row = line.removesuffix(header)
+        if not row:
+            continue
+        glued = layout.glued and width and row is not line and row.count(layout.separator) == width
+        kept.append(row if glued else line)
+    return _terminated(kept)
 
 
 def _uncommented(texts: Iterator[bytes], comment: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -128,3 +128,12 @@ def test_h21_guard_loses_nothing(sizes, limit):
         assert all(len(line) <= limit for line in item.payload.splitlines())
         seen += item.payload.splitlines()
     assert seen == lines
+
+
+def test_a10_very_many_short_lines_are_framed_in_slices():
+    """A block of half a million lines is divided before a header is put to each; nothing is lost."""
+    block = Block(b"x\n" * 500_000, 500_000, Origin("s"), tag="a.b")
+    parts = guard(block, 1 << 20)
+    assert len(parts) > 10
+    assert all(part.count == part.payload.count(b"\n") <= 32_768 for part in parts)
+    assert b"".join(part.payload for part in parts) == block.payload

@@ -115,3 +115,15 @@ def test_any_rows_are_valid_json_and_keep_their_values(rows):
 
     expected = [{name: told(value, name) for name, value in zip("snt", row, strict=True)} for row in rows]
     assert [json.loads(text, parse_float=str) for text in good] == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "rows"),
+    [([f"c{n}" for n in range(100_000)], 1), (["n" * (1 << 20)], 1000)],
+    ids=["many", "long"],
+)
+def test_a10_columns_are_bounded(names, rows):
+    """A hundred thousand columns, or a name of a megabyte for each row, are poison before memory is made."""
+    block = Block(b"1\n" * rows, rows, Origin("custom", object="s3://b/k"))
+    (poison,) = to_json(block, names, frozenset(), ",", "")
+    assert (poison.reason, poison.body) == ("rows_unreadable", block.payload)

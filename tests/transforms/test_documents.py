@@ -114,3 +114,16 @@ def test_lines_under_keys():
 def test_fields_keep_their_bytes():
     """Values of a document are not written anew."""
     assert fields(b'{"a":1.0e3,"b":"\\u00e9"}') == {"a": b"1.0e3", "b": b'"\\u00e9"'}
+
+
+def test_a10_a_return_within_a_line_does_not_split_it():
+    """Only a newline ends a line; the return before it goes with it."""
+    unwrap = lines_under(("out",))
+    assert unwrap(b'{"out":"a\\rb\\r\\nc\\n\\n"}') == [b"a\rb", b"c"]
+
+
+def test_a10_nesting_is_a_damage_of_the_document():
+    """An array nested too deeply for the parser is told as what the document lacks."""
+    unwrap = under(("Records",), {}, {})
+    with pytest.raises(ValueError, match="document"):
+        unwrap(b'{"Records":' + b"[" * 5000 + b"]" * 5000 + b"}")

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from transforms.block import Origin
 from transforms.errors import CollectorError
 from transforms.tags import CLOUDTRAIL_TABLES, TagRule, check, cloudtrail_table, level, place
+from transforms.tags import _table as tags_table
 
 KEY = "s3://b/AWSLogs/000123456789/vpcflowlogs/eu-west-3/2026/01/02/x.log.gz"
 
@@ -127,3 +128,13 @@ def test_invalid_tags_are_refused(tag):
     with pytest.raises(CollectorError, match="levels") as caught:
         check(tag)
     assert caught.value.hint
+
+
+def test_a10_levels_and_caches_are_bounded():
+    """A level has at most 64 characters, and what is megabytes long stays in no cache."""
+    assert len(level("r" * 1000)) == 64
+    rule = TagRule("a.{event_type}", "account_region")
+    assert max(map(len, rule.tag("x" * 10_000, "1" * 10_000, "eu" * 10_000).split("."))) == 64
+    before = tags_table.cache_info().currsize
+    assert cloudtrail_table("x" * 900_000) == "events"
+    assert tags_table.cache_info().currsize == before

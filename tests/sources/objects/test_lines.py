@@ -12,7 +12,7 @@ from sources.objects.text_repair import count_lines, without_blanks
 from tests.sources.objects.decoding import check, collect, decoded, events, joined
 from transforms import umbrella, vpcflow
 
-VPC = Layout(is_header=vpcflow.is_header)
+VPC = Layout(is_header=vpcflow.is_header, glued=True)
 CLOUDFRONT = Layout(comment=b"#")
 UMBRELLA = Layout(is_header=umbrella.is_header, quoted=True)
 HEADER = b"version account-id interface-id start end log-status"
@@ -72,6 +72,29 @@ def test_h11_the_header_is_no_event_in_mid_file_either(text):
 def test_h11_a_header_of_one_column_goes_only_as_a_whole_line():
     """A one-word header may be the end of a longer line: only lines that are the header are taken out."""
     assert events(b"action\nACCEPT\nx action\naction\nREJECT\n", VPC) == [b"ACCEPT", b"x action", b"REJECT"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"raw message\ncannot parse raw message\n",
+        b"a,b\nx,see a,b\n",
+        b"a,b\n1,2a,b\n",
+        b"a\nxa\na,a\n",
+    ],
+)
+def test_r7_text_of_a_header_within_a_row_stays(text):
+    """Only a whole line that equals the header is one."""
+    csv = Layout(is_header=lambda _line: True, quoted=True, separator=b",")
+    header, _, rest = text.partition(b"\n")
+    assert events(text, csv) == [line for line in rest.split(b"\n")[:-1] if line != header]
+    assert events(text + header + b"\nz\n", csv)[-1] == b"z"
+
+
+def test_r7_a_header_is_glued_only_to_a_whole_row():
+    """A flow log's header at the end of a row is cut off when that row is complete; else the line stays."""
+    short = ROW.rsplit(b" ", 2)[0]
+    assert events(b"\n".join([HEADER, ROW + HEADER, short + HEADER, b""]), VPC) == [ROW, short + HEADER]
 
 
 def test_h11_a_file_of_header_only_has_no_events():
