@@ -3,22 +3,27 @@ PYTHON ?= python3
 VENV   ?= .venv
 WORKERS ?= 3
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+HASHED := $(PIP) --require-hashes --requirement requirements
+OURS   := $(PIP) --no-deps --no-build-isolation
+LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --constraint constraints.txt \
+            --generate-hashes --no-header --no-annotate --no-emit-package colorama --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs status format clean
+.PHONY: help run test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-$(VENV)/.demo: pyproject.toml constraints.txt
+$(VENV)/.demo: pyproject.toml requirements/build.txt requirements/demo.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"python {v.major}.{v.minor}: this machine: bytewax has wheels for 3.11 and 3.12; run make with PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable '.[demo]'
+	$(HASHED)/build.txt --requirement requirements/demo.txt
+	$(OURS) --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.demo
-	$(PIP) --editable '.[test]'
+$(VENV)/.test: $(VENV)/.demo requirements/test.txt
+	$(HASHED)/test.txt
 	@touch $@
 
 run: $(VENV)/.demo ## Set up and run the main job, all ten services, on an embedded AWS and an embedded Devo
@@ -37,23 +42,24 @@ house: $(VENV)/.test ## Sizes of files, functions and rooms, and how often `Any`
 
 wheel: $(VENV)/.test ## Build wheel and sdist into dist/
 	rm -rf dist
-	$(BIN)/python -m build --outdir dist . >/dev/null
+	$(BIN)/python -m build --no-isolation --outdir dist . >/dev/null
 
 # The suite runs in a copy without the packages, so that what is tested is the wheel. Most tests wait more
 # than they compute: three at a time take less than half as long, even on two processors.
 unit: wheel
 	.ci/receivers
-	$(PIP) --no-deps --force-reinstall dist/*.whl
+	$(OURS) --force-reinstall dist/*.whl
 	mkdir dist/suite
-	cp -R tests deploy docs pyproject.toml constraints.txt *.md dist/suite
+	cp -R tests deploy docs requirements pyproject.toml constraints.txt *.md dist/suite
 	test ! -d ../shared || ln -s ../../shared dist/shared
 	cd dist/suite && $(abspath $(BIN))/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 release: wheel ## Try the wheel in an empty environment, and write what it is made of (SBOM) beside it
 	$(PYTHON) -m venv dist/empty
-	dist/empty/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
-	$(PIP) '.[release]' && $(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file dist/sbom.cdx.json dist/empty
-	dist/empty/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo dist/*.whl)[demo]"
+	dist/empty/bin/python -m pip install --quiet --require-hashes --requirement requirements/collector.txt
+	dist/empty/bin/python -m pip install --quiet --no-deps dist/*.whl
+	$(HASHED)/tools.txt && $(BIN)/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file dist/sbom.cdx.json dist/empty
+	dist/empty/bin/python -m pip install --quiet --require-hashes --requirement requirements/demo.txt
 	cd dist && empty/bin/python -m flows demo
 	rm -rf dist/empty
 
@@ -76,7 +82,7 @@ big: $(VENV)/.test ## Peak memory on a 2 GB CloudTrail object and a 5 GB VPC flo
 
 bench: $(VENV)/.test ## What each work costs beside its floor and beside other shippers; figures into docs/
 	.ci/receivers
-	$(PIP) --editable '.[test,bench]'
+	$(HASHED)/tools.txt
 	$(BIN)/python -m tests.bench --json docs/figures/bench.json $(ARGS)
 	$(BIN)/python -m tests.bench.page
 
@@ -84,16 +90,16 @@ bench-quick: $(VENV)/.test ## The same on small inputs, about two minutes, nothi
 	$(BIN)/python -m tests.bench --quick $(ARGS)
 
 bench-curves: $(VENV)/.test ## How cost grows with size and number; curves into docs/ (ARGS=--quick for few points)
-	$(PIP) --editable '.[test,bench]'
+	$(HASHED)/tools.txt
 	$(BIN)/python -m tests.bench.curves --json docs/figures/curves.json $(ARGS)
 	$(BIN)/python -m tests.bench.page
 
 capacity: $(VENV)/.test ## What 1, 10 and 100 TB a day need, from the figures of `make bench`; into docs/
-	$(PIP) --editable '.[test,bench]'
+	$(HASHED)/tools.txt
 	$(BIN)/python -m tests.bench.capacity
 
 fuzz: $(VENV)/.test ## Guided fuzzing of all that reads foreign bytes, for FUZZ_MINUTES (60); ARGS="records csv" for some
-	$(PIP) --editable '.[test,fuzz]'
+	$(HASHED)/fuzz.txt
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 status: $(VENV)/.test ## The status page in a real Chromium, dashboard and alerts in a real Prometheus (root, to install them)
@@ -102,7 +108,7 @@ status: $(VENV)/.test ## The status page in a real Chromium, dashboard and alert
 	$(BIN)/python -m pytest -m "slow or not slow" tests/flows/status tests/deploy/test_dashboards.py
 
 deploy: $(VENV)/.test ## Everything in deploy/: the image's steps (as root), the chart, the stacks, a local cluster
-	$(PIP) --editable '.[test,deploy]'
+	$(HASHED)/tools.txt
 	.ci/receivers
 	$(BIN)/python -m pytest -m "slow or not slow" tests/deploy
 
@@ -112,6 +118,15 @@ bench-delivery: $(VENV)/.test ## What a receipt costs, and gzip beside devo-sdk,
 docs: $(VENV)/.test ## Write the reference pages anew
 	$(BIN)/python -m flows reference settings > docs/settings.md
 	$(BIN)/python -m flows reference errors > docs/errors.md
+
+lock: $(VENV)/.demo ## Write requirements/, the version and hashes of every package, from pyproject.toml and constraints.txt
+	$(PIP) --constraint constraints.txt uv
+	$(LOCK)/collector.txt
+	$(LOCK)/demo.txt --extra demo
+	$(LOCK)/test.txt --extra test
+	$(LOCK)/tools.txt --extra test --extra deploy --extra release --extra bench
+	$(LOCK)/fuzz.txt --extra test --extra fuzz
+	echo setuptools | $(LOCK:pyproject.toml=-)/build.txt
 
 format: $(VENV)/.test ## Format the code
 	$(BIN)/ruff format .

@@ -37,7 +37,7 @@ _APIS = {
 }
 """Services that `fake_aws` serves, and botocore's variable for the endpoint of each."""
 
-EXTRA = "install what the demo needs, in the collector's folder: pip install -c constraints.txt '.[demo]'"
+EXTRA = "install what the demo needs, in the collector's folder: pip install -r requirements/demo.txt"
 _OURS = ("AWS_", "BYTEWAX_", "COLLECTOR_")
 
 
