@@ -35,6 +35,8 @@ def require_private(folder: Path, names: Iterable[str]) -> None:
         raise
     try:
         found = os.fstat(opened)
+        if found.st_uid != os.geteuid() and not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if not _is_pod_volume(folder, found):
             _require_own(folder, found, "700")
             if found.st_mode & _OTHERS:

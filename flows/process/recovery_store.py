@@ -205,5 +205,5 @@ def _told(directory: Path) -> Iterator[None]:
         raise SettingsError(
             f"recovery directory cannot be used ({what})",
             str(directory),
-            "make it writable for this user, or name another one",
+            "make it writable for this user alone (chown, chmod 700), or name another one",
         ) from error
