@@ -4,6 +4,7 @@ Standard logs are lines below `#Version` and `#Fields`. Version 2 of their deliv
 JSON object a line (sent as it is), or Parquet (whose rows come out as the tab-separated line).
 """
 
+import re
 from collections.abc import Callable, Iterator
 
 from msgspec import Struct, field
@@ -29,6 +30,10 @@ _HEADERS = {
     "cs_user_agent": "cs(User-Agent)",
     "cs_cookie": "cs(Cookie)",
 }
+_ROW = re.compile(
+    rb"\d{4}-\d\d-\d\d\t\d\d:\d\d:\d\d\t[A-Z]{3}\d[\w-]*\t\d+\t[0-9a-fA-F.:]+\t[A-Z]+\t\S+\.cloudfront\.net\t"
+)
+"""A row of a standard log: date, time, edge location, bytes, client, method, distribution."""
 _TELLING = (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x_edge_request_id", b"x-event")
 
 
@@ -88,5 +93,7 @@ def detect(_key: str, head: bytes) -> bool:
     if head.startswith((b"{", b"PAR1 ")):
         first = head.partition(b"\n")[0]
         return any(name in first for name in _TELLING)
+    if _ROW.match(head):
+        return True
     fields = head.partition(b"#Fields:")[2].partition(b"\n")[0]
     return head.startswith(b"#") and any(name in fields for name in _TELLING)

@@ -158,6 +158,7 @@ def _kind(head: Head) -> str:
 
 
 _RECORD_KEYS = (b'"eventSource"', b'"eventName"', b'"eventID"')
+_INSIGHT_KEYS = (b'"AwsCloudTrailInsight"', b'"insightDetails"')
 _OTHERS_KEYS = (b'"detail-type"', b'"s3SchemaVersion"', b'"logEvents"')
 
 
@@ -167,7 +168,8 @@ def detect(key: str, head: bytes) -> bool:
     head: first decoded bytes, as from `sources.objects.decode.head`.
     """
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
-    if not start.startswith(b"{") or any(name in head for name in _OTHERS_KEYS):
+    if not start.startswith((b"{", b"[")) or any(name in head for name in _OTHERS_KEYS):
         return False
     named = b'"Records"' in head and "CloudTrail" in key
-    return named or b'"digestS3Bucket"' in head or all(name in head for name in _RECORD_KEYS)
+    records = any(all(name in head for name in known) for known in (_RECORD_KEYS, _INSIGHT_KEYS))
+    return named or b'"digestS3Bucket"' in head or records

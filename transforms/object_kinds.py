@@ -11,32 +11,49 @@ from msgspec.structs import replace
 
 from transforms.block import Block
 
-ACCESS, UNKNOWN = "access", "unknown"
+ACCESS, CONNECTION, UNKNOWN = "access", "connection", "unknown"
 _BOM = b"\xef\xbb\xbf"
 
-_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z"
-_ALB = re.compile(rb"(?:https?|h2|grpcs|wss?) " + _TIME + rb" \S+ \S+:\d+ ")
-_ELB = re.compile(_TIME + rb" \S+ [0-9a-fA-F.:]+:\d+ ")
+_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z"
+_ALB = re.compile(rb"[a-z][a-z0-9]* " + _TIME + rb" [^ /]+/[^ ]+ \S+:\d+ ")
+_ALB_CONNECTION = re.compile(_TIME + rb" [0-9a-fA-F.:]+ \d+ \d+ (?:-|TLS\S*) ")
+_ALB_HEALTH = re.compile(rb"[a-z][a-z0-9]* " + _TIME + rb" -?[\d.]+ \S+:\d+ \S+ (?:PASS|FAIL) ")
+_NLB = re.compile(rb"tls \d+\.\d+ \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d \S+ \S+ \S+:\d+ ")
+_ELB = re.compile(_TIME + rb" \S+ [0-9a-fA-F.:\[\]]+:\d+ (?:\S+:\d+|-) -?[\d.]+ ")
 _S3_ACCESS = re.compile(
     rb"(?:[0-9a-f]{64}|-) [a-z0-9.-]{3,63} \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
 )
-_OTHER_FILES = re.compile(r"(?:^|/)(?:conn|health_check)_log\.")
 _FALCON_KEY = re.compile(r"(?:^|/)(?:fdrv2/\w+|data)/[^/]+/part-\d+")
 
 
-def balancer_kind(key: str) -> str:
-    """Return the table of a load balancer's file: connection and health logs have none in Devo."""
-    return UNKNOWN if _OTHER_FILES.search(key) else ACCESS
+_CONNECTION_FILE, _HEALTH_FILE = (re.compile(rf"(?:^|/){name}_log[._]") for name in ("conn", "health_check"))
+_NOT_OF_ALB, _NOT_OF_ELB = (_ALB_HEALTH, _NLB, _ELB), (_ALB, _ALB_CONNECTION, _ALB_HEALTH, _NLB)
+"""Lines of other balancers, and of files that have no table."""
+
+
+def alb_kind(key: str, line: bytes) -> str:
+    """Return the table of an Application Load Balancer's line; health checks and other lines have none."""
+    line = _text(line)
+    if _ALB.match(line):
+        return ACCESS
+    if _ALB_CONNECTION.match(line) or _CONNECTION_FILE.search(key):
+        return CONNECTION
+    return UNKNOWN if _HEALTH_FILE.search(key) or any(form.match(line) for form in _NOT_OF_ALB) else ACCESS
+
+
+def elb_kind(_key: str, line: bytes) -> str:
+    """Return the table of a Classic Load Balancer's line; other balancers' lines have none there."""
+    return UNKNOWN if any(form.match(_text(line)) for form in _NOT_OF_ELB) else ACCESS
 
 
 def is_alb(_key: str, head: bytes) -> bool:
-    """Tell an Application Load Balancer's access log: a kind of request, a time, the balancer, the client."""
-    return bool(_ALB.match(_text(head)))
+    """Tell an Application Load Balancer's logs, of accesses, of connections and of health checks."""
+    return any(form.match(_text(head)) for form in (_ALB, _ALB_CONNECTION, _ALB_HEALTH))
 
 
 def is_elb(_key: str, head: bytes) -> bool:
-    """Tell a Classic Load Balancer's access log: a time, the balancer, the client."""
-    return bool(_ELB.match(_text(head)))
+    """Tell a Classic Load Balancer's access log (a time, the balancer, the client), or a Network one's."""
+    return any(form.match(_text(head)) for form in (_ELB, _NLB))
 
 
 def is_s3_access(_key: str, head: bytes) -> bool:
@@ -47,6 +64,13 @@ def is_s3_access(_key: str, head: bytes) -> bool:
 def json_with(*names: bytes) -> Callable[[str, bytes], bool]:
     """Return what tells a type by names, or other parts, that the first bytes of its JSON hold."""
     return lambda _key, head: _json_with(head, *names)
+
+
+def is_config(_key: str, head: bytes) -> bool:
+    """Tell AWS Config's history or snapshot, or items of it."""
+    return _json_with(head, b'"configurationItems"') or _json_with(
+        head, b'"configurationItemVersion"', b'"configurationItemStatus"'
+    )
 
 
 def is_finding(_key: str, head: bytes) -> bool:
@@ -69,8 +93,27 @@ def is_crowdstrike(key: str, head: bytes) -> bool:
     )
 
 
-def is_cloudflare_http(_key: str, head: bytes) -> bool:
-    """Tell Cloudflare's HTTP requests."""
+_CLOUDFLARE: tuple[tuple[str, tuple[bytes, ...]], ...] = (
+    ("http", (b'"EdgeStartTimestamp"', b'"ClientRequestURI"', b'"EdgeEndTimestamp"', b'"CacheCacheStatus"')),
+    ("access", (b'"AppUUID"', b'"AppDomain"', b'"UserUID"')),
+    ("firewall", (b'"RuleID"', b'"MatchIndex"', b'"Action"')),
+    (UNKNOWN, (b'"QueryName"', b'"QueryType"', b'"ConnectTimestamp"')),
+)
+"""Table → fields of Logpush that only its data set has, of those behind it in this list."""
+_CLOUDFLARE_KEY = re.compile(r"(?:^|[/_.-])(http|firewall|access)_(?:requests|events)(?:[/_.-]|$)")
+
+
+def cloudflare_kind(key: str, line: bytes) -> str:
+    """Return which of Cloudflare's data sets a line is of: by its fields, else by the data set in the key."""
+    for kind, fields in _CLOUDFLARE:
+        if any(name in line for name in fields):
+            return kind
+    told = _CLOUDFLARE_KEY.search(key)
+    return told[1] if told else "http"
+
+
+def is_cloudflare_logpush(_key: str, head: bytes) -> bool:
+    """Tell Cloudflare's HTTP requests, firewall events and Access requests."""
     return _json_with(head, b'"RayID"') or _json_with(head, b'"EdgeStartTimestamp"')
 
 

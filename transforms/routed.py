@@ -45,7 +45,7 @@ class Rule(Struct, frozen=True):
 class RoutedOptions(Struct, frozen=True):
     """Settings of the transform.
 
-    tag: its template may hold [file-…] and [record-…]. event_type: for {event_type}, told by the key.
+    tag: its template may hold [file-…] and [record-…]. event_type: for {event_type}, told by key or content.
     key_fields, record_fields: the values that there are. rules: lists of conditions, any of which drops.
     dropped: is told how many events the rules dropped of a block. added: names of key fields that are put
     into JSON events. columns: rows become JSON by the header, or by these names. base: tags the events
@@ -53,7 +53,7 @@ class RoutedOptions(Struct, frozen=True):
     """
 
     tag: TagRule
-    event_type: Callable[[str], str] = lambda _key: ""
+    event_type: Callable[[Block], str] = lambda _block: ""
     key_fields: KeyFields = lambda _key: {}
     record_fields: tuple[RecordField, ...] = ()
     rules: tuple[tuple[Rule, ...], ...] = ()
@@ -158,7 +158,7 @@ def _tagged(block: Block, options: RoutedOptions, of_event: Sequence[RecordField
         return
     for part, more in _parts(block, of_event):
         rule = replace(options.tag, template=_filled(options.tag.template, values, more))
-        kind = options.event_type(block.origin.key)
+        kind = options.event_type(block)
         yield options.stamp.on(replace(part, tag=rule.tag_of_object(kind, block.origin)))
 
 

@@ -48,7 +48,8 @@ _LONGEST_SOURCE = 256
 """Characters; what is longer is no service's name, and must not stay in a cache."""
 
 _PLACE = re.compile(
-    r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:aws-region=)?((?:[a-z]+-)+\d+)/"
+    r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:[a-z]+/)?"
+    r"(?:aws-region=)?((?:[a-z]+-)+\d+)/"
 )
 """Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 

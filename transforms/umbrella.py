@@ -17,10 +17,12 @@ TEMPLATE = "sig.cisco.umbrella.{event_type}"
 UNKNOWN = "unknown"
 """A folder that Devo has no table for: as with VPC and CloudFront logs, the tag keeps what is certain."""
 
-_KINDS = "dns|ip|proxy|firewall|cdfw|audit|dlp|intrusion|ips"
+_KINDS = "dns|ip|proxy|firewall|cloud_?firewall|cdfw|audit|dlp|intrusion|ips"
 _FOLDER = re.compile(rf"({_KINDS})(?:[_-]?logs?)?", re.IGNORECASE)
 _FILE = re.compile(rf"(?:.*[_.-])?({_KINDS})[_-]?logs?(?:[_.-].*)?|({_KINDS})(?:[_.-].*)?", re.IGNORECASE)
-_SPELT = {"cdfw": "firewall", "ips": "intrusion"}
+_SPELT = {"cdfw": "firewall", "cloudfirewall": "firewall", "cloud_firewall": "firewall", "ips": "intrusion"}
+_DNS_ROW = re.compile(rb'"(?:Allowed|Blocked|Proxied)",[^\n]{0,4}?"\d{1,5} \([A-Z0-9]+\)",')
+"""What only a DNS row has: the action, then the type of the query."""
 
 _DATE = re.compile(rb"\d{4}-\d\d-\d\d")
 _ROW = re.compile(rb'\s*(?:"[^"\n]{0,64}", ?)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d')
@@ -39,10 +41,15 @@ def transform(options: UmbrellaOptions) -> Transform:
 
     def run(block: Block) -> Iterator[Item]:
         key = block.origin.key
-        kind = options.event_type(key) or folder(key) or UNKNOWN
+        kind = options.event_type(key) or folder(key) or _by_row(block.payload)
         yield replace(block, tag=options.tag.tag_of_object(kind, block.origin))
 
     return run
+
+
+def _by_row(payload: bytes) -> str:
+    """Return the table that a row tells, of an object whose key tells none."""
+    return "dns" if _DNS_ROW.search(payload.partition(b"\n")[0]) else UNKNOWN
 
 
 @lru_cache(maxsize=4096)
@@ -71,4 +78,4 @@ def detect(key: str, head: bytes) -> bool:
     lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n", 2)
     row = lines[1] if len(lines) > 1 and is_header(lines[0].rstrip(b"\r")) else lines[0]
     dated = bool(_ROW.match(row)) and row.count(b",") >= _FEWEST_COMMAS
-    return dated and (bool(folder(key)) or "umbrella" in key.lower())
+    return dated and bool(folder(key) or "umbrella" in key.lower() or _DNS_ROW.search(row))

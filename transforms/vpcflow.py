@@ -33,6 +33,10 @@ _OTHER_FIELDS = b"vpc-id subnet-id instance-id flow-direction resource-type tgw-
 _KNOWN = frozenset((DEFAULT_FIELDS + b" " + _OTHER_FIELDS).split())
 _ROW = re.compile(rb"(?:[2-9]|10) (?:\d{11,12}|TransitGateway) (?:eni-|tgw-|\d{12} tgw-)\S+ ")
 
+_INTERFACE = re.compile(rb"(?:^| )eni-[0-9a-f]{8,17}(?: |$)")
+_NETWORK = re.compile(rb"(?:^| )(?:(?:vpc|subnet)-[0-9a-f]{8,17}|\d{12})(?: |$)")
+"""What rows of any fields have: an interface, and its network or account."""
+
 
 class VpcFlowOptions(Struct, frozen=True):
     """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
@@ -89,4 +93,6 @@ def detect(key: str, head: bytes) -> bool:
     first = head.partition(b"\n")[0].removeprefix(b"\xef\xbb\xbf").rstrip(b"\r")
     if head.startswith(b"PAR1 "):
         return is_header(first.removeprefix(b"PAR1 ").replace(b"_", b"-"))
-    return is_header(first) or bool(_ROW.match(first)) or ("vpcflowlogs" in key and first.count(b" ") > 1)
+    named = _INTERFACE.search(first) and _NETWORK.search(first) and not first.startswith((b"{", b"["))
+    by_row = named or _ROW.match(first)
+    return is_header(first) or bool(by_row) or ("vpcflowlogs" in key and first.count(b" ") > 1)

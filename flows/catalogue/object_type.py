@@ -3,7 +3,6 @@
 ObjectType(name, about, tag, layout, detect)    is enough for events that pass as they are
 """
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import TypeAlias
@@ -16,7 +15,7 @@ from flows.catalogue.tagging import stamp
 from flows.config.objects import SqsLogsSettings
 from sources import telemetry
 from transforms import routed
-from transforms.block import Transform
+from transforms.block import Block, Transform
 from transforms.fields import RecordField
 from transforms.layout import Layout
 from transforms.tagged import NO_STAMP
@@ -34,9 +33,10 @@ class ObjectType(Struct, frozen=True):
     """A type of objects.
 
     name: its key under `services`. about: for the reference. tag: with {event_type} of `kind`, told by the
-    key, and [record-…] of `fields`, told by the event. layout: how objects are cut. detect: None for types
-    whose objects another type claims. text: its events are no JSON. mixed: pattern of its keys in a queue of
-    several types, "" = it does not come so. own: the transform of a type that needs more than a tag.
+    key and the first event of a block, and [record-…] of `fields`, told by each event. layout: how objects
+    are cut. detect: None for types whose objects another type claims. text: its events are no JSON.
+    mixed: pattern of its keys in a queue of several types, "" = it does not come so. own: the
+    transform of a type that needs more than a tag.
     """
 
     name: str
@@ -44,17 +44,21 @@ class ObjectType(Struct, frozen=True):
     tag: str
     layout: Layout
     detect: Detect | None = None
-    kind: Callable[[str], str] = lambda _key: FALLBACK
+    kind: Callable[[str, bytes], str] = lambda _key, _line: FALLBACK
     fields: tuple[RecordField, ...] = ()
     text: bool = False
     mixed: str = ""
     own: Callable[[SqsUnit], Transform] | None = None
 
 
-def by_key(*kinds: tuple[str, str], other: str) -> Callable[[str], str]:
-    """Return what tells an event type by an object's key: the first whose pattern is found in it."""
-    compiled = [(re.compile(pattern), kind) for pattern, kind in kinds]
-    return lambda key: next((kind for pattern, kind in compiled if pattern.search(key)), other)
+def _kind(options: SqsLogsSettings, one: ObjectType) -> Callable[[Block], str]:
+    """Return what tells a block's event type: the configuration's patterns, else the type itself."""
+
+    def kind(block: Block) -> str:
+        key = block.origin.key
+        return options.event_type(key) or one.kind(key, block.payload.partition(b"\n")[0])
+
+    return kind
 
 
 def service(one: ObjectType) -> Service[SqsLogsSettings]:
@@ -84,7 +88,7 @@ def _transform(unit: SqsUnit, one: ObjectType) -> Transform:
     return routed.transform(
         routed.RoutedOptions(
             tag=TagRule(options.routing_template or options.tag or one.tag, options.tag_suffix),
-            event_type=lambda key: options.event_type(key) or one.kind(key),
+            event_type=_kind(options, one),
             key_fields=options.key_fields,
             record_fields=(*options.record_fields, *one.fields),
             rules=options.rules,
@@ -105,7 +109,7 @@ def tagged(unit: SqsUnit, one: ObjectType) -> Transform:
     return routed.transform(
         routed.RoutedOptions(
             TagRule(options.tag or one.tag, options.tag_suffix),
-            event_type=lambda key: options.event_type(key) or one.kind(key),
+            event_type=_kind(options, one),
             record_fields=one.fields,
             stamp=NO_STAMP if one.text else stamp(unit),
         )

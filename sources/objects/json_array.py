@@ -22,7 +22,12 @@ _SMALL = 2 * CHUNK_BYTES
 BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
 """White space, byte order marks, and what becomes of padding with NULs."""
 _NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError)
-_SINGLE = ("eventVersion", "eventName")
+_SINGLE = (
+    ("eventVersion", "eventName"),
+    ("eventVersion", "eventType"),
+    ("configurationItemVersion", "configurationItemStatus"),
+)
+"""Keys of records that may stand without their array: CloudTrail's, its Insights, AWS Config's items."""
 _DIGEST = ("digestStartTime", "digestS3Bucket", "logFiles")
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
@@ -169,7 +174,7 @@ def _whole(document: memoryview, layout: Layout) -> Raws | None:
 
 def _without_array(keys: dict[str, Any], document: bytes, layout: Layout) -> Raws:
     """Return the events of a document that has no array: a single record, a digest, or nothing."""
-    if all(key in keys for key in _SINGLE):
+    if any(all(key in keys for key in known) for known in _SINGLE):
         return [document.strip()]
     if any(key in keys for key in _DIGEST):
         return [document.strip()] if layout.digests else []

@@ -51,17 +51,19 @@ class _Envelope(msgspec.Struct, kw_only=True):
     region: Any = ""
 
 
-class _Findings(msgspec.Struct):
-    findings: list[msgspec.Raw]
+class _Detail(msgspec.Struct):
+    findings: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+    insight: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="insightResults")
 
 
 class _SecurityHub(_Envelope, kw_only=True):
-    detail: _Findings
+    detail: msgspec.Raw
 
 
 _SNS = msgspec.json.Decoder(_Sns)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _SECURITY_HUB = msgspec.json.Decoder(_SecurityHub)
+_DETAIL = msgspec.json.Decoder(_Detail)
 
 
 def eventbridge(body: bytes) -> Events:
@@ -72,9 +74,13 @@ def eventbridge(body: bytes) -> Events:
 
 
 def securityhub(body: bytes) -> Events:
-    """Return each finding of a Security Hub event as one event."""
+    """Return each finding of a Security Hub event as one event, an insight's results as one of their own."""
     found = _read(_SECURITY_HUB, _compact(_unwrapped(body)))
-    events = tuple(bytes(one) for one in found.detail.findings)
+    detail = _read(_DETAIL, bytes(found.detail))
+    if detail.findings is msgspec.UNSET and not bytes(detail.insight):
+        raise NotAnEventError("it has neither findings nor insightResults")
+    findings = [found.detail] if detail.findings is msgspec.UNSET else detail.findings
+    events = tuple(map(bytes, findings))
     return Events(events, label(found.account), label(found.region))
 
 

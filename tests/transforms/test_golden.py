@@ -19,7 +19,7 @@ from transforms.block import Block, Item, Origin, Poison
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CASES = sorted(path for path in GOLDEN.glob("*/*") if path.is_dir())
-TOO_LITTLE = {"fields-change", "new-folder", "stray-quote", "folders", "connections"}
+TOO_LITTLE = {"fields-change", "new-folder", "stray-quote", "folders"}
 """Cases with objects too short to show their type."""
 NO_EVENTS = {"check-file", "test-file", "success-file", "challenge"}
 """Cases of objects that are written beside a type's own."""

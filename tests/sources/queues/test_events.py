@@ -134,3 +134,18 @@ def test_wrong_type_of_findings_is_unknown():
     """Findings that are no list make the message unknown."""
     with pytest.raises(NotAnEventError):
         securityhub(b'{"source":"s","detail":{"findings":{}}}')
+
+
+def test_r9_the_results_of_an_insight_are_an_event():
+    """Security Hub's Insight Results have no findings: what they tell is one event, not poison."""
+    detail = b'{"insightArn":"arn:aws:securityhub:::insight/a","resultType":"x","insightResults":[{"k":1}]}'
+    body = (
+        b'{"source":"aws.securityhub","detail-type":"Security Hub Insight Results","account":"1","detail":%b}'
+    )
+    assert securityhub(body % detail).events == (detail,)
+
+
+def test_r9_what_has_neither_findings_nor_results_is_unknown():
+    """An event of Security Hub that tells neither goes to quarantine with what it lacks."""
+    with pytest.raises(NotAnEventError, match="neither findings nor insightResults"):
+        securityhub(b'{"source":"aws.securityhub","detail":{"a":1}}')
