@@ -1,12 +1,14 @@
 """Runs a program under what the systemd unit forbids, where no systemd runs.
 
     python -m tests.deploy.confined PROGRAM…
+    python -m tests.deploy.confined > deploy/seccomp/devo-aws-collector.json     # for containers
 
 System calls by the unit's own SystemCallFilter (`systemd-analyze` is asked for its sets), NoNewPrivileges,
 MemoryDenyWriteExecute, no capability, LimitCORE and UMask. What is refused is answered EPERM, as there.
 """
 
 import ctypes
+import json
 import os
 import resource
 import subprocess
@@ -81,6 +83,25 @@ def confine() -> None:
     assert library.seccomp_load(context) == 0
 
 
+def profile() -> dict[str, object]:
+    """Return the rules as a seccomp profile of the Open Container Initiative, for Kubernetes and Docker."""
+    free = {"action": "SCMP_ACT_ALLOW", "names": sorted(allowed() - {"mmap", "mprotect", "pkey_mprotect"})}
+    bound = [
+        {"action": "SCMP_ACT_ALLOW", "names": [name], "args": [_masked(mask)]}
+        for name, mask in (("mmap", 0x2), ("mmap", 0x4), ("mprotect", _EXEC))
+    ]
+    architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_AARCH64"]
+    head = {"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 1, "architectures": architectures}
+    return {**head, "syscalls": [free, *bound]}
+
+
+def _masked(mask: int) -> dict[str, object]:
+    return {"index": 2, "value": mask, "valueTwo": 0, "op": "SCMP_CMP_MASKED_EQ"}
+
+
 if __name__ == "__main__":
+    if len(sys.argv) == 1:
+        sys.stdout.write(json.dumps(profile(), indent=1) + "\n")
+        sys.exit()
     confine()
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606 - what it is for

@@ -1,6 +1,7 @@
 """The systemd unit: how much it forbids, and that the collector runs under it all the same."""
 
 import ctypes.util
+import json
 import os
 import re
 import shutil
@@ -9,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.deploy.confined import UNIT, settings
+from tests.deploy.confined import UNIT, calls, profile, settings
 from tests.fakes.collector import ROOT
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
@@ -33,6 +34,17 @@ def test_no_core_holds_secrets():
     assert settings("LimitCORE") == ["0"]
     assert settings("UMask") == ["0077"]
     assert settings("StateDirectoryMode") == ["0700"]
+
+
+@needs_systemd
+def test_the_container_profile_has_the_units_rules():
+    """Kubernetes and Docker are given what systemd is given; another release of it may know further calls."""
+    stored = json.loads((ROOT / "deploy/seccomp/devo-aws-collector.json").read_text())
+    made = profile()
+    assert {**stored, "syscalls": stored["syscalls"][1:]} == {**made, "syscalls": made["syscalls"][1:]}
+    known = set(stored["syscalls"][0]["names"])
+    for forbidden in ("@mount", "@module", "@raw-io", "@reboot", "@swap", "@privileged", "@debug"):
+        assert not known & calls(forbidden) - calls("@default"), forbidden
 
 
 CONFINED = [sys.executable, "-m", "tests.deploy.confined"]
