@@ -240,11 +240,11 @@ class LeaseManager:
         return not (self._stopped or isinstance(error, ReceiptHandleInvalid) or last)
 
     def _outcomes(self, lot: Sequence[Lease]) -> Sequence[SourceError | None]:
-        receipts = [lease.message.receipt_handle for lease in lot]
+        handles = [lease.message.receipt_handle for lease in lot]
         try:
             if lot[0].back is None:
-                return self.queue.delete(receipts)
-            return self.queue.change(receipts, [lease.back or 0 for lease in lot])
+                return self.queue.delete(handles)
+            return self.queue.change(handles, [lease.back or 0 for lease in lot])
         except SourceError as error:
             return [error] * len(lot)
 

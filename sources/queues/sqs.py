@@ -84,17 +84,17 @@ class SqsQueue:
         )
         return [self._message(raw) for raw in reply.get("Messages", ())]
 
-    def delete(self, receipts: Sequence[str]) -> list[SourceError | None]:
+    def delete(self, receipt_handles: Sequence[str]) -> list[SourceError | None]:
         """Delete up to ten messages; for each of them None, or why it is still there."""
-        entries = [{"Id": str(n), "ReceiptHandle": receipt} for n, receipt in enumerate(receipts)]
+        entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)]
         reply = self._call("delete_message_batch", "sqs:DeleteMessage", Entries=entries)
         return self._outcomes(reply, len(entries))
 
-    def change(self, receipts: Sequence[str], seconds: Sequence[int]) -> list[SourceError | None]:
+    def change(self, receipt_handles: Sequence[str], seconds: Sequence[int]) -> list[SourceError | None]:
         """Let up to ten messages be visible again after that many seconds from now, each its own."""
         entries = [
-            {"Id": str(n), "ReceiptHandle": receipt, "VisibilityTimeout": after}
-            for n, (receipt, after) in enumerate(zip(receipts, seconds, strict=True))
+            {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": after}
+            for n, (handle, after) in enumerate(zip(receipt_handles, seconds, strict=True))
         ]
         reply = self._call("change_message_visibility_batch", "sqs:ChangeMessageVisibility", Entries=entries)
         return self._outcomes(reply, len(entries))
