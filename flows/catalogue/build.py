@@ -103,7 +103,7 @@ def _leases(
 
 def _queues(unit: ConfiguredService[QueuedSettings]) -> list[Queue]:
     named = unit.options.queues(unit.service.name)
-    return [Queue(unit.account, region, queue) for region, queue in named]
+    return [Queue(unit.queue_account, region, queue) for region, queue in named]
 
 
 def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:

@@ -59,8 +59,8 @@ class RunContext(Struct, frozen=True):
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     """One service of one input: what one source step of the dataflow runs.
 
-    service_key: its key under `services`. options: its settings. environment: the input's, for
-    `@devo_environment`.
+    service_key: its key under `services`. account: reads objects and asks APIs. options: its settings.
+    environment: the input's, for `@devo_environment`. queue_identity: reads its queues, None = account does.
     """
 
     input_id: str
@@ -69,6 +69,12 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     service: "Service[Options_co]"
     options: Options_co
     environment: str = ""
+    queue_identity: Account | None = None
+
+    @property
+    def queue_account(self) -> Account:
+        """Who reads the queues."""
+        return self.queue_identity or self.account
 
     @property
     def step_id(self) -> str:
@@ -89,6 +95,13 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
 
 Unit: TypeAlias = ConfiguredService[ServiceSettings]
 """Any service of an input, as those see it who know none by its name."""
+
+
+def identities_of(unit: Unit) -> tuple[Account, ...]:
+    """Return who a unit works as: its account, and who reads its queues when that is another."""
+    queues = unit.options.queues(unit.service.name) if unit.queue_identity else ()
+    return (unit.account, unit.queue_account) if queues else (unit.account,)
+
 
 Source = FixedPartitionedSource[Item, Any]
 

@@ -22,6 +22,7 @@ from sources.aws.account import Account
 
 if TYPE_CHECKING:
     from flows.config.load import Settings
+    from flows.config.settings import Input
 
 CATALOGUE: tuple[AnyService, ...] = (
     SERVICE_EVENTS,
@@ -62,14 +63,21 @@ def settings_of(service_key: str, given: Mapping[str, object]) -> type[ServiceSe
 def units(settings: "Settings") -> list[Unit]:
     """Return what to run for a configuration: every enabled service of every enabled input."""
     return [
-        ConfiguredService(one.id, service_key, account, service, options, one.environment)
+        ConfiguredService(one.id, service_key, account, service, options, one.environment, queues)
         for name, one in settings.inputs.items()
         if one.enabled
-        for account in [Account(name, one.credentials, region=_region(one.services))]
+        for account, queues in [_identities(name, one)]
         for service_key, options in one.services.items()
         if options.enabled
         for service in services_of(service_key, options)
     ]
+
+
+def _identities(name: str, one: "Input") -> tuple[Account, Account | None]:
+    """Return who an input works as, and who reads its queues when that is another."""
+    region, own = _region(one.services), one.queue_credentials
+    queues = Account(name, own, setting="queue_credentials", region=region) if own is not None else None
+    return Account(name, one.credentials, region=region), queues
 
 
 def _region(services: Mapping[str, ServiceSettings]) -> str:

@@ -35,11 +35,11 @@ class _Asked(Struct, frozen=True):
 
 def apis(context: CheckContext) -> Iterator[Finding]:
     """Read from every API of every service and region."""
-    known = {account.name for account in known_accounts(context)}
+    known = {account.key for account in known_accounts(context)}
     asked = [
         _Asked(context, unit, ProbeTarget(unit.options, region, context.now(), part))
         for unit in context.units
-        if unit.service.probes and unit.account.name in known
+        if unit.service.probes and unit.account.key in known
         for region in unit.options.regions
         for part in unit.service.parts(unit.options, region)
     ]

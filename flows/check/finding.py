@@ -10,11 +10,10 @@ from typing import TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, identities_of
 from flows.config.load import Settings
 from sources import refusals
 from sources.aws.account import Account
-from sources.aws.credentials import Hop
 from sources.errors import Denied, RegionDisabled
 from transforms.errors import CollectorError
 
@@ -92,11 +91,7 @@ class CheckContext(Struct, frozen=True):
     @property
     def accounts(self) -> tuple[Account, ...]:
         """The identities that the units work with, each once."""
-        return tuple({unit.account.name: unit.account for unit in self.units}.values())
-
-    def hops(self, account: Account) -> tuple[Hop, ...]:
-        """Return the roles that an identity is reached by."""
-        return self.settings.inputs[account.name].credentials.hops
+        return tuple({one.key: one for unit in self.units for one in identities_of(unit)}.values())
 
 
 class Check(Struct, frozen=True):

@@ -57,7 +57,7 @@ class Greeting(Struct, frozen=True):
 
 def greeting(context: CheckContext, account: Account) -> Greeting:
     """Ask AWS who an identity is, once."""
-    key = f"greeting {account.name}"
+    key = f"greeting {account.key}"
     if key not in context.known:
         context.known[key] = _greet(context, account)
     return cast("Greeting", context.known[key])
@@ -81,7 +81,7 @@ def known_accounts(context: CheckContext) -> list[Account]:
 
 
 def _greet(context: CheckContext, account: Account) -> Greeting:
-    where = f"input {account.name}, credentials"
+    where = account.key
     try:
         reply = account.client("sts", "").get_caller_identity()
         identity = Identity(str(reply["Account"]), str(reply["Arn"]))
@@ -127,8 +127,7 @@ def identities(context: CheckContext) -> Iterator[Finding]:
 
 
 def _identity(context: CheckContext, account: Account) -> Iterator[Finding]:
-    found, hops = greeting(context, account), context.hops(account)
-    where = f"input {account.name}, credentials"
+    found, hops, where = greeting(context, account), account.hops, account.key
     if found.identity is None:
         yield from [] if found.off or not found.error else [_refused(found, hops)]
     elif found.identity.arn.endswith(":root"):

@@ -62,20 +62,21 @@ class ObjectLocation(Struct, frozen=True):
 
 def buckets(context: CheckContext) -> Iterator[Finding]:
     """Look at the buckets that queues name in their policies."""
-    known = known_accounts(context)
+    readers = {account.key for account in known_accounts(context)}
     places = [
-        ObjectLocation(queue.account, queue.region, bucket)
+        ObjectLocation(queue.reader, queue.region, bucket)
         for queue in wanted(context)
+        if queue.reader.key in readers
         for bucket in named(attributes(context, queue).get("Policy", ""))
     ] + [
         ObjectLocation(unit.account, region, one.name)
         for unit, region, _ in queues_of(context)
         for one in _configured(unit)
-        if unit.account in known and not set(one.name) & set("*?")
+        if unit.account.key in readers and not set(one.name) & set("*?")
     ]
     yield from spread(lambda place: _bucket(context, place), dict.fromkeys(places))
     yield from _open(context)
-    unseen = any(unit.service.layout for unit in context.units if unit.account in known)
+    unseen = any(unit.service.layout for unit in context.units if unit.account.key in readers)
     if unseen and not places and not context.objects:
         yield warn(
             "bucket",
@@ -91,9 +92,9 @@ def _configured(unit: Unit) -> tuple[BucketSetting, ...]:
 
 def _open(context: CheckContext) -> Iterator[Finding]:
     """Tell of queues for which nothing says which buckets their messages may name."""
-    looked_at = {(queue.account.name, queue.region, queue.name): queue for queue in wanted(context)}
+    looked_at = {(queue.account.key, queue.region, queue.name): queue for queue in wanted(context)}
     for unit, region, name in queues_of(context):
-        queue = looked_at.get((unit.account.name, region, name))
+        queue = looked_at.get((unit.queue_account.key, region, name))
         if queue is None or not unit.service.layout or _configured(unit):
             continue
         if told_by_policy(attributes(context, queue).get("Policy", "")) is None:

@@ -36,7 +36,7 @@ def _account(context: CheckContext, account: Account) -> Iterator[Finding]:
     if not asked or not found.identity or found.identity.arn.endswith(":root"):
         return
     try:
-        refused = list(_simulated(account, principal(context, account, found.identity.arn), asked))
+        refused = list(_simulated(account, principal(account, found.identity.arn), asked))
     except (ClientError, BotoCoreError, SourceError):
         actions = ", ".join(sorted({action for actions in asked.values() for action in actions}))
         yield warn(
@@ -63,12 +63,12 @@ def unproven(context: CheckContext, account: Account) -> dict[str, list[str]]:
     owner = number(context, account)
     found: dict[str, list[str]] = defaultdict(list)
     for unit in context.units:
-        if unit.account.name == account.name:
+        if unit.queue_account.key == account.key:
             for region, name in unit.options.queues(unit.service.name):
                 found[queue_arn(region, name, owner)] = [*_actions(unit)]
     for queue in wanted(context):
         key = attributes(context, queue).get("KmsMasterKeyId", "")
-        if queue.account is account and key and not key.startswith("alias/"):
+        if queue.account.key == account.key and key and not key.startswith("alias/"):
             prefix = f"arn:{partitions.name_of(queue.region)}:kms:{queue.region}:{owner}:key/"
             found[key if ":" in key else f"{prefix}{key}"] = ["kms:Decrypt"]
     return dict(found)
@@ -80,11 +80,10 @@ def _actions(unit: Unit) -> Iterator[str]:
             yield call.action
 
 
-def principal(context: CheckContext, account: Account, arn: str) -> str:
+def principal(account: Account, arn: str) -> str:
     """Return the ARN of the user or role whose policies count, from that of a session."""
-    hops = context.hops(account)
-    if hops:
-        return hops[-1].role  # a session's ARN leaves the role's path out
+    if account.hops:
+        return account.hops[-1].role  # a session's ARN leaves the role's path out
     found = _ASSUMED.match(arn)
     return f"arn:{found['partition']}:iam::{found['account']}:role/{found['role']}" if found else arn
 

@@ -24,9 +24,13 @@ _AWS_KEY = "alias/aws/sqs"
 
 
 class CheckedQueue(sqs.Queue, frozen=True):
-    """A queue as the configuration names it; AWS can be asked who its account is."""
+    """A queue as the configuration names it; AWS can be asked who its account is.
+
+    reader: who reads the objects that it announces.
+    """
 
     account: Account
+    reader: Account
 
 
 def queues(context: CheckContext) -> Iterator[Finding]:
@@ -36,11 +40,11 @@ def queues(context: CheckContext) -> Iterator[Finding]:
 
 def wanted(context: CheckContext) -> list[CheckedQueue]:
     """Return the queues to look at, each once."""
-    known = {account.name for account in known_accounts(context)}
+    known = {account.key for account in known_accounts(context)}
     found = {
-        (unit.account.name, region, name): CheckedQueue(unit.account, region, name)
+        (unit.queue_account.key, region, name): CheckedQueue(unit.queue_account, region, name, unit.account)
         for unit, region, name in queues_of(context)
-        if unit.account.name in known
+        if unit.queue_account.key in known
     }
     return list(found.values())
 
@@ -109,7 +113,7 @@ def _elsewhere(queue: CheckedQueue) -> str:
 
 def _there(queue: CheckedQueue, region: str) -> Iterator[Finding]:
     try:
-        _url(CheckedQueue(queue.account, region, queue.name))
+        _url(CheckedQueue(queue.account, region, queue.name, queue.reader))
     except SourceError:  # not there, not switched on, or not to be seen: no hint then
         return
     yield ok("queue", queue.name, region)

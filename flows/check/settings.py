@@ -39,7 +39,7 @@ def refused(error: SettingsError) -> Iterator[Finding]:
 def loaded(context: CheckContext) -> Iterator[Finding]:
     """Tell that the configuration is right in itself, and what in it has no effect or is risky."""
     settings = context.settings
-    services, inputs = len(context.units), len(context.accounts)
+    services, inputs = len(context.units), len({unit.account.name for unit in context.units})
     told = f"{services} service{'s'[: services != 1]} of {inputs} input{'s'[: inputs != 1]}"
     yield ok("settings", told, str(settings.path))
     for line in settings.warnings:
@@ -60,7 +60,7 @@ def shared_queues(context: CheckContext) -> Iterator[Finding]:
     """Find services that read one queue: each would take, and delete, messages that the other waits for."""
     known: list[_Reading] = []
     for unit, region, name in queues_of(context):
-        new = _reading(context, unit, region, name)
+        new = _reading(unit, region, name)
         for one in known:
             if (one.region, one.short) == (new.region, new.short) and one.owners & new.owners:
                 one.readers += new.readers
@@ -77,9 +77,9 @@ def shared_queues(context: CheckContext) -> Iterator[Finding]:
             )
 
 
-def _reading(context: CheckContext, unit: Unit, region: str, name: str) -> _Reading:
+def _reading(unit: Unit, region: str, name: str) -> _Reading:
     """Return a queue with all that it may be known by: a bare name is one of the input's own account."""
-    hops = context.hops(unit.account)
+    hops = unit.queue_account.hops
     own = hops[-1].account if hops else ""
     owner, short = own, name
     if "://" in name:

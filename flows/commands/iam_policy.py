@@ -21,11 +21,12 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from flows.catalogue.calls import ANY_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
-from flows.catalogue.service import Unit, regions_of
+from flows.catalogue.service import Unit, identities_of, regions_of
 from flows.catalogue.services import units
 from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.load import Settings
 from sources.aws import partitions
+from sources.aws.account import Account
 from sources.aws.credentials import Credentials
 
 ANY_ACCOUNT = "${ACCOUNT}"
@@ -125,29 +126,59 @@ def grants(settings: Settings, known: Known = _NOTHING) -> list[Grant]:
     """Return what each identity of a configuration must be allowed, input by input."""
     running = units(settings)
     found: list[Grant] = []
-    for name in dict.fromkeys(unit.account.name for unit in running):
-        own = [unit for unit in running if unit.account.name == name]
-        keeps = settings.globals.quarantine if own[0] is running[0] else None
-        found += _of_input(name, own, settings.inputs[name].credentials, str(keeps or ""), known)
+    for asker in _askers(settings, running):
+        keeps = settings.globals.quarantine if running[0].account.key == asker.account.key else None
+        found += _of_identity(asker, str(keeps or ""), known)
     return found
 
 
-def _of_input(
-    name: str, own: Sequence[Unit], credentials: Credentials, quarantine: str, known: Known
-) -> Iterator[Grant]:
-    hops = credentials.hops
-    who = "the user of access_key" if credentials.access_key else "the identity of the machine"
-    account = "" if hops else known.account
-    for hop in hops:
+class _Asker(Struct, frozen=True):
+    """One identity of an input: its credentials, and the units that it reads the queues or the rest of."""
+
+    account: Account
+    credentials: Credentials
+    units: tuple[Unit, ...]
+
+    @property
+    def begins(self) -> str:
+        """For people: where its chain begins."""
+        found = "the user of access_key" if self.credentials.access_key else "the identity of the machine"
+        return self.named(found)
+
+    def named(self, who: str) -> str:
+        """Return somebody of this chain as nobody of another one is called."""
+        return who if self.account.setting == "credentials" else f"{who} ({self.account.setting})"
+
+
+def _askers(settings: Settings, running: Sequence[Unit]) -> Iterator[_Asker]:
+    """Yield who asks, each once."""
+    units_of: dict[str, list[Unit]] = defaultdict(list)
+    accounts: dict[str, Account] = {}
+    for unit in running:
+        for account in identities_of(unit):
+            accounts[account.key] = account
+            units_of[account.key].append(unit)
+    for key, account in accounts.items():
+        one = settings.inputs[account.name]
+        own = one.credentials if account.setting == "credentials" else one.queue_credentials
+        yield _Asker(account, own or Credentials(), tuple(units_of[key]))
+
+
+def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant]:
+    name, who = asker.account.name, asker.begins
+    account = "" if asker.account.hops else known.account
+    for hop in asker.account.hops:
         yield Grant(name, who, account, (Statement(("sts:AssumeRole",), (hop.role,)),))
-        who, account = f"{hop.setting} {hop.role}", hop.account
+        who, account = asker.named(f"{hop.setting} {hop.role}"), hop.account
     wanted = _Wanted()
-    for unit in own:
+    for unit in asker.units:
         for call in unit.service.calls:
-            _add(wanted, unit, call, account, known)
+            asks = unit.queue_account if call.resource == QUEUE_RESOURCE else unit.account
+            if asks.key == asker.account.key:
+                _add(wanted, unit, call, account, known)
     if quarantine.startswith("s3://"):
         place = quarantine.removeprefix("s3://").rstrip("/")
-        wanted.add("s3:PutObject", f"arn:{_partition(own[0])}:s3:::{place}/*")
+        wanted.add("s3:PutObject", f"arn:{_partition(asker.units[0])}:s3:::{place}/*")
         for key in known.keys:
             wanted.add("kms:GenerateDataKey", key)  # what S3 asks KMS for to write an object
     for key in known.keys:

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 
 from flows.catalogue.calls import DAY, OBJECT_RESOURCE, ApiCall, PlanScope, Price
 from flows.catalogue.guess import Guess
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, identities_of
 from flows.catalogue.services import units
 from flows.config.base import ServiceSettings
 from flows.config.load import Settings
@@ -48,10 +48,9 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
     """Return what each action will be called and cost, service by service and region by region."""
     running = units(settings)
     rows = [row for unit in running for row in _rows(unit, guess)]
-    for name in dict.fromkeys(unit.account.name for unit in running):
-        hops = settings.inputs[name].credentials.hops
-        assumed = len(hops) * guess.processes * DAY / _ROLE_RENEWED_SECONDS
-        rows += [Row(name, "credentials", "", "sts:AssumeRole", assumed, 0)] if hops else []
+    for account in {one.key: one for unit in running for one in identities_of(unit)}.values():
+        assumed = len(account.hops) * guess.processes * DAY / _ROLE_RENEWED_SECONDS
+        rows += [Row(account.name, account.setting, "", "sts:AssumeRole", assumed, 0)] if account.hops else []
     if guess.traffic_gb:
         rows.append(Row("", "all", "", "traffic", 0, _usd(TRAFFIC, guess.traffic_gb)))
     return rows

@@ -160,6 +160,12 @@ class Input(SqsInput):
         description="Who the collector is in AWS",
         examples=[{"access_key": "${AWS_KEY}", "access_secret": "${AWS_SECRET}"}],
     )
+    queue_credentials: Credentials | None = Field(
+        None,
+        description="Who reads the queues when that is another than credentials, which then read the objects "
+        "and ask the APIs: a vendor's keys for its bucket beside a queue of one's own",
+        examples=[{"base_assume_role": "arn:aws:iam::123456789012:role/queues"}],
+    )
     services: dict[str, Any] = Field(description="What to collect", examples=[{min(SETTINGS): {}}])
     autoconfig: dict[str, Any] | None = without_effect({"enabled": False})
     persistence: dict[str, Any] | None = without_effect({}, "globals.persistence counts")

@@ -80,6 +80,11 @@ class Account:
         return f"Account({self.name!r})"
 
     @property
+    def key(self) -> str:
+        """Where its credentials stand, which tells it from all others: `input prod, credentials`."""
+        return f"input {self.name}, {self.setting}"
+
+    @property
     def where(self) -> str:
         """For messages: the input and, when there is one, the role it works with."""
         by = f"input {self.name}" if self.setting == "credentials" else f"input {self.name} by {self.setting}"
@@ -146,8 +151,7 @@ class Account:
     def _make(self, service: str, region: str) -> Any:
         try:
             if not self._links:
-                where = f"input {self.name}, {self.setting}"
-                self._links = chain(self.name, where, self._credentials, self._sessions, self._region)
+                self._links = chain(self.name, self.key, self._credentials, self._sessions, self._region)
             link = self._links[-1]
             return link.client(service, region or link.home)
         except BotoCoreError as error:
