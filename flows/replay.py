@@ -22,7 +22,7 @@ from msgspec import Struct, field
 from flows.catalogue.service import AnyService
 from flows.catalogue.services import every, recognise, replay_unit, units
 from flows.commands.progress_bar import progress
-from flows.commands.quarantine_replay import MARK, again
+from flows.commands.quarantine_replay import again
 from flows.commands.run import root_cause
 from flows.config.load import Settings, SettingsError, load
 from flows.process.memory import reuse_blocks
@@ -34,7 +34,7 @@ from sinks.settings import Console, OutputSettings, parse_output
 from sources.aws.account import Account
 from sources.listed.captures import CaptureSource, expand, open_stored
 from sources.objects.decode import DecodeLimits, head, read
-from transforms.block import Block, Item, Origin, Poison
+from transforms.block import POISON_MARK, Block, Item, Origin, Poison
 
 if TYPE_CHECKING:
     from transforms.layout import Layout
@@ -187,7 +187,7 @@ def _opened(
 
     def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
         first = _head(path, given.client)
-        if first.startswith(MARK):
+        if first.startswith(POISON_MARK):
             tally.retried += 1
             yield from again(stream.read(), given.settings, largest)
             return

@@ -77,6 +77,10 @@ class Poison(Struct, frozen=True):
     body: bytes = b""
 
 
+POISON_MARK = b'{\n "v": 1,\n "reason": '
+"""How the file begins that quarantine makes of a Poison (`sinks/quarantine.py`)."""
+
+
 Item: TypeAlias = Block | Poison
 Transform: TypeAlias = Callable[[Block], Iterable[Item]]
 

@@ -6,6 +6,7 @@ what is here. Labels are bounded: services, outputs and reasons, never object ke
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TypeAlias, TypeVar
@@ -107,14 +108,46 @@ def _shown(value: object) -> object:
     return printable(value)
 
 
+class _Lines:
+    """How many warnings of one event and service were told in a minute. Bounded by the words there are."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[tuple[str, str], float] = {}
+        self._told: dict[tuple[str, str], int] = {}
+
+    def left_out(self, event: str, service: str) -> int | None:
+        """Count one; return how many were left out before it, None = leave it out, too."""
+        key, now = (event, service), time.monotonic()
+        with self._lock:
+            told = self._told.get(key, 0)
+            if now - self._since.get(key, -_MINUTE) >= _MINUTE:
+                self._since[key], self._told[key] = now, 1
+                return max(told - LINES_A_MINUTE, 0)
+            self._told[key] = told + 1
+            return 0 if told < LINES_A_MINUTE else None
+
+
+LINES_A_MINUTE = 100
+"""Warnings of one event and service that are told: whoever can write to a queue causes them without end."""
+
+_MINUTE = 60.0
+_LINES = _Lines()
+
+
 def say(level: int, event: str, /, **fields: object) -> None:
     """Log one named event with its fields, e.g. `object_collected service=flowlogs events=120`.
 
-    An error among them adds its code.
+    An error among them adds its code. Of warnings that come in masses some are left out, and counted in the
+    next one that is told.
     """
     code = next((one.code() for one in fields.values() if isinstance(one, CollectorError)), "")
     fields |= {"code": code} if code else {}
     notify(event, **fields)
+    if level == logging.WARNING:
+        left_out = _LINES.left_out(event, str(fields.get("service", "")))
+        level = logging.DEBUG if left_out is None else level
+        fields |= {"left_out": left_out} if left_out else {}
     if LOG.isEnabledFor(level):
         shown = {name: _shown(value) for name, value in fields.items()}
         text = "".join(f" {name}={value}" for name, value in shown.items())

@@ -65,7 +65,7 @@ def object_opener(
     rules = Rules(options.object_gone, options.unreadable)
     name = unit.service.name
     trust = BucketTrust(name, [one.rule for one in options.buckets], queues)
-    access = Access(trust, options.requester_pays)
+    access = Access(trust, options.requester_pays, unit.quarantine)
     return S3Opener(name, unit.account, pieces, options.key_filter, rules, access), rules
 
 

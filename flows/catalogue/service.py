@@ -61,6 +61,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
 
     service_key: its key under `services`. account: reads objects and asks APIs. options: its settings.
     environment: the input's, for `@devo_environment`. queue_identity: reads its queues, None = account does.
+    quarantine: where what cannot be read goes, a folder or an `s3://` prefix.
     """
 
     input_id: str
@@ -70,6 +71,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     options: Options_co
     environment: str = ""
     queue_identity: Account | None = None
+    quarantine: str = ""
 
     @property
     def queue_account(self) -> Account:

@@ -62,8 +62,9 @@ def settings_of(service_key: str, given: Mapping[str, object]) -> type[ServiceSe
 
 def units(settings: "Settings") -> list[Unit]:
     """Return what to run for a configuration: every enabled service of every enabled input."""
+    quarantine = str(settings.globals.quarantine or "")
     return [
-        ConfiguredService(one.id, service_key, account, service, options, one.environment, queues)
+        ConfiguredService(one.id, service_key, account, service, options, one.environment, queues, quarantine)
         for name, one in settings.inputs.items()
         if one.enabled
         for account, queues in [_identities(name, one)]

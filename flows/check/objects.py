@@ -15,7 +15,7 @@ KMS           shows only with an object that exists: one byte of each `--object`
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -76,6 +76,7 @@ def buckets(context: CheckContext) -> Iterator[Finding]:
     ]
     yield from spread(lambda place: _bucket(context, place), dict.fromkeys(places))
     yield from _open(context)
+    yield from _feeds_itself(context, places)
     unseen = any(unit.service.layout for unit in context.units if unit.account.key in readers)
     if unseen and not places and not context.objects:
         yield warn(
@@ -104,6 +105,19 @@ def _open(context: CheckContext) -> Iterator[Finding]:
                 queue.where,
                 f"name them in services.{unit.service_key}: buckets: [NAME, NAME/PREFIX]",
             )
+
+
+def _feeds_itself(context: CheckContext, places: Iterable[ObjectLocation]) -> Iterator[Finding]:
+    """Tell of a quarantine in a bucket whose new objects are announced to the collector itself."""
+    kept = str(context.settings.globals.quarantine or "")
+    bucket = kept.removeprefix("s3://").partition("/")[0] if kept.startswith("s3://") else ""
+    for place in dict.fromkeys(one for one in places if one.bucket == bucket):
+        yield warn(
+            "quarantine_announced",
+            f"quarantine ({kept}) is in a bucket whose new objects are collected",
+            place.where,
+            "put it into another bucket, or announce other prefixes; what it holds is left out until then",
+        )
 
 
 def named(policy: str) -> list[str]:

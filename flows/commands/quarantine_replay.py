@@ -25,9 +25,6 @@ from sources.queues.s3 import BUCKET_UNEXPECTED, NOTICE_UNKNOWN
 from sources.queues.sqs import Message
 from transforms.block import Block, Item, Origin, Poison
 
-MARK = b'{\n "v": 1,\n "reason": '
-"""How a quarantine file begins."""
-
 _MESSAGES = frozenset({NOTICE_UNKNOWN, BUCKET_UNEXPECTED, "message_unknown"})
 
 

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from sources import telemetry
 from sources.aws.partitions import beside, is_region
-from sources.errors import ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
+from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
 from sources.objects.decode import DecodedChunk, skip
@@ -28,7 +28,14 @@ from sources.queues.message_opener import ObjectBatch, Resume
 from sources.queues.object_progress import ALL
 from sources.queues.s3_notification import parse
 from sources.queues.sqs import Message, QueueAccount
-from transforms.block import Block, Origin, Poison
+from transforms.block import POISON_MARK, Block, Origin, Poison
+
+_GONE, _DENIED = 100, 8
+"""So many objects in a row that are not there, or may not be read, end the reading of their message."""
+
+_NOT_THERE = f"{_GONE} objects in a row that it names are not there; the rest was not looked for"
+_QUARANTINED = re.compile(r"(?:^|/)[a-z0-9_]+/[0-9a-f]{64}\.json$")
+"""Keys of quarantine files, ours and other collectors'."""
 
 NOTICE_UNKNOWN, BUCKET_UNEXPECTED = "notice_unknown", "bucket_unexpected"
 """Reasons of a Poison that holds a whole message."""
@@ -58,14 +65,46 @@ nothing: they keep the processor busy, where small ones are mostly waited for.
 """
 
 
+class _InVain:
+    """Counts, within one message, objects in a row that were not there, or might not be read."""
+
+    def __init__(self) -> None:
+        self.gone = self._denied = 0
+
+    @property
+    def enough(self) -> bool:
+        """Tell that the rest of the message is not worth the time of others."""
+        return self.gone >= _GONE or self._denied >= _DENIED
+
+    def watched(self, batches: Iterator[ObjectBatch]) -> Iterator[ObjectBatch]:
+        """Pass on what an object yields."""
+        gone = False
+        for batch in batches:
+            gone = batch.gone
+            yield batch
+        self.gone, self._denied = self.gone + 1 if gone else 0, 0
+
+    def refused(self, error: SourceError) -> None:
+        """Note that an object could not be had."""
+        self._denied = self._denied + 1 if isinstance(error, Denied) else 0
+
+
 class Access(Struct, frozen=True):
     """trust: tells which buckets are read; what messages name besides goes to quarantine unread.
 
-    requester_pays: agree to be charged where a bucket asks for it.
+    requester_pays: agree to be charged where a bucket asks for it. quarantine: where our own is, as s3://…;
+    what is there is settled unread.
     """
 
     trust: BucketTrust
     requester_pays: bool = False
+    quarantine: str = ""
+
+    @property
+    def own(self) -> str:
+        """Return how names of objects of our own quarantine begin, "" = it is not in S3."""
+        found = self.quarantine.removeprefix("s3://")
+        return "" if found == self.quarantine else f"{found.rstrip('/')}/"
 
 
 class S3Opener:
@@ -87,7 +126,7 @@ class S3Opener:
         self._service, self._reader, self._wanted = service, reader, wanted
         self._rules = rules or Rules()
         access = access or Access(BucketTrust(service))
-        self._trust = access.trust
+        self._trust, self._own = access.trust, access.own
         self._objects = BucketReader(service, account, requester_pays=access.requester_pays, follows=beside)
         self._large = threading.Semaphore(_LARGE_AT_ONCE)
 
@@ -98,24 +137,35 @@ class S3Opener:
             telemetry.notice_ignored(self._service, reason)
         failed: SourceError | None = None
         outside: list[str] = []
+        vain = _InVain()
         for ref in notice.objects:
-            if not self._wanted(ref.key):
-                telemetry.notice_ignored(self._service, "key_filter")
+            if self._is_left_out(ref):
                 continue
             try:
                 if why := self._trust.refusal(ref, message):
                     outside.append(f"bucket {ref.bucket}: {why}")
                     continue
                 with nullcontext() if 0 <= ref.size <= _LARGE_BYTES else self._large:
-                    yield from self._object(ref, message, resume)
+                    yield from vain.watched(self._object(ref, message, resume))
             except SourceError as error:
                 failed = failed or error
+                vain.refused(error)
+            if vain.enough:
+                break
         if outside:
             yield self._not_read(BUCKET_UNEXPECTED, "; ".join([*dict.fromkeys(outside)][:3]), message)
-        if notice.unknown:
-            yield self._not_read(NOTICE_UNKNOWN, notice.unknown, message)
+        if notice.unknown or vain.gone >= _GONE:
+            yield self._not_read(NOTICE_UNKNOWN, notice.unknown or _NOT_THERE, message)
         if failed:
             raise failed
+
+    def _is_left_out(self, ref: ObjectRef) -> bool:
+        """Tell whether an object is settled unread: by the key filter, or since it is of our quarantine."""
+        ours = f"{ref.bucket}/{ref.key}".startswith(self._own) if self._own else False
+        if ours or not self._wanted(ref.key):
+            telemetry.notice_ignored(self._service, "own_quarantine" if ours else "key_filter")
+            return True
+        return False
 
     def one(self, ref: ObjectRef, records: int = 0) -> Generator[ObjectBatch, None, None]:
         """Yield one object that no message announced, behind the records of it that are done."""
@@ -146,6 +196,12 @@ class S3Opener:
                 # Not told, or overwritten since: what is read is another object, with a notice of its own.
                 ref = read
                 done = self._resume_opened(body, ref, resume)
+            if done < ALL and _QUARANTINED.search(ref.key):
+                if _is_quarantine(body):
+                    telemetry.notice_ignored(self._service, "other_quarantine")
+                    yield ObjectBatch((), ref.id, 0, last=True)
+                    return
+                body = self._again(ref, message, body.etag)
             if done < ALL:
                 yield from self._pieces(ref, message, body, done)
         except ObjectError as error:
@@ -235,6 +291,13 @@ def _read(ref: ObjectRef, body: Body) -> ObjectRef:
     if ref.version_id:
         return replace(ref, version_id=body.version or ref.version_id)
     return replace(ref, etag=body.etag.strip('"'))
+
+
+def _is_quarantine(body: Body) -> bool:
+    """Tell whether an object is a quarantine file; what was read of it is then gone, so it is closed."""
+    with closing(body):
+        head = body.read(len(POISON_MARK))
+        return head == POISON_MARK
 
 
 def _cut(piece: DecodedChunk, ref: ObjectRef, origin: Origin) -> ObjectBatch:

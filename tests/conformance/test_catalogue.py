@@ -165,6 +165,6 @@ def test_replay_uses_the_configured_options(service):
             id="1", enabled=True, environment="", credentials=None, services={service.service_key: tagged}
         )
     }
-    settings = Settings(globals=None, inputs=inputs, outputs={})
+    settings = Settings(globals=SimpleNamespace(quarantine=None), inputs=inputs, outputs={})
     assert replay_unit(service, settings).options is tagged
     assert replay_unit(service, None).options.tag is None

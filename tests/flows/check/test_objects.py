@@ -157,6 +157,15 @@ def test_no_bucket_is_named(look, bob, unique):
     assert "name them in services.non-cloudwatch-logs: buckets:" in found.line("buckets_open")
 
 
+def test_r5_quarantine_in_an_announced_bucket(look, bob, named):
+    """A quarantine where the collector's own objects are announced is told, and where to put it."""
+    made = config(flow_logs(named[0]), bob.keys) | {"globals": {"quarantine": f"s3://{named[1]}/bad"}}
+    line = look(made).line("quarantine_announced")
+    assert f"quarantine (s3://{named[1]}/bad) is in a bucket whose new objects are collected" in line
+    apart = config(flow_logs(named[0]), bob.keys) | {"globals": {"quarantine": "s3://elsewhere/bad"}}
+    assert not [one for one in look(apart).found if one.code == "quarantine_announced"]
+
+
 def test_a1_buckets_that_the_service_names(look, bob, unique):
     """The service's own buckets are proven to be readable, and nothing is said to be open."""
     queue = bob.aws.queue(unique("flow"), redrive=(bob.aws.queue(unique("dead")), 5))
