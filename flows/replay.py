@@ -5,26 +5,31 @@ python -m flows replay ./captures --json
 python -m bytewax.run "flows.replay:flow('./captures')"
 """
 
+import os
 import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import orjson
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from flows.catalogue.service import AnyService
-from flows.catalogue.services import every, recognise, replay_unit, units
+from flows.catalogue.object_types import CUSTOM
+from flows.catalogue.service import Unit
+from flows.catalogue.services import REPLAYED, every, recognise, replay_unit, units
 from flows.commands.progress_bar import progress
 from flows.commands.quarantine_replay import again
 from flows.commands.run import root_cause
-from flows.config.load import Settings, SettingsError, load
+from flows.config.base import ObjectsSettings
+from flows.config.load import Settings, SettingsError, find, load
+from flows.config.paths import NAMED_BY
 from flows.process.memory import reuse_blocks
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr
 from flows.steps import apply, spread
@@ -36,9 +41,6 @@ from sources.listed.captures import CaptureSource, expand, open_stored
 from sources.objects.decode import DecodeLimits, head, read
 from transforms.block import POISON_MARK, Block, Item, Origin, Poison
 
-if TYPE_CHECKING:
-    from transforms.layout import Layout
-
 _HEAD_BYTES = 64 << 10
 _STDOUT = "stdout"
 _INTERVAL = timedelta(seconds=10)
@@ -47,7 +49,11 @@ _MOST_TOLD = 1_000
 
 
 class ReplayRequest(Struct, frozen=True):
-    """What to replay. service: "" = detected. output: as `outputs_of`; "" = stdout, which a report takes."""
+    """What to replay.
+
+    service: one of the configuration by its name or key, or one of the catalogue; "" = detected.
+    output: as `outputs_of`; "" = stdout, which a report takes.
+    """
 
     paths: Sequence[str]
     service: str = ""
@@ -62,6 +68,7 @@ class ReplayTally(Struct):
     poisons: int = 0
     unread: list[dict[str, Any]] = field(default_factory=list)
     objects: int = 0
+    left_out: int = 0
     retried: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -78,6 +85,11 @@ class ReplayTally(Struct):
         sys.stderr.write(f"{item.detail}\n")
         return False
 
+    def leave_out(self) -> None:
+        """Count an object that the service's key filter leaves out."""
+        with self.lock:
+            self.left_out += 1
+
     def finished(self, _path: str) -> None:
         """Count one object read to its end."""
         with self.lock:
@@ -85,10 +97,21 @@ class ReplayTally(Struct):
 
 
 class Given(Struct, frozen=True):
-    """What a replay has from outside: the configuration, if any, and the S3 client, if it needs one."""
+    """What a replay has from outside: the configuration, if any, and the S3 client, if it needs one.
+
+    folders: among the paths.
+    """
 
     settings: Settings | None
     client: Any
+    folders: tuple[str, ...] = ()
+
+    def key(self, path: str) -> str:
+        """Return an object's key; that of a file is its path below the folder that was named."""
+        if path.startswith("s3://"):
+            return Origin("", object=path).key
+        inside = [folder for folder in self.folders if Path(path).is_relative_to(folder)]
+        return str(Path(path).relative_to(max(inside, key=len))) if inside else path
 
 
 def replay(wanted: ReplayRequest, config: Path | None, *, as_json: bool, quiet: bool) -> int:
@@ -98,14 +121,14 @@ def replay(wanted: ReplayRequest, config: Path | None, *, as_json: bool, quiet: 
     """
     if as_json and wanted.output == _STDOUT:
         raise SettingsError("events and --json would mix", "--output stdout", "leave out one of them")
-    settings = load(config, need_inputs=False) if config or wanted.output == "devo" else None
+    settings = settings_of(config, needed=bool(config) or wanted.output == "devo")
     log_to_stderr(debug=bool(settings and settings.globals.debug))
     outputs = outputs_of(wanted.output or _STDOUT, settings)
     if as_json:
         outputs = [output for output in outputs if not isinstance(output, Console)]
     client = s3_client(wanted.paths, settings)
     objects, tally = expand(wanted.paths, client), ReplayTally()
-    dataflow = _flow(objects, wanted.service, outputs, Given(settings, client), tally)
+    dataflow = _flow(objects, wanted.service, outputs, Given(settings, client, _folders(wanted.paths)), tally)
     try:
         with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
             cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
@@ -122,13 +145,31 @@ def replay(wanted: ReplayRequest, config: Path | None, *, as_json: bool, quiet: 
     return 1 if tally.poisons else 0
 
 
+def settings_of(config: Path | None, *, needed: bool) -> Settings | None:
+    """Return the configuration that `run` would take; None where there is none and none is needed.
+
+    Raises SettingsError for one that is wrong: what it says of tags and filters would be missing.
+    """
+    try:
+        path = find(config)
+    except SettingsError:
+        if needed or any(os.environ.get(name) for name in NAMED_BY):
+            raise
+        return None
+    return load(path, need_inputs=False)
+
+
 def flow(*paths: str, service: str = "", output: str = _STDOUT, config: str | None = None) -> Dataflow:
     """Build the replay for `bytewax.run`, whose own options decide workers and epochs."""
-    settings = load(Path(config), need_inputs=False) if config else None
+    settings = settings_of(Path(config) if config else None, needed=bool(config))
     log_to_stderr()
     client = s3_client(paths, settings)
-    given = Given(settings, client)
+    given = Given(settings, client, _folders(paths))
     return _flow(expand(paths, client), service, outputs_of(output, settings), given, ReplayTally())
+
+
+def _folders(paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(path for path in paths if not path.startswith("s3://") and Path(path).is_dir())
 
 
 def s3_client(paths: Sequence[str], settings: Settings | None) -> object:
@@ -150,7 +191,7 @@ def _flow(
     given: Given,
     tally: ReplayTally,
 ) -> Dataflow:
-    named = _named(service) if service else None
+    named = _named(service, given.settings) if service else []
     started = launch()
     reuse_blocks()
     sink = DevoSink(outputs, started, drain_on_signals())
@@ -168,22 +209,37 @@ def _flow(
     return dataflow
 
 
-def _replayable() -> dict[str, AnyService]:
-    return {name: service for name, service in every().items() if service.layout is not None}
+def _named(name: str, settings: Settings | None) -> list[Unit]:
+    """Return the units that `--service` names: those of the configuration, else one of the catalogue.
 
-
-def _named(name: str) -> AnyService:
-    services = _replayable()
+    Raises SettingsError.
+    """
+    able = [unit for unit in units(settings) if unit.service.layout] if settings else []
+    if found := [unit for unit in able if name in {unit.service.name, unit.service_key}]:
+        return found
+    services = {name: service for name, service in every().items() if service.layout}
     if name not in services:
-        raise SettingsError("unknown service", name, f"one of {', '.join(sorted(services))}")
-    return services[name]
+        known = sorted({*services, *(unit.name for unit in able)})
+        raise SettingsError("unknown service", name, f"one of {', '.join(known)}")
+    return [replay_unit(services[name], settings)]
+
+
+def _unit(named: Sequence[Unit], path: str, first: bytes, settings: Settings | None) -> Unit | None:
+    """Return what reads an object: what was named, or of several types the one that its content tells."""
+    if len({unit.service.name for unit in named}) == 1:
+        return named[0]
+    of_one = {unit.service.name: unit for unit in reversed(named)}
+    service = recognise(path, first, of_one)
+    if service is None or named:
+        return of_one[service.name] if service else None
+    return replay_unit(service, settings)
 
 
 def _opened(
-    named: AnyService | None, given: Given, tally: ReplayTally, largest: int
+    named: Sequence[Unit], given: Given, tally: ReplayTally, largest: int
 ) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
-    made: dict[str, tuple[Layout, Callable[[list[Item]], list[Item]]]] = {}
+    made: dict[str, Callable[[list[Item]], list[Item]]] = {}
 
     def opened(path: str, stream: BinaryIO) -> Iterator[Item]:
         first = _head(path, given.client)
@@ -191,20 +247,31 @@ def _opened(
             tally.retried += 1
             yield from again(stream.read(), given.settings, largest)
             return
-        service = named or recognise(path, first)
-        if service is None:
+        unit = _unit(named, path, first, given.settings)
+        if unit is None:
             detail = f"object not recognised: {path}: name its type with --service"
             yield Poison("not_recognised", detail, Origin("replay", object=path))
             return
-        if service.name not in made:
-            unit = replay_unit(service, given.settings)
-            made[service.name] = unit.layout(), apply(service.transform(unit), largest)
-        layout, transform = made[service.name]
-        for piece in read(stream, layout.of(path), DecodeLimits()):
-            origin = Origin(service.name, object=path, record=piece.records - piece.count)
-            yield from transform([Block(piece.payload, piece.count, origin, header=piece.header)])
+        key = given.key(path)
+        if isinstance(unit.options, ObjectsSettings) and not unit.options.key_filter(key):
+            tally.leave_out()
+            return
+        transform = made.setdefault(unit.step_id, apply(unit.service.transform(unit), largest))
+        name = key if unit.service is CUSTOM else path  # AWS's own keys are told by any part of a path
+        for piece in read(stream, unit.layout().of(name), _sizes(unit)):
+            origin = Origin(unit.service.name, object=name, record=piece.records - piece.count)
+            for item in transform([Block(piece.payload, piece.count, origin, header=piece.header)]):
+                yield item if isinstance(item, Block) else replace(item, origin=replace(origin, object=path))
 
     return opened
+
+
+def _sizes(unit: Unit) -> DecodeLimits:
+    """Return how large objects and events may be: as configured."""
+    options = unit.options
+    if unit.input_id == REPLAYED or not isinstance(options, ObjectsSettings):
+        return DecodeLimits()
+    return DecodeLimits(options.max_object_bytes, options.max_inflation_ratio, options.max_event_bytes)
 
 
 def _head(path: str, client: object) -> bytes:
@@ -232,7 +299,8 @@ def _tell(tally: ReplayTally, *, as_json: bool) -> None:
         return
     for tag, events in sorted(tally.events.items()):
         sys.stderr.write(f"{tag}  {events}\n")
-    told = f"{tally.events.total()} events of {tally.objects} objects, {tally.poisons} not readable"
+    left_out = f", {tally.left_out} left out by the service's key filter" if tally.left_out else ""
+    told = f"{tally.events.total()} events of {tally.objects} objects, {tally.poisons} not readable{left_out}"
     sys.stderr.write(f"{told}\n")
 
 
@@ -248,6 +316,7 @@ def report(tally: ReplayTally) -> dict[str, object]:
             for tag, events in sorted(tally.events.items())
         ],
         "not_readable": tally.poisons,
+        **({"left_out": tally.left_out} if tally.left_out else {}),
         "unread": tally.unread,
     }
 

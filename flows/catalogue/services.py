@@ -4,7 +4,7 @@
 collector. A new type that comes as S3 objects is one more value there, and golden files.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flows.catalogue.cloudtrail import AUDITS_API, AUDITS_S3
@@ -43,6 +43,9 @@ SETTINGS: Mapping[str, type[ServiceSettings]] = {
     if one.service_key
 }
 """Key under `services` → its settings."""
+
+REPLAYED = "replay"
+"""Input of a unit that no configuration names."""
 
 ANY_NAME: tuple[AnyService, ...] = (*(one for one in CATALOGUE if not one.service_key), CUSTOM)
 """What a service of any other key may be."""
@@ -109,9 +112,10 @@ def every() -> dict[str, AnyService]:
     return {**by_name(), **{service.name: service for service in OBJECT_TYPES}}
 
 
-def recognise(key: str, head: bytes) -> AnyService | None:
-    """Return the type of an object by its key and its first decoded bytes."""
-    return next((one for one in every().values() if one.detect and one.detect(key, head)), None)
+def recognise(key: str, head: bytes, among: Container[str] = ()) -> AnyService | None:
+    """Return the type of an object by its key and its first decoded bytes. among: their names, () = all."""
+    able = (one for one in every().values() if one.detect and (not among or one.name in among))
+    return next((one for one in able if one.detect and one.detect(key, head)), None)
 
 
 def replay_unit(service: AnyService, settings: "Settings | None") -> Unit:
@@ -122,4 +126,4 @@ def replay_unit(service: AnyService, settings: "Settings | None") -> Unit:
         return found
     typed = {"types": [service.name]} if service in CATALOGUE else {}
     made = service.settings.model_validate({"enabled": False, **typed, **service.replayed})
-    return ConfiguredService("replay", service.service_key, Account("replay"), service, made)
+    return ConfiguredService(REPLAYED, service.service_key, Account(REPLAYED), service, made)

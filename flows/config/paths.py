@@ -11,6 +11,10 @@ CERTIFICATES = ("chain", "cert", "key", "chain_loc", "cert_loc", "key_loc")
 """Keys of an output's config that name a file, in both of Devo's spellings."""
 
 
+NAMED_BY = ("COLLECTOR_CONFIG", "CONFIG_FILE")
+"""Variables of the environment that may name the configuration, in this order."""
+
+
 def find(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Path:
     """Return the configuration file that is named, else ./config.yaml or ./config/config.yaml.
 
@@ -18,8 +22,8 @@ def find(path: Path | None = None, env: Mapping[str, str] = os.environ) -> Path:
     under ./config/, where Devo's collector looks; with $CONFIG_FILE that is the first place.
     Raises SettingsError when the one that is named does not exist, or none does.
     """
-    sources = {"--config": path, "$COLLECTOR_CONFIG": env.get("COLLECTOR_CONFIG")}
-    for source, name in (sources | {"$CONFIG_FILE": env.get("CONFIG_FILE")}).items():
+    named = {f"${name}": env.get(name) for name in NAMED_BY}
+    for source, name in ({"--config": path} | named).items():
         if name:
             places = [Path(name), Path("config") / name]
             ordered = places[::-1] if source == "$CONFIG_FILE" else places

@@ -199,3 +199,92 @@ def test_devo_without_an_output_is_an_error(archive, tmp_path):
     assert done.stderr.endswith(
         b"the configuration names no output: --output devo: add outputs to it, or use --output stdout\n"
     )
+
+
+CUSTOM = {
+    "regions": ["eu-west-1"],
+    "sqs_queue_name": "web",
+    "file_format": {"type": "line_split", "config": {"json": True}},
+    "key_pattern": "^(?P<team>[^/]+)/",
+    "filename_filter_rules": [[{"type": "match", "pattern": "/scratch/"}]],
+    "record_field_mapping": {"level": {"keys": ["level"]}},
+    "line_filter_rules": [[{"source": "record", "key": "level", "value": "debug"}]],
+    "routing_template": "my.app.[file-team].[record-level]",
+}
+
+
+def web(tmp_path):
+    """Write captures of a custom service, and its configuration; return the captures' folder."""
+    captures = tmp_path / "captures"
+    (captures / "red" / "scratch").mkdir(parents=True)
+    (captures / "red" / "a.log").write_text('{"level":"info","n":1}\n{"level":"debug","n":2}\n')
+    (captures / "red" / "scratch" / "b.log").write_text('{"level":"info","n":3}\n')
+    services = {"web": CUSTOM, "non-cloudwatch-logs": LINES, "aws-guardduty": {"regions": ["eu-west-1"]}}
+    content = {"inputs": {"in": {"id": "1", "services": services}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    return captures
+
+
+LINES = {
+    "types": ["flowlogs", "cloudfrontlogs"],
+    "regions": ["eu-west-1"],
+    "vpcflowlogs_sqs_queue_name": "flow",
+    "cloudfrontlogs_sqs_queue_name": "web",
+    "tag": "my.lines",
+}
+
+
+def test_a_custom_service_is_replayed_as_configured(tmp_path):
+    """Its format, filters, tag and key filter apply; what the key filter leaves out is said."""
+    captures = web(tmp_path)
+    done = replay(captures, "--service", "web", "--config", tmp_path / "config.yaml")
+    assert done.returncode == 0, done.stderr
+    assert [line.split(b" ", 5)[-1] for line in done.stdout.splitlines()] == [
+        b'my.app.red.info: {"level":"info","n":1}'
+    ]
+    assert b"1 events of 2 objects, 0 not readable, 1 left out by the service's key filter\n" in done.stderr
+
+
+def test_the_configuration_is_found_as_by_run(tmp_path):
+    """Without --config the file that `run` would take says what a service is."""
+    captures = web(tmp_path)
+    command = [sys.executable, "-m", "flows", "replay", str(captures), "--service", "web", "--json"]
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path, check=False)
+    told = json.loads(done.stdout)
+    assert (told["tags"], told["left_out"]) == ([{"tag": "my.app.red.info", "events": 1, "bytes": 23}], 1)
+
+
+def test_a_configuration_that_is_found_and_wrong_is_told(tmp_path):
+    """Its tags and filters would be missing, so nothing is replayed without them."""
+    captures = web(tmp_path)
+    (tmp_path / "config.yaml").write_text("inputs: {in: {id: 1, services: {web: {}}}}")
+    command = [sys.executable, "-m", "flows", "replay", str(captures)]
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"web" in done.stderr
+
+
+def test_a_key_of_several_types_is_told_by_content(tmp_path):
+    """`--service` takes the key under `services`, and each object is read as its own type of it."""
+    web(tmp_path)
+    captures = tmp_path / "lines"
+    captures.mkdir()
+    (captures / "a.log").write_text(
+        "2 123456789012 eni-1235b8ca123456789 1.2.3.4 1.2.3.5 1 2 6 1 4 1 2 ACCEPT OK\n"
+    )
+    (captures / "b.log").write_text(
+        "#Version: 1.0\n#Fields: date time x-edge-location\n2026-01-02\t03:04:05\tFRA1\n"
+    )
+    done = replay(
+        captures, "--service", "non-cloudwatch-logs", "--json", "--config", tmp_path / "config.yaml"
+    )
+    assert json.loads(done.stdout)["tags"] == [{"tag": "my.lines", "events": 2, "bytes": 102}], done.stderr
+
+
+def test_a_wrong_name_lists_services_of_the_configuration_too(tmp_path):
+    """Custom names are among those that `--service` may have; what has no objects is not."""
+    captures = web(tmp_path)
+    done = replay(captures, "--service", "wep", "--config", tmp_path / "config.yaml")
+    assert done.returncode == 2
+    assert b" web\n" in done.stderr
+    assert b"guardduty," not in done.stderr.replace(b"aws_sqs_guard_duty", b"")
