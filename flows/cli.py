@@ -207,7 +207,7 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.iam_policy_formats",
         _policy,
         (
-            _option("--format", choices=("json", "cloudformation", "terraform"), default="json"),
+            _option("--format", choices=("json", "cloudformation", "terraform", "trust"), default="json"),
             _option("--account", default="", metavar="NUMBER", help="the account, when no role tells it"),
             _option(
                 "--bucket",

@@ -1,16 +1,19 @@
 """Checks of who the collector is in AWS: this machine's clock, its keys, every role on the way."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from flows.check.finding import CheckContext, Finding, fail, of_error, ok, spread, warn
+from flows.commands import trust_policy
 from sources.aws.account import Account, Identity
 from sources.aws.credentials import Hop
-from sources.errors import SourceError, translate
+from sources.errors import IdentityAbsent, SourceError, translate
 from sources.refusals import clock_skew
 
 _REFUSED_SECONDS, _DOUBTFUL_SECONDS = 300, 60
@@ -143,22 +146,46 @@ def _refused(found: Greeting, hops: tuple[Hop, ...]) -> Finding:
     if found.code in _KEYS:
         code, (what, hint) = _KEYS[found.code]
         return fail(code, f"{what} ({found.code})", error.where, hint)
-    hop = next((hop for hop in hops if hop.setting in error.where and hop.role in error.where), None)
-    if hop is None or "cannot be assumed" not in error.what:
-        return of_error("credentials", error)
+    number = next((n for n, hop in enumerate(hops) if f".{hop.setting} {hop.role}" in error.where), None)
+    if number is None or "cannot be assumed" not in error.what:
+        return _machine(error) if isinstance(error, IdentityAbsent) else of_error("credentials", error)
+    hop, before = hops[number], hops[number - 1].role if number else ""
+    way = f"hop {number + 1} of {len(hops)}: " if len(hops) > 1 else ""
     named = _PRINCIPAL.search(error.what)
-    principal = named[1] if named else "the identity before it"
+    principal = named[1] if named else before or "the identity before it"
     if _NO_RIGHT in error.what:
         return fail(
             "role_permission",
-            f"{principal} may not assume the role {hop.role}",
+            f"{way}{principal} may not assume the role {hop.role}",
             error.where,
-            f"allow sts:AssumeRole for {principal} on {hop.role}; python -m flows policy prints it",
+            f"allow sts:AssumeRole for {trust_policy.principal_of(principal, before)} on {hop.role}: "
+            f"add to its policy {trust_policy.line(trust_policy.right(hop.role))}",
         )
     given = "this assume_role_external_id" if hop.external_id else "no external id"
     return fail(
         "role_trust",
-        f"the role {hop.role} does not let {principal} assume it with {given}",
+        f"{way}the role {hop.role} does not let {principal} assume it with {given}",
         error.where,
-        "compare Principal and sts:ExternalId of its trust policy; it may also not exist: AWS says the same",
+        "compare Principal and sts:ExternalId of its trust policy (it may also not exist: AWS says the same) "
+        f"with {_trust_line(principal, before, hop)}",
     )
+
+
+def _trust_line(principal: str, before: str, hop: Hop) -> str:
+    who = trust_policy.principal_of(principal, before) if principal.startswith("arn:") else "${PRINCIPAL}"
+    return trust_policy.line(trust_policy.trust(who, external=bool(hop.external_id)))
+
+
+def _machine(error: IdentityAbsent) -> Finding:
+    """Return the finding that an absent identity is; of a web identity, with the line that lets it in."""
+    role, file = os.environ.get("AWS_ROLE_ARN", ""), os.environ.get("AWS_WEB_IDENTITY_TOKEN_FILE", "")
+    if not role or "AssumeRoleWithWebIdentity" not in error.what:
+        return of_error("credentials", error)
+    try:
+        statement = trust_policy.web_identity(role, Path(file).read_text().strip())
+    except OSError:
+        statement = None
+    if statement is None:
+        return of_error("credentials", error)
+    hint = f"compare the trust policy of {role} with {trust_policy.line(statement)}"
+    return fail("role_trust", error.what, error.where, hint)

@@ -23,6 +23,7 @@ from msgspec import Struct, field
 from flows.catalogue.calls import ANY_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
 from flows.catalogue.service import Unit, identities_of, regions_of
 from flows.catalogue.services import units
+from flows.commands import trust_policy
 from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.load import Settings
 from sources.aws import partitions
@@ -73,12 +74,16 @@ class Statement(Struct, frozen=True):
 
 
 class Grant(Struct, frozen=True):
-    """What one identity must be allowed. who: for people. account: its number, "" when not known."""
+    """What one identity must be allowed. who: for people. account: its number, "" when not known.
+
+    trust: of a role, the statement of its trust policy that lets in who comes before it.
+    """
 
     input: str
     who: str
     account: str
     statements: tuple[Statement, ...]
+    trust: trust_policy.Document | None = None
 
     @property
     def label(self) -> str:
@@ -167,8 +172,11 @@ def _askers(settings: Settings, running: Sequence[Unit]) -> Iterator[_Asker]:
 def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant]:
     name, who = asker.account.name, asker.begins
     account = "" if asker.account.hops else known.account
+    before, trust = "", None
     for hop in asker.account.hops:
-        yield Grant(name, who, account, (Statement(("sts:AssumeRole",), (hop.role,)),))
+        yield Grant(name, who, account, (Statement(("sts:AssumeRole",), (hop.role,)),), trust)
+        before = before or f"arn:{hop.partition}:iam::{known.account or ANY_ACCOUNT}:root"
+        trust, before = trust_policy.trust(before, external=bool(hop.external_id)), hop.role
         who, account = asker.named(f"{hop.setting} {hop.role}"), hop.account
     wanted = _Wanted()
     for unit in asker.units:
@@ -183,7 +191,7 @@ def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant
             wanted.add("kms:GenerateDataKey", key)  # what S3 asks KMS for to write an object
     for key in known.keys:
         wanted.add("kms:Decrypt", key)
-    yield Grant(name, who, account, tuple(wanted.statements()))
+    yield Grant(name, who, account, tuple(wanted.statements()), trust)
 
 
 def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: str, known: Known) -> None:

@@ -130,8 +130,18 @@ def _names(
     return names
 
 
+def as_trust(found: Sequence[Grant]) -> str:
+    """Return the trust policy of each role, by whose it is; the first one may be narrowed to who asks."""
+    return _json({grant.label: _trusting(grant.trust) for grant in found if grant.trust}) + "\n"
+
+
+def _trusting(statement: object) -> object:
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
 FORMATS: Mapping[str, Callable[[Sequence[Grant]], str]] = {
     "json": as_json,
     "cloudformation": as_cloudformation,
     "terraform": as_terraform,
+    "trust": as_trust,
 }

@@ -119,6 +119,8 @@ def test_the_second_hop_is_not_trusted(machine, ask, role):
     assert f"the role {target} does not let {session}/" in line
     assert "with no external id" in line
     assert f"credentials.target_assume_role {target}" in line
+    assert "hop 2 of 2: " in line
+    assert f'"Principal":{{"AWS":"{base}"}},"Action":"sts:AssumeRole"}}' in line
 
 
 @pytest.mark.parametrize("given", [{}, {"assume_role_external_id": "another-id"}])
@@ -130,7 +132,17 @@ def test_an_external_id_that_does_not_match(machine, ask, role, given):
     assert f"the role {target} does not let" in line
     assert ("with this assume_role_external_id" if given else "with no external id") in line
     assert "compare Principal and sts:ExternalId of its trust policy" in line
+    assert ('"sts:ExternalId":"${EXTERNAL_ID}"' in line) is bool(given)
     assert "another-id" not in line
+
+
+def test_r23_one_hop_is_told_with_what_must_be_added(machine, ask, role):
+    """One role with an external id works from the machine; refused, it is told what its trust lacks."""
+    target = role(machine.arn, "id")
+    assert not ask({"target_assume_role": target, "assume_role_external_id": "id"}).of("fail")
+    line = ask({"target_assume_role": target, "assume_role_external_id": "no"}).only("fail", "role_trust")
+    assert "hop" not in line.split(": ")[0]
+    assert f'"Principal":{{"AWS":"{machine.arn}"}}' in line
 
 
 def test_a_role_that_does_not_exist(machine, ask, role):
