@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package colorama --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs lock status format clean
+.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -28,6 +28,10 @@ $(VENV)/.test: $(VENV)/.demo requirements/test.txt
 
 run: $(VENV)/.demo ## Set up and run the main job, all ten services, on an embedded AWS and an embedded Devo
 	$(BIN)/python -m flows demo
+
+demo-strict: $(VENV)/.demo ## The same in an AWS that enforces IAM: the printed policy, versions and KMS; then Devo's old policy
+	$(BIN)/python -m flows demo --strict
+	$(BIN)/python -m flows demo --strict old
 
 test: check unit ## Set up, check and test everything (receivers are unpacked with apt-get when missing)
 

@@ -326,7 +326,8 @@ def _of_reply(error: boto.ClientError, where: str, action: str) -> SourceError:
     if kind is ExpiredCredentials:
         hint = reply.clock_hint or _HINTS[kind]
         return kind(reply.what, reply.identity or where, hint, cause=reply.identity)
-    if trouble := key_trouble(reply.code, message):
+    trouble = key_trouble(reply.code, message)
+    if trouble and not (kind is Denied and refused and refused.action):  # else IAM's own words tell more
         cause = f"KMS key {trouble.key or where}: {trouble.state}"
         hint = trouble.remedy(message, where)
         return kind(reply.what, where, hint, cause=cause if kind is Denied else "")

@@ -1,5 +1,6 @@
 """The demo's configuration, in Devo's own shape: every service of the catalogue, with short delays."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,9 @@ EVENT_QUEUES = {"service-events-all": "demo-events.fifo", "sqs-cloudwatch-consum
 QUEUES = {**OBJECT_QUEUES, **EVENT_QUEUES}
 
 
-def configuration(port: int, certificates: Certificates, now: float) -> dict[str, Any]:
+def configuration(
+    port: int, certificates: Certificates, now: float, keys: Mapping[str, str] = KEYS
+) -> dict[str, Any]:
     """Return the configuration. port: Devo's, on loopback. now: epoch seconds of the newest API sample."""
     return {
         "globals": {
@@ -31,7 +34,7 @@ def configuration(port: int, certificates: Certificates, now: float) -> dict[str
         },
         "outputs": {"devo": {"type": "devo_platform", "config": _output(port, certificates)}},
         "inputs": {
-            "aws": {"id": "10001", "enabled": True, "credentials": dict(KEYS), "services": _services(now)}
+            "aws": {"id": "10001", "enabled": True, "credentials": dict(keys), "services": _services(now)}
         },
     }
 

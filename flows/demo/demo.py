@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -25,6 +26,7 @@ from flows.demo.sample_apis import put_history
 from flows.demo.sample_events import SampleMessage, messages
 from flows.demo.samples import Sample, objects
 from flows.demo.show import COMPLETE, report, say, show, summary
+from flows.demo.strict import strictly
 from flows.demo.tally import Expected, Tally
 
 _POLL_SECONDS = 0.25
@@ -32,15 +34,20 @@ _DRAIN_SECONDS = 40.0
 _LOG_LINES = 30
 
 
-def demo(per_type: int, timeout: float, *, as_json: bool = False) -> int:
+def demo(per_type: int, timeout: float, *, as_json: bool = False, strict: str = "") -> int:
     """Run the demo; 0 when everything put in has arrived, nothing else, and every queue is empty.
 
-    as_json: the summary goes to stdout as one JSON object.
+    as_json: the summary goes to stdout as one JSON object. strict: the policy that the embedded AWS enforces,
+    "" = none; see `strict.py`.
     """
     isolate()
     say("Starting an embedded AWS and an embedded Devo.")
-    with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, embedded_aws(Path(name)) as aws:
-        put = DemoInput(list(objects(per_type)), list(messages(per_type)), per_type)
+    put = DemoInput(list(objects(per_type)), list(messages(per_type)), per_type)
+    with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, ExitStack() as stack:
+        aws = stack.enter_context(embedded_aws(Path(name), auth=bool(strict)))
+        if strict:
+            say(f"It enforces the {strict} policy; buckets keep versions, objects and queues are encrypted.")
+            aws = stack.enter_context(strictly(aws, strict))
         return _run(Path(name), aws, put, timeout, as_json=as_json)
 
 
@@ -89,7 +96,9 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_j
     certificates = make_certificates(folder / "certs")
     receiver = DemoReceiver(certificates, tally.arrive)
     settings = folder / "config.yaml"
-    settings.write_text(yaml.safe_dump(configuration(receiver.port, certificates, now), sort_keys=False))
+    content = configuration(receiver.port, certificates, now, aws.keys)
+    settings.write_text(yaml.safe_dump(content, sort_keys=False))
+    aws.admit(settings)
     collector = _start(settings, aws, folder / "collector.log")
     try:
         put.put(aws)
@@ -97,7 +106,9 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_j
     finally:
         code = _stop(collector)
     receiver.close()
-    found, complete = tally.found(), delivered and tally.pure and code == 0
+    log = (folder / "collector.log").read_text(errors="replace")
+    objection = aws.objection(log)
+    found, complete = tally.found(), delivered and tally.pure and code == 0 and not objection
     if as_json:
         sys.stdout.buffer.write(
             orjson.dumps(report(found, complete=complete), option=orjson.OPT_INDENT_2) + b"\n"
@@ -109,8 +120,9 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_j
         say(COMPLETE)
         return 0
     say("The collector's last log lines:")
-    say("\n".join((folder / "collector.log").read_text(errors="replace").splitlines()[-_LOG_LINES:]))
-    say(f"demo incomplete: collector exit code {code}: see the table and the log lines above")
+    say("\n".join(log.splitlines()[-_LOG_LINES:]))
+    told = f"{objection}; " if objection else ""
+    say(f"demo incomplete: {told}collector exit code {code}: see the table and the log lines above")
     return 1
 
 

@@ -53,7 +53,7 @@ class EmbeddedAws:
     """A running ministack at `url` and `fake_aws` at `apis`, with the few calls that the demo needs."""
 
     def __init__(self, url: str, apis: str) -> None:
-        self.url, self.apis = url, apis
+        self.url, self.apis, self.keys = url, apis, dict(KEYS)
         self._clients: dict[str, Any] = {}
 
     def environment(self) -> dict[str, str]:
@@ -72,6 +72,13 @@ class EmbeddedAws:
                 config=Config(retries={"mode": "standard", "total_max_attempts": 5}),
             )
         return self._clients[service]
+
+    def admit(self, settings: Path) -> None:
+        """Let the collector of a configuration do its work: here everybody may do everything."""
+
+    def objection(self, _log: str) -> str:
+        """Return what was not as it should be besides what arrived, "" when nothing. log: the collector's."""
+        return ""
 
     def announced_bucket(self, bucket: str, queue: str) -> None:
         """Make a bucket whose new objects are announced in a new queue."""
@@ -123,10 +130,11 @@ class EmbeddedAws:
 
 
 @contextmanager
-def embedded_aws(folder: Path) -> Iterator[EmbeddedAws]:
-    """Start both processes, their logs in `folder`; they end with the block."""
+def embedded_aws(folder: Path, *, auth: bool = False) -> Iterator[EmbeddedAws]:
+    """Start both processes, their logs in `folder`; they end with the block. auth: check signatures."""
     ports = free_ports(2)
     bound = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(ports[0]), "MINISTACK_HOST": "127.0.0.1"}
+    bound |= {"AUTH": "true"} if auth else {}
     commands = (["ministack"], ["flows.demo.fake_aws.server", "--port", str(ports[1])])
     logs = [folder / "ministack.log", folder / "fake_aws.log"]
     with ExitStack() as stack:

@@ -162,6 +162,15 @@ def test_r12_what_kms_says_has_a_remedy(code, message, kind, words):
     assert key_in(message) in found.hint
 
 
+def test_r12_sqs_tells_kms_refusals_in_iams_words():
+    """Where SQS's code is of KMS and its text is IAM's, principal and key come from the text."""
+    found = told(
+        refuse("", "kms:Decrypt", f" on resource: {KEY.format(1)}"), "KmsAccessDenied", "ReceiveMessage"
+    )
+    assert found.hint == f"allow kms:Decrypt for {WHO} on {KEY.format(1)}"
+    assert found.cause == f"kms:Decrypt for {WHO} on {KEY.format(1)}"
+
+
 def test_r12_a_version_that_cannot_be():
     """A notice's version id that S3 cannot have goes to quarantine, with the notice as what is wrong."""
     found = told("Invalid version id specified", "InvalidArgument")
