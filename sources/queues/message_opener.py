@@ -50,5 +50,5 @@ class MessageOpener(Protocol):
         """Yield what the message holds, behind what `resume` tells of each object.
 
         Closed in mid-iteration when the process drains or the lease is lost. Raises SourceError: the message
-        is given back (see `policy.py`), and what was yielded before is not yielded again.
+        is given back (see `failure_policy.py`), and what was yielded before is not yielded again.
         """
