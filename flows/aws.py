@@ -56,9 +56,9 @@ def flow(config: str | None = None) -> Dataflow:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
     with one_line():
-        pulse = begin(settings, started, running, drain, os.environ)
+        liveness = begin(settings, started, running, drain, os.environ)
     epochs = EpochAlignment(
-        started.interval, alone=started.process.count == 1, receipted=lambda: pulse.receipted
+        started.interval, alone=started.process.count == 1, receipted=lambda: liveness.receipted
     )
     services = len(running)
     sys.setswitchinterval(switch_seconds(services))
@@ -71,14 +71,14 @@ def flow(config: str | None = None) -> Dataflow:
         collect(
             dataflow,
             unit.step_id,
-            pulse.source(epochs.source(unit.service.source(unit, context))),
-            pulse.transform(unit.step_id, unit.service.transform(unit)),
+            liveness.source(epochs.source(unit.service.source(unit, context))),
+            liveness.transform(unit.step_id, unit.service.transform(unit)),
             devo.limit,
         )
         for unit in running
     ]
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
-    deliver(streams, devo, quarantine, pulse)
+    deliver(streams, devo, quarantine, liveness)
     return dataflow
 
 

@@ -25,13 +25,13 @@ def collect(
 
 
 def deliver(
-    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, pulse: Liveness | None = None
+    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, liveness: Liveness | None = None
 ) -> None:
     """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
     fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
     sides = op.branch("readable", fitting, is_block)
-    pulse = pulse or Liveness()
-    events, poison = pulse.sink("output", devo), pulse.sink("quarantine", quarantine)
+    liveness = liveness or Liveness()
+    events, poison = liveness.sink("output", devo), liveness.sink("quarantine", quarantine)
     op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
     op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
 

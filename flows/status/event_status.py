@@ -89,15 +89,15 @@ class EventStatus(Struct):
 Heard = Callable[[EventStatus, Mapping[str, Any]], None]
 
 
-def _declared(board: EventStatus, told: Mapping[str, Any]) -> None:
-    known = board.output(told["output"])
+def _declared(status: EventStatus, told: Mapping[str, Any]) -> None:
+    known = status.output(told["output"])
     known.type, known.strength, known.required = told["type"], str(told["strength"]), told["required"]
     known.connected = known.connected or known.strength == "written"  # a file, the console: nothing to reach
 
 
 def _set(**values: Any) -> Heard:
-    def heard(board: EventStatus, told: Mapping[str, Any]) -> None:
-        output = board.output(told["output"])
+    def heard(status: EventStatus, told: Mapping[str, Any]) -> None:
+        output = status.output(told["output"])
         for name, value in values.items():
             setattr(output, name, value)
         if "strength" in told:
@@ -106,40 +106,40 @@ def _set(**values: Any) -> Heard:
     return heard
 
 
-def _delivered(board: EventStatus, told: Mapping[str, Any]) -> None:
-    _set(connected=True, refused=False)(board, told)
-    output = board.output(told["output"])
+def _delivered(status: EventStatus, told: Mapping[str, Any]) -> None:
+    _set(connected=True, refused=False)(status, told)
+    output = status.output(told["output"])
     if output.failure:
         output.failure = _over(output.failure)
-    board.beat(0.0)
+    status.beat(0.0)
 
 
-def _retried(board: EventStatus, told: Mapping[str, Any]) -> None:
-    board.fail(told["output"], told["error"])
-    board.beat(told["pause"])
+def _retried(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.fail(told["output"], told["error"])
+    status.beat(told["pause"])
 
 
-def _missed(board: EventStatus, told: Mapping[str, Any]) -> None:
-    board.fail(told["output"], told["error"])
-    _set(strength="none")(board, told)
+def _missed(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.fail(told["output"], told["error"])
+    _set(strength="none")(status, told)
 
 
-def _place_failed(board: EventStatus, told: Mapping[str, Any]) -> None:
-    board.failures[told["place"]] = board.failure_of(told["error"])
+def _place_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.failures[told["place"]] = status.failure_of(told["error"])
 
 
-def _place_recovered(board: EventStatus, told: Mapping[str, Any]) -> None:
-    failure = board.failures.get(told["place"])
+def _place_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
+    failure = status.failures.get(told["place"])
     if failure:
-        board.failures[told["place"]] = _over(failure)
+        status.failures[told["place"]] = _over(failure)
 
 
-def _identity_failed(board: EventStatus, told: Mapping[str, Any]) -> None:
-    board.identities[told["where"]] = board.failure_of(told["error"])
+def _identity_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.identities[told["where"]] = status.failure_of(told["error"])
 
 
-def _identity_recovered(board: EventStatus, told: Mapping[str, Any]) -> None:
-    board.identities.pop(told["where"], None)
+def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.identities.pop(told["where"], None)
 
 
 def _over(failure: Failure) -> Failure:
@@ -153,7 +153,7 @@ _HEARD: Mapping[str, Heard] = {
     "output_recovered": _set(blocked=False),
     "delivery_refused": _set(refused=True),
     "delivery_retried": _retried,
-    "delivery_waited": lambda board, _told: board.beat(0.0),
+    "delivery_waited": lambda status, _told: status.beat(0.0),
     "receipt_taken": _delivered,
     "receipt_fallback": _set(),
     "receipt_restored": _set(),
@@ -165,4 +165,4 @@ _HEARD: Mapping[str, Heard] = {
     "identity_failed": _identity_failed,
     "identity_recovered": _identity_recovered,
 }
-"""Named event → what the board makes of it."""
+"""Named event → what the status makes of it."""

@@ -1,11 +1,11 @@
 """Whether the dataflow turns: what `/healthz` answers.
 
 A source is called again and again while all goes well, and not any more once an output blocks: then the
-output itself gives signs of life, each time it waits for its receiver or tries again. So an outage of Devo is
-no illness, and a step that hangs is one, wherever it hangs.
+output itself gives signs of life, each time it waits for its receiver or tries again. So an outage of Devo
+leaves it healthy, and a step that hangs does not, wherever it hangs.
 
 In a cluster a process may also be still because another one's output blocks. It cannot know; but bytewax then
-has called nothing of ours. So there only a call that does not return is an illness.
+has called nothing of ours. So there only a call that does not return is unhealthy.
 """
 
 import threading
@@ -92,18 +92,18 @@ class Liveness:
 
 
 class _WatchedLane(StatefulSourcePartition[Item, Any]):
-    def __init__(self, name: str, lane: Lane, pulse: Liveness) -> None:
-        self._name, self._lane, self._pulse = name, lane, pulse
+    def __init__(self, name: str, lane: Lane, liveness: Liveness) -> None:
+        self._name, self._lane, self._liveness = name, lane, liveness
 
     def next_batch(self) -> Iterable[Item]:
-        return self._pulse.during(self._name, self._lane.next_batch)
+        return self._liveness.during(self._name, self._lane.next_batch)
 
     def next_awake(self) -> datetime | None:
         return self._lane.next_awake()
 
     def snapshot(self) -> Any:
         telemetry.epoch_closed()
-        return self._pulse.during(self._name, self._lane.snapshot)
+        return self._liveness.during(self._name, self._lane.snapshot)
 
     def close(self) -> None:
         self._lane.close()
@@ -112,8 +112,8 @@ class _WatchedLane(StatefulSourcePartition[Item, Any]):
 class WatchedSink(FixedPartitionedSink[Any, Any]):
     """A sink whose calls are signs of life."""
 
-    def __init__(self, name: str, sink: FixedPartitionedSink[Any, Any], pulse: Liveness) -> None:
-        self._name, self._sink, self._pulse = name, sink, pulse
+    def __init__(self, name: str, sink: FixedPartitionedSink[Any, Any], liveness: Liveness) -> None:
+        self._name, self._sink, self._liveness = name, sink, liveness
 
     def list_parts(self) -> list[str]:
         """List the sink's partitions."""
@@ -126,19 +126,19 @@ class WatchedSink(FixedPartitionedSink[Any, Any]):
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_WatchedWriter":
         """Build the sink's partition."""
         writer = self._sink.build_part(step_id, for_part, resume_state)
-        return _WatchedWriter(self._name, writer, self._pulse)
+        return _WatchedWriter(self._name, writer, self._liveness)
 
 
 class _WatchedWriter(StatefulSinkPartition[Any, Any]):
-    def __init__(self, name: str, writer: StatefulSinkPartition[Any, Any], pulse: Liveness) -> None:
-        self._name, self._writer, self._pulse = name, writer, pulse
+    def __init__(self, name: str, writer: StatefulSinkPartition[Any, Any], liveness: Liveness) -> None:
+        self._name, self._writer, self._liveness = name, writer, liveness
 
     def write_batch(self, values: list[Any]) -> None:
-        self._pulse.during(self._name, lambda: self._writer.write_batch(values))
+        self._liveness.during(self._name, lambda: self._writer.write_batch(values))
 
     def snapshot(self) -> Any:
-        state = self._pulse.during(self._name, self._writer.snapshot)
-        self._pulse.receipted = time.time()
+        state = self._liveness.during(self._name, self._writer.snapshot)
+        self._liveness.receipted = time.time()
         return state
 
     def close(self) -> None:

@@ -73,8 +73,8 @@ def _json(watch: Watched) -> HttpResponse:
 
 
 def _health(watch: Watched) -> HttpResponse:
-    illness = watch.unhealthy_reason()
-    return _verdict(f"not well: {illness}" if illness else "")
+    reason = watch.unhealthy_reason()
+    return _verdict(f"not well: {reason}" if reason else "")
 
 
 def _ready(watch: Watched) -> HttpResponse:

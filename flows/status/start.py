@@ -43,7 +43,7 @@ def begin(
         for one in settings.outputs.values()
         if isinstance(one.config, Remote)
     ]
-    pulse = Liveness(
+    liveness = Liveness(
         alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in patience)])
     )
     threading.Thread(target=tell_statistics, args=(drain,), name="statistics", daemon=True).start()
@@ -51,8 +51,8 @@ def begin(
         expected(place)
     found = env.get(VARIABLE) or settings.globals.status
     if found:
-        board = EventStatus(pulse.beat)
-        listen(board.hear)
+        event_status = EventStatus(liveness.beat)
+        listen(event_status.hear)
         facts = Facts(
             settings.globals.name,
             _version(),
@@ -62,8 +62,8 @@ def begin(
             time.time(),
         )
         outputs = list(settings.outputs.values())
-        serve(Watch(facts, pulse, board), *address(found, started), outputs, drain, hosts_of(env))
-    return pulse
+        serve(Watch(facts, liveness, event_status), *address(found, started), outputs, drain, hosts_of(env))
+    return liveness
 
 
 def serve(  # noqa: PLR0913, PLR0917 - a value each
@@ -157,16 +157,16 @@ def _probe(watch: Watch, outputs: Sequence[OutputSettings], drain: threading.Eve
     """Reach each output once, without an event: a quiet collector is ready too."""
     pause, most = _PROBE_SECONDS
     while not drain.wait(pause):
-        missing = [one for one in outputs if not watch.board.output(one.name).connected]
+        missing = [one for one in outputs if not watch.event_status.output(one.name).connected]
         if not missing:
             return
         for output in missing:
             try:
                 probe(output)
             except DeliveryError as error:
-                watch.board.fail(output.name, error)
+                watch.event_status.fail(output.name, error)
             else:
-                watch.board.hear("connection_opened", {"output": output.name})
+                watch.event_status.hear("connection_opened", {"output": output.name})
         pause = min(pause * 2, most)
 
 

@@ -1,4 +1,4 @@
-"""From figures, board, history and pulse to one state: what `/status.json` answers and the page shows."""
+"""One state made of figures, events, history and liveness: what `/status.json` answers and the page shows."""
 
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -35,8 +35,8 @@ class Watch(Struct):
     """All that is known of the running collector. clock: epoch seconds. read: the figures of now."""
 
     facts: Facts
-    pulse: Liveness
-    board: EventStatus
+    liveness: Liveness
+    event_status: EventStatus
     history: History = field(default_factory=History)
     clock: Callable[[], float] = time.time
     read: Callable[[], MetricsSnapshot] = figures
@@ -47,16 +47,18 @@ class Watch(Struct):
         totals: dict[Hashable, float] = {
             place: now.of("source_events_total", place._asdict()) for place in self.places(now)
         }
-        totals |= {name: now.sum("events_delivered_total", output=name) for name in self.board.outputs.copy()}
+        totals |= {
+            name: now.sum("events_delivered_total", output=name) for name in self.event_status.outputs.copy()
+        }
         self.history.sample(time.monotonic(), totals)
 
     def unhealthy_reason(self) -> str:
         """Return why the process is not well, "" = it is."""
-        return self.pulse.unhealthy_reason()
+        return self.liveness.unhealthy_reason()
 
     def unready(self) -> list[str]:
         """Return the outputs that were not reached, or are down."""
-        return self.board.unready()
+        return self.event_status.unready()
 
     def metrics(self) -> bytes:
         """Return all metrics as Prometheus reads them."""
@@ -64,7 +66,7 @@ class Watch(Struct):
 
     def places(self, now: MetricsSnapshot) -> list[MetricScope]:
         """Return every place of the configuration, and those that it only implies (a region of an ARN)."""
-        return sorted({*self.facts.places, *now.places(), *self.board.failures.copy()})
+        return sorted({*self.facts.places, *now.places(), *self.event_status.failures.copy()})
 
     def state(self) -> dict[str, Any]:
         """Return everything as plain data."""
@@ -82,7 +84,7 @@ class Watch(Struct):
             "health": {"alive": not ill, "illness": ill, "ready": not unready, "unready": unready},
             "places": [self._place(place, now) for place in self.places(now)],
             "outputs": [
-                self._output(name, one, now) for name, one in sorted(self.board.outputs.copy().items())
+                self._output(name, one, now) for name, one in sorted(self.event_status.outputs.copy().items())
             ],
             "quarantine": {
                 "where": self.facts.quarantine,
@@ -115,7 +117,9 @@ class Watch(Struct):
             "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", labels)),
             "lanes": int(now.of("lanes", unit)),
             "prefetched_bytes": int(now.of("prefetched_bytes", unit)),
-            "last_error": self._told(self.board.failures.get(place), lasts=figure["targets_failing"] > 0),
+            "last_error": self._told(
+                self.event_status.failures.get(place), lasts=figure["targets_failing"] > 0
+            ),
         }
 
     def _output(self, name: str, output: OutputStatus, now: MetricsSnapshot) -> dict[str, Any]:

@@ -65,19 +65,21 @@ def watch(**more: float) -> Watch:
         clock=lambda: NOW,
         read=lambda: figures(**shown),
     )
-    made.board.hear(
+    made.event_status.hear(
         "output_declared",
         {"output": "devo", "type": "devo_platform", "strength": "receipt", "required": True},
     )
-    made.board.hear("connection_opened", {"output": "devo"})
+    made.event_status.hear("connection_opened", {"output": "devo"})
     return made
 
 
 def trouble(made: Watch) -> Watch:
     """Let the output go down and a source fail."""
-    made.board.hear("delivery_retried", {"output": "devo", "error": REFUSED, "pause": 1.0, "events": 9})
-    made.board.hear("output_blocked", {"output": "devo"})
-    made.board.hear("place_failed", {"place": LOGS, "error": DENIED})
+    made.event_status.hear(
+        "delivery_retried", {"output": "devo", "error": REFUSED, "pause": 1.0, "events": 9}
+    )
+    made.event_status.hear("output_blocked", {"output": "devo"})
+    made.event_status.hear("place_failed", {"place": LOGS, "error": DENIED})
     return made
 
 

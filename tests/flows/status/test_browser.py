@@ -86,7 +86,7 @@ def test_the_page_follows_without_being_asked(browser, shots):
         trouble(shown)
         wait_until(lambda: "takes nothing" in tab.text("#sum"), 60, "the page shows the outage", 0.2)
         assert tab.run("getComputedStyle(document.querySelector('#sum')).color") == "rgb(179, 38, 30)"
-        shown.board.hear("output_recovered", {"output": "devo"})
+        shown.event_status.hear("output_recovered", {"output": "devo"})
         wait_until(lambda: "cannot be read" in tab.text("#sum"), 60, "the page shows the end of it", 0.2)
         assert tab.complaints == []
     finally:

@@ -9,7 +9,7 @@ from transforms.telemetry import listen, say, unlisten
 
 
 @pytest.fixture
-def board():
+def status():
     made = EventStatus(clock=lambda: 5.0)
     made.hear(
         "output_declared", {"output": "devo", "type": "syslog", "strength": "receipt", "required": True}
@@ -17,8 +17,8 @@ def board():
     return made
 
 
-def retried(board):
-    board.hear("delivery_retried", {"output": "devo", "error": REFUSED, "pause": 2.0, "events": 3})
+def retried(status):
+    status.hear("delivery_retried", {"output": "devo", "error": REFUSED, "pause": 2.0, "events": 3})
 
 
 STORIES = [
@@ -33,59 +33,59 @@ STORIES = [
 
 
 @pytest.mark.parametrize(("story", "ready"), STORIES, ids=str)
-def test_ready_is_reached_and_not_down(board, story, ready):
+def test_ready_is_reached_and_not_down(status, story, ready):
     """An output is ready once it was reached, unless it takes nothing or refuses us at present."""
     for event in story:
-        board.hear(event, {"output": "devo"})
-    assert board.unready() == ([] if ready else ["devo"])
+        status.hear(event, {"output": "devo"})
+    assert status.unready() == ([] if ready else ["devo"])
 
 
 @pytest.mark.parametrize(("required", "strength"), [(False, "receipt"), (True, "written")])
 def test_what_need_not_be_reached_is_ready(required, strength):
     """An output that is not required, and one that is a file, never keep the collector unready."""
-    board = EventStatus()
+    status = EventStatus()
     told = {"output": "o", "type": "file", "strength": strength, "required": required}
-    board.hear("output_declared", told)
-    assert board.unready() == []
+    status.hear("output_declared", told)
+    assert status.unready() == []
 
 
-def test_an_error_stays_until_it_is_over(board):
+def test_an_error_stays_until_it_is_over(status):
     """The last error is kept with its code and hint, and marked as over by the next receipt."""
-    retried(board)
-    failure = board.output("devo").failure
+    retried(status)
+    failure = status.output("devo").failure
     assert (failure.code, failure.what, failure.hint) == (REFUSED.code(), REFUSED.what, REFUSED.hint)
     assert not failure.over
-    board.hear("receipt_taken", {"output": "devo", "strength": "kernel"})
-    assert board.output("devo").failure.over
-    assert board.output("devo").strength == "kernel"
+    status.hear("receipt_taken", {"output": "devo", "strength": "kernel"})
+    assert status.output("devo").failure.over
+    assert status.output("devo").strength == "kernel"
 
 
 def test_signs_of_life_are_passed_on():
     """Each attempt tells how long the output rests, each wait and each receipt that it lives."""
     beats = []
-    board = EventStatus(beats.append)
-    retried(board)
-    board.hear("delivery_waited", {"output": "devo"})
-    board.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
+    status = EventStatus(beats.append)
+    retried(status)
+    status.hear("delivery_waited", {"output": "devo"})
+    status.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
     assert beats == [2.0, 0.0, 0.0]
 
 
-def test_a_place_fails_and_recovers(board):
+def test_a_place_fails_and_recovers(status):
     """A place's error is kept, and marked as over when the place works again."""
-    board.hear("place_failed", {"place": LOGS, "error": DENIED})
-    assert not board.failures[LOGS].over
-    board.hear("place_recovered", {"place": LOGS})
-    assert board.failures[LOGS].over
+    status.hear("place_failed", {"place": LOGS, "error": DENIED})
+    assert not status.failures[LOGS].over
+    status.hear("place_recovered", {"place": LOGS})
+    assert status.failures[LOGS].over
 
 
-def test_named_events_are_heard_whatever_the_log_level(board, caplog):
+def test_named_events_are_heard_whatever_the_log_level(status, caplog):
     """A listener hears debug events too, and none after it has left."""
     caplog.set_level("ERROR", "collector")
-    listen(board.hear)
+    listen(status.hear)
     try:
         say(10, "connection_opened", output="devo", where="there", seconds=0.1)
     finally:
-        unlisten(board.hear)
-    assert board.unready() == []
+        unlisten(status.hear)
+    assert status.unready() == []
     say(10, "delivery_retried", output="devo", error=ConnectFailed("a", "b", "c"), pause=0, events=0)
-    assert board.output("devo").failure is None
+    assert status.output("devo").failure is None

@@ -32,69 +32,69 @@ def time():
 
 
 def turned(time, **options):
-    pulse = Liveness(grace=60, clock=time, **options)
-    pulse.during("a source", lambda: None)
-    return pulse
+    liveness = Liveness(grace=60, clock=time, **options)
+    liveness.during("a source", lambda: None)
+    return liveness
 
 
 def test_a_process_that_has_not_begun_is_well(time):
     """Waiting for the other processes of a cluster to come is no illness, however long it takes."""
-    pulse = Liveness(grace=60, clock=time)
+    liveness = Liveness(grace=60, clock=time)
     time.at += 10_000
-    assert pulse.unhealthy_reason() == ""
+    assert liveness.unhealthy_reason() == ""
 
 
 def test_a_dataflow_that_does_not_turn_is_ill(time):
     """Within the grace nothing is wrong, after it is, and the next turn cures it."""
-    pulse = turned(time)
+    liveness = turned(time)
     time.at += 59
-    assert pulse.unhealthy_reason() == ""
+    assert liveness.unhealthy_reason() == ""
     time.at += 31
-    assert pulse.unhealthy_reason() == "the dataflow has not turned for 90 s"
-    pulse.during("a source", lambda: None)
-    assert pulse.unhealthy_reason() == ""
+    assert liveness.unhealthy_reason() == "the dataflow has not turned for 90 s"
+    liveness.during("a source", lambda: None)
+    assert liveness.unhealthy_reason() == ""
 
 
 def test_an_outage_is_no_illness(time):
     """An output that waits for its receiver, or rests between two attempts, gives signs of life."""
-    pulse = turned(time)
+    liveness = turned(time)
 
     def write():
         for _ in range(100):
             time.at += 50
-            pulse.beat()
-            assert pulse.unhealthy_reason() == ""
-        pulse.beat(rest=300)
+            liveness.beat()
+            assert liveness.unhealthy_reason() == ""
+        liveness.beat(rest=300)
         time.at += 350
-        assert pulse.unhealthy_reason() == ""
+        assert liveness.unhealthy_reason() == ""
         time.at += 20
-        assert pulse.unhealthy_reason() == "the dataflow has not turned for 370 s, it is in output"
+        assert liveness.unhealthy_reason() == "the dataflow has not turned for 370 s, it is in output"
 
-    pulse.during("output", write)
+    liveness.during("output", write)
 
 
 def test_a_process_of_a_cluster_may_wait_for_the_others(time):
     """In a cluster nothing of ours is called while another process is blocked; a call that hangs is ill."""
-    pulse = turned(time, alone=False)
+    liveness = turned(time, alone=False)
     time.at += 10_000
-    assert pulse.unhealthy_reason() == ""
+    assert liveness.unhealthy_reason() == ""
 
     def hang():
         time.at += 61
-        assert pulse.unhealthy_reason() == "the dataflow has not turned for 61 s, it is in quarantine"
+        assert liveness.unhealthy_reason() == "the dataflow has not turned for 61 s, it is in quarantine"
 
-    pulse.during("quarantine", hang)
+    liveness.during("quarantine", hang)
     time.at += 10_000
-    assert pulse.unhealthy_reason() == ""
+    assert liveness.unhealthy_reason() == ""
 
 
 def test_what_a_call_raises_passes(time):
     """The end of a source, or its error, comes through, and leaves nobody inside."""
-    pulse = turned(time, alone=False)
+    liveness = turned(time, alone=False)
     with pytest.raises(StopIteration):
-        pulse.during("a source", lambda: next(iter(())))
+        liveness.during("a source", lambda: next(iter(())))
     time.at += 10_000
-    assert pulse.unhealthy_reason() == ""
+    assert liveness.unhealthy_reason() == ""
 
 
 class Source(FixedPartitionedSource):
@@ -146,15 +146,15 @@ class Writer(StatefulSinkPartition):
 
 def test_a_real_dataflow_that_hangs_in_a_step_is_ill_until_it_goes_on():
     """Watched source, transform and sink do what they did; a transform that hangs is named."""
-    pulse, stop, sink = Liveness(grace=0.2), Stop(), Sink()
+    liveness, stop, sink = Liveness(grace=0.2), Stop(), Sink()
     flow = Dataflow("watched")
-    stream = op.input("in", flow, pulse.source(Source()))
-    stream = op.flat_map("events", stream, pulse.transform("flowlogs", stop))
-    op.output("out", op.map("key", stream, lambda block: ("p0", block)), pulse.sink("output", sink))
+    stream = op.input("in", flow, liveness.source(Source()))
+    stream = op.flat_map("events", stream, liveness.transform("flowlogs", stop))
+    op.output("out", op.map("key", stream, lambda block: ("p0", block)), liveness.sink("output", sink))
     runs = threading.Thread(target=run_main, args=(flow,), daemon=True)
     runs.start()
     assert stop.entered.wait(60)
-    wait_until(lambda: "it is in flowlogs" in pulse.unhealthy_reason(), 60, "the hang is noticed")
+    wait_until(lambda: "it is in flowlogs" in liveness.unhealthy_reason(), 60, "the hang is noticed")
     stop.go_on.set()
     runs.join(60)
     assert sink.written == [BLOCK]

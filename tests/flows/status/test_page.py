@@ -87,9 +87,9 @@ def test_an_error_that_lasts_is_shown_for_ever():
 def test_an_error_that_is_over_is_shown_for_an_hour():
     """What works again is shown quietly, a single object's failure as a warning, and later neither."""
     made = trouble(watch())
-    made.board.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
-    made.board.hear("output_recovered", {"output": "devo"})
-    made.board.hear("object_failed", {"place": FLOW, "error": DENIED})
+    made.event_status.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
+    made.event_status.hear("output_recovered", {"output": "devo"})
+    made.event_status.hear("object_failed", {"place": FLOW, "error": DENIED})
     cells = [row(made.state(), name)["error"] for name in ("devo", "flowlogs")]
     assert [cell.level for cell in cells] == ["mute", "warn"]
     assert ", over by now:" in cells[0].text
@@ -100,21 +100,21 @@ def test_an_error_that_is_over_is_shown_for_an_hour():
 def test_a_hang_comes_first():
     """A dataflow that does not turn is told before anything else."""
     made = trouble(watch())
-    made.pulse._begun, made.pulse._seen, made.pulse._rest_until = True, -1e6, -1e6
+    made.liveness._begun, made.liveness._seen, made.liveness._rest_until = True, -1e6, -1e6
     assert view(made.state())["sum"].text.startswith("Not well: the dataflow has not turned for")
 
 
 def test_not_reached_yet_is_no_outage():
     """Before an output was reached for the first time nothing is said of an outage."""
     made = watch()
-    made.board.output("devo").connected = False
+    made.event_status.output("devo").connected = False
     assert view(made.state())["sum"] == Cell("Output devo has not been reached yet.", "warn")
 
 
 def test_a_place_that_only_figures_know_has_a_row():
     """A region of a log group's ARN is in no list of regions, and is shown all the same."""
     made = watch()
-    made.board.hear(
+    made.event_status.hear(
         "place_failed", {"place": MetricScope("logs", "production", "x", "ap-south-1"), "error": OSError()}
     )
     assert [place["region"] for place in made.state()["places"]].count("ap-south-1") == 1
