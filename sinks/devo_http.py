@@ -46,14 +46,14 @@ class HttpOutput:
         *,
         lanes: int,
         window_bytes: int,
-        patience: RetryBudget,
+        retry_budget: RetryBudget,
         clock: Clock,
     ) -> None:
         self.name = name
         self._place, self._level = place, level
         self._lanes = [_HttpLane(exchange()) for _ in range(lanes)]
         self._turn = 0
-        self._patience, self._clock = patience, clock
+        self._retry_budget, self._clock = retry_budget, clock
         self._limit = window_bytes
         self._most = min(REQUEST_BYTES, window_bytes)
         self._gathered: dict[str, Parcel] = {}
@@ -132,7 +132,7 @@ class HttpOutput:
             try:
                 self._answered(lane)
             except Interrupted as error:
-                self._patience.failed(error, lane.parcels[0].events)
+                self._retry_budget.failed(error, lane.parcels[0].events)
                 self._send(lane)
 
     def _answered(self, lane: _HttpLane) -> None:
@@ -150,6 +150,6 @@ class HttpOutput:
             accept(answer, where, datetime.now(UTC))
             del lane.parcels[0]
             self._hold(-parcel.size)
-            self._patience.delivered()
+            self._retry_budget.delivered()
         if lane.parcels:
             self._send(lane)

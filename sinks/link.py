@@ -98,19 +98,19 @@ class Link:
         encode: Encode,
         *,
         window_bytes: int,
-        answers: ReceiptPolicy,
-        patience: RetryBudget,
+        receipt_policy: ReceiptPolicy,
+        retry_budget: RetryBudget,
         clock: Clock,
         start: Start = in_thread,
     ) -> None:
         self.name = name
         self._connect, self._encode = connect, encode
-        self._answers, self._patience, self._clock = answers, patience, clock
+        self._receipt_policy, self._retry_budget, self._clock = receipt_policy, retry_budget, clock
         self._limit = window_bytes
         self._window: list[Block] = []
         self._bytes = 0
         self._asked = 0  # so many blocks at the window's head are on the connection that is closing
-        self._ahead: Preconnect = Preconnect(
+        self._preconnect: Preconnect = Preconnect(
             self._dial, partial(telemetry.next_connection_failed, name), start
         )
         self._connection: Transport | None = None
@@ -123,7 +123,7 @@ class Link:
     @property
     def strength(self) -> ReceiptStrength:
         """How much receipts prove with this receiver."""
-        return self._answers.strength
+        return self._receipt_policy.strength
 
     def write(self, block: Block) -> None:
         """Send a block. Returns when the kernel has it; raises OutageTooLong."""
@@ -134,8 +134,8 @@ class Link:
             self._send(self._fresh() if fresh else self._live(), block)
         except Interrupted as error:
             self._recover(error)
-        if fresh and self._answers.expected(self._used):
-            self._ahead.begin()
+        if fresh and self._receipt_policy.expected(self._used):
+            self._preconnect.begin()
         telemetry.block_written(self.name, block.count, len(block.payload))
 
     def begin(self) -> None:
@@ -146,11 +146,11 @@ class Link:
             return
         self._asked = len(self._window)
         self._began = self._clock.now()
-        self._kernel_only = not self._answers.expected(self._began)
-        if self._kernel_only or self._patience.draining:
-            self._ahead.drop()  # nobody will use it
+        self._kernel_only = not self._receipt_policy.expected(self._began)
+        if self._kernel_only or self._retry_budget.draining:
+            self._preconnect.drop()  # nobody will use it
         else:
-            self._ahead.begin()
+            self._preconnect.begin()
         if self._kernel_only:
             return
         try:
@@ -187,7 +187,11 @@ class Link:
             self._take_asked() if self._asked else self.finish()
         if self._window and self._bytes + size > self._limit:
             self.finish()
-        if self._bytes >= self._limit / 2 and not self._asked and self._answers.expected(self._clock.now()):
+        if (
+            self._bytes >= self._limit / 2
+            and not self._asked
+            and self._receipt_policy.expected(self._clock.now())
+        ):
             self.begin()
 
     def _empty(self) -> None:
@@ -222,27 +226,27 @@ class Link:
         telemetry.window_changed(self.name, -size)
         seconds = self._clock.now() - self._began
         telemetry.receipt_taken(self.name, strength, sum(block.count for block in done), seconds)
-        self._patience.delivered()
+        self._retry_budget.delivered()
 
     def _await(self) -> ReceiptStrength:
         if self._failure is not None:
             raise self._failure
         if self._kernel_only:
-            return self._live().await_kernel(self._answers.kernel_timeout)
+            return self._live().await_kernel(self._receipt_policy.kernel_timeout)
         closing, self._closing = self._closing, None
         if closing is None:
             raise self._unreceipted("nothing is closing")
-        strength = closing.await_close(self._answers.timeout)
-        if self._answers.in_doubt(strength):
-            self._answers.judge(self._probe(), closing.where, self._clock.now())
-        return self._answers.judge(strength, closing.where, self._clock.now())
+        strength = closing.await_close(self._receipt_policy.timeout)
+        if self._receipt_policy.in_doubt(strength):
+            self._receipt_policy.judge(self._probe(), closing.where, self._clock.now())
+        return self._receipt_policy.judge(strength, closing.where, self._clock.now())
 
     def _probe(self) -> ReceiptStrength:
         """Return what the receiver answers to a connection that brings nothing. Raises Interrupted."""
         connection, _ = self._dial()
         try:
             connection.begin_close()
-            return connection.await_close(self._answers.timeout)
+            return connection.await_close(self._receipt_policy.timeout)
         finally:
             connection.abandon()
 
@@ -251,7 +255,7 @@ class Link:
         self._asked = 0
         while True:
             self._drop()
-            self._patience.failed(error, sum(block.count for block in self._window))
+            self._retry_budget.failed(error, sum(block.count for block in self._window))
             try:
                 self._connection = self._open()
                 for block in self._window:
@@ -263,7 +267,7 @@ class Link:
 
     def _fresh(self) -> Transport:
         """Return a connection for the first block after a receipt: the one at hand, unless it was idle."""
-        if self._connection is None and (opened := self._ahead.take()):
+        if self._connection is None and (opened := self._preconnect.take()):
             self._connection, self._used = opened
         if self._connection is not None:
             try:
@@ -295,13 +299,13 @@ class Link:
     def _dial(self) -> Opened:
         """Open a connection; of this link's state nothing changes, so that a thread may do it."""
         started = self._clock.now()
-        connection = self._connect(self._patience.tick)
+        connection = self._connect(self._retry_budget.tick)
         now = self._clock.now()
         telemetry.connection_opened(self.name, connection.where, now - started)
         return connection, now
 
     def _drop(self) -> None:
-        self._ahead.drop()
+        self._preconnect.drop()
         for connection in (self._connection, self._closing):
             if connection is not None:
                 connection.abandon()

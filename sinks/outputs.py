@@ -181,7 +181,7 @@ def _link(settings: DevoPlatform | Syslog, window_bytes: int, clock: Clock) -> O
     config = settings.config
     limits = _limits(config)
     connector, encode = _connector(settings), encoder(config)
-    answers = ReceiptPolicy(
+    receipt_policy = ReceiptPolicy(
         settings.name, _bounded(config, config.receipt_timeout_seconds), fallback=config.receipt_fallback
     )
     return lambda: Link(
@@ -189,8 +189,8 @@ def _link(settings: DevoPlatform | Syslog, window_bytes: int, clock: Clock) -> O
         connector,
         encode,
         window_bytes=window_bytes,
-        answers=answers,
-        patience=RetryBudget(settings.name, limits, clock),
+        receipt_policy=receipt_policy,
+        retry_budget=RetryBudget(settings.name, limits, clock),
         clock=clock,
     )
 
@@ -215,15 +215,15 @@ def _http(settings: DevoHttp, window_bytes: int, clock: Clock) -> Opener:
     timeout = _bounded(config, config.receipt_timeout_seconds)
 
     def make() -> HttpOutput:
-        patience = RetryBudget(settings.name, limits, clock)
+        retry_budget = RetryBudget(settings.name, limits, clock)
         return HttpOutput(
             settings.name,
             place,
             level,
-            lambda: HttpConnection(dial, patience.tick, timeout, clock),
+            lambda: HttpConnection(dial, retry_budget.tick, timeout, clock),
             lanes=config.concurrent_connections,
             window_bytes=window_bytes,
-            patience=patience,
+            retry_budget=retry_budget,
             clock=clock,
         )
 

@@ -119,8 +119,8 @@ def link_to(receiver, time, *, window=1000, outage=3600.0, fallback=True):
         receiver.connect,
         lambda one, _fullness: (one.payload,),
         window_bytes=window,
-        answers=ReceiptPolicy("devo", 30.0, fallback=fallback),
-        patience=RetryBudget("devo", RetryLimits(outage, 20.0), time),
+        receipt_policy=ReceiptPolicy("devo", 30.0, fallback=fallback),
+        retry_budget=RetryBudget("devo", RetryLimits(outage, 20.0), time),
         clock=time,
         start=lambda work: work(),
     )
