@@ -187,6 +187,19 @@ def from_json(content: bytes) -> Poison:
     return Poison(fields["reason"], fields["detail"], Origin(**fields["origin"]), body)
 
 
+def counted(target: str) -> dict[str, int]:
+    """Return how many files a quarantine folder holds, by reason; {} for an `s3://` prefix: not listed."""
+    folder = Path(target)
+    if target.startswith("s3://") or not folder.is_dir():
+        return {}
+    try:
+        reasons = [entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink()]
+        found = {entry.name: sum(one.suffix == ".json" for one in entry.iterdir()) for entry in reasons}
+    except OSError:
+        return {}  # whatever it is, the first file to be kept meets it and tells it
+    return {reason: count for reason, count in sorted(found.items()) if count}
+
+
 def read(folder: Path) -> Iterator[Poison]:
     """Yield what a quarantine folder holds, by reason. Raises OutputBroken on a file that is not of it."""
     for path in sorted(folder.rglob("*.json")):

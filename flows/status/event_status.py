@@ -52,6 +52,7 @@ class EventStatus(Struct):
     clock: Callable[[], float] = time.time
     outputs: dict[str, OutputStatus] = field(default_factory=dict)
     failures: dict[MetricScope, Failure] = field(default_factory=dict)
+    open_queues: dict[str, None] = field(default_factory=dict)
     identities: dict[str, Failure] = field(default_factory=dict)
     """Identities that are absent or refused at present, by where they stand in the configuration."""
 
@@ -142,6 +143,10 @@ def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.identities.pop(told["where"], None)
 
 
+def _open(board: EventStatus, told: Mapping[str, Any]) -> None:
+    board.open_queues[str(told["where"])] = None
+
+
 def _over(failure: Failure) -> Failure:
     return replace(failure, over=True)
 
@@ -162,6 +167,7 @@ _HEARD: Mapping[str, Heard] = {
     "place_failed": _place_failed,
     "object_failed": _place_failed,
     "place_recovered": _place_recovered,
+    "buckets_open": _open,
     "identity_failed": _identity_failed,
     "identity_recovered": _identity_recovered,
 }

@@ -127,6 +127,8 @@ def merged(
     ill = [f"{one.name}: {state['health']['illness']}" for one, state in known if state["health"]["illness"]]
     ill += [f"{one}: it does not answer" for one in silent]
     abouts = [state["collector"] for state in states]
+    kept = _sums(state["quarantine"]["by_reason"] for state in states)
+    before = _most(state["quarantine"]["before"] for state in states)
     return {
         "collector": {
             "name": name,
@@ -147,8 +149,14 @@ def merged(
         "outputs": _joined((state["outputs"] for state in states), ("name",)),
         "quarantine": {
             "where": states[0]["quarantine"]["where"] if states else "",
-            "items": sum(state["quarantine"]["items"] for state in states),
-            "by_reason": _sums(state["quarantine"]["by_reason"] for state in states),
+            "items": sum(before.values()) + sum(kept.values()),
+            "before": before,
+            "by_reason": kept,
+        },
+        "not_read": {
+            "missing": _sums(state["not_read"]["missing"] for state in states),
+            "ignored": _sums(state["not_read"]["ignored"] for state in states),
+            "open_queues": sorted({queue for state in states for queue in state["not_read"]["open_queues"]}),
         },
         "processes": [{"name": one.name, "url": f"http://{one.host}:{one.port}/status"} for one, _ in known]
         + [{"name": one, "url": ""} for one in silent],
@@ -217,6 +225,14 @@ def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, count in (pair for one in counts for pair in one.items()):
         found[name] = found.get(name, 0) + count
+    return found
+
+
+def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the greatest count of each name: processes that share a folder have all counted it."""
+    found: dict[str, int] = {}
+    for name, count in (pair for one in counts for pair in one.items()):
+        found[name] = max(found.get(name, 0), count)
     return found
 
 

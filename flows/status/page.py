@@ -37,8 +37,11 @@ def page(view: View) -> str:
 {_table("o", OUTPUT_COLUMNS, view)}
 <h2>Sources</h2>
 {_table("p", PLACE_COLUMNS, view)}
-<h2>Quarantine</h2>
+<h2>Not collected</h2>
 {_cell("p", "quarantine", view)}
+{_cell("p", "missing", view)}
+{_cell("p", "ignored", view)}
+{_cell("p", "open", view)}
 </main>
 <script>{SCRIPT}</script>
 </body>

@@ -19,6 +19,7 @@ from flows.status.server import Server
 from flows.status.watch import Facts, Watch
 from sinks.errors import DeliveryError
 from sinks.outputs import probe
+from sinks.quarantine import counted
 from sinks.settings import OutputSettings, Remote
 from sources.metric_scopes import MetricScope, expected, pull_statistics
 from transforms.telemetry import listen
@@ -60,6 +61,7 @@ def begin(
             places(running),
             str(settings.globals.quarantine),
             time.time(),
+            counted(str(settings.globals.quarantine or "")),
         )
         outputs = list(settings.outputs.values())
         serve(Watch(facts, liveness, event_status), *address(found, started), outputs, drain, hosts_of(env))

@@ -65,7 +65,13 @@ def view(state: Mapping[str, Any]) -> View:
         cells |= {f"p{row}.{name}": cell for name, cell in _place(place).items()}
     for row, output in enumerate(state["outputs"]):
         cells |= {f"o{row}.{name}": cell for name, cell in _output(output).items()}
-    return cells | {"quarantine": _quarantine(state["quarantine"])}
+    not_read = state["not_read"]
+    return cells | {
+        "quarantine": _quarantine(state["quarantine"]),
+        "missing": _missing(not_read["missing"]),
+        "ignored": _ignored(not_read["ignored"]),
+        "open": _open(not_read["open_queues"]),
+    }
 
 
 def summary(state: Mapping[str, Any]) -> Cell:
@@ -88,7 +94,21 @@ def summary(state: Mapping[str, Any]) -> Cell:
     late = sum((one["lag_seconds"] or 0) > _LATE_SECONDS for one in places)
     if late:
         return Cell(f"Collecting; {late} of {len(places)} sources lag{'s' * (late == 1)} behind.", "warn")
-    return Cell(f"All is well: {len(places)} sources are collected and delivered.")
+    return _collecting(state)
+
+
+def _collecting(state: Mapping[str, Any]) -> Cell:
+    """Return that all is well, or what of it has not become events; what held none is named in passing."""
+    kept, missing = state["quarantine"]["items"], sum(state["not_read"]["missing"].values())
+    parts = [
+        f"{number(missing)} objects were gone before they were read" if missing else "",
+        f"{number(kept)} items are in quarantine" if kept else "",
+    ]
+    if any(parts):
+        return Cell(f"Collecting; {', '.join(part for part in parts if part)}, see below.", "warn")
+    ignored = sum(state["not_read"]["ignored"].values())
+    beside = f" {number(ignored)} notices were settled unread, see below." if ignored else ""
+    return Cell(f"All is well: {len(state['places'])} sources are collected and delivered.{beside}")
 
 
 def _unready(told: Sequence[str]) -> Cell:
@@ -161,8 +181,36 @@ def _up(output: Mapping[str, Any]) -> Cell:
 def _quarantine(found: Mapping[str, Any]) -> Cell:
     if not found["items"]:
         return Cell("Quarantine is empty.", "mute")
-    reasons = ", ".join(f"{number(count)} {reason}" for reason, count in sorted(found["by_reason"].items()))
+    before = {f"{reason} (before the start)": count for reason, count in found["before"].items()}
+    reasons = _reasons({**found["by_reason"], **before})
     return Cell(f"Quarantine took {number(found['items'])}: {reasons}. See {found['where']}.", "warn")
+
+
+def _missing(found: Mapping[str, int]) -> Cell:
+    if not found:
+        return Cell("No object was gone before it was read.", "mute")
+    return Cell(f"Gone before they were read: {_reasons(found)}. See what deletes them so early.", "warn")
+
+
+def _ignored(found: Mapping[str, int]) -> Cell:
+    if not found:
+        return Cell("No notice was settled unread.", "mute")
+    return Cell(f"Notices settled unread, as they announce nothing to collect: {_reasons(found)}.", "mute")
+
+
+def _open(queues: Sequence[str]) -> Cell:
+    if not queues:
+        return Cell("")
+    listed = ", ".join(queues[:3]) + (", …" if len(queues) > 3 else "")  # noqa: PLR2004
+    return Cell(
+        f"Objects of any bucket are read that a message of {number(len(queues))} queues names ({listed}): "
+        "name the services' buckets.",
+        "warn",
+    )
+
+
+def _reasons(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{number(count)} {reason}" for reason, count in sorted(found.items()))
 
 
 def error(told: Mapping[str, Any] | None, *, bad: bool) -> Cell:

@@ -1,7 +1,7 @@
 """One state made of figures, events, history and liveness: what `/status.json` answers and the page shows."""
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,10 @@ _FORGET_SECONDS = 3600.0
 
 
 class Facts(Struct, frozen=True):
-    """What does not change while the process runs. places: those of the configuration."""
+    """What does not change while the process runs. places: those of the configuration.
+
+    kept: files that quarantine held at the start, by reason.
+    """
 
     name: str
     version: str
@@ -29,6 +32,7 @@ class Facts(Struct, frozen=True):
     places: Sequence[MetricScope]
     quarantine: str
     started: float
+    kept: Mapping[str, int] = {}
 
 
 class Watch(Struct):
@@ -88,11 +92,16 @@ class Watch(Struct):
             ],
             "quarantine": {
                 "where": self.facts.quarantine,
-                "items": int(now.sum("poison_total")),
-                "by_reason": {
-                    f"{labels['reason']} ({labels['service']})": int(value)
-                    for labels, value in now.series("poison_total")
+                "items": sum(self.facts.kept.values()) + int(now.sum("poison_total")),
+                "before": dict(self.facts.kept),
+                "by_reason": _by_reason(now, "poison_total"),
+            },
+            "not_read": {
+                "missing": {
+                    labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
                 },
+                "ignored": _by_reason(now, "notices_ignored_total"),
+                "open_queues": sorted(self.board.open_queues.copy()),
             },
         }
 
@@ -156,6 +165,11 @@ class Watch(Struct):
         if failure is None or (not lasts and self.clock() - failure.at > _FORGET_SECONDS):
             return None
         return {**asdict(failure), "at": _iso(failure.at), "seconds_ago": self._ago(failure.at)}
+
+
+def _by_reason(now: MetricsSnapshot, name: str) -> dict[str, int]:
+    """Return a counter by reason and service."""
+    return {f"{labels['reason']} ({labels['service']})": int(value) for labels, value in now.series(name)}
 
 
 def _iso(seconds: float) -> str:

@@ -162,7 +162,12 @@ def test_replay_uses_the_configured_options(service):
     tagged = options(service, tag="my.own.tag")
     inputs = {
         "in": SimpleNamespace(
-            id="1", enabled=True, environment="", credentials=None, services={service.service_key: tagged}
+            id="1",
+            enabled=True,
+            environment="",
+            credentials=None,
+            queue_credentials=None,
+            services={service.service_key: tagged},
         )
     }
     settings = Settings(globals=SimpleNamespace(quarantine=None), inputs=inputs, outputs={})

@@ -45,10 +45,13 @@ def world(certs, tmp_path_factory) -> Iterator[World]:
     with running(tmp_path_factory.mktemp("world"), certs) as started:
         started.put()
         started.put_nonsense()
+        started.put_unread()
         started.await_delivered()
         started.devo_goes()
         started.devo_comes()
         wait_until(lambda: "collector_poison_total{" in started.get("/metrics")[2], 90, "quarantine", 0.2)
+        for name in ("objects_missing", "notices_ignored"):
+            wait_until(lambda n=name: f"collector_{n}_total{{" in started.get("/metrics")[2], 90, name, 0.2)
         wait_until(lambda: "collector_leases_held{" in started.get("/metrics")[2], 90, "leases", 0.2)
         yield started
 

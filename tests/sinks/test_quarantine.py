@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 
 from sinks.devo import PARTITIONS, Process
 from sinks.errors import OutputBroken
-from sinks.quarantine import QuarantinePartition, QuarantineSink, from_json, name_of, read, store, to_json
+from sinks.quarantine import (
+    QuarantinePartition,
+    QuarantineSink,
+    counted,
+    from_json,
+    name_of,
+    read,
+    store,
+    to_json,
+)
 from transforms.block import Origin, Poison
 
 ORIGIN = Origin("flowlogs", "123456789012", "eu-west-1", "queue", "s3://bucket/key.gz", "v1", 7)
@@ -185,3 +194,18 @@ def test_partitions_are_those_of_all_sinks():
     """The partition scheme is the Devo sink's."""
     assert sorted(QuarantineSink("q", Process()).list_parts()) == sorted(PARTITIONS)
     assert QuarantineSink("q", Process()).part_fn("p10") == 2
+
+
+def test_r14_files_are_counted_by_reason(tmp_path):
+    """What a folder holds is counted by reason; an empty one, none at all and a prefix in S3 are nothing."""
+    for name in (
+        "object_broken/a.json",
+        "object_broken/b.json",
+        "notice_unknown/c.json",
+        "other/.d.json.1-2",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+    assert counted(str(tmp_path)) == {"notice_unknown": 1, "object_broken": 2}
+    assert counted(str(tmp_path / "none")) == counted("s3://b/q") == counted("") == {}

@@ -22,9 +22,19 @@ def test_figures_are_added_and_the_worst_is_shown():
         assert place["source_events"] == first["source_events"] + second["source_events"]
         assert place["lag_seconds"] in {first["lag_seconds"], second["lag_seconds"]}
     assert both["health"]["unready"] == other["health"]["unready"]
+    assert both["not_read"]["ignored"] == one["not_read"]["ignored"]
     assert both["quarantine"]["items"] == one["quarantine"]["items"] + other["quarantine"]["items"]
     assert both["collector"]["process"] == {"index": 0, "count": 2}
     assert view(both)["sum"].level == "bad"
+
+
+def test_r14_a_shared_quarantine_is_counted_once():
+    """Files that two processes found in one folder at their start are the same files."""
+    one, other = state(watch()), state(watch())
+    for each in (one, other):
+        each["quarantine"]["before"] = {"object_broken": 5}
+    both = merged("mine", [(Asked("a", HOST, 1), one), (Asked("b", HOST, 2), other)], [], 60.0)
+    assert (both["quarantine"]["items"], both["quarantine"]["before"]) == (9, {"object_broken": 5})
 
 
 def test_one_that_does_not_answer_is_named():

@@ -6,6 +6,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
 from flows.status.assets import SCRIPT, STYLE
 from flows.status.page import page, policy
@@ -31,7 +32,31 @@ def test_the_first_sentence_tells_the_worst():
     assert view(state)["sum"] == Cell("Collecting; 1 of 3 sources lags behind.", "warn")
     for place in state["places"]:
         place["lag_seconds"] = 10
+    assert view(state)["sum"] == Cell("Collecting; 2 items are in quarantine, see below.", "warn")
+    state["quarantine"]["items"] = 0
     assert view(state)["sum"] == Cell("All is well: 3 sources are collected and delivered.")
+
+
+def test_r14_what_is_not_collected_is_told():
+    """Missing, quarantined (also before the start) and ignored things are in the banner and on lines."""
+    made = watch()
+    made.facts = replace(made.facts, kept={"notice_unknown": 5})
+    made.board.hear("buckets_open", {"service": "flowlogs", "where": "queue q in eu-west-1 (input a)"})
+    state = made.state()
+    for place in state["places"]:
+        place |= {"targets_failing": 0, "lag_seconds": 10}
+    state["not_read"] |= {"missing": {"flowlogs": 3}, "ignored": {"key_filter (flowlogs)": 1200}}
+    cells = view(state)
+    assert cells["sum"].text == (
+        "Collecting; 3 objects were gone before they were read, 7 items are in quarantine, see below."
+    )
+    kept = "5 notice_unknown (before the start), 2 object_broken (flowlogs)"
+    assert cells["quarantine"].text == f"Quarantine took 7: {kept}. See /var/quarantine."
+    assert cells["missing"].text.startswith("Gone before they were read: 3 flowlogs.")
+    assert "1.2 k key_filter (flowlogs)" in cells["ignored"].text
+    assert "queue q in eu-west-1 (input a)" in cells["open"].text
+    state["not_read"]["missing"], state["quarantine"]["items"] = {}, 0
+    assert view(state)["sum"].text.endswith("delivered. 1.2 k notices were settled unread, see below.")
 
 
 def test_a_source_is_told_in_words():

@@ -85,6 +85,12 @@ class World:
         """Put in a message that is no event, and whose text is an attack on whoever shows it."""
         self.aws.send(EVENT_QUEUES["service-events-all"], HOSTILE)
 
+    def put_unread(self) -> None:
+        """Announce an object that is not there, and something that is no object."""
+        queue = OBJECT_QUEUES["flowlogs"]
+        self.aws.send(queue, json.dumps({"s3Bucket": queue, "s3ObjectKey": ["gone.log.gz"]}))
+        self.aws.send(queue, json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent"}))
+
     def get(self, path: str) -> tuple[int, dict[str, str], str]:
         """Return status, headers (in small letters) and body of a path of the status port."""
         try:
