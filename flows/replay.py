@@ -260,6 +260,10 @@ def _opened(
         name = key if unit.service is CUSTOM else path  # AWS's own keys are told by any part of a path
         for piece in read(stream, unit.layout().of(name), _sizes(unit)):
             origin = Origin(unit.service.name, object=name, record=piece.records - piece.count)
+            if piece.reason:
+                detail = f"{piece.detail}: {path}"
+                yield Poison(piece.reason, detail, replace(origin, object=path), piece.payload)
+                continue
             for item in transform([Block(piece.payload, piece.count, origin, header=piece.header)]):
                 yield item if isinstance(item, Block) else replace(item, origin=replace(origin, object=path))
 

@@ -6,6 +6,7 @@ looked for in its object. The files stay: delete them when the replay has delive
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from io import BytesIO
 from itertools import islice
 from threading import Event
 
@@ -18,13 +19,17 @@ from flows.config.load import Settings
 from flows.steps import apply
 from sinks.frame import TOO_LARGE
 from sinks.quarantine import from_json
+from sources.errors import ObjectBroken
+from sources.objects.decode import DecodeLimits, read
 from sources.objects.object_ref import ObjectRef
 from sources.queues.lease import LeaseSource
 from sources.queues.message_opener import ObjectBatch
 from sources.queues.s3 import BUCKET_UNEXPECTED, NOTICE_UNKNOWN
 from sources.queues.sqs import Message
 from transforms.block import Block, Item, Origin, Poison
+from transforms.layout import Layout
 
+_DAMAGES = frozenset({"json_broken", "records_missing"})
 _MESSAGES = frozenset({NOTICE_UNKNOWN, BUCKET_UNEXPECTED, "message_unknown"})
 
 
@@ -62,6 +67,8 @@ def _raw(poison: Poison, unit: Unit) -> Iterator[Item]:
         source = unit.service.source(unit, RunContext(Event()))
         if isinstance(source, LeaseSource):
             yield from _items(source.opener.open(message, lambda _id: 0))
+    elif poison.reason in _DAMAGES and poison.body:
+        yield from _mended(poison, unit)
     elif not _in_s3(poison):
         yield _block(poison)
     elif not poison.body:
@@ -69,6 +76,18 @@ def _raw(poison: Poison, unit: Unit) -> Iterator[Item]:
     else:  # rows, which only their object's header tells how to read
         for item in islice(_object(poison, unit), 1):
             yield _block(poison, item.header) if isinstance(item, Block) else item
+
+
+def _mended(poison: Poison, unit: Unit) -> Iterator[Item]:
+    """Yield what a damaged record holds, whose body was mended; itself when it was not."""
+    layout = unit.layout().of(poison.origin.key)
+    if not layout.values:
+        layout = Layout(values=True)  # a record of an array stands alone
+    try:
+        for piece in read(BytesIO(poison.body), layout, DecodeLimits()):
+            yield Block(piece.payload, piece.count, poison.origin) if not piece.reason else poison
+    except ObjectBroken as error:
+        yield replace(poison, detail=f"{poison.detail}; it is damaged still ({error.what})")
 
 
 def _in_s3(poison: Poison) -> bool:

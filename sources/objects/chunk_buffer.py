@@ -12,6 +12,7 @@ class ChunkBuffer:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self.data, self.at, self.ended = chunks, b"", 0, False
+        self._passed = 0
         self.failure: ObjectBroken | None = None
 
     def fill(self, size: int) -> None:
@@ -25,7 +26,13 @@ class ChunkBuffer:
             self.ended = not chunk
             parts.append(without_nul(chunk))
             held += len(parts[-1])
+        self._passed += self.at
         self.data, self.at = b"".join(parts), 0
+
+    @property
+    def position(self) -> int:
+        """Where `at` is in the whole text, in bytes."""
+        return self._passed + self.at
 
     def _next(self) -> bytes:
         """Return the next chunk; damage ends the object, but what came before it is used first."""

@@ -49,12 +49,16 @@ class DecodedChunk(Struct, frozen=True):
     payload, count: events as newline-terminated lines, and how many.
     records: how many events of the object have come out with this piece and those before it.
     header: the column line that the events are rows of, without newline; b"" = none known.
+    reason, detail: set when the payload is no event but one damaged record, its bytes as they are: why it
+        goes to quarantine, and where it stood. It counts as one record, so that a resume goes on behind it.
     """
 
     payload: bytes
     count: int
     records: int
     header: bytes = b""
+    reason: str = ""
+    detail: str = ""
 
 
 class Budget(Struct):

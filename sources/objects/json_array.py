@@ -6,7 +6,7 @@ place fits, or the document is damaged, an exact scanner finds the records one b
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,9 @@ import msgspec
 from sources.objects import json_scanner
 from sources.objects.chunk_buffer import ChunkBuffer
 from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
-from sources.objects.text_repair import count_lines, repaired
+from sources.objects.json_payloads import Raws
+from sources.objects.json_resync import MORE, NOWHERE, Damage, after_record, words_before
+from sources.objects.json_resync import chunks as chunks_of
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
@@ -34,8 +36,6 @@ _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]*")')
 _LEAD: Any = re.compile(rb"[\s,]*+")
 
-Raws = Sequence[bytes | msgspec.Raw]
-
 
 def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[DecodedChunk]:
     """Yield the records of an object's documents (one, as a rule), compact, one per line.
@@ -43,7 +43,10 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[D
     longest: bytes of the largest record, and of what stands before the array. Raises ObjectBroken after the
     records before the damage.
     """
-    tape, done = ChunkBuffer(chunks), 0
+    yield from chunks_of(_parts(ChunkBuffer(chunks), layout, longest))
+
+
+def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
     while True:
         tape.fill(_SMALL)
         tape.at = BETWEEN.match(tape.data, tape.at).end()
@@ -51,15 +54,12 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[D
             if tape.ended:
                 break
             continue
-        for raws in _document(tape, layout, longest):
-            for payload, count in payloads(raws):
-                done += count
-                yield DecodedChunk(payload, count, done)
+        yield from _document(tape, layout, longest)
     if tape.failure:
         raise tape.failure
 
 
-def _document(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws]:
+def _document(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
     if tape.ended and (whole := _whole(memoryview(tape.data)[tape.at :], layout)) is not None:
         tape.at = len(tape.data)
         yield whole
@@ -113,30 +113,52 @@ def _grown(size: int, longest: int, what: str) -> int:
     return 2 * size
 
 
-def _array(tape: ChunkBuffer, longest: int) -> Iterator[Raws]:
+def _array(tape: ChunkBuffer, longest: int) -> Iterator[Raws | Damage]:
     """Yield the elements of the array that the tape stands in; leave it after the closing bracket."""
-    border, size = b"", _SMALL
+    border, known, size = b"", b"", _SMALL
     while True:
         tape.fill(size)
         border = border or _border(tape)
         raws, end = _window(tape, border)
         if raws:
             yield raws
-            tape.at, size = end, CHUNK_BYTES
+            tape.at, size, known = end, CHUNK_BYTES, bytes(raws[-1])
             continue
         found = json_scanner.elements(tape.data, tape.at)
         tape.at = found.end
+        if found.state == json_scanner.BROKEN:
+            tape.at = words_before(tape.data, found.raws, tape.at)
         if found.raws:
             yield found.raws
-            size = CHUNK_BYTES
+            size, known = CHUNK_BYTES, found.raws[-1]
         if found.state == json_scanner.CLOSED:
             return
-        if found.state == json_scanner.BROKEN:
-            raise broken("json_broken", f"a record is not valid JSON: {found.detail}")
-        if tape.ended:
-            raise tape.cut_short("the array of records")
-        if not found.raws:
+        if found.state == json_scanner.BROKEN or tape.ended or (not found.raws and size > longest):
+            damage = _skipped(tape, border, known, found.detail, longest)
+            if damage is None:
+                raise tape.cut_short("the array of records")
+            yield damage
+        elif not found.raws:
             size = _grown(size, longest, "a record is too large")
+
+
+def _skipped(tape: ChunkBuffer, border: bytes, known: bytes, detail: str, longest: int) -> Damage | None:
+    """Return the damaged record that the tape stands at, and move to the next; None = the object ends in it.
+
+    Raises ObjectBroken when no record behind it is certain.
+    """
+    size = _SMALL
+    while (end := after_record(tape.data, tape.at, border, known, ended=tape.ended)) == MORE:
+        size = _grown(size, longest, "a record is too large")
+        tape.fill(size)
+    if end == NOWHERE:
+        if not detail:
+            return None
+        raise broken("json_broken", f"a record is not valid JSON: {detail}")
+    what = f"a record is not valid JSON: {detail or 'it has no end'}"
+    found = Damage(tape.data[tape.at : end].rstrip(b", \t\r\n"), "json_broken", what, tape.position)
+    tape.at = end
+    return found
 
 
 def _border(tape: ChunkBuffer) -> bytes:
@@ -188,26 +210,3 @@ def _without_array(keys: dict[str, Any], document: bytes, layout: Layout) -> Raw
 def _document_type(key: str) -> "msgspec.json.Decoder[Any]":
     field = ("records", list[msgspec.Raw] | None | msgspec.UnsetType, msgspec.UNSET)
     return msgspec.json.Decoder(msgspec.defstruct("Document", [field], rename={"records": key}))
-
-
-def payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
-    """Yield lines of about 1 MiB each, and how many; records that span lines are made compact."""
-    if raws and sum(map(len, raws)) < CHUNK_BYTES:
-        yield _payload(raws)
-        return
-    step, held = 0, 0
-    start = 0
-    for step, raw in enumerate(raws, 1):
-        held += len(raw)
-        if held >= CHUNK_BYTES:
-            yield _payload(raws[start:step])
-            start, held = step, 0
-    if step > start:
-        yield _payload(raws[start:])
-
-
-def _payload(raws: Raws) -> tuple[bytes, int]:
-    payload = b"\n".join([*raws, b""])
-    if count_lines(payload) != len(raws):
-        payload = b"\n".join([*map(json_scanner.compact, raws), b""])
-    return repaired(payload), len(raws)

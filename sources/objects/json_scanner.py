@@ -24,7 +24,8 @@ _DEEP = f"nested more than {MAX_DEPTH} deep"
 
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[{}\[\]"]', re.DOTALL)
-SPACE = re.compile(rb"[\s,]*+")
+SPACE = re.compile(rb"(?:[\s,]|\xef\xbb\xbf)*+")
+"""Between two values: white space, commas, the byte order marks of files that were joined."""
 _VALUE_IS_ARRAY = re.compile(rb"\s*+:\s*+\[")
 _SCALAR = re.compile(_STRING + rb"|[^\s,\[\]{}\"]++", re.DOTALL)
 _RAW = msgspec.json.Decoder(msgspec.Raw)
@@ -101,26 +102,41 @@ def elements(data: bytes, start: int = 0, between: "re.Pattern[bytes]" = SPACE) 
         if data[found.end : found.end + 1] == b"]":
             found.end, found.state = found.end + 1, CLOSED
             return found
-        end = _end_of_element(data, found.end)
+        end = end_of_element(data, found.end)
         if end == TOO_DEEP:
             found.state, found.detail = BROKEN, _DEEP
         if end < 0:
             return found
         raw = data[found.end : end]
-        if problem := _problem(raw):
+        if problem := _problem(raw) or _run_on(data, found.end, end):
             found.state, found.detail = BROKEN, problem
             return found
         found.raws.append(raw)
         found.end = end
 
 
-def _end_of_element(data: bytes, start: int) -> int:
+def valid(data: bytes, start: int) -> int:
+    """Return the end of the valid object or array at `start`, 0 when there is none."""
+    end = end_of(data, start)
+    return end if end > 0 and not _problem(data[start:end]) else 0
+
+
+def end_of_element(data: bytes, start: int) -> int:
+    """Return the position after an element of an array, whose end is in `data`; negative when it is not."""
     if data[start : start + 1] in (b"{", b"["):
         return end_of(data, start)
     scalar = _SCALAR.match(data, start)
     if scalar and scalar.end() < len(data):
         return scalar.end()
     return start + 1 if data[start : start + 1] == b"}" else -1
+
+
+def _run_on(data: bytes, start: int, end: int) -> str:
+    """Return what is wrong with a number or text that runs on into what follows, or over a line."""
+    if data[start : start + 1] in (b"{", b"["):
+        return ""
+    apart = data[end : end + 1] in b" \t\r\n,]\xef"
+    return "" if apart and b"\n" not in data[start:end] else "it runs into the next value"
 
 
 def _problem(raw: bytes) -> str:

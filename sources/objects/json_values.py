@@ -6,7 +6,7 @@ one (`json_scanner.py`), and with them what else stands between.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -15,7 +15,11 @@ import msgspec
 from sources.objects import json_scanner
 from sources.objects.chunk_buffer import ChunkBuffer
 from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
-from sources.objects.json_array import BETWEEN, Raws, payloads, records
+from sources.objects.json_array import BETWEEN, records
+from sources.objects.json_payloads import Raws
+from sources.objects.json_resync import MORE, Damage, after_value, words_before
+from sources.objects.json_resync import chunks as chunks_of
+from sources.objects.json_scanner import ScanResult
 from sources.objects.lines import lines
 from transforms.layout import Layout, Unwrap
 
@@ -37,14 +41,16 @@ def values(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[De
         rest = chain([tape.data[tape.at :]], tape.rest())
         yield from other(rest, layout, longest)
         return
-    done = 0
-    for raws in _raws(tape, layout.between, longest):
-        problem, events = _events(raws, layout.unwrap)
-        for payload, count in payloads(events):
-            done += count
-            yield DecodedChunk(payload, count, done)
-        if problem:
-            raise broken("records_missing", problem)
+    yield from chunks_of(_parts(tape, layout, longest))
+
+
+def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
+    """Yield what is in the values, and what is damaged of them."""
+    for part in _raws(tape, layout.between, longest):
+        if isinstance(part, Damage) or layout.unwrap is None:
+            yield part
+        else:
+            yield from _events(part, layout.unwrap)
 
 
 def _otherwise(tape: ChunkBuffer, layout: Layout) -> Any:
@@ -60,33 +66,63 @@ def _otherwise(tape: ChunkBuffer, layout: Layout) -> Any:
     return records if first == b"{" and array_ahead else None
 
 
-def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws]:
+def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Damage]:
     """Yield the values of the tape, all that are complete at once."""
-    gap = re.compile(rb"(?:[\s,]|" + re.escape(between) + rb")*+") if between else json_scanner.SPACE
-    size = CHUNK_BYTES
+    space = rb"[\s,]|\xef\xbb\xbf|\xef\xbf\xbd"
+    gap = re.compile(rb"(?:%b%b)*+" % (space, b"|" + re.escape(between) if between else b""))
+    size, last = CHUNK_BYTES, b"\n"
     while True:
         tape.fill(size)
         if tape.ended and tape.at == len(tape.data):
             break
         if raws := _window(tape):
             yield raws
-            size = CHUNK_BYTES
+            size, last = CHUNK_BYTES, bytes(raws[-1])
             continue
         found = json_scanner.elements(tape.data, tape.at, gap)
+        tape.at = found.end - (found.state == json_scanner.CLOSED)
+        if found.state == json_scanner.BROKEN:
+            tape.at = words_before(tape.data, found.raws, tape.at)
         if found.raws:
             yield found.raws
-            size = CHUNK_BYTES
-        tape.at = found.end
-        if found.state != json_scanner.OPEN:
-            raise broken("json_broken", f"a value is not valid JSON: {found.detail or 'a stray ]'}")
-        if tape.ended:
-            break
-        if not found.raws:
-            if size > longest:
-                raise broken("record_too_large", f"a value is too large: over {longest} bytes")
+            size, last = CHUNK_BYTES, found.raws[-1]
+        stuck = (tape.ended and tape.at < len(tape.data)) or (not found.raws and size > longest)
+        if found.state != json_scanner.OPEN or stuck:
+            damage = _skipped(tape, found, longest, lines=b"\n" not in last)
+            if damage is None:
+                break
+            yield damage
+        elif not found.raws:
             size *= 2
     if tape.failure or BETWEEN.match(tape.data, tape.at).end() < len(tape.data):
         raise tape.cut_short("the last JSON value")
+
+
+def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, *, lines: bool) -> Damage | None:
+    """Return the damaged value that the tape stands at, and move behind it; None = the object ends in it.
+
+    Raises ObjectBroken when nothing behind it is certainly a value.
+    """
+    size = 2 * CHUNK_BYTES
+    lines = lines and tape.data[tape.at - 1 : tape.at] in (b"\n", b"")
+    end = MORE
+    while end == MORE and size <= 2 * longest:
+        tape.fill(size)
+        end = after_value(tape.data, tape.at, ended=tape.ended, lines=lines)
+        size *= 2
+    detail = found.detail or ("a stray ]" if found.state == json_scanner.CLOSED else "")
+    if end < 0:
+        if detail:
+            raise broken("json_broken", f"a value is not valid JSON: {detail}")
+        if not tape.ended:
+            raise broken("record_too_large", f"a value is too large: over {longest} bytes")
+        return None
+    raw = tape.data[tape.at : end].rstrip()
+    if not detail and end == len(tape.data) and tape.ended and raw[:1] in (b"{", b"["):
+        return None
+    damage = Damage(raw, "json_broken", f"a value is not valid JSON: {detail or 'no end'}", tape.position)
+    tape.at = end
+    return damage
 
 
 def _window(tape: ChunkBuffer) -> Raws:
@@ -105,15 +141,17 @@ def _window(tape: ChunkBuffer) -> Raws:
     return found
 
 
-def _events(raws: Raws, unwrap: Unwrap | None) -> tuple[str, Raws]:
-    """Return what is wrong with one of the values ("" = nothing), and the events of those before it."""
-    if unwrap is None:
-        return "", raws
+def _events(raws: Raws, unwrap: Unwrap) -> Iterator[Raws | Damage]:
+    """Yield the events of documents; one that lacks them is damage."""
     events: list[bytes] = []
     for raw in raws:
+        document = bytes(raw)
         try:
-            inner: Sequence[bytes] = unwrap(bytes(raw))
+            events += unwrap(document)
         except (ValueError, msgspec.MsgspecError, RecursionError) as error:
-            return str(error), events
-        events += inner
-    return "", events
+            if events:
+                yield events
+            yield Damage(document, "records_missing", str(error))
+            events = []
+    if events or not raws:
+        yield events

@@ -301,5 +301,8 @@ def _is_quarantine(body: Body) -> bool:
 
 
 def _cut(piece: DecodedChunk, ref: ObjectRef, origin: Origin) -> ObjectBatch:
+    if piece.reason:
+        detail = f"{piece.detail}: {ref.uri} record {origin.record}"
+        return ObjectBatch((Poison(piece.reason, detail, origin, piece.payload),), ref.id, piece.records)
     block = Block(piece.payload, piece.count, origin, header=piece.header)
     return ObjectBatch((block,) if piece.count else (), ref.id, piece.records)

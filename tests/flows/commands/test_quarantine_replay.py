@@ -144,3 +144,13 @@ def test_what_is_still_wrong_is_told(aws, site, capfdbinary):
 def test_a_service_that_is_no_more_is_told(site, capfdbinary):
     """Poison of a service that no input has cannot be tried."""
     assert site.replay(Poison("event_too_large", "x", Origin("logs"), b"{}"), capfdbinary) == (1, [])
+
+
+def test_r3_a_mended_record_is_sent_alone(aws, site, capfdbinary):
+    """A damaged record whose bytes were mended in its file is one event, its neighbours none."""
+    uri = put(aws, site.bucket)
+    origin = Origin("audits_s3", "", "us-east-1", "q", uri, "e", 2)
+    mended = Poison("json_broken", "damaged", origin, json.dumps(RECORDS[2]).encode())
+    assert site.replay(mended, capfdbinary) == (0, events(2))
+    still = Poison("json_broken", "damaged", origin, b'{"eventSource":"c:\\q"}')
+    assert site.replay(replace(still, origin=replace(origin, record=3)), capfdbinary)[0] == 1

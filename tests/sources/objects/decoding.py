@@ -52,7 +52,13 @@ def collect(data: bytes, layout: Layout = LINES, limits: DecodeLimits | None = N
 
 
 def joined(pieces: Iterable[DecodedChunk]) -> bytes:
-    return b"".join(piece.payload for piece in pieces)
+    """Return the events; damaged records are none."""
+    return b"".join(piece.payload for piece in pieces if not piece.reason)
+
+
+def damages(pieces: Iterable[DecodedChunk]) -> list[bytes]:
+    """Return the damaged records."""
+    return [piece.payload for piece in pieces if piece.reason]
 
 
 def check(pieces: list[DecodedChunk]) -> None:
@@ -60,6 +66,9 @@ def check(pieces: list[DecodedChunk]) -> None:
     for piece in pieces:
         done += piece.count
         assert piece.records == done
+        if piece.reason:
+            assert (piece.count, bool(piece.detail)) == (1, True)
+            continue
         assert piece.count == piece.payload.count(b"\n") > 0
         assert piece.payload.endswith(b"\n")
         assert b"\n\n" not in piece.payload

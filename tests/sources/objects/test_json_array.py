@@ -168,8 +168,6 @@ def test_h09_a_large_document_needs_little_memory():
     ("tail", "reason"),
     [
         (b',{"eventVersion":"1.10","eventName":', "json_truncated"),
-        (b',{"eventVersion":nonsense}]}', "json_broken"),
-        (b',{"a":"x" "y"},{"b":1}]}', "json_broken"),
         (b',{"a":1}}', "json_broken"),
         (b",", "json_truncated"),
         (b"", "json_truncated"),
@@ -179,8 +177,6 @@ def test_h09_a_large_document_needs_little_memory():
     ],
     ids=[
         "cut",
-        "nonsense",
-        "two strings",
         "bracket missing",
         "comma",
         "in an array",

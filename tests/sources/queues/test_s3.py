@@ -9,13 +9,14 @@ import pytest
 
 from sources.errors import Denied, ObjectArchived, ObjectBusy, ObjectChanged, SourceError, Transient
 from sources.objects.decode import DecodedChunk, DecodeLimits, read
+from sources.objects.object_ref import ObjectRef
 from sources.queues.failure_policy import Rules
 from sources.queues.object_progress import ALL
-from sources.queues.s3 import S3Opener
+from sources.queues.s3 import S3Opener, _cut
 from sources.queues.sqs import Message
 from tests.sources.objects.fake_s3 import LOST, FakeS3
 from tests.sources.queues.leasing import aws_error
-from transforms.block import Block, Poison
+from transforms.block import Block, Origin, Poison
 from transforms.layout import Layout
 
 LINES = b"".join(b"line %d\n" % number for number in range(1000))
@@ -397,3 +398,17 @@ def test_large_objects_take_turns(s3, monkeypatch, size, told, most):
         )
         assert sum(len(payload(one)) for one in found) == size * len(keys)
     assert peak[0] == most
+
+
+def test_r3_a_damaged_record_is_poison_with_its_place():
+    """It has its bytes, its object and its number; progress goes on behind it."""
+    piece = DecodedChunk(
+        b'{"p":"c:\\q"}', 1, 8, reason="json_broken", detail="no JSON, at byte 70 of the text"
+    )
+    origin = Origin("s", object="s3://b/k", record=7)
+    cut = _cut(piece, ObjectRef("b", "k"), origin)
+    (poison,) = cut.items
+    assert (poison.reason, poison.body, poison.origin.record) == ("json_broken", piece.payload, 7)
+    assert "at byte 70" in poison.detail
+    assert "s3://b/k" in poison.detail
+    assert cut.records == 8

@@ -1,0 +1,174 @@
+"""Where reading goes on behind a JSON value that is damaged: only where a value certainly begins.
+
+Guessing would send the inside of a value as an event. What is certain: behind a value whose brackets close;
+the next line, where values are lines; in an array, a record with the keys of those before. Nothing is skipped
+but what is damaged; where no place is certain, the object ends there.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from sources.objects import json_scanner
+from sources.objects.decoded_chunk import DecodedChunk, broken
+from sources.objects.json_payloads import Raws, payloads
+
+MORE: Final = -1
+NOWHERE: Final = -2
+
+_MOST, _MOST_AT_FIRST = 1000, 20
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_AFTER_VALUE: re.Pattern[bytes] = re.compile(rb"[ \t\r,]*+")
+_AFTER_RECORD: re.Pattern[bytes] = re.compile(rb"\s*+[,\]]")
+
+
+class Damage(Struct, frozen=True):
+    """One damaged value. raw: its bytes. at: where it begins in the text, in bytes; -1 = not known."""
+
+    raw: bytes
+    reason: str
+    what: str
+    at: int = -1
+
+
+def chunks(parts: "Iterator[Raws | Damage]") -> Iterator[DecodedChunk]:
+    """Yield the chunks of values and damages, each of which counts as one record.
+
+    Raises ObjectBroken when nothing is good, or too much is damaged: then the object is of another kind.
+    """
+    done, damages, good = 0, 0, False
+    waiting: list[Damage] = []
+    for part in parts:
+        if isinstance(part, Damage):
+            damages += 1
+            waiting.append(part)
+            if damages > _MOST or (not good and damages > _MOST_AT_FIRST):
+                raise broken(part.reason, f"{damages} values are damaged, the last: {part.what}")
+        else:
+            good = True
+        if good:
+            for number, one in enumerate(waiting, done + 1):
+                yield DecodedChunk(one.raw, 1, number, reason=one.reason, detail=_told(one))
+            done += len(waiting)
+            waiting.clear()
+        for payload, count in payloads(part) if not isinstance(part, Damage) else ():
+            done += count
+            yield DecodedChunk(payload, count, done)
+    if waiting:
+        raise broken(waiting[0].reason, waiting[0].what)
+
+
+def _told(damage: Damage) -> str:
+    return f"{damage.what}, at byte {damage.at} of the text" if damage.at >= 0 else damage.what
+
+
+def words_before(data: bytes, raws: list[bytes], at: int) -> int:
+    """Take the numbers out of `raws` that begin the text which is damaged at `at`; return where they begin.
+
+    `42 errors` is no value and a word: nothing but space is between them.
+    """
+    while raws and raws[-1][:1] not in (b"{", b"["):
+        start = data.rfind(raws[-1], 0, at)
+        between = data[start + len(raws[-1]) : at]
+        if not between or b"\n" in between or b"," in between:
+            break
+        at = start
+        raws.pop()
+    return at
+
+
+def after_value(data: bytes, start: int, *, ended: bool, lines: bool) -> int:
+    """Return where values go on behind the damaged one at `start`, MORE = with more data, or NOWHERE.
+
+    ended: the object ends with data. lines: the value before was a line of its own.
+    """
+    newline = data.find(b"\n", start)
+    if newline < 0 and not ended:
+        return MORE
+    line_end = len(data) if newline < 0 else newline
+    structured = data[start : start + 1] in (b"{", b"[")
+    if not structured:
+        return _after_words(data, start, line_end) if newline < 0 and not lines else line_end
+    end = json_scanner.end_of(data, start)
+    if 0 < end <= line_end:
+        behind = _AFTER_VALUE.match(data, end)
+        at = behind.end() if behind else end
+        return end if at >= line_end or data[at : at + 1] in (b"{", b"[") else line_end
+    found = _next_line(data, line_end, end, ended=ended, lines=lines)
+    if found == NOWHERE and end > 0 and not lines:
+        return end
+    return found
+
+
+def _after_words(data: bytes, start: int, end: int) -> int:
+    """Return where a whole object stands behind words, in a text that has no lines."""
+    at = data.find(b"{", start)
+    while 0 <= at < end:
+        if json_scanner.valid(data, at) > 0:
+            return at
+        at = data.find(b"{", at + 1)
+    return end
+
+
+def _next_line(data: bytes, at: int, end: int, *, ended: bool, lines: bool) -> int:
+    """Return the next line that is a whole object, and is told as a line of its own by one beside it.
+
+    Lines of objects follow each other without commas; those within a value do not.
+    """
+    while (found := data.find(b"\n{", at)) >= 0 and (end < 0 or found < end):
+        at = found + 1
+        line_end = _whole_line(data, at, ended=ended)
+        if line_end == MORE:
+            return MORE
+        if line_end > 0:
+            if lines:
+                return at
+            beside = _whole_line(data, line_end + 1, ended=ended) if line_end + 1 < len(data) else NOWHERE
+            if beside == MORE or (beside == NOWHERE and line_end + 1 >= len(data) and not ended):
+                return MORE
+            if beside > 0:
+                return at
+    return NOWHERE if ended or end > 0 else MORE
+
+
+def _whole_line(data: bytes, at: int, *, ended: bool) -> int:
+    """Return the end of a line that is one valid object; MORE when it has no end yet; else NOWHERE."""
+    newline = data.find(b"\n", at)
+    if newline < 0 and not ended:
+        return MORE
+    newline = len(data) if newline < 0 else newline
+    end = json_scanner.valid(data, at) if data[at : at + 1] == b"{" else 0
+    return newline if 0 < end <= newline and not data[end:newline].strip() else NOWHERE
+
+
+def after_record(data: bytes, start: int, border: bytes, known: bytes, *, ended: bool) -> int:
+    """Return where an array goes on behind the damaged record at `start`; MORE = with more data; or NOWHERE.
+
+    border: what stands between two records, as `},{"eventVersion"`. known: a good record before, b"" = none.
+    """
+    end = json_scanner.end_of_element(data, start)
+    if end > 0:
+        if _AFTER_RECORD.match(data, end):
+            return end
+        if not ended and not data[end:].strip():
+            return MORE
+    key = border.rpartition(b"{")[2].strip()
+    if not key:
+        return NOWHERE if ended else MORE
+    keys = _keys(known)
+    for found in re.compile(rb"[,\s](?=\{\s*" + re.escape(key) + rb"\s*:)").finditer(data, start + 1):
+        at = found.end()
+        end = json_scanner.valid(data, at)
+        if end > 0 and _AFTER_RECORD.match(data, end) and len(keys & _keys(data[at:end])) * 2 >= len(keys):
+            return at
+    return NOWHERE if ended else MORE
+
+
+def _keys(record: bytes) -> set[str]:
+    try:
+        return set(_KEYS.decode(record))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return set()

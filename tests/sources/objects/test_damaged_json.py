@@ -1,0 +1,138 @@
+"""Damage in one record costs that record: it goes to quarantine with its bytes, and reading goes on."""
+
+import json
+
+import pytest
+
+from sources.objects.decode import Layout, skip
+from tests.sources.objects.decoding import check, collect, damages, decoded, joined
+from transforms import documents
+
+VALUES = Layout(values=True)
+RECORDS = Layout(records="Records")
+
+DAMAGES = {
+    "escape": b'{"p":"c:\\q"}',
+    "words": b"some text, 42 [here]",
+    "number first": b"42 errors found",
+    "unfinished": b'{"a":1,"b":',
+    "quote open": b'{"p":"c:\\"}',
+    "no key": b"{1:2}",
+    "quote": b'"abc',
+    "closers": b"}}]",
+    "value missing": b'{"a":}',
+    "brace missing": b'{"a":{"b":1}',
+    "too deep": b'{"a":' * 2000 + b"}" * 2000,
+}
+
+
+@pytest.mark.parametrize("bad", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_r3_a_damaged_line_costs_itself(bad, at):
+    """Wherever it stands among JSON lines, the others are events and it is damage with its bytes."""
+    lines = [b'{"n":%d}' % number for number in range(4)]
+    pieces = decoded(b"\n".join([*lines[:at], bad, *lines[at:], b""]), VALUES)
+    check(pieces)
+    assert joined(pieces).split(b"\n")[:-1] == lines
+    assert damages(pieces) == [bad]
+
+
+def test_r3_the_issues_example():
+    """The line between is quarantined with place and reason."""
+    pieces = decoded(b'{"a":1}\n{"p":"c:\\q"}\n{"a":2}', VALUES)
+    assert joined(pieces) == b'{"a":1}\n{"a":2}\n'
+    (bad,) = [piece for piece in pieces if piece.reason]
+    assert (bad.payload, bad.reason, bad.records) == (b'{"p":"c:\\q"}', "json_broken", 2)
+    assert "at byte 8" in bad.detail
+
+
+def test_r3_marks_between_values_are_nothing():
+    """Byte order marks of files that were joined are no damage."""
+    pieces = decoded(b'\xef\xbb\xbf{"a":1}\n\xef\xbb\xbf{"a":2}\xef\xbb\xbf{"a":3}\n', VALUES)
+    assert (joined(pieces), damages(pieces)) == (b'{"a":1}\n{"a":2}\n{"a":3}\n', [])
+
+
+def test_r3_unseparated_values():
+    """Without lines, reading goes on where a whole object stands."""
+    pieces = decoded(b'{"a":1}{"p":"\\q"}{"a":2}words{"a":3}', VALUES)
+    assert joined(pieces) == b'{"a":1}\n{"a":2}\n{"a":3}\n'
+    assert damages(pieces) == [b'{"p":"\\q"}', b"words"]
+
+
+def test_r3_the_inside_of_a_value_is_no_event():
+    """Of a pretty-printed value that is damaged, nothing within is taken for a value."""
+    good = json.dumps({"a": [{"b": 1}, {"b": 2}]}, indent=1).encode()
+    bad = good.replace(b": 1", b": x")
+    pieces = decoded(b"\n".join([good, bad, good, b""]), VALUES)
+    assert joined(pieces) == b'{"a":[{"b":1},{"b":2}]}\n' * 2
+    assert damages(pieces) == [bad]
+
+
+def test_r3_lines_within_a_cut_value_are_no_events():
+    """A document whose elements stand on lines of their own, cut short, is damage as a whole."""
+    found, error = collect(b'{"events":[\n{"a":1},\n{"a":2}\n', VALUES)
+    assert (found, error.reason) == ([], "json_truncated")
+
+
+def test_r3_a_document_that_lacks_its_records():
+    """With documents, one that holds no records costs itself."""
+    layout = Layout(values=True, unwrap=documents.under(("r",), {}, {}))
+    pieces = decoded(b'{"r":[1,2]}\n{"x":0}\n{"r":[3]}\n', layout)
+    assert (joined(pieces), damages(pieces)) == (b"1\n2\n3\n", [b'{"x":0}'])
+
+
+RECORD = b'{"eventVersion":"1.0","eventName":"N%d","x":{"y":[{"eventVersion":"z"}]}}'
+
+
+@pytest.mark.parametrize("bad", [one for name, one in DAMAGES.items() if name != "closers"])
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("between", [b",", b",\n  "])
+def test_r3_a_damaged_record_costs_itself(bad, at, between):
+    """In an array the next record is where it certainly begins."""
+    good = [RECORD % number for number in range(5)]
+    text = between.join([*good[:at], bad, *good[at:]])
+    pieces = decoded(b'{"Records":[%b]}' % text, RECORDS)
+    check(pieces)
+    assert joined(pieces).split(b"\n")[:-1] == good
+    assert len(damages(pieces)) == 1
+    assert damages(pieces)[0] == bad
+
+
+@pytest.mark.parametrize("layout", [VALUES, RECORDS])
+def test_r3_resume_by_record_number(layout):
+    """A damaged record counts as one: a resume behind any record gives the rest, neighbours not again."""
+    lines = [RECORD % number for number in range(6)]
+    lines[2] = b'{"p":"c:\\q"}'
+    text = b"\n".join(lines) if layout is VALUES else b'{"Records":[%b]}' % b",".join(lines)
+    whole = decoded(text, layout)
+    told = [(line, piece.reason) for piece in whole for line in piece.payload.rstrip(b"\n").split(b"\n")]
+    assert [line for line, _ in told] == lines
+    for done in range(7):
+        rest = list(skip(iter(decoded(text, layout)), done))
+        found = [(line, piece.reason) for piece in rest for line in piece.payload.rstrip(b"\n").split(b"\n")]
+        assert found == told[done:]
+
+
+def test_r3_much_damage_is_another_object():
+    """A thousand damaged lines end the object, as does one without anything good."""
+    found, error = collect(b'{"a":1}\n' + b"text\n" * 1500, VALUES)
+    assert (len(found), error.reason, error.record) == (1, "json_broken", 1001)
+    found, error = collect(b"text\n" * 30, VALUES)
+    assert (found, error.reason, error.record) == ([], "json_broken", 0)
+    found, error = collect(b'{"p":"c:\\q"}', VALUES)
+    assert (found, error.reason) == ([], "json_broken")
+
+
+def test_r3_damage_in_a_large_object():
+    """Beyond the first windows, damage costs as little."""
+    line = b'{"n":%d,"pad":"' + b"x" * 900 + b'"}'
+    lines = [line % number for number in range(8000)]
+    lines[3000], lines[5000], lines[7999] = b'{"p":"c:\\"}', b"words", b'{"p":"\\q"}'
+    pieces = decoded(b"\n".join(lines), VALUES)
+    assert damages(pieces) == [lines[3000], lines[5000], lines[7999]]
+    assert joined(pieces).count(b"\n") == 7997
+    records = [b'{"eventVersion":"1","n":%d,"pad":"' % number + b"x" * 900 + b'"}' for number in range(8000)]
+    records[3000], records[5000] = b'{"eventVersion":"1","p":"c:\\"}', b'{"p":"\\q"}'
+    pieces = decoded(b'{"Records":[%b]}' % b",".join(records), RECORDS)
+    assert damages(pieces) == [records[3000], records[5000]]
+    assert joined(pieces).count(b"\n") == 7998
