@@ -15,8 +15,8 @@ from itertools import chain
 from sources.errors import ObjectBroken
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodedChunk, DecodeLimits, Readable, broken
 from sources.objects.inflate import inflater
-from sources.objects.json_array import records
-from sources.objects.json_values import values
+from sources.objects.json_text.array import records
+from sources.objects.json_text.values import values
 from sources.objects.lines import lines
 from sources.objects.parquet import rows as parquet
 from transforms.layout import Layout

@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 import zstandard
 
 from sources.errors import ObjectBroken
-from sources.objects import decode, inflate, json_array, json_scanner, json_values, lines
+from sources.objects import decode, inflate, lines
 from sources.objects.decode import DecodeLimits, Layout, read
+from sources.objects.json_text import array as json_array
+from sources.objects.json_text import scanner as json_scanner
+from sources.objects.json_text import values as json_values
 from sources.objects.text_repair import repaired
 from tests.fuzz.target import Target, constants, knobs
 from tests.sources.objects.decoding import Body, check, joined

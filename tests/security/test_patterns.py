@@ -21,8 +21,8 @@ from sinks.frame import clean_host, clean_tag, guard
 from sinks.request import waiting
 from sinks.settings import Outputs
 from sources.errors import Denied, translate
-from sources.objects import json_scanner
 from sources.objects.decode import Layout
+from sources.objects.json_text import scanner as json_scanner
 from sources.queues import s3_notification
 from tests.fuzz.objects import outcome
 from tests.fuzz.texts import _NOW as NOW

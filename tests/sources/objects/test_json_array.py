@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.errors import ObjectBroken
-from sources.objects import json_array as module
-from sources.objects import json_scanner
 from sources.objects.decode import DecodeLimits, Layout, read
-from sources.objects.json_array import records
+from sources.objects.json_text import array as module
+from sources.objects.json_text import scanner as json_scanner
+from sources.objects.json_text.array import records
 from tests.sources.objects.decoding import RECORDS, Body, check, collect, decoded, events, joined, noise
 
 

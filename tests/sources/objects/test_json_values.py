@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.objects import json_scanner
-from sources.objects import json_values as module
 from sources.objects.decode import DecodeLimits, Layout, skip
 from sources.objects.decoded_chunk import CHUNK_BYTES
+from sources.objects.json_text import scanner as json_scanner
+from sources.objects.json_text import values as module
 from tests.sources.objects.decoding import collect, decoded, events, joined
 from transforms import documents
 

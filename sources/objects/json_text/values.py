@@ -2,7 +2,7 @@
 
 About 1 MiB at a time is given to the parser, up to a place that looks like the border of two values; it
 succeeds only if it is one. When it is none, or the text is damaged, the exact scanner finds the values one by
-one (`json_scanner.py`), and with them what else stands between.
+one (`scanner.py`), and with them what else stands between.
 """
 
 import re
@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-from sources.objects import json_scanner
-from sources.objects.chunk_buffer import ChunkBuffer
 from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
-from sources.objects.json_array import BETWEEN, records
-from sources.objects.json_payloads import Raws
-from sources.objects.json_resync import MORE, Damage, after_value, words_before
-from sources.objects.json_resync import chunks as chunks_of
-from sources.objects.json_scanner import ScanResult
+from sources.objects.json_text import scanner
+from sources.objects.json_text.array import BETWEEN, records
+from sources.objects.json_text.chunk_buffer import ChunkBuffer
+from sources.objects.json_text.payloads import Raws
+from sources.objects.json_text.resync import MORE, Damage, after_value, words_before
+from sources.objects.json_text.resync import chunks as chunks_of
+from sources.objects.json_text.scanner import ScanResult
 from sources.objects.lines import lines
 from transforms.layout import Layout, Unwrap
 
@@ -60,9 +60,7 @@ def _otherwise(tape: ChunkBuffer, layout: Layout) -> Any:
         return lines
     if first == b"[" and layout.unwrap is None:
         return records
-    array_ahead = (
-        layout.records and json_scanner.find_array(tape.data, layout.records.encode(), tape.at)[0] >= 0
-    )
+    array_ahead = layout.records and scanner.find_array(tape.data, layout.records.encode(), tape.at)[0] >= 0
     return records if first == b"{" and array_ahead else None
 
 
@@ -79,15 +77,15 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
             yield raws
             size, last = CHUNK_BYTES, bytes(raws[-1])
             continue
-        found = json_scanner.elements(tape.data, tape.at, gap)
-        tape.at = found.end - (found.state == json_scanner.CLOSED)
-        if found.state == json_scanner.BROKEN:
+        found = scanner.elements(tape.data, tape.at, gap)
+        tape.at = found.end - (found.state == scanner.CLOSED)
+        if found.state == scanner.BROKEN:
             tape.at = words_before(tape.data, found.raws, tape.at)
         if found.raws:
             yield found.raws
             size, last = CHUNK_BYTES, found.raws[-1]
         stuck = (tape.ended and tape.at < len(tape.data)) or (not found.raws and size > longest)
-        if found.state != json_scanner.OPEN or stuck:
+        if found.state != scanner.OPEN or stuck:
             damage = _skipped(tape, found, longest, lines=b"\n" not in last)
             if damage is None:
                 break
@@ -110,7 +108,7 @@ def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, *, lines: bool)
         tape.fill(size)
         end = after_value(tape.data, tape.at, ended=tape.ended, lines=lines)
         size *= 2
-    detail = found.detail or ("a stray ]" if found.state == json_scanner.CLOSED else "")
+    detail = found.detail or ("a stray ]" if found.state == scanner.CLOSED else "")
     if end < 0:
         if detail:
             raise broken("json_broken", f"a value is not valid JSON: {detail}")

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 import msgspec
 
-from sources.objects import json_scanner
 from sources.objects.decoded_chunk import CHUNK_BYTES
+from sources.objects.json_text import scanner
 from sources.objects.text_repair import count_lines, repaired
 
 Raws: TypeAlias = Sequence[bytes | msgspec.Raw]
@@ -31,5 +31,5 @@ def payloads(raws: Raws) -> Iterator[tuple[bytes, int]]:
 def _payload(raws: Raws) -> tuple[bytes, int]:
     payload = b"\n".join([*raws, b""])
     if count_lines(payload) != len(raws):
-        payload = b"\n".join([*map(json_scanner.compact, raws), b""])
+        payload = b"\n".join([*map(scanner.compact, raws), b""])
     return repaired(payload), len(raws)

@@ -2,7 +2,7 @@
 
 A small document is parsed as a whole, a large one window by window: the text up to a place that looks like
 the border of two records is parsed as an array of its own, which succeeds only if it is that border. When no
-place fits, or the document is damaged, an exact scanner finds the records one by one (`json_scanner.py`).
+place fits, or the document is damaged, an exact scanner finds the records one by one (`scanner.py`).
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from sources.objects import json_scanner
-from sources.objects.chunk_buffer import ChunkBuffer
 from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
-from sources.objects.json_payloads import Raws
-from sources.objects.json_resync import MORE, NOWHERE, Damage, after_record, words_before
-from sources.objects.json_resync import chunks as chunks_of
+from sources.objects.json_text import scanner
+from sources.objects.json_text.chunk_buffer import ChunkBuffer
+from sources.objects.json_text.payloads import Raws
+from sources.objects.json_text.resync import MORE, NOWHERE, Damage, after_record, words_before
+from sources.objects.json_text.resync import chunks as chunks_of
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
@@ -85,7 +85,7 @@ def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
     while True:
         if tape.data[tape.at] not in b"{[":
             raise broken("not_json", "the object is neither JSON nor compressed JSON")
-        start, end = json_scanner.find_array(tape.data, key, tape.at)
+        start, end = scanner.find_array(tape.data, key, tape.at)
         if start >= 0 or end >= 0:
             return start, end
         if tape.ended:
@@ -97,8 +97,8 @@ def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
 def _leave(tape: ChunkBuffer, longest: int) -> None:
     """Move past the rest of the document after its array."""
     size = _SMALL
-    while (end := json_scanner.end_of(tape.data, tape.at, depth=1)) < 0:
-        if end == json_scanner.TOO_DEEP:
+    while (end := scanner.end_of(tape.data, tape.at, depth=1)) < 0:
+        if end == scanner.TOO_DEEP:
             raise broken("json_broken", "what stands after the records is nested too deeply")
         if tape.ended:
             raise tape.cut_short("the JSON document")
@@ -124,16 +124,16 @@ def _array(tape: ChunkBuffer, longest: int) -> Iterator[Raws | Damage]:
             yield raws
             tape.at, size, known = end, CHUNK_BYTES, bytes(raws[-1])
             continue
-        found = json_scanner.elements(tape.data, tape.at)
+        found = scanner.elements(tape.data, tape.at)
         tape.at = found.end
-        if found.state == json_scanner.BROKEN:
+        if found.state == scanner.BROKEN:
             tape.at = words_before(tape.data, found.raws, tape.at)
         if found.raws:
             yield found.raws
             size, known = CHUNK_BYTES, found.raws[-1]
-        if found.state == json_scanner.CLOSED:
+        if found.state == scanner.CLOSED:
             return
-        if found.state == json_scanner.BROKEN or tape.ended or (not found.raws and size > longest):
+        if found.state == scanner.BROKEN or tape.ended or (not found.raws and size > longest):
             damage = _skipped(tape, border, known, found.detail, longest)
             if damage is None:
                 raise tape.cut_short("the array of records")

@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from sources.objects import json_scanner
 from sources.objects.decoded_chunk import DecodedChunk, broken
-from sources.objects.json_payloads import Raws, payloads
+from sources.objects.json_text import scanner
+from sources.objects.json_text.payloads import Raws, payloads
 
 MORE: Final = -1
 NOWHERE: Final = -2
@@ -92,7 +92,7 @@ def after_value(data: bytes, start: int, *, ended: bool, lines: bool) -> int:
     structured = data[start : start + 1] in (b"{", b"[")
     if not structured:
         return _after_words(data, start, line_end) if newline < 0 and not lines else line_end
-    end = json_scanner.end_of(data, start)
+    end = scanner.end_of(data, start)
     if 0 < end <= line_end:
         behind = _AFTER_VALUE.match(data, end)
         at = behind.end() if behind else end
@@ -107,7 +107,7 @@ def _after_words(data: bytes, start: int, end: int) -> int:
     """Return where a whole object stands behind words, in a text that has no lines."""
     at = data.find(b"{", start)
     while 0 <= at < end:
-        if json_scanner.valid(data, at) > 0:
+        if scanner.valid(data, at) > 0:
             return at
         at = data.find(b"{", at + 1)
     return end
@@ -140,7 +140,7 @@ def _whole_line(data: bytes, at: int, *, ended: bool) -> int:
     if newline < 0 and not ended:
         return MORE
     newline = len(data) if newline < 0 else newline
-    end = json_scanner.valid(data, at) if data[at : at + 1] == b"{" else 0
+    end = scanner.valid(data, at) if data[at : at + 1] == b"{" else 0
     return newline if 0 < end <= newline and not data[end:newline].strip() else NOWHERE
 
 
@@ -149,7 +149,7 @@ def after_record(data: bytes, start: int, border: bytes, known: bytes, *, ended:
 
     border: what stands between two records, as `},{"eventVersion"`. known: a good record before, b"" = none.
     """
-    end = json_scanner.end_of_element(data, start)
+    end = scanner.end_of_element(data, start)
     if end > 0:
         if _AFTER_RECORD.match(data, end):
             return end
@@ -161,7 +161,7 @@ def after_record(data: bytes, start: int, border: bytes, known: bytes, *, ended:
     keys = _keys(known)
     for found in re.compile(rb"[,\s](?=\{\s*" + re.escape(key) + rb"\s*:)").finditer(data, start + 1):
         at = found.end()
-        end = json_scanner.valid(data, at)
+        end = scanner.valid(data, at)
         if end > 0 and _AFTER_RECORD.match(data, end) and len(keys & _keys(data[at:end])) * 2 >= len(keys):
             return at
     return NOWHERE if ended else MORE
