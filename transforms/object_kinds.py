@@ -66,6 +66,12 @@ def json_with(*names: bytes) -> Callable[[str, bytes], bool]:
     return lambda _key, head: _json_with(head, *names)
 
 
+def text_like(form: bytes) -> Callable[[str, bytes], bool]:
+    """Return what tells a type by how its first line begins, as a regular expression."""
+    begins = re.compile(form)
+    return lambda _key, head: bool(begins.match(_text(head)))
+
+
 def is_config(_key: str, head: bytes) -> bool:
     """Tell AWS Config's history or snapshot, or items of it."""
     return _json_with(head, b'"configurationItems"') or _json_with(

@@ -16,7 +16,7 @@ from flows.config.objects import SqsLogsSettings
 from sources import telemetry
 from transforms import routed
 from transforms.block import Block, Transform
-from transforms.fields import RecordField
+from transforms.fields import KeyFields, RecordField
 from transforms.layout import Layout
 from transforms.tagged import NO_STAMP
 from transforms.tags import FALLBACK, TagRule
@@ -33,7 +33,8 @@ class ObjectType(Struct, frozen=True):
     """A type of objects.
 
     name: its key under `services`. about: for the reference. tag: with {event_type} of `kind`, told by the
-    key and the first event of a block, and [record-…] of `fields`, told by each event. layout: how objects
+    key and the first event of a block, and [record-…] of `fields`, told by each event, and [file-…] of
+    `key_fields`, told by the key. layout: how objects
     are cut. detect: None for types whose objects another type claims. text: its events are no JSON.
     mixed: pattern of its keys in a queue of several types, "" = it does not come so. own: the
     transform of a type that needs more than a tag.
@@ -46,6 +47,7 @@ class ObjectType(Struct, frozen=True):
     detect: Detect | None = None
     kind: Callable[[str, bytes], str] = lambda _key, _line: FALLBACK
     fields: tuple[RecordField, ...] = ()
+    key_fields: KeyFields = lambda _key: {}
     text: bool = False
     mixed: str = ""
     own: Callable[[SqsUnit], Transform] | None = None
@@ -89,7 +91,7 @@ def _transform(unit: SqsUnit, one: ObjectType) -> Transform:
         routed.RoutedOptions(
             tag=TagRule(options.routing_template or options.tag or one.tag, options.tag_suffix),
             event_type=_kind(options, one),
-            key_fields=options.key_fields,
+            key_fields=lambda key: {**one.key_fields(key), **options.key_fields(key)},
             record_fields=(*options.record_fields, *one.fields),
             rules=options.rules,
             dropped=partial(telemetry.events_dropped, one.name),
@@ -110,6 +112,7 @@ def tagged(unit: SqsUnit, one: ObjectType) -> Transform:
         routed.RoutedOptions(
             TagRule(options.tag or one.tag, options.tag_suffix),
             event_type=_kind(options, one),
+            key_fields=one.key_fields,
             record_fields=one.fields,
             stamp=NO_STAMP if one.text else stamp(unit),
         )

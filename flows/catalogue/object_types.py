@@ -12,9 +12,9 @@ from flows.catalogue.tagging import flow_logs, rule, stamp, umbrella_rows, web_l
 from flows.config.objects import SqsLogsSettings
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
 from transforms.block import Block, Item, Transform
-from transforms.fields import RecordField
+from transforms.fields import RecordField, key_fields, replaced, split
 from transforms.layout import Layout
-from transforms.object_kinds import json_with
+from transforms.object_kinds import json_with, text_like
 from transforms.tags import TagRule
 
 
@@ -44,6 +44,11 @@ def _log_events(unit: SqsUnit) -> Transform:
     made = routed.transform(routed.RoutedOptions(rule(unit, "cloud.aws.cloudwatch.logs"), stamp=stamp(unit)))
     return lambda block: made(object_kinds.with_region(block))
 
+
+_BY_FOLDER = key_fields(
+    {"log_type": (split("/", 0), replaced("_", "")), "log_subtype": (split("/", 1), replaced("_", ""))}
+)
+"""(I): as `log_type` is made in Devo's example of `file_field_definitions`; the settings' own ones win."""
 
 _TYPES: tuple[ObjectType, ...] = (
     ObjectType(
@@ -185,6 +190,62 @@ _TYPES: tuple[ObjectType, ...] = (
         "cloud.aws.cloudflare.audit",
         JSON_LINES,
         object_kinds.is_cloudflare_audit,
+    ),
+    ObjectType(
+        "aws_sqs_incapsula",
+        "Imperva Incapsula's events in CEF",
+        "cef0.imperva.incapsula",
+        Layout(),
+        text_like(rb"CEF:0\|Incapsula\|"),
+        text=True,
+    ),
+    ObjectType(
+        "aws_sqs_jamf",
+        "Jamf's logs; the key's first folder is the log type",
+        "my.app.[file-log_type].logs",
+        JSON_LINES,
+        json_with(b'"caid"', b'"certid"'),
+        key_fields=_BY_FOLDER,
+    ),
+    ObjectType(
+        "aws_sqs_kubernetes",
+        "Kubernetes' audit events",
+        "my.app.kubernetes.events",
+        JSON_LINES,
+        json_with(b'"apiVersion"', b'"audit.k8s.io/'),
+    ),
+    ObjectType("aws_sqs_lacework", "Lacework's exports", "monitor.lacework", JSON_LINES),
+    ObjectType(
+        "aws_sqs_os",
+        "Logs of operating systems; the key's first two folders are log type and subtype",
+        "box.[file-log_type].[file-log_subtype].us",
+        Layout(),
+        text=True,
+        key_fields=_BY_FOLDER,
+    ),
+    ObjectType(
+        "aws_sqs_palo_alto",
+        "Palo Alto's firewall logs; the key's first folder is the log type",
+        "firewall.paloalto.[file-log_type]",
+        Layout(),
+        text_like(rb"\d*,\d{4}/\d\d/\d\d \d\d:\d\d:\d\d,\w*,[A-Z][A-Z-]+,"),
+        text=True,
+        key_fields=_BY_FOLDER,
+    ),
+    ObjectType(
+        "aws_sqs_rds",
+        "RDS' audit logs",
+        "cloud.aws.rds.audit",
+        Layout(),
+        text_like(rb"(?:\d{8} \d\d:\d\d:\d\d|\d{16}),[\w.-]+,[^,]*,[^,]*,\d+,\d+,[A-Z_]+,"),
+        text=True,
+    ),
+    ObjectType(
+        "aws_sqs_s1_funnel",
+        "SentinelOne's Cloud Funnel",
+        "edr.sentinelone.dv",
+        JSON_LINES,
+        json_with(b'"event.type"', b'"agent.uuid"'),
     ),
     ObjectType(
         "aws_sqs_fdr",
