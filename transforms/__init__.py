@@ -3,4 +3,13 @@
 A transform takes one `Block` and returns blocks (tagged) and poisons (what it could not read). It keeps no
 state between calls, does no I/O and imports nothing of this project: sources cut objects into whole events
 before, sinks frame and send after.
+
+    block.py               Block, Poison, Origin: what flows
+    tags.py                which tag an event gets: rules and templates
+    cloudtrail.py, cloudfront.py, vpcflow.py, umbrella.py, eventbridge.py     one service's events each
+    tagged.py, routed.py   types that need a tag only; tags and filters by rules of the configuration
+    object_kinds.py        which type an object is, by its first bytes
+    layout.py              how a type's objects are cut into events
+    columns.py, documents.py, fields.py, jsonline.py     rows, documents, values, additions
+    setting.py, locks.py, errors.py, telemetry.py, arrow.py     shared by all: metadata of settings, lock tables, …
 """

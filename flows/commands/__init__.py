@@ -1,1 +1,9 @@
-"""The commands of `python -m flows`, apart from check, status and demo."""
+"""The commands of `python -m flows`, apart from check, status and demo.
+
+run.py                 `run`: state, processes, dataflow
+plan.py, plan_show.py  `plan`: calls and money
+iam_policy.py, iam_policy_formats.py, trust_policy.py     `policy`
+preview.py, backfill.py, progress_bar.py                  `preview`, `backfill`
+quarantine_replay.py   `replay QUARANTINE` (`replay` of captures is `flows/replay.py`)
+reference.py, error_catalogue.py                          `reference`: docs/settings.md, docs/errors.md
+"""

@@ -1,8 +1,11 @@
 """What a running collector shows of itself: a page, JSON, health, readiness and metrics, on one small port.
 
-    named events ──▶ event_status.py    last errors, outputs            ┐
-    metrics      ──▶ history.py  rates of the last hour          ├─▶ state.py ──▶ view.py ──▶ page.py
-    dataflow     ──▶ liveness.py    when it turned last             ┘    JSON         words       HTML
+    named events ──▶ event_status.py  last errors, outputs     ┐
+    metrics      ──▶ history.py       rates of the last hour   ├─▶ watch.py ──▶ view.py ──▶ page.py, assets.py
+    dataflow     ──▶ liveness.py      when it turned last      ┘   JSON         words       HTML
+
+    start.py           begins all that; server.py, admission.py: the port and who may ask it
+    group.py           several processes behind one port; probe.py: the container's health check
 
 Off unless `COLLECTOR_STATUS` or `globals.status` says `host:port`. server.py answers from threads of its own,
 a few at a time, and reads nothing but figures: no event and no secret is within its reach.

@@ -1,1 +1,9 @@
-"""The API family: AWS APIs with a position per target (region, log group, detector)."""
+"""The API family: AWS APIs with a position per target (region, log group, detector).
+
+cursor.py              the partition class: positions are kept by snapshots
+poll_scheduler.py      the threads of a service: who is polled when, pauses after failures
+poll.py                what an API must bring: targets, and one poll of one target
+window.py              stretches of time with overlap, for events that arrive late
+cloudtrail.py, guardduty.py, cloudwatch_logs.py (log_groups.py), cloudwatch_metrics.py (metric_*.py)     the APIs
+cloudwatch.py          what both of CloudWatch's have in common
+"""

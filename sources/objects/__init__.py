@@ -1,1 +1,11 @@
-"""Stored bytes of S3 objects made pieces of whole events, in bounded memory."""
+"""Stored bytes of S3 objects made pieces of whole events, in bounded memory.
+
+body.py, signed_get.py, bucket_reader.py, object_ref.py     an object's bytes, fetched
+decode.py              the way through the room: bytes → `DecodedChunk`s; what compression and form it has
+inflate.py             gzip, zstd and what else is compressed; another compression goes here
+lines.py               text, whole lines
+json_array.py, json_values.py, json_scanner.py, chunk_buffer.py     JSON: an array, values in a row
+parquet/               rows of Parquet
+text_repair.py         any bytes made valid events
+decoded_chunk.py       what comes out, and the limits of an object
+"""
