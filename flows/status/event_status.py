@@ -143,8 +143,8 @@ def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.identities.pop(told["where"], None)
 
 
-def _open(board: EventStatus, told: Mapping[str, Any]) -> None:
-    board.open_queues[str(told["where"])] = None
+def _open(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.open_queues[str(told["where"])] = None
 
 
 def _over(failure: Failure) -> Failure:

@@ -101,7 +101,7 @@ class Watch(Struct):
                     labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
                 },
                 "ignored": _by_reason(now, "notices_ignored_total"),
-                "open_queues": sorted(self.board.open_queues.copy()),
+                "open_queues": sorted(self.event_status.open_queues.copy()),
             },
         }
 

@@ -41,7 +41,7 @@ def test_r14_what_is_not_collected_is_told():
     """Missing, quarantined (also before the start) and ignored things are in the banner and on lines."""
     made = watch()
     made.facts = replace(made.facts, kept={"notice_unknown": 5})
-    made.board.hear("buckets_open", {"service": "flowlogs", "where": "queue q in eu-west-1 (input a)"})
+    made.event_status.hear("buckets_open", {"service": "flowlogs", "where": "queue q in eu-west-1 (input a)"})
     state = made.state()
     for place in state["places"]:
         place |= {"targets_failing": 0, "lag_seconds": 10}
