@@ -4,6 +4,7 @@ cursor.py              the partition class: positions are kept by snapshots
 poll_scheduler.py      the threads of a service: who is polled when, pauses after failures
 poll.py                what an API must bring: targets, and one poll of one target
 window.py              stretches of time with overlap, for events that arrive late
-cloudtrail.py, guardduty.py, cloudwatch_logs.py (log_groups.py), cloudwatch_metrics.py (metric_*.py)     the APIs
-cloudwatch.py          what both of CloudWatch's have in common
+cloudtrail.py, guardduty.py                   LookupEvents, findings
+cloudwatch_logs.py, log_groups.py             CloudWatch Logs
+cloudwatch_metrics.py, metric_….py            CloudWatch metrics; cloudwatch.py: what both have in common
 """

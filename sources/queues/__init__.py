@@ -6,7 +6,7 @@ lease_feed.py          the threads of a service: receive, open, fill the inboxes
 lease_manager.py       extends leases, deletes messages, gives them back
 receiver.py, sqs.py    long polls; the calls of SQS
 inbox.py               what was fetched and waits for a lane, bounded in bytes
-message_opener.py      what a message holds is opened by one of: s3.py (objects), events.py (the events themselves)
+message_opener.py      who opens a message: s3.py (objects), or events.py (it holds the events themselves)
 s3_notification.py     a message's body → the objects that it announces; pure
 bucket_trust.py        which of these objects are read
 failure_policy.py      kind of error → what becomes of the message
