@@ -297,6 +297,18 @@ def fetch_failed(where: MetricScope, reason: str, error: Exception, delay: int, 
         metric_scopes.object_failed(where, error)
 
 
+def cause_changed(service: str, cause: str, *, failing: bool) -> None:
+    """Warn that nothing can be read of a bucket or region, see fetch_failed, or tell that it can again."""
+    add("causes_failing", "Buckets and regions that nothing could be read of", int(failing), service=service)
+    event, level = ("cause_failing", logging.WARNING) if failing else ("cause_recovered", logging.INFO)
+    say(level, event, service=service, cause=cause)
+
+
+def lease_bounced(service: str) -> None:
+    """Count a message given back unopened."""
+    add("leases_bounced", "Messages given back unopened: bucket or region in trouble", service=service)
+
+
 def notice_ignored(service: str, reason: str) -> None:
     """Count what a notice tells and holds no data: test events, deletions, keys that a filter leaves out."""
     add("notices_ignored", "Notices settled without data, by reason", service=service, reason=reason)

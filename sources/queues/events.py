@@ -121,6 +121,10 @@ class EventOpener:
     def __init__(self, service: str, split: Split, rules: Rules | None = None) -> None:
         self._service, self._split, self._rules = service, split, rules or Rules()
 
+    def causes(self, message: Message) -> tuple[str, ...]:  # noqa: ARG002 - of the protocol
+        """Return nothing: all is in the message."""
+        return ()
+
     def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
         """Yield the message's events as one cut; a body of another kind goes to quarantine."""
         identity = f"sqs/{message.queue}/{message.id}"

@@ -12,9 +12,10 @@ per queue (lease_manager.py) keeps what is held alive meanwhile. Draining: recei
 goes back at once, what has begun goes on for `drain_seconds` and then stops at a cut.
 """
 
+import math
+import random
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -24,7 +25,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from sources import metric_scopes, telemetry
-from sources.queues.failure_policy import Action, Rules, decide
+from sources.bulkheads import Bulkheads, Fetch, common
+from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.inbox import BatchInbox
 from sources.queues.lease_life import Lease
 from sources.queues.lease_manager import LeaseManager
@@ -33,14 +35,31 @@ from sources.queues.object_progress import ObjectProgress
 from sources.queues.receiver import Polling, Receiver
 from sources.queues.sqs import Queue, SqsQueue
 from sources.threads import Threads
+from transforms.locks import Guard, guarded
 
 _WAKE_INTERVAL_SECONDS = 0.25
 """How long a waiting thread may miss the drain flag, which is not ours to watch."""
 
 _WEIGH_SECONDS = 2.0
+_MIXED = 4
 
 _FAILURE_THRESHOLD = 8
-"""Failures in a row, of a kind that all objects share, after which receiving slows down."""
+"""Refusals of our own identity in a row, after which receiving slows down."""
+
+_BOUNCED = Verdict(Action.GIVE_BACK, "cause", 30)
+"""What is done about a message whose bucket or region is known to be in trouble, unopened."""
+
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+
+_LOCKS = (
+    Guard("_changed", ("_inboxes", "_bulkheads", "_fetching")),
+    Guard(
+        "_changed",
+        ("stopped", "_started", "_fetchers", "_drained_at", "_weighed", "_failures"),
+        read_freely=True,
+    ),
+)
+"""And the inboxes' `dealt`. Of a `Fetch`, its own thread writes `moved`."""
 
 
 class LeaseOptions(Struct, frozen=True):
@@ -71,6 +90,7 @@ class LeaseOptions(Struct, frozen=True):
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
 
 
+@guarded(_LOCKS)
 class LeaseFeed:
     """Receives, opens, keeps and ends the leases of one service in this process. Thread-safe."""
 
@@ -93,8 +113,8 @@ class LeaseFeed:
         self._changed, self._leased, self._room = (threading.Condition(lock) for _ in range(3))
         self._enough = max(options.fetchers, 1)
         self._inboxes: dict[str, BatchInbox] = {}
-        self._ready: deque[Lease] = deque()
-        self._fetching: dict[Lease, BatchInbox] = {}
+        self._bulkheads = Bulkheads[Lease](options.fetchers)
+        self._fetching: dict[Lease, tuple[Fetch[Lease], BatchInbox]] = {}
         self._fetchers = 0
         self._drained_at = self._weighed = 0.0
         self._failures = 0
@@ -162,15 +182,11 @@ class LeaseFeed:
         now = time.monotonic()
         with self._changed:
             self._drained_at = self._drained_at or now
-            unbegun = [*self._ready]
-            self._ready.clear()
+            unbegun = self._bulkheads.clear()
             late = now - self._drained_at > self.options.drain_seconds
             begun = list(self._fetching) if late else []
         for lease in unbegun:
-            with lease.manager.lock:
-                lease.end(0)
-                lease.confirm()
-        self.settle(unbegun)
+            self._give_back(lease, 0)
         for lease in begun:  # a thread that waits for AWS must not hold up the end
             self._end(lease, 0)
         with self._changed:
@@ -185,7 +201,7 @@ class LeaseFeed:
 
     @property
     def troubled(self) -> bool:
-        """Tell that nothing could be read lately, for a reason all objects share."""
+        """Tell that our identity was refused lately, whatever was to be read."""
         return self._failures >= _FAILURE_THRESHOLD
 
     @property
@@ -196,10 +212,25 @@ class LeaseFeed:
         """Wait until leases are wanted; False when it is time to stop."""
         with self._room:
             self._weigh()
-            while not self._halted and len(self._ready) >= self._enough:
+            while not self._halted and self._full:
                 self._room.wait(_WAKE_INTERVAL_SECONDS)
                 self._weigh()
+                self._tend()
         return not self._halted
+
+    @property
+    def _full(self) -> bool:
+        """Tell that enough waits; some more when it is of several causes, since one may be in trouble."""
+        most = self._enough * (_MIXED if self._bulkheads.mixed else 1)
+        return self._bulkheads.waiting >= most
+
+    def _tend(self) -> None:
+        """Give back what waits in vain, and start threads in the place of those that are stuck."""
+        with self._changed:
+            shed = self._bulkheads.shed(time.monotonic())
+        for lease in shed:
+            self._bounce(lease)
+        self._spawn_fetchers()
 
     def accept(self, leases: Sequence[Lease]) -> bool:
         """Take leases over; False when it is too late for them."""
@@ -208,16 +239,44 @@ class LeaseFeed:
                 return False
             for manager, own in groupby(leases, key=lambda lease: lease.manager):
                 manager.hold(own)
-            self._ready.extend(leases)
+            unwanted = [lease for lease in leases if not self._line_up(lease)]
             self._leased.notify(len(leases))
+        for lease in unwanted:
+            self._bounce(lease)
+        if self.options.fetchers:
+            self._spawn_fetchers()
+        else:
+            self._fetch_ready()
+        return True
+
+    def _line_up(self, lease: Lease) -> bool:
+        """Let a lease wait for a fetcher; False when nothing comes of its bucket or region at present."""
+        names = self._opener.causes(lease.message)
+        wanted = not self._bulkheads.unwanted(names)
+        if wanted:
+            self._bulkheads.add(lease, names)
+        return wanted
+
+    def _spawn_fetchers(self) -> None:
+        with self._changed:
             before = self._fetchers
-            wanted = min(len(self._ready) + len(self._fetching), self.options.fetchers)
+            wanted = self._bulkheads.wanted
             self._fetchers = max(before, wanted)
         for number in range(before, wanted):
             self.spawn(f"fetch-{number}", self._fetch_all)
-        if not self.options.fetchers:
-            self._fetch_ready()
-        return True
+
+    def _bounce(self, lease: Lease) -> None:
+        """Give a message back unopened, later each time, spread in time."""
+        delay = int(_BOUNCED.delay(lease.message.receives) * (1 - _JITTER.random() / 4))
+        telemetry.lease_bounced(self.service)
+        self._give_back(lease, delay)
+
+    def _give_back(self, lease: Lease, delay: int) -> None:
+        """End a lease that nobody has opened."""
+        with lease.manager.lock:
+            lease.end(delay)
+            lease.confirm()
+        self.settle([lease])
 
     def pause(self, seconds: float) -> bool:
         """Wait; True when it is time to stop."""
@@ -240,42 +299,44 @@ class LeaseFeed:
         while not self._halted:
             self._fetch_ready()
             with self._leased:
-                if not self._ready and not self._halted:
-                    self._leased.wait()  # the last lane to leave wakes all
+                if not self._halted:  # the last lane to leave wakes all
+                    self._leased.wait(_WAKE_INTERVAL_SECONDS if self._bulkheads.waiting else None)
 
     def _fetch_ready(self) -> None:
         while (begun := self._begin()) is not None:
             self._fetch(*begun)
 
-    def _begin(self) -> tuple[Lease, BatchInbox] | None:
+    def _begin(self) -> tuple[Fetch[Lease], BatchInbox] | None:
         """Take a lease and choose its lane: the one with the least waiting. None = there is none."""
         with self._changed:
-            if self._halted or not self._ready:
+            fetch = None if self._halted else self._bulkheads.begin(time.monotonic())
+            if fetch is None:
                 return None
-            lease = self._ready.popleft()
-            with lease.manager.lock:
-                lease.fetch()
+            with fetch.lease.manager.lock:
+                fetch.lease.fetch()
             inbox = min(self._inboxes.values(), key=lambda one: (one.bytes, one.leases, one.dealt))
             inbox.dealt += 1  # among idle lanes they take turns: their workers share the work
-            self._fetching[lease] = inbox
-            if len(self._ready) == self._enough - 1:
+            self._fetching[fetch.lease] = fetch, inbox
+            if self._bulkheads.waiting == self._enough - 1:
                 self._room.notify_all()
-        return lease, inbox
+        return fetch, inbox
 
-    def _fetch(self, lease: Lease, inbox: BatchInbox) -> None:
+    def _fetch(self, fetch: Fetch[Lease], inbox: BatchInbox) -> None:
         back: int | None = None
+        failure: Exception | None = None
+        lease = fetch.lease
         resume = partial(self.progress.claim, holder=lease)
         try:
             with closing(self._opener.open(lease.message, resume)) as cuts:
                 for cut in cuts:
-                    if not inbox.put(lease, cut, self._cut_short):
+                    fetch.moved = math.inf  # what it waits for now is the dataflow
+                    if (cut.items or cut.object_id) and not inbox.put(lease, cut, self._cut_short):
                         back = 0
                         break
-                else:
-                    self._failures = 0
+                    fetch.moved = time.monotonic()
         except Exception as error:  # noqa: BLE001 - told by `_failed`; the message stays
-            back = self._failed(lease, error)
-        self._end(lease, back)
+            failure, back = error, self._failed(lease, error)
+        self._end(lease, back, failure)
 
     def _cut_short(self) -> bool:
         late = self._drained_at and time.monotonic() - self._drained_at > self.options.drain_seconds
@@ -285,21 +346,25 @@ class LeaseFeed:
         verdict = decide(error, self.options.rules)
         if verdict.action is Action.SETTLE:
             return None
-        self._failures += verdict.ours
         delay = verdict.delay(lease.message.receives)
         place, receives = lease.manager.place, lease.message.receives
         telemetry.fetch_failed(place, verdict.reason, error, delay, receives)
         return delay
 
-    def _end(self, lease: Lease, back: int | None) -> None:
+    def _end(self, lease: Lease, back: int | None, failure: Exception | None = None) -> None:
         """Close a lease, once; what has put nothing in an inbox needs no receipt and is settled here."""
         with self._changed:
-            inbox = self._fetching.get(lease)
-        if inbox is None:
+            known = self._fetching.get(lease)
+        if known is None:
             return
+        fetch, inbox = known
         if inbox.end(lease, back) and not lease.begun:
             with lease.manager.lock:
                 lease.confirm()
             self.settle([lease])
         with self._changed:
             self._fetching.pop(lease, None)
+            self._failures = self._failures + 1 if failure and common(failure) else 0
+            changed = self._bulkheads.end(fetch, failure)
+        for cause in changed:
+            telemetry.cause_changed(self.service, cause.name, failing=cause.failing)

@@ -46,9 +46,13 @@ class ObjectBatch(Struct, frozen=True):
 class MessageOpener(Protocol):
     """Knows what a message stands for. Runs in the feed's threads and may wait for AWS."""
 
+    def causes(self, message: Message) -> tuple[str, ...]:
+        """Name what many messages may fail for, broad to narrow: ("region r", "bucket b"). Asks nobody."""
+
     def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
         """Yield what the message holds, behind what `resume` tells of each object.
 
+        A batch of nothing, of no object, only says that something moves, for whoever looks for what is stuck.
         Closed in mid-iteration when the process drains or the lease is lost. Raises SourceError: the message
         is given back (see `failure_policy.py`), and what was yielded before is not yielded again.
         """

@@ -1,8 +1,8 @@
 """Receives from one queue with one to four long polls at a time, as the queue's depth asks for.
 
 A full reply starts one more receiver, an empty one sends all but the first away. A queue that is missing or
-denied is asked ever more rarely, by one receiver; other queues have their own. The same when objects cannot
-be read for a reason that all of them share: each message received then would only wear out its redrive count.
+denied is asked ever more rarely, by one receiver; other queues have their own. The same while our identity is
+refused, whatever is to be read: each message received then would only wear out its redrive count.
 """
 
 import random
@@ -40,7 +40,7 @@ class Gate(Protocol):
 
     @property
     def troubled(self) -> bool:
-        """Tell that nothing could be read lately, for a reason all objects share."""
+        """Tell that our identity was refused lately, whatever was to be read."""
 
     def spawn(self, name: str, job: Callable[[], None]) -> None:
         """Run a job in a thread of its own."""

@@ -9,7 +9,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
+from functools import lru_cache
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -26,7 +27,7 @@ from sources.queues.bucket_trust import BucketTrust
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.message_opener import ObjectBatch, Resume
 from sources.queues.object_progress import ALL
-from sources.queues.s3_notification import parse
+from sources.queues.s3_notification import S3Notification, parse
 from sources.queues.sqs import Message, QueueAccount
 from transforms.block import POISON_MARK, Block, Origin, Poison
 
@@ -59,6 +60,8 @@ _LAYOUTS = (
     re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
 )
 _LARGE_BYTES = 64 << 10
+_TURN_SECONDS = 1.0
+_SHORT = 8 << 10
 _LARGE_AT_ONCE = 16
 """Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more bring
 nothing: they keep the processor busy, where small ones are mostly waited for.
@@ -130,9 +133,21 @@ class S3Opener:
         self._objects = BucketReader(service, account, requester_pays=access.requester_pays, follows=beside)
         self._large = threading.Semaphore(_LARGE_AT_ONCE)
 
+    def causes(self, message: Message) -> tuple[str, ...]:
+        """Return the region and the bucket that a notice names; of several, only that they are several."""
+        found = {(ref.region, ref.bucket) for ref in _parsed(message.body).objects}
+        if len(found) > 1:
+            return ("notices of several buckets",)
+        return tuple(
+            f"{kind} {name}"
+            for both in found
+            for kind, name in zip(("region", "bucket"), both, strict=True)
+            if name
+        )
+
     def open(self, message: Message, resume: Resume) -> Generator[ObjectBatch, None, None]:
         """Yield all objects of a notice; one that fails does not keep the others, but the message stays."""
-        notice = parse(message.body)
+        notice = _parsed(message.body)
         for reason in notice.ignored:
             telemetry.notice_ignored(self._service, reason)
         failed: SourceError | None = None
@@ -145,8 +160,7 @@ class S3Opener:
                 if why := self._trust.refusal(ref, message):
                     outside.append(f"bucket {ref.bucket}: {why}")
                     continue
-                with nullcontext() if 0 <= ref.size <= _LARGE_BYTES else self._large:
-                    yield from vain.watched(self._object(ref, message, resume))
+                yield from vain.watched(self._object(ref, message, resume))
             except SourceError as error:
                 failed = failed or error
                 vain.refused(error)
@@ -203,7 +217,7 @@ class S3Opener:
                     return
                 body = self._again(ref, message, body.etag)
             if done < ALL:
-                yield from self._pieces(ref, message, body, done)
+                yield from self._in_turn(ref, message, body, done)
         except ObjectError as error:
             verdict = decide(error, self._rules)
             if verdict.action is Action.GIVE_BACK:
@@ -220,6 +234,18 @@ class S3Opener:
             body.close()
             telemetry.object_repeated(self._service)
         return done
+
+    def _in_turn(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[ObjectBatch]:
+        """Yield pieces; of a large object when it is its turn. The size is S3's word, not a notice's."""
+        if body.size <= _LARGE_BYTES:
+            yield from self._pieces(ref, message, body, done)
+            return
+        while not self._large.acquire(timeout=_TURN_SECONDS):
+            yield ObjectBatch(())
+        try:
+            yield from self._pieces(ref, message, body, done)
+        finally:
+            self._large.release()
 
     def _pieces(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[ObjectBatch]:
         """Yield pieces; content that breaks is fetched once more, it may have broken on the way."""
@@ -298,6 +324,14 @@ def _is_quarantine(body: Body) -> bool:
     with closing(body):
         head = body.read(len(POISON_MARK))
         return head == POISON_MARK
+
+
+def _parsed(body: str) -> S3Notification:
+    """Return what a body announces: it is asked for when a message comes, and when it is opened."""
+    return parse(body) if len(body) > _SHORT else _parsed_short(body)
+
+
+_parsed_short = lru_cache(maxsize=256)(parse)
 
 
 def _cut(piece: DecodedChunk, ref: ObjectRef, origin: Origin) -> ObjectBatch:

@@ -162,6 +162,9 @@ class WordOpener:
         self.fail: dict[str, Exception] = {}
         self.opened: list[str] = []
 
+    def causes(self, _message):
+        return ()
+
     def open(self, message, resume):
         self.opened.append(message.body)
         words = message.body.split()

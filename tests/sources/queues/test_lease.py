@@ -342,6 +342,9 @@ def test_blocked_dataflow_stops_receiving(rigs):
     """What waits in memory is bounded in bytes and in messages; the rest stays in the queue."""
 
     class Fat:
+        def causes(self, _message):
+            return ()
+
         def open(self, message, resume):
             resume(message.body)
             for number in range(4):
@@ -480,6 +483,9 @@ def test_h22_drain_stops_in_the_middle_of_an_endless_object(rigs):
     """A large object stops at a cut when the drain time is over, though its lane never runs empty."""
 
     class Endless:
+        def causes(self, _message):
+            return ()
+
         def open(self, message, resume):
             resume(message.body)
             for number in range(1, 1_000_000):

@@ -1,0 +1,247 @@
+"""Who may be fetched next: trouble of one bucket or region holds up nobody else. Pure; its caller locks.
+
+A message is known by its causes before it is opened: the region and the bucket of what it announces. Then
+
+    share     a cause may hold at most four times the fetchers that are still free: one alone gets `fetchers`
+              of them, and however many hang, some are left for the next (dynamic thresholds: Choudhury and
+              Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998)
+    stuck     a fetch that has brought nothing for seconds no longer counts: another thread takes its place,
+              up to a bound. While nothing at all comes of a cause, it gets no fetcher more
+    failing   after failures in a row a cause gets one fetcher, which tries; its first success ends that
+    line      causes take turns; what a stuck or failing cause leaves no room for is given back unopened
+"""
+
+from collections import OrderedDict, deque
+from typing import Generic, TypeVar
+
+from msgspec import Struct
+
+from sources.errors import BadCredentials, Denied, ExpiredCredentials, Throttled, Transient
+
+T = TypeVar("T")
+"""What is fetched, compared by identity: a lease."""
+
+STUCK_SECONDS = 3.0
+"""A fetch that has brought nothing for so long waits for AWS, not for us."""
+
+_FAILURE_THRESHOLD = 8
+"""Failures in a row, of a kind that others of its cause share, after which a cause is failing."""
+
+_SHARE = 4
+_SURVEY_SECONDS = 0.25
+_LINE_OF_TROUBLE = 8
+"""Messages of a stuck or failing cause that wait; more go back to their queue unopened."""
+
+_CAUSES = 10_000
+_NONE = ("",)
+"""Stands for no cause: what fails there is nobody else's."""
+
+
+class Cause(Struct, eq=False):
+    """What messages have in common that may fail for all of them. name: "region eu-west-1", "bucket logs".
+
+    held: fetchers that are at it, stuck ones among them. waiting: messages in line. failures: in a row.
+    told: its trouble was.
+    """
+
+    name: str
+    held: int = 0
+    stuck: int = 0
+    waiting: int = 0
+    failures: int = 0
+    told: bool = False
+
+    @property
+    def failing(self) -> bool:
+        """Tell that what is fetched of it fails, again and again."""
+        return self.failures >= _FAILURE_THRESHOLD
+
+    @property
+    def troubled(self) -> bool:
+        """Tell that it fails, or that nothing of it comes though fetchers are at it."""
+        return self.failing or 0 < self.held == self.stuck
+
+
+class Fetch(Struct, Generic[T], eq=False):
+    """A lease that is being opened.
+
+    moved: when it brought something last; infinite while it waits for the dataflow; its thread's alone.
+    """
+
+    lease: T
+    causes: tuple[Cause, ...]
+    moved: float
+    stuck: bool = False
+
+
+class Bulkheads(Generic[T]):
+    """The leases that wait for a fetcher, and those that have one. fetchers: at once, of one cause."""
+
+    def __init__(self, fetchers: int) -> None:
+        self._places = fetchers + max(fetchers // _SHARE, 1)
+        self.threads = self._places * 3
+        self._unbounded = not fetchers
+        self._lines: OrderedDict[tuple[str, ...], deque[T]] = OrderedDict()
+        self._causes: OrderedDict[str, Cause] = OrderedDict()
+        self._fetches: dict[T, Fetch[T]] = {}
+        self.waiting = self._stuck = 0
+        self._surveyed = 0.0
+
+    def __len__(self) -> int:
+        """Return how many are being fetched."""
+        return len(self._fetches)
+
+    @property
+    def wanted(self) -> int:
+        """Return how many threads there is work for."""
+        may = sum(min(len(line), self._slack(self._known(names))) for names, line in self._lines.items())
+        return min(len(self._fetches) + may, self._places + self._stuck, self.threads)
+
+    @property
+    def mixed(self) -> bool:
+        """Tell that messages of several causes wait."""
+        return len(self._lines) > 1
+
+    def unwanted(self, names: tuple[str, ...]) -> bool:
+        """Tell that a message with these causes is better given back unopened than let wait."""
+        causes = [self._causes[name] for name in names if name in self._causes]
+        return any(cause.troubled and cause.waiting >= _LINE_OF_TROUBLE for cause in causes)
+
+    def add(self, lease: T, names: tuple[str, ...]) -> None:
+        """Let a lease wait in the line of its causes."""
+        names = names or _NONE
+        self._lines.setdefault(names, deque()).append(lease)
+        self.waiting += 1
+        for cause in self._known(names):
+            cause.waiting += 1
+
+    def begin(self, now: float) -> Fetch[T] | None:
+        """Return what is fetched next; None when nothing may be."""
+        self._survey(now)
+        for names in list(self._lines):
+            causes = self._known(names)
+            if self._slack(causes):
+                return self._fetch(names, causes, now)
+        return None
+
+    def end(self, fetch: Fetch[T], error: Exception | None = None) -> list[Cause]:
+        """Note the end of a fetch; return those of its causes whose trouble begins or ends with it."""
+        if self._fetches.pop(fetch.lease, None) is None:
+            return []
+        self._stuck -= fetch.stuck
+        changed = []
+        blamed = _blamed(fetch.causes, error)
+        for cause in fetch.causes:
+            cause.held -= 1
+            cause.stuck -= fetch.stuck
+            if error is None:
+                cause.failures = 0
+            elif cause in blamed:
+                cause.failures += 1
+            if cause.failing != cause.told:
+                cause.told = cause.failing
+                changed.append(cause)
+        return changed
+
+    def clear(self) -> list[T]:
+        """Return all that waits, which then waits no more."""
+        leases = [lease for line in self._lines.values() for lease in line]
+        self._lines.clear()
+        self.waiting = 0
+        for cause in self._causes.values():
+            cause.waiting = 0
+        return leases
+
+    def shed(self, now: float) -> list[T]:
+        """Return what waits in too long a line, its cause having got into trouble; it waits no more."""
+        self._survey(now)
+        found: list[T] = []
+        for names in list(self._lines):
+            while names in self._lines and self._overfull(names):
+                found.append(self._take(names))
+        return found
+
+    @property
+    def fetching(self) -> list[Fetch[T]]:
+        """Return what is being fetched."""
+        return list(self._fetches.values())
+
+    def _overfull(self, names: tuple[str, ...]) -> bool:
+        return any(one.troubled and one.waiting > _LINE_OF_TROUBLE for one in self._known(names))
+
+    def _take(self, names: tuple[str, ...]) -> T:
+        """Take the first of a line; the line goes behind the others."""
+        line = self._lines[names]
+        lease = line.popleft()
+        if line:
+            self._lines.move_to_end(names)
+        else:
+            del self._lines[names]
+        self.waiting -= 1
+        for cause in self._known(names):
+            cause.waiting -= 1
+        return lease
+
+    def _fetch(self, names: tuple[str, ...], causes: tuple[Cause, ...], now: float) -> Fetch[T]:
+        fetch = Fetch(self._take(names), causes, now)
+        self._fetches[fetch.lease] = fetch
+        for cause in causes:
+            cause.held += 1
+        return fetch
+
+    def _slack(self, causes: tuple[Cause, ...]) -> int:
+        """Return how many fetchers may be given to what has these causes."""
+        return 1 if self._unbounded else min(self._left(cause) for cause in causes)
+
+    def _left(self, cause: Cause) -> int:
+        if cause.troubled:
+            return int(cause.failing and not cause.held)
+        free = self._places - len(self._fetches) + self._stuck
+        mine = cause.held - cause.stuck
+        return max((_SHARE * free - mine) // (_SHARE + 1), min(free, 1) if not mine else 0)
+
+    def _survey(self, now: float) -> None:
+        """Look now and then which fetches are stuck: there may be a hundred of them."""
+        if now - self._surveyed < _SURVEY_SECONDS:
+            return
+        self._surveyed = now
+        for fetch in self._fetches.values():
+            stuck = now - fetch.moved > STUCK_SECONDS
+            if stuck != fetch.stuck and (not stuck or self._stuck < self.threads - self._places):
+                fetch.stuck = stuck
+                self._stuck += 1 if stuck else -1
+                for cause in fetch.causes:
+                    cause.stuck += 1 if stuck else -1
+
+    def _known(self, names: tuple[str, ...]) -> tuple[Cause, ...]:
+        return tuple(self._cause(name) for name in names)
+
+    def _cause(self, name: str) -> Cause:
+        cause = self._causes.get(name)
+        if cause is None:
+            cause = self._causes[name] = Cause(name)
+            if len(self._causes) > _CAUSES:
+                self._forget()
+        return cause
+
+    def _forget(self) -> None:
+        """Forget the oldest cause of which nothing is here."""
+        idle = (name for name, one in self._causes.items() if not (one.held or one.waiting))
+        if (name := next(idle, None)) is not None:
+            del self._causes[name]
+
+
+def common(error: Exception) -> bool:
+    """Tell a failure that all causes share: it is our own identity that is refused."""
+    return isinstance(error, BadCredentials | ExpiredCredentials)
+
+
+def _blamed(causes: tuple[Cause, ...], error: Exception | None) -> tuple[Cause, ...]:
+    """Return what others fail for too: a lost connection may be the region's, the rest is the bucket's."""
+    if causes[0].name in _NONE:
+        return ()
+    if isinstance(error, Transient) and not isinstance(error, Throttled):
+        return causes
+    if isinstance(error, Denied | Throttled) and not common(error):
+        return causes[-1:]
+    return ()

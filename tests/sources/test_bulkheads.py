@@ -1,0 +1,282 @@
+"""Trouble of one bucket or region holds up nobody else, whatever the order in which messages come."""
+
+import random
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from sources.bulkheads import STUCK_SECONDS, Bulkheads
+from sources.errors import BadCredentials, Denied, Throttled, Transient
+from sources.queues.lease_life import Lease
+from sources.queues.sqs import Message
+from tests.fakes.process import wait_until
+from tests.sources.queues.leasing import QUICK, Rig, WordOpener, idle
+
+MANY = replace(QUICK, fetchers=32, receivers=4)
+DENIED = Denied("denied", "s3://bad/key", "allow it")
+A, B = ("region a", "bucket a"), ("region b", "bucket b")
+
+
+def lease(name="m"):
+    return Lease(Message(name, "r", ""), None, 0.0, 0.0)
+
+
+def filled(fetchers, **counts):
+    """Return bulkheads where so many wait of each bucket, all of one region."""
+    made = Bulkheads(fetchers)
+    for bucket, count in counts.items():
+        for _ in range(count):
+            made.add(lease(), ("region r", f"bucket {bucket}"))
+    return made
+
+
+def begun(bulkheads, now=0.0):
+    """Begin all that may be."""
+    return list(iter(lambda: bulkheads.begin(now), None))
+
+
+@pytest.mark.parametrize("fetchers", [1, 2, 8, 32])
+def test_one_cause_alone_gets_all_fetchers(fetchers):
+    """With nothing else to do no fetcher is kept back; then one more is there for whoever comes."""
+    bulkheads = filled(fetchers, a=100)
+    assert len(begun(bulkheads)) == fetchers
+    bulkheads.add(lease(), B)
+    assert len(begun(bulkheads)) == 1
+
+
+def test_causes_take_turns():
+    """A thousand messages of one bucket do not stand before one of another."""
+    bulkheads = filled(32, a=1000, b=2)
+    names = [fetch.causes[-1].name for fetch in begun(bulkheads)]
+    assert names[:4] == ["bucket a", "bucket b"] * 2
+
+
+def test_what_is_stuck_no_longer_counts():
+    """When all of a region hangs, others get as many fetchers as ever; it gets none until something moves."""
+    bulkheads = Bulkheads(32)
+    for _ in range(100):
+        bulkheads.add(lease(), A)
+    hanging = begun(bulkheads)
+    later = STUCK_SECONDS + 1
+    for _ in range(100):
+        bulkheads.add(lease(), B)
+    assert {fetch.causes[0].name for fetch in begun(bulkheads, later)} == {"region b"}
+    assert sum(fetch.causes[0].name == "region b" for fetch in bulkheads.fetching) == 32
+    assert bulkheads.unwanted(A)
+    assert len(bulkheads.shed(later)) == 100 - 32 - 8
+    hanging[0].moved = later + 1
+    bulkheads.shed(later + 1)
+    assert not bulkheads.unwanted(A)
+
+
+def test_what_waits_for_the_dataflow_is_not_stuck():
+    """A dataflow that stands still is nobody's fault."""
+    bulkheads = filled(4, a=10)
+    for fetch in begun(bulkheads):
+        fetch.moved = float("inf")
+    assert bulkheads.shed(1000.0) == []
+    assert bulkheads.begin(1000.0) is None
+
+
+def test_a_failing_cause_tries_one_at_a_time_until_one_succeeds():
+    """Eight refusals in a row of a bucket shrink its share to one; others of the region keep theirs."""
+    bulkheads = filled(8, a=100)
+    told = []
+    for _ in range(8):
+        told += bulkheads.end(bulkheads.begin(0.0), DENIED)
+    assert [(cause.name, cause.failing) for cause in told] == [("bucket a", True)]
+    (trying,) = begun(bulkheads)
+    assert bulkheads.unwanted(("region r", "bucket a"))
+    assert not bulkheads.unwanted(("region r", "bucket b"))
+    assert [cause.failing for cause in bulkheads.end(trying)] == [False]
+    assert len(begun(bulkheads)) == 8
+
+
+@pytest.mark.parametrize(
+    ("error", "blamed"),
+    [
+        (DENIED, "bucket a"),
+        (Throttled("slow down", "s3://a", ""), "bucket a"),
+        (Transient("connection lost", "s3://a", ""), "region a"),
+        (BadCredentials("who are you", "input", ""), None),
+        (ValueError("a defect"), None),
+    ],
+)
+def test_who_is_blamed(error, blamed):
+    """A lost connection may be its region's; a refusal is its bucket's; our identity is nobody's."""
+    bulkheads = Bulkheads(4)
+    told = []
+    for _ in range(8):
+        bulkheads.add(lease(), A)
+        told += bulkheads.end(bulkheads.begin(0.0), error)
+    assert (told[0].name if told else None) == blamed
+
+
+@given(st.data())
+def test_however_many_causes_hang_the_next_is_served(data):
+    """In any order of arrivals, ends and hangs: who is well waits no longer than it takes to see a hang."""
+    fetchers = data.draw(st.integers(4, 40))
+    bulkheads, now = Bulkheads(fetchers), 0.0
+    running = []
+    for step in range(data.draw(st.integers(1, 40))):
+        kind = data.draw(st.sampled_from("abcdefgh"))
+        for _ in range(data.draw(st.integers(1, 60))):
+            bulkheads.add(lease(), (f"region {kind}", f"bucket {kind}"))
+        running += begun(bulkheads, now)
+        if running and step % 3 == 0:
+            bulkheads.end(running.pop(data.draw(st.integers(0, len(running) - 1))))
+        now += data.draw(st.sampled_from([0.0, 1.0, STUCK_SECONDS]))
+        assert len(bulkheads) <= bulkheads.threads
+    if len(bulkheads) < bulkheads.threads - 1:
+        new = ("region new", "bucket new")
+        bulkheads.add(lease(), new)
+        found = begun(bulkheads, now + STUCK_SECONDS + 1)
+        assert "bucket new" in {fetch.causes[-1].name for fetch in found}
+
+
+class Buckets(WordOpener):
+    """Words are `bucket/number`; what a bucket does is set by hand: fail, or hang until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.failing: dict[str, Exception] = {}
+        self.hanging: dict[str, threading.Event] = {}
+        self.seconds = 0.0
+
+    def causes(self, message):
+        bucket = message.body.split("/")[0]
+        return (f"region of {bucket}", f"bucket {bucket}")
+
+    def open(self, message, resume):
+        bucket = message.body.split("/")[0]
+        if bucket in self.hanging:
+            self.hanging[bucket].wait(60)
+        time.sleep(self.seconds)
+        if bucket in self.failing:
+            self.opened.append(message.body)
+            raise self.failing[bucket]
+        yield from super().open(message, resume)
+
+
+@pytest.fixture
+def opener():
+    made = Buckets()
+    yield made
+    for event in made.hanging.values():
+        event.set()
+
+
+@pytest.fixture
+def rigs(opener):
+    made = []
+
+    def make(*bodies):
+        made.append(Rig(*bodies, options=MANY, opener=opener))
+        return made[-1], made[-1].lane()
+
+    yield make
+    for rig in made:
+        rig.close()
+
+
+def all_of(lane, bucket, count, timeout=20.0):
+    """Drive a lane until so many events of a bucket came."""
+    words = set()
+
+    def enough():
+        words.update(item.payload.decode().strip() for item in lane.next_batch())
+        return sum(word.startswith(f"{bucket}/") for word in words) >= count
+
+    wait_until(enough, timeout, f"{count} of {bucket}", every=0.005)
+
+
+@pytest.mark.parametrize("before", [360, 3000])
+def test_r2_denied_objects_before_others(rigs, opener, before):
+    """However many objects of a denied bucket come first, those of another bucket are not held up."""
+    opener.failing["bad"] = DENIED
+    _, lane = rigs(*(f"bad/{n}" for n in range(before)), *(f"good/{n}" for n in range(20)))
+    all_of(lane, "good", 20)
+
+
+def test_r2_what_is_known_bad_goes_back_later_each_time(rigs, opener):
+    """Messages of a failing bucket are mostly given back unopened, spread in time, and come again."""
+    opener.failing["bad"] = DENIED
+    opener.seconds = 0.02
+    rig, lane = rigs(*(f"bad/{n}" for n in range(500)))
+    wait_until(lambda: lane.next_batch() == [] and not rig.sqs.visible, 20, "all were received")
+    wait_until(lambda: lane.next_batch() == [] and rig.feed._bulkheads.waiting <= 8, 20, "they went back")
+    assert len(opener.opened) < 250
+    assert len({round(message.visible_at) for message in rig.sqs.messages}) > 3
+    opener.failing.clear()
+    for _ in range(3):  # what comes before the first success goes back once more
+        rig.sqs.advance(100)
+        all_of(lane, "bad", 1)
+    rig.sqs.advance(1000)
+    all_of(lane, "bad", 100)
+
+
+def test_s5_a_region_that_hangs_holds_up_no_other(rigs, opener):
+    """A hundred objects of a region that answers nothing, before and between: the healthy one flows."""
+    opener.hanging["far"] = threading.Event()
+    bodies = [f"far/{n}" for n in range(100)]
+    bodies += [f"{'far' if n % 2 else 'near'}/{1000 + n}" for n in range(400)]
+    rig, lane = rigs(*bodies)
+    all_of(lane, "near", 200, timeout=40)
+    assert not any(body.startswith("near") for body in rig.sqs.deleted)
+    opener.hanging["far"].set()
+    all_of(lane, "far", 20)
+
+
+def test_a4_notices_of_a_denying_bucket_do_not_stop_receiving(rigs, opener):
+    """Sixty refusals in a row are one bucket's: receivers do not rest, what comes then comes at once."""
+    opener.failing["evil"] = DENIED
+    rig, lane = rigs(*(f"evil/{n}" for n in range(60)))
+    wait_until(lambda: lane.next_batch() == [] and len(opener.opened) >= 8, 10, "refused")
+    assert not rig.feed.troubled
+    rig.sqs.send("good/1")
+    all_of(lane, "good", 1, timeout=5)
+
+
+def test_h07_a_refused_identity_slows_receiving_down(rigs, opener):
+    """What is refused to ourselves is refused for every bucket: then fewer messages are tried."""
+    opener.failing |= {name: BadCredentials("unknown key", "input", "") for name in "abcdefghij"}
+    rig, lane = rigs(*(f"{'abcdefghij'[n % 10]}/{n}" for n in range(300)))
+    wait_until(lambda: lane.next_batch() == [] and rig.feed.troubled, 10, "it is told as ours")
+    idle(lane)
+    assert rig.sqs.visible > 100
+
+
+def test_r2_two_good_buckets_keep_their_rate(rigs, opener, figures):
+    """One bad bucket with 95 % of the messages: the rate of two others beside it, by the same sender."""
+
+    def rate(bad):
+        rig, lane = rigs()
+        ended, words, mix = threading.Event(), [], random.Random(7)
+
+        def send():
+            for n in range(100):
+                bodies = [f"good{k}/{n}" for k in (1, 2)] + [f"bad/{n}-{k}" for k in range(bad)]
+                rig.sqs.send(*mix.sample(bodies, len(bodies)))
+                time.sleep(0.02)
+            ended.set()
+
+        threading.Thread(target=send, daemon=True).start()
+        started = time.monotonic()
+        while len(words) < 200 and time.monotonic() - started < 60:
+            words += [item for item in lane.next_batch() if b"good" in item.payload]
+            time.sleep(0.002)
+        seconds = time.monotonic() - started
+        rig.close()
+        assert ended.is_set()
+        assert len(words) == 200
+        return len(words) / seconds
+
+    opener.seconds = 0.02
+    opener.failing["bad"] = DENIED
+    alone, beside = rate(0), rate(38)
+    figures(f"two good buckets alone {alone:.0f}/s, beside a bad one {beside:.0f}/s: {beside / alone:.2f}")
+    assert beside > alone / 4  # a busy machine is no failure; the figure is printed
