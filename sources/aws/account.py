@@ -13,6 +13,7 @@ Endpoint, FIPS, proxy and CA bundle come from botocore's own environment and fil
 """
 
 import threading
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -33,6 +34,9 @@ CHAINED_SECONDS = 3600
 
 _MAKING = threading.BoundedSemaphore(4)
 """Clients made at once: hundreds of threads that compute at the same time do little but wake each other."""
+
+MOST_CLIENTS = 256
+"""Of one account: four APIs in every region of AWS and then some. A client takes half a mebibyte."""
 
 _IDENTITY_ATTEMPTS = 5
 """So often in vain is an account's number asked for before events are collected without it."""
@@ -71,6 +75,7 @@ class Account:
         self._region = region
         self._sessions = AssumedSessions(session_seconds, clock)
         self._clients: dict[tuple[str, str], Any] = {}
+        self._used: dict[tuple[str, str], float] = {}
         self._links: list[ChainLink] = []
         self._lock = threading.RLock()  # botocore makes sessions and clients in one thread at a time only
         self._known_id = ""
@@ -96,16 +101,27 @@ class Account:
         return self._credentials.hops
 
     def client(self, service: str, region: str) -> Any:
-        """Return the boto3 client of a service in a region, always the same one.
+        """Return the boto3 client of a service in a region, the same one as long as it is used.
 
         region: "" = the machine's default. Raises SourceError when there are no such service and region.
         """
-        found = self._clients.get((service, region))
+        key = service, region
+        found = self._clients.get(key)
         if found is None:
             with self._lock, _MAKING:
-                found = self._clients.get((service, region)) or self._make(service, region)
-                self._clients[service, region] = found
+                found = self._clients.get(key) or self._make(service, region)
+                self._clients[key] = found
+                self._used[key] = time.monotonic()
+                self._forget_one()
+        self._used[key] = time.monotonic()
         return found
+
+    def _forget_one(self) -> None:
+        """Close the client that was used least lately, when there are too many; requests under way go on."""
+        if len(self._clients) > MOST_CLIENTS:
+            oldest = min(self._clients, key=lambda key: self._used.get(key, 0.0))
+            self._clients.pop(oldest).close()
+            self._used = {key: self._used.get(key, 0.0) for key in self._clients}
 
     def renew(self) -> None:
         """Let the next call begin with a new session; callers need not, see the hook."""

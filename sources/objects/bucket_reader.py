@@ -20,7 +20,7 @@ from sources.objects.body import VERSION_ACTION, Body, BodyOptions, told_region
 from sources.objects.object_ref import ObjectRef
 from sources.objects.signed_get import SignedGet
 
-_BUCKETS = 10_000
+_BUCKETS, _REGIONS = 10_000, 64
 """Buckets of which something is remembered; the one longest unused is forgotten."""
 
 
@@ -54,7 +54,7 @@ class BucketReader:
         self._agreed = {"RequestPayer": "requester"} if requester_pays else {}
         self._regions: OrderedDict[str, str] = OrderedDict()
         self._versionless: OrderedDict[str, None] = OrderedDict()
-        self._getters: dict[Any, SignedGet] = {}
+        self._getters: OrderedDict[str, tuple[object, SignedGet]] = OrderedDict()
         self._lock = threading.Lock()
 
     def open(self, ref: ObjectRef, region: str, owner: str = "") -> Body:
@@ -101,9 +101,15 @@ class BucketReader:
     def _getter(self, region: str) -> SignedGet:
         client = self._account.client("s3", region)
         with self._lock:
-            if client not in self._getters:
-                self._getters[client] = SignedGet(client)
-            return self._getters[client]
+            made, getter = self._getters.get(region, (None, None))
+            if (
+                getter is None or made is not client
+            ):  # an account keeps so many clients, and makes others anew
+                getter = SignedGet(client)
+                self._getters[region] = client, getter
+                if len(self._getters) > _REGIONS:
+                    self._getters.popitem(last=False)
+            return getter
 
     def _remember(self, learnt: "OrderedDict[str, Any]", bucket: str, what: Any) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from botocore.session import Session
 from msgspec.structs import replace
 from pydantic import ValidationError
 
+from sources.aws import account as account_module
 from sources.aws import chain as module
 from sources.aws import renewal
 from sources.aws.account import Account, Credentials, Identity, required
@@ -453,6 +454,25 @@ def test_clients_are_made_once(keys):
     with ThreadPoolExecutor(8) as pool:
         assert len(set(map(id, pool.map(get, range(8))))) == 1
     assert found.client("sqs", "eu-west-1") is not found.client("sqs", REGION)
+
+
+def test_a3_clients_are_bounded(keys, monkeypatch):
+    """Whatever regions are asked for, an account keeps so many clients; the one in use stays the same."""
+    monkeypatch.setattr(account_module, "MOST_CLIENTS", 4)
+    found = account(**keys)
+    used = found.client("sts", REGION)
+    for number in range(20):
+        found.client("s3", f"us-invented-{number}")
+        assert found.client("sts", REGION) is used
+        assert len(found._clients) == len(found._used) <= 4
+    assert used.get_caller_identity()["Arn"]
+
+
+def test_a3_a_client_that_was_closed_goes_on(keys):
+    """A call that is under way, or begins, on a client that was forgotten still succeeds."""
+    client = account(**keys).client("sts", REGION)
+    client.close()
+    assert client.get_caller_identity()["Arn"]
 
 
 def test_clients_are_set_for_a_collector(keys):
