@@ -23,7 +23,7 @@ def in_thread(work: Callable[[], None]) -> None:
 
 
 class Preconnect:
-    """Opens one connection ahead at a time. `failed` is told of an attempt that came to nothing."""
+    """Opens one connection ahead at a time. `failed` is called when an attempt came to nothing."""
 
     def __init__(
         self,

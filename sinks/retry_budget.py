@@ -1,4 +1,4 @@
-"""How long an output may fail: back-off between attempts, a limit, and a shorter limit when told to end."""
+"""How long an output may fail: back-off between attempts, a limit, a shorter one while the process drains."""
 
 import random
 import threading
@@ -23,7 +23,7 @@ BLOCKED_AFTER = 3
 
 
 class RetryLimits(Struct, frozen=True):
-    """Units: seconds. outage: since the first failure after a receipt. drain_grace: once told to end."""
+    """Units: seconds. outage: since the first failure after a receipt. drain_grace: while it drains."""
 
     outage: float
     drain_grace: float
@@ -53,7 +53,7 @@ class RetryBudget:
 
     @property
     def draining(self) -> bool:
-        """Whether the process is told to end."""
+        """Whether the process drains."""
         return self._clock.drain.is_set()
 
     def failed(self, error: Interrupted, events: int) -> None:
@@ -76,7 +76,7 @@ class RetryBudget:
         self._clock.pause(pause)
 
     def tick(self) -> None:
-        """Give up waiting for a stalled receiver when told to end. Raises OutageTooLong."""
+        """Give up waiting for a stalled receiver once the process drains. Raises OutageTooLong."""
         telemetry.delivery_waited(self._output)
         if self.draining:
             now = self._clock.now()

@@ -90,7 +90,7 @@ class Delivery(_Model):
 
 
 class Remote(Delivery):
-    """What outputs over a network have: patience with what is not there."""
+    """What outputs over a network have: how long they wait for what is not there."""
 
     connect_timeout_seconds: float = Field(
         15.0,

@@ -16,9 +16,9 @@ none is missing. `queues/lease_life.py` is this rule and nothing else.
 Two families, one partition class each
 --------------------------------------
 `queues/`   SQS messages are leases: received, kept alive, deleted when settled (`lease.py`). What a message
-            holds is told by an `Opener`: S3 objects (`s3.py`) or the events themselves (`events.py`).
+            holds is known to a `MessageOpener`: S3 objects (`s3.py`) or the events themselves (`events.py`).
 `apis/`     AWS APIs with a position per target: region, log group, detector (`cursor.py`). What to ask is
-            told by a `Poll` strategy.
+            known to a `Poll` strategy.
 
 Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
 `aws/` is who asks, and how fast. Queues and APIs import nothing of each other, and objects know neither.

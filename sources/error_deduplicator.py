@@ -1,8 +1,8 @@
-"""What has been told already: one cause that stops many targets is told once, not once for each of them.
+"""Which causes have been logged: one that stops many targets is logged once, not once for each of them.
 
 A refused identity stops every service and region of its input, a lacking permission every log group. Whoever
-fails first tells it; the others are quiet while it lasts. It is told again when an hour has passed, and when
-who told it has recovered and another has not: then that one is not in the same trouble after all.
+fails first logs it; the others are quiet while it lasts. It is logged again when an hour has passed, and when
+who logged it has recovered and another has not: then that one has another cause after all.
 """
 
 import threading
@@ -16,7 +16,7 @@ Who = tuple[str, str]
 
 
 class ErrorDeduplicator:
-    """Causes told lately, by text: by whom, and when. Thread-safe."""
+    """Causes logged lately, by text: by whom, and when. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -24,7 +24,7 @@ class ErrorDeduplicator:
         self._told: dict[str, tuple[Who, float]] = {}
 
     def first(self, cause: str, who: Who) -> bool:
-        """Note that a cause stops somebody; True when it is for them to tell it."""
+        """Note that a cause stops somebody; True when it is for them to log it."""
         now = self._clock()
         with self._lock:
             told = self._told.get(cause)
@@ -34,7 +34,7 @@ class ErrorDeduplicator:
         return True
 
     def over(self, cause: str, who: Who) -> bool:
-        """Note that a cause stops somebody no more; False when it was not them who told it."""
+        """Note that a cause stops somebody no more; False when somebody else has logged it."""
         with self._lock:
             told = self._told.get(cause)
             if told is None or told[0] != who:

@@ -47,7 +47,7 @@ class SourceError(CollectorError):
     """An AWS call or what it returned cannot be used.
 
     cause: what it shares with the failures of other targets (an identity, a permission), "" = nothing:
-    what has one cause is told once.
+    what has one cause is logged once.
     """
 
     family = "api"

@@ -144,7 +144,7 @@ def _value(column: Any, number: bool, escapes: list[tuple[str, str]], null: str)
 
 
 def _is_number(column: Any) -> Any:
-    """Tell which values are JSON numbers; digits without a leading zero, the usual case, are told fast."""
+    """Tell which values are JSON numbers; digits without a leading zero, the usual case, are found fast."""
     plain = pa.compute.and_not(pa.compute.ascii_is_decimal(column), pa.compute.starts_with(column, "0"))
     return plain if plain.true_count == len(column) else pa.compute.match_substring_regex(column, _NUMBER)
 

@@ -109,7 +109,7 @@ def _shown(value: object) -> object:
 
 
 class _Lines:
-    """How many warnings of one event and service were told in a minute. Bounded by the words there are."""
+    """How many warnings of one event and service were logged in a minute. Bounded by the words there are."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -129,7 +129,7 @@ class _Lines:
 
 
 LINES_A_MINUTE = 100
-"""Warnings of one event and service that are told: whoever can write to a queue causes them without end."""
+"""Warnings of one event and service a minute: whoever can write to a queue causes them without end."""
 
 _MINUTE = 60.0
 _LINES = _Lines()

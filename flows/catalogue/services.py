@@ -52,7 +52,7 @@ ANY_NAME: tuple[AnyService, ...] = (*(one for one in CATALOGUE if not one.servic
 
 
 def settings_of(service_key: str, given: Mapping[str, object]) -> type[ServiceSettings] | None:
-    """Return the settings of a service: told by its key, or by what only one of `ANY_NAME` has."""
+    """Return the settings model of a service: found by its key, or by what only one of `ANY_NAME` has."""
     if service_key in SETTINGS:
         return SETTINGS[service_key]
     types = given.get("types")

@@ -61,7 +61,7 @@ def units_of(settings: Settings, service: str) -> list[Unit]:
 
 
 def _lines(items: Iterable[Item], framer: Framer, limit: int) -> Iterator[bytes]:
-    """Yield the lines of the wire; what would go to quarantine is told instead."""
+    """Yield the lines of the wire; for what would go to quarantine, its reason."""
     for item in items:
         for fit in guard(item, limit) if isinstance(item, Block) else [item]:
             if isinstance(fit, Poison):

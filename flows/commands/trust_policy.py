@@ -12,7 +12,7 @@ import re
 Document = dict[str, object]
 
 EXTERNAL_ID = "${EXTERNAL_ID}"
-"""Stands for the external id, which is told nobody."""
+"""Stands for the external id, which is shown to nobody."""
 
 _SESSION = re.compile(r"arn:(?P<partition>[\w-]+):sts::(?P<account>\d{12}):assumed-role/(?P<role>[^/]+)/")
 

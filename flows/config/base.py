@@ -334,7 +334,7 @@ class ObjectsSettings(QueuedSettings):
 
 
 class TypedSettings(ObjectsSettings):
-    """What S3 services have whose event type is told by the key."""
+    """What S3 services have whose event type follows from the key."""
 
     event_type_file_regex_patterns: EventTypes = Field(
         default_factory=dict,

@@ -70,7 +70,7 @@ def told(
 
 
 def _follows(error: Mapping[str, Any], others: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether a list is too short only because an element of it is wrong, which is told by itself."""
+    """Tell whether a list is too short only because an element is wrong, which has its own error."""
     loc = error["loc"]
     return error["type"] == "too_short" and any(
         other["loc"][: len(loc)] == loc for other in others if other is not error

@@ -1,4 +1,4 @@
-"""The recovery directory: made whole or not at all, looked at before bytewax opens it, its failures told.
+"""The recovery directory: made whole or not at all, looked at before bytewax opens it, one line per failure.
 
 What is in it is bytewax's: `part-N.sqlite3`, fixed in number when it is made. bytewax answers a file that it
 cannot use with a panic and a Rust backtrace; here it is one line.
@@ -45,9 +45,8 @@ class StateError(CollectorError):
 def prepare(directory: Path, *, first: bool) -> None:
     """Make the directory when it is missing, and see that it can be used and is this user's alone.
 
-    Raises SettingsError, StateError, ForeignFolderError.
-
-    first: of its cluster, this is the process whose directory has the files.
+    first: of its cluster, this is the process whose directory has the files. Raises SettingsError, StateError,
+    ForeignFolderError.
     """
     with private_umask():
         with _told(directory):

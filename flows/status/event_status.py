@@ -1,4 +1,4 @@
-"""What named events have told so far: the last errors with their hints, and how each output is."""
+"""What is known from named events: the last errors with their hints, and how each output is."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ IDENTITY = "identity of "
 
 
 class Failure(Struct, frozen=True):
-    """An error as it was told. at: epoch seconds. code: see docs/errors.md. over: it works again."""
+    """An error as it was logged. at: epoch seconds. code: see docs/errors.md. over: it works again."""
 
     at: float
     code: str

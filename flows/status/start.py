@@ -39,13 +39,13 @@ def begin(
     env: Mapping[str, str],
 ) -> Liveness:
     """Begin to watch; returns what sources and sinks are to be wrapped in. Call before outputs are made."""
-    patience = [
+    timeouts = [
         one.config.connect_timeout_seconds
         for one in settings.outputs.values()
         if isinstance(one.config, Remote)
     ]
     liveness = Liveness(
-        alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in patience)])
+        alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in timeouts)])
     )
     threading.Thread(target=tell_statistics, args=(drain,), name="statistics", daemon=True).start()
     for place in places(running):
@@ -76,7 +76,7 @@ def serve(  # noqa: PLR0913, PLR0917 - a value each
     drain: threading.Event,
     hosts: Collection[str] = (),
 ) -> Server | None:
-    """Open the port and answer there until the process ends; None, and told, when that cannot be."""
+    """Open the port and answer there until the process ends; None, and a warning, when that cannot be."""
     try:
         server = Server(host, port, watch, hosts)
     except OSError as error:

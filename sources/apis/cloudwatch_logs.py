@@ -87,7 +87,7 @@ class LogsPosition(Position, frozen=True, kw_only=True):
 
     @classmethod
     def migrated(cls, state: State) -> State:
-        """Return a state of version 1, which told how far the next window reaches back."""
+        """Return a state of version 1, which says how far the next window reaches back."""
         return {**state, "final": state.get("done", 0) - state.get("back", 0)}
 
 

@@ -135,7 +135,7 @@ def points_of(metric: Metric, datapoints: Iterable[Mapping[str, Any]]) -> Iterat
 
 
 def event(point: Point, period: int, account: str, region: str, moment: str) -> dict[str, Any]:
-    """Return a point as it goes to Devo; moment: its time in ISO 8601. unit is null when not told."""
+    """Return a point as it goes to Devo; moment: its time in ISO 8601. unit is null when unknown."""
     metric = point.metric
     return {
         "namespace": metric.namespace,

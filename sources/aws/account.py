@@ -142,7 +142,7 @@ class Account:
 
     @property
     def account_id(self) -> str:
-        """The AWS account's number: told by the role, else asked until AWS has told it; "" if it does not.
+        """The AWS account's number: that of the role, else what AWS answers; "" while it does not.
 
         Raises BadCredentials while there is no identity, and Transient the first few times that asking fails
         in passing: what is collected meanwhile would bear no number. STS may be out of reach for good,

@@ -118,8 +118,8 @@ class LeaseManager:
     # the heartbeat
 
     def _keep_alive(self) -> None:
-        pulse = min(max(self._visibility / 10, 0.1), 5.0)
-        while not self._pause(pulse):
+        interval = min(max(self._visibility / 10, 0.1), 5.0)
+        while not self._pause(interval):
             self.extend_due(self.clock())
             self._show()
 

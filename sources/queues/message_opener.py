@@ -9,7 +9,7 @@ from sources.queues.sqs import Message
 from transforms.block import Block, Item
 
 Resume: TypeAlias = Callable[[str], int]
-"""(object id) → records of it that the dataflow has already; `progress.ALL` = all of it.
+"""(object id) → records of it that the dataflow has already; `object_progress.ALL` = all of it.
 
 Raises ObjectBusy when another lease reads the same object. Asking claims the object for the lease.
 """

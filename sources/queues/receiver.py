@@ -73,7 +73,7 @@ class Receiver:
     """The receiving end of one queue."""
 
     def __init__(self, service: str, manager: LeaseManager, polling: Polling, gate: Gate) -> None:
-        self._service, self._keeper, self._polling, self._gate = service, manager, polling, gate
+        self._service, self._manager, self._polling, self._gate = service, manager, polling, gate
         self._queue = manager.queue
         self._lock = threading.RLock()
         self._level = 1
@@ -112,14 +112,14 @@ class Receiver:
         return wanted
 
     def _round(self) -> None:
-        if self._keeper.behind:
+        if self._manager.behind:
             self._gate.pause(_CATCH_UP_SECONDS)
             return
         troubled = self._gate.troubled
         if troubled and self._rest():
             return
         polling = self._polling
-        metric_scopes.asked(self._keeper.place)
+        metric_scopes.asked(self._manager.place)
         try:
             messages = self._queue.receive(
                 polling.wait_seconds, polling.visibility_seconds, 1 if troubled else LOT
@@ -134,7 +134,7 @@ class Receiver:
     def _hand_over(self, messages: Sequence[Message]) -> None:
         now = time.monotonic()
         expires = now + self._polling.visibility_seconds
-        leases = [Lease(message, self._keeper, now, expires) for message in messages]
+        leases = [Lease(message, self._manager, now, expires) for message in messages]
         telemetry.lease_received(self._service, self._queue.queue.where, len(leases))
         if not self._gate.accept(leases):
             self._give_back(messages)
@@ -147,7 +147,7 @@ class Receiver:
             telemetry.settle_failed(self._service, self._queue.queue.short, len(messages), error)
 
     def _succeeded(self, received: int, *, adapt: bool) -> None:
-        self._keeper.read_at = time.time()
+        self._manager.read_at = time.time()
         with self._lock:
             recovered, self._failures = self._failures > 0, 0
             more = received == LOT and adapt
@@ -159,7 +159,7 @@ class Receiver:
                 self._level = 1
             level = self._level
         if recovered:
-            telemetry.source_recovered(self._keeper.place, self._queue.queue.where, self._cause)
+            telemetry.source_recovered(self._manager.place, self._queue.queue.where, self._cause)
         if more:
             self._ensure(level)
 
@@ -172,7 +172,7 @@ class Receiver:
         first = 1.0 if late or isinstance(error, Transient) else 5.0
         longest = _LATE_SECONDS if late else _LONGEST_SECONDS
         pause = pause_after(failures, _JITTER.random(), first, longest)
-        telemetry.receive_failed(self._keeper.place, self._queue.queue.where, error, pause, failures)
+        telemetry.receive_failed(self._manager.place, self._queue.queue.where, error, pause, failures)
         self._gate.pause(pause)
 
     def _rest(self) -> bool:

@@ -1,4 +1,4 @@
-"""One SQS queue: receive, delete, change visibility, in lots of ten, each message's outcome told apart.
+"""One SQS queue: receive, delete, change visibility, in lots of ten, the outcome of each message by itself.
 
 Calls block, never retry beyond botocore, and raise only SourceError. IAM: sqs:GetQueueUrl (not for a queue
 given by URL), sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility.

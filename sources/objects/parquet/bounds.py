@@ -1,4 +1,4 @@
-"""What a Parquet file may cost, told before anything of it is inflated.
+"""What a Parquet file may cost, known before anything of it is inflated.
 
 A few hundred bytes can stand for any size: run lengths, dictionaries whose values stand in every row, lists
 of as many elements as one likes, a footer that lies about all of it. So columns and names are counted, and of

@@ -88,7 +88,7 @@ def _metadata(file: IO[bytes]) -> tuple[Any, list[list[ColumnChunk]]]:
 
 
 def _rows(file: IO[bytes], layout: Layout, budget: Budget) -> Iterator[DecodedChunk]:
-    """Yield rows, row group by row group. What a group takes is told by its pages before it is read."""
+    """Yield rows, row group by row group. What a group takes is known from its pages before it is read."""
     metadata, groups = _metadata(file)
     claims = Budget(budget.limits, budget.stored)
     records = 0

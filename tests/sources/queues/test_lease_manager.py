@@ -76,7 +76,7 @@ def test_h04_invalid_receipt_is_a_lost_lease(bench):
 
 
 def test_h04_trouble_in_extending_loses_nothing(bench):
-    """A failed request or a failed entry of SQS's own making is tried again at the next pulse."""
+    """A failed request or a failed entry of SQS's own making is tried again at the next interval."""
     leases = bench.leases(1)
     due = leases[0].received + VISIBILITY
     faults = bench.sqs.faults

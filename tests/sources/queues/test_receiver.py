@@ -129,7 +129,7 @@ def test_nothing_is_received_while_deletions_lag(sqs, gate, receiver, monkeypatc
     monkeypatch.setattr("sources.queues.lease_manager._MAX_PENDING_DELETES", 2)
     sqs.send("a", "b", "c", "d")
     gate.run()
-    manager = receiver._keeper
+    manager = receiver._manager
     manager.hold(gate.accepted)
     manager.settle([confirmed(lease) for lease in gate.accepted[:3]])
     assert manager.behind
