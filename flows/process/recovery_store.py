@@ -45,8 +45,8 @@ class StateError(CollectorError):
 def prepare(directory: Path, *, first: bool) -> None:
     """Make the directory when it is missing, and see that it can be used and is this user's alone.
 
-    first: of its cluster, this is the process whose directory has the files. Raises SettingsError, StateError,
-    ForeignFolderError.
+    first: of its cluster, this is the process whose directory has the files. Raises SettingsError,
+    StateError, ForeignFolderError.
     """
     with private_umask():
         with _told(directory):
