@@ -33,7 +33,7 @@ _HEADERS = {
     "ExpectedBucketOwner": "x-amz-expected-bucket-owner",
     "RequestPayer": "x-amz-request-payer",
 }
-_VERSION = "x-amz-version-id"
+_TOLD = {"VersionId": "x-amz-version-id", "ContentRange": "Content-Range"}
 _BUCKETS = 1000
 
 
@@ -61,7 +61,7 @@ class SignedGet:
             self._session = None
 
     def get_object(self, **asked: str) -> Any:
-        """Return boto3's reply as far as a body needs it: Body, ContentLength, ETag, VersionId."""
+        """Return boto3's reply: Body, ContentLength, ETag, what is told of `_TOLD`."""
         bucket = asked["Bucket"]
         way = self._ways.get(bucket)
         if way and not _DOTS.search(asked["Key"]):
@@ -99,7 +99,7 @@ class SignedGet:
         if reply.status_code not in _FOUND or size is None or "ETag" not in found:
             reply.raw.close()
             return None
-        told = {"VersionId": found[_VERSION]} if _VERSION in found else {}
+        told = {name: found[header] for name, header in _TOLD.items() if header in found}
         body = StreamingBody(reply.raw, size)
         return {"Body": body, "ContentLength": int(size), "ETag": found["ETag"], **told}
 

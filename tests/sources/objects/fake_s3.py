@@ -65,8 +65,11 @@ class FakeS3:
         etag = f'"{self.etags[asked["Bucket"], asked["Key"]]}"'
         if asked.get("IfMatch", etag) != etag:
             raise aws_error("GetObject", "PreconditionFailed", 412)
-        start = int(asked.get("Range", "bytes=0-")[6:-1])
-        rest = found[start:]
+        first, _, last = asked.get("Range", "bytes=0-")[6:].partition("-")
+        rest = found[int(first) : int(last) + 1 if last else None]
+        if "Range" in asked and not rest:
+            raise aws_error("GetObject", "InvalidRange", 416)
         cut = self.cuts.pop(0) if self.cuts else None
         stream = Broken(rest[: cut[0]], cut[1]) if cut else Broken(rest, None)
-        return {"Body": StreamingBody(stream, len(rest)), "ContentLength": len(rest), "ETag": etag}
+        told = {"ContentRange": f"bytes {first}-{last}/{len(found)}"} if "Range" in asked else {}
+        return {"Body": StreamingBody(stream, len(rest)), "ContentLength": len(rest), "ETag": etag, **told}

@@ -62,10 +62,11 @@ def test_h19_no_byte_twice_none_missing(cuts, step):
 def test_h19_a_part_that_passes_for_the_whole_is_no_damage(s3, told):
     """A reply shorter than the notice tells, with a length that fits, is tried again later."""
     ref = ObjectRef("b", "k", size=len(DATA), **{told: s3.etags["b", "k"]})
-    s3.objects["b", "k"] = DATA[:5_000]
+    half = {"Body": BytesIO(DATA[:5_000]), "ContentLength": 5_000, "ETag": f'"{s3.etags["b", "k"]}"'}
+    s3.fault = lambda **asked: None if "Range" in asked else half
     with pytest.raises(Transient, match=r"the reply has 5000 of 10000 bytes: s3://b/k"):
         opened(s3, ref)
-    s3.objects["b", "k"] = DATA
+    s3.fault = lambda **_: None
     assert whole(opened(s3, ref)) == DATA
 
 
@@ -73,6 +74,18 @@ def test_an_object_that_was_overwritten_may_have_another_size(s3):
     """Its size was another one's when the notice was written."""
     ref = ObjectRef("b", "k", etag="of another", size=3)
     assert whole(opened(s3, ref)) == DATA
+
+
+@pytest.mark.parametrize("data", [DATA, b""])
+@pytest.mark.parametrize("size", [0, 1, 3, 10_001, 1 << 40])
+def test_a4_a_notice_may_tell_a_wrong_size(data, size):
+    """Where S3 itself says that the reply is all there is, the notice was wrong: the object is read."""
+    s3 = FakeS3()
+    etag = s3.put("k", data)
+    if size == len(data):
+        return
+    assert whole(opened(s3, ObjectRef("b", "k", etag=etag, size=size))) == data
+    assert len(s3.asked) == 2
 
 
 def test_h19_progress_earns_new_attempts(s3):
