@@ -4,6 +4,7 @@ They hold for the versions in `KNOWN`; `tests/sources/aws/test_botocore_internal
 the one that is gone. No other module touches a private attribute of botocore, boto3 or urllib3 (house rule).
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +22,12 @@ def signing_credentials(client: Any) -> Any:
 def http_session(client: Any) -> Any:
     """Return what holds a client's connections, with its proxy, CA and timeouts. Raises AttributeError."""
     return client._endpoint.http_session  # noqa: SLF001
+
+
+def run_processes_by(session: Any, popen: Callable[..., Any]) -> None:
+    """Let a session start the `credential_process` of its profile by `popen`; no harm where it does not."""
+    provider = session.get_component("credential_provider").get_provider("custom-process")
+    provider._popen = popen  # noqa: SLF001
 
 
 def end_of(credentials: Any) -> datetime | None:

@@ -6,19 +6,25 @@ web identity, SSO, profiles and files, `credential_process`, container credentia
 """
 
 import os
+import signal
+import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, CredentialRetrievalError, SSOError, TokenRetrievalError
 
-from sources.aws.botocore_internals import end_of
+from sources.aws.botocore_internals import end_of, run_processes_by
 from sources.aws.renewal import SessionKeys
 from sources.aws.sessions import new_session
 from sources.errors import IdentityAbsent, SourceError, Transient, translate
 
 _CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 2})
 """Of the calls to STS and SSO that the chain makes itself."""
+
+PROCESS_SECONDS = 60.0
+"""Longest that a `credential_process` may take."""
 
 _LONGEST = 500
 
@@ -53,6 +59,7 @@ def machine_keys(where: str, region: str) -> SessionKeys:
         if not session.get_config_variable("region"):
             session.set_config_variable("region", region)
         session.set_default_client_config(_CONFIG)
+        run_processes_by(session, BoundedProcess)
         found = session.get_credentials()
         frozen = found.get_frozen_credentials() if found else None
     except Exception as error:  # a file that is not there, a process that prints no JSON: botocore raises all
@@ -60,6 +67,25 @@ def machine_keys(where: str, region: str) -> SessionKeys:
     if frozen is None or not frozen.access_key:
         raise IdentityAbsent("this machine gives no credentials", where, hint_for(os.environ), cause=where)
     return SessionKeys(frozen.access_key, frozen.secret_key, frozen.token or "", end_of(found))
+
+
+class BoundedProcess(subprocess.Popen[bytes]):
+    """A `credential_process` that must answer in time: all that sign wait for it."""
+
+    def __init__(self, command: list[str], **more: Any) -> None:
+        super().__init__(command, start_new_session=True, **more)  # with what it starts itself
+
+    def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:  # noqa: A002
+        """Return what it printed; one that prints nothing in time is ended."""
+        try:
+            return super().communicate(input, timeout or PROCESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):  # something of it that went away may hold the pipe
+                super().communicate(timeout=5)
+            told = f"no answer within {PROCESS_SECONDS:g} s"
+            raise CredentialRetrievalError(provider="custom-process", error_msg=told) from None
 
 
 def hint_for(environ: Mapping[str, str]) -> str:
@@ -73,7 +99,16 @@ def _of_chain(error: Exception, where: str) -> SourceError:
     if isinstance(known, Transient):
         return type(known)(known.what, where, known.hint, cause=where)
     what = known.what if isinstance(error, ClientError) else f"{type(error).__name__} {error}"
-    return IdentityAbsent(_line(what), where, hint_for(os.environ), cause=where)
+    return IdentityAbsent(_line(what), where, _hint_of(error), cause=where)
+
+
+def _hint_of(error: Exception) -> str:
+    """Return what to look at, by what has failed where that is known."""
+    if isinstance(error, SSOError | TokenRetrievalError):
+        return f"log in again, by `aws sso login`; {_AGAIN}"
+    if "custom-process" in str(error):
+        return f"see that the profile's credential_process prints what it should; {_AGAIN}"
+    return hint_for(os.environ)
 
 
 def _line(text: Any) -> str:

@@ -257,12 +257,27 @@ def test_r22_a_hop_limit_that_is_raised(machine, lines):
     assert told(lines) == ["identity_failed", "identity_recovered"]
 
 
+def test_r22_a_process_that_hangs_is_ended(machine, monkeypatch):
+    """A `credential_process` that never answers is ended in time, and started anew by the next question."""
+    monkeypatch.setattr("sources.aws.machine.PROCESS_SECONDS", 0.3)
+    machine.file("config", "[default]\ncredential_process = sh -c 'sleep 600'\n")
+    account = Account("prod")
+    with pytest.raises(IdentityAbsent) as caught:
+        account.identity()
+    assert "no answer within 0.3 s" in caught.value.what
+    FORMS["credential_process"].set_up(machine)
+    FORMS["credential_process"].give(machine)
+    assert account.identity().account == "123456789012"
+
+
 HINTS = {
     "metadata, v1 off": "hop limit",
     "ECS task": "has the task a role?",
     "EKS pod identity": "is a role associated with the pod?",
     "web identity (IRSA)": "trust policy names its issuer",
     "profile with a role": "the profile work",
+    "credential_process": "credential_process prints",
+    "SSO": "aws sso login",
 }
 
 

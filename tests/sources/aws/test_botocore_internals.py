@@ -1,5 +1,6 @@
 """The private attributes of botocore are there and do what they are used for, in the version installed."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import botocore
@@ -41,6 +42,29 @@ def test_a_client_sends_through_this_session(client, told):
     except AttributeError as error:
         pytest.fail(f"{error}; {told}")
     assert callable(found.send), told
+
+
+def test_a_credential_process_is_started_by_ours(told, tmp_path, monkeypatch):
+    """The process of a profile is started by what is given, which may bound it."""
+    config = tmp_path / "config"
+    config.write_text("[default]\ncredential_process = any command\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    session, started = Session(), []
+
+    class Started(Exception):
+        pass
+
+    def popen(command, **_):
+        started.append(command)
+        raise Started
+
+    internals.run_processes_by(session, popen)
+    with suppress(Started, FileNotFoundError):
+        session.get_credentials()
+    assert started == [["any", "command"]], told
 
 
 def test_the_end_of_credentials_is_known(told):
