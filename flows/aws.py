@@ -20,6 +20,7 @@ from bytewax.dataflow import Dataflow
 from flows.catalogue.service import RunContext, Unit, prefetch_share
 from flows.catalogue.services import units
 from flows.config.load import Settings, SettingsError, load
+from flows.journal import keeping
 from flows.process import telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import ignore_key_log
@@ -34,6 +35,7 @@ from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
 from sinks.settings import Remote
 from sources.lanes import switch_seconds
+from transforms.block import Transform
 from transforms.errors import CollectorError
 
 _BEYOND_GRACE_SECONDS = 40.0
@@ -63,16 +65,18 @@ def flow(config: str | None = None) -> Dataflow:
     services = len(running)
     sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
-    context = RunContext(drain, started.recovery, ahead, services)
+    book = keeping.begin(settings.journal, drain) if settings.journal else None
+    context = RunContext(drain, started.recovery, ahead, services, book)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")
+    counted = book.counted if book else _as_it_is
     streams = [
         collect(
             dataflow,
             unit.step_id,
             liveness.source(epochs.source(unit.service.source(unit, context))),
-            liveness.transform(unit.step_id, unit.service.transform(unit)),
+            liveness.transform(unit.step_id, counted(unit.service.transform(unit))),
             devo.limit,
         )
         for unit in running
@@ -80,6 +84,10 @@ def flow(config: str | None = None) -> Dataflow:
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
     deliver(streams, devo, quarantine, liveness)
     return dataflow
+
+
+def _as_it_is(transform: Transform) -> Transform:
+    return transform
 
 
 def alone_seconds(settings: Settings) -> float:

@@ -66,6 +66,12 @@ def _backfill(module: Any, args: argparse.Namespace) -> int:
     )
 
 
+def _journal(module: Any, args: argparse.Namespace) -> int:
+    names = ("service", "account", "region", "key", "tag", "outcome")
+    query = module.query_of(args.start, args.end, {name: getattr(args, name) for name in names})
+    return int(module.show(args.config, query, by=args.sum, as_format=args.format))
+
+
 def _policy(module: Any, args: argparse.Namespace) -> int:
     from flows.commands.iam_policy import Known  # noqa: PLC0415 - see the module
 
@@ -182,6 +188,25 @@ COMMANDS: tuple[Command, ...] = (
             ),
             _option("--quiet", action="store_true", help="no progress bar"),
             _JSON,
+        ),
+    ),
+    Command(
+        "journal",
+        "show what was delivered: rows of objects, messages and API windows, or their sums",
+        "flows.commands.journal",
+        _journal,
+        (
+            _option("--from", dest="start", default="", metavar="TIME", help="ISO 8601, UTC, inclusive"),
+            _option("--to", dest="end", default="", metavar="TIME", help="ISO 8601, UTC, exclusive"),
+            *(
+                _option(f"--{name}", default="", metavar=name.upper())
+                for name in ("service", "account", "region")
+            ),
+            _option("--key", default="", metavar="PATTERN", help="of s3://bucket/key, as shells have it"),
+            _option("--tag", default="", help="rows with an event of this tag"),
+            _option("--outcome", default="", help="delivered, filtered, quarantined, missing or ignored"),
+            _option("--sum", default="", metavar="NAMES", help="add up: by day, service, account, tag …"),
+            _option("--format", choices=("table", "jsonl", "csv"), default="table"),
         ),
     ),
     Command(

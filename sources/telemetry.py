@@ -244,6 +244,12 @@ def settle_failed(service: str, queue: str, count: int, error: SourceError) -> N
     say(level, "settle_failed", service=service, queue=queue, count=count, error=error)
 
 
+def journal_failed(service: str, error: SourceError) -> None:
+    """Tell that the journal cannot be written, once for all services: nothing is deleted meanwhile."""
+    add("journal_failures", "Writes of the journal that failed", service=service)
+    say(_loud(error, (service, "journal"), otherwise=False), "journal_failed", service=service, error=error)
+
+
 def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: float, failures: int) -> None:
     """Tell that a queue cannot be read: a warning when that begins, then quietly."""
     service, kind = where.service, type(error).__name__
@@ -347,32 +353,6 @@ def buckets_open(service: str, where: str) -> None:
 def object_repeated(service: str) -> None:
     """Count notices of objects that were collected before."""
     add(*_REPEATED, service=service)
-
-
-def object_collected(service: str, uri: str, events: int, size: int, seconds: float) -> None:
-    """Count an object whose events all wait for the dataflow or went through it."""
-    add("objects_collected", "Objects read to their end", service=service)
-    add("object_bytes", "Stored bytes of the objects read", size, service=service)
-    say(
-        logging.DEBUG,
-        "object_collected",
-        service=service,
-        object=uri,
-        events=events,
-        bytes=size,
-        seconds=round(seconds, 3),
-    )
-
-
-def object_missing(service: str, error: SourceError) -> None:
-    """Warn that an object was gone before it could be read; its message is settled."""
-    add("objects_missing", "Objects gone before they were read", service=service)
-    say(logging.WARNING, "object_missing", service=service, error=error)
-
-
-def object_unreadable(service: str, reason: str, error: SourceError) -> None:
-    """Warn that an object goes to quarantine, all or its rest."""
-    say(logging.WARNING, "object_unreadable", service=service, reason=reason, error=error)
 
 
 def versions_denied(service: str, error: SourceError) -> None:

@@ -35,6 +35,7 @@ Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
 def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
     opener, rules = object_opener(unit, _queues(unit))
+    opener.journaled = context.journal is not None
     return _leases(unit, context, opener, rules)
 
 
@@ -96,6 +97,7 @@ def _leases(
         idle_seconds=idle_seconds(context.services, least=0.1),
         wait_seconds=poll_seconds(context.services),
         rules=rules,
+        journal=context.journal,
         **more,
     )
     return LeaseSource(name, queues, opener, options, context.drain)

@@ -28,6 +28,7 @@ from flows.catalogue.probe import Probe
 from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError
 from sources.aws.account import Account
+from sources.journal import Journal
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT
 from transforms.block import Item, Transform
@@ -47,13 +48,14 @@ class RunContext(Struct, frozen=True):
 
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
     prefetch_bytes: how much a service may hold in memory before the dataflow takes it. services: how many
-        the process runs.
+        the process runs. journal: where what was settled is written down.
     """
 
     drain: Event
     recovery: Path | None = None
     prefetch_bytes: int = PREFETCH_BYTES
     services: int = 1
+    journal: Journal | None = None
 
 
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):

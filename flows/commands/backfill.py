@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +24,7 @@ from flows.aws import s3_of
 from flows.catalogue.build import object_opener, reads_objects
 from flows.catalogue.service import ConfiguredService
 from flows.catalogue.services import units
+from flows.commands.moments import between
 from flows.commands.progress_bar import progress
 from flows.commands.run import root_cause
 from flows.config.base import ObjectsSettings
@@ -79,7 +80,7 @@ def backfill(
     settings = load(config)
     log_to_stderr(debug=settings.globals.debug)
     reuse_blocks()
-    unit, stretch = unit_of(settings, wanted.service), stretch_of(wanted)
+    unit, stretch = unit_of(settings, wanted.service), Stretch(*between(wanted.start, wanted.end))
     if dry_run:
         asked = ListingCalls()
         found = list(_list(unit, wanted, stretch, asked))
@@ -116,24 +117,6 @@ def unit_of(settings: Settings, service: str) -> _Unit:
         what = "several services fit" if found else "no such service of S3 objects is enabled"
         raise SettingsError(what, f"--service {service}", f"name one of {names}")
     return found[0]
-
-
-def stretch_of(wanted: BackfillRequest) -> Stretch:
-    """Return the stretch of `--from` and `--to`: dates or ISO 8601, UTC unless they say otherwise."""
-    moments = []
-    for option, text in (("--from", wanted.start), ("--to", wanted.end)):
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            hint = "write 2026-01-31 or 2026-01-31T12:00:00Z"
-            raise SettingsError(f"no date: {text}", option, hint) from None
-        moments.append(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    start, end = moments
-    if start >= end:
-        raise SettingsError(
-            "nothing lies between", f"--from {wanted.start} --to {wanted.end}", "--to is exclusive"
-        )
-    return Stretch(start, end)
 
 
 def _list(unit: _Unit, wanted: BackfillRequest, stretch: Stretch, asked: ListingCalls) -> Iterator[ObjectRef]:

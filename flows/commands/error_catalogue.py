@@ -9,6 +9,7 @@ from flows.process.private_folder import ForeignFolderError
 from flows.process.recovery_store import StateError
 from sinks import errors as sinks
 from sources import errors as sources
+from sources.queues.lease_life import LeaseStepError
 from transforms.errors import CollectorError
 
 FAMILIES = {
@@ -95,6 +96,11 @@ ENTRIES: tuple[Entry, ...] = (
         sources.ReceiptHandleInvalid,
         "The message comes again and is recognised if it was done.",
         "Nothing. If often: something else reads the queue, or `visibility_timeout_seconds` is too short.",
+    ),
+    Entry(
+        LeaseStepError,
+        "The process ends; nothing of it is acknowledged, and it starts again.",
+        "Report it: it is a defect of the collector.",
     ),
     Entry(sources.ObjectError, "Its message goes back to the queue.", "Read the line."),
     Entry(sources.ObjectBusy, "The repeat waits until the first is done.", "Nothing."),

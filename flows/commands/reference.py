@@ -25,7 +25,7 @@ from flows.config.objects import (
     RecordMapping,
     SqsLogsSettings,
 )
-from flows.config.settings import Globals, Input, Persistence, PersistenceConfig
+from flows.config.settings import Globals, Input, JournalSettings, Persistence, PersistenceConfig
 from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
@@ -62,6 +62,7 @@ def _page() -> Iterator[str]:
         ("globals", "What concerns the whole collector; also written `global_overrides`.", Globals, ()),
         ("globals.persistence", "", Persistence, ()),
         ("globals.persistence.config", "", PersistenceConfig, ()),
+        ("globals.journal", "", JournalSettings, ()),
         ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
         ("inputs.<name>.credentials", "Without any: boto3's default chain.", Credentials, ()),
         ("services.<any>", "What every service has.", ServiceSettings, ()),

@@ -21,7 +21,7 @@ from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_an
 from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
-from flows.config.settings import FROM_GLOBALS, Globals, Input
+from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
 from sinks.settings import OutputSettings, parse_output
 from transforms.setting import has_effect, ineffective
 
@@ -34,12 +34,20 @@ _ANY_NAME = f"a service of any name needs {_MARKED}, or file_format and routing_
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
+class JournalPlace(Struct, frozen=True):
+    """Where the journal is kept, and for how many days."""
+
+    folder: Path
+    keep_days: int
+
+
 class Settings(Struct, frozen=True):
     """A configuration that is right in itself.
 
     inputs: name → input, its `services` a mapping of name → settings model. outputs: name → output; the
     console when the configuration has none. warnings: one line each, for `check` and the log.
     path: the file. state_directory: the recovery directory, None when state shall not survive.
+    journal: where what was delivered is written down, None = nowhere.
     """
 
     globals: Globals
@@ -48,6 +56,7 @@ class Settings(Struct, frozen=True):
     warnings: tuple[str, ...] = ()
     path: Path | None = None
     state_directory: Path | None = None
+    journal: JournalPlace | None = None
 
 
 def load(
@@ -101,6 +110,7 @@ class _Loading(Struct):
             warnings=tuple(self.warnings),
             path=self.path,
             state_directory=None if top.persistence.type == "memory" else state,
+            journal=journal_place(top, state),
         )
 
     def _wrong(self, what: str, place: str, hint: str) -> None:
@@ -238,3 +248,18 @@ def _from_globals(top: Globals, output_type: object) -> dict[str, object]:
         return {}
     given = dict(top)
     return {key: given[name] for name, key in FROM_GLOBALS.items() if given[name] is not None}
+
+
+def journal_place(top: Globals, state: Path) -> JournalPlace | None:
+    """Return the journal's place; by default it lies in the recovery directory, and without one nowhere."""
+    match top.journal:
+        case JournalSettings() as found:
+            pass
+        case str() as folder:
+            found = JournalSettings(folder=folder)
+        case is_kept:  # YAML reads off as false
+            found = JournalSettings() if is_kept else JournalSettings(folder="off")
+    relative = not Path(found.folder).expanduser().is_absolute()
+    if found.folder == "off" or (relative and top.persistence.type == "memory"):
+        return None
+    return JournalPlace(state / Path(found.folder).expanduser(), found.keep_days)

@@ -50,6 +50,25 @@ class Persistence(Model):
     )
 
 
+class JournalSettings(Model):
+    """What was delivered, a row for each object, message and API window, before it is deleted."""
+
+    folder: str = Field(
+        "journal",
+        min_length=1,
+        description="Where; a relative name lies in the recovery directory. off: nowhere",
+        examples=["/var/lib/collector/journal"],
+        json_schema_extra=About(ours=True),
+    )
+    keep_days: int = Field(
+        400,
+        ge=1,
+        description="Days after which rows are removed",
+        examples=[400],
+        json_schema_extra=About(unit="days", ours=True),
+    )
+
+
 class Globals(Model):
     """What concerns the whole collector."""
 
@@ -69,6 +88,12 @@ class Globals(Model):
         description="Folder or s3://bucket/prefix for what cannot be read; by default quarantine in the "
         "recovery directory",
         examples=["s3://my-bucket/quarantine"],
+        json_schema_extra=About(ours=True),
+    )
+    journal: bool | str | JournalSettings = Field(
+        default_factory=JournalSettings,
+        description="Folder of the journal of what was delivered, or its settings; off (false) keeps none",
+        examples=["off"],
         json_schema_extra=About(ours=True),
     )
     status: str | None = Field(

@@ -31,6 +31,17 @@ def status_defect(error: Exception) -> None:
     say(logging.ERROR, "status_defect", error=f"{type(error).__name__} {error}")
 
 
+def journal_not_compacted(folder: str, what: str) -> None:
+    """Warn that the journal's logs stay as they are; rows are written and read all the same."""
+    say(
+        logging.WARNING,
+        "journal_not_compacted",
+        folder=folder,
+        what=what,
+        hint="see that the disk has room and the folder is writable; it is tried again each hour",
+    )
+
+
 def collecting(service: str, owner: str, regions: str) -> None:
     """Tell what one service of one input begins to collect."""
     say(logging.INFO, "collecting", service=service, input=owner, regions=regions or "of its queue's URL")

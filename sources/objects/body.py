@@ -4,6 +4,7 @@ botocore retries calls, never bodies: a GetObject body that is cut, truncated or
 of a read. Then the rest is asked for by range, of the same version (If-Match), so no byte comes twice.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -59,6 +60,7 @@ class Body:
             self._asked["VersionId"] = ref.version_id
         self._failures = 0
         self.offset = 0
+        self._hash: Any = None
         reply = self._whole(ref)
         self.size: int = reply["ContentLength"]
         self.etag: str = reply["ETag"]
@@ -79,11 +81,23 @@ class Body:
                 continue
             if data:
                 self.offset += len(data)
+                if self._hash:
+                    self._hash.update(data)
                 self._failures = 0
             elif self.offset < self.size:
                 self._resume(EOFError(f"{self.size - self.offset} bytes are missing"))
                 continue
             return data
+
+    def hashed(self) -> "Body":
+        """Have what is read from now on hashed; returns itself."""
+        self._hash = hashlib.sha256()
+        return self
+
+    @property
+    def sha256(self) -> bytes:
+        """Return the hash of all stored bytes; b"" until they are read, and where none was wanted."""
+        return self._hash.digest() if self._hash and self.offset >= self.size else b""
 
     def close(self) -> None:
         """Give the connection back, or drop it when not all was read."""

@@ -25,7 +25,7 @@ from sources.queues.lease_life import Ledger
 from sources.queues.message_opener import MessageOpener, ObjectBatch, Resume
 from sources.queues.object_progress import VERSION
 from sources.queues.sqs import Message, Queue
-from transforms.block import Item
+from transforms.block import Block, Item
 
 __all__ = ["LeaseOptions", "LeaseSource", "Message", "MessageOpener", "ObjectBatch", "Queue", "Resume"]
 
@@ -126,6 +126,11 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
                 self._ledger.emitted(lease)
             elif not lease.lost:
                 items += cut.items
+                blocks = [item for item in cut.items if isinstance(item, Block)]
+                lease.events += sum(block.count for block in blocks)
+                lease.poisons += len(cut.items) - len(blocks)
+                if cut.row:
+                    lease.rows.append(cut.row)
                 lots.append((lease.message.region, cut.items))
                 if cut.object_id:
                     cuts.append(cut)

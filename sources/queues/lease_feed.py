@@ -26,9 +26,11 @@ from msgspec import Struct, field
 
 from sources import metric_scopes, telemetry
 from sources.bulkheads import Bulkheads, Fetch, common
+from sources.journal import Journal
+from sources.journal_gate import JournalGate
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.inbox import BatchInbox
-from sources.queues.lease_life import Lease
+from sources.queues.lease_life import Lease, journal_rows
 from sources.queues.lease_manager import LeaseManager
 from sources.queues.message_opener import MessageOpener
 from sources.queues.object_progress import ObjectProgress
@@ -74,7 +76,7 @@ class LeaseOptions(Struct, frozen=True):
         time for which no other source is called.
     drain_seconds: how long begun objects may go on after SIGTERM. idle_seconds: longest sleep of a lane.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
-    owner: whom figures are counted for.
+    owner: whom figures are counted for. journal: has the rows of a message before it is deleted.
     """
 
     visibility_timeout_seconds: int = 120
@@ -88,6 +90,7 @@ class LeaseOptions(Struct, frozen=True):
     window: int = 100_000
     rules: Rules = field(default_factory=Rules)
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
+    journal: Journal | None = None
 
 
 @guarded(_LOCKS)
@@ -124,6 +127,8 @@ class LeaseFeed:
             LeaseManager(service, SqsQueue(queue), length, self.progress.settled, options.owner)
             for queue in queues
         ]
+        rows_of = partial(journal_rows, service, options.owner.input)
+        self._gate = JournalGate[Lease](options.journal, service, self.spawn, rows_of, self._hand_over)
         self._receivers = [Receiver(service, manager, polling, self) for manager in self._managers]
 
     # called by lanes
@@ -167,6 +172,7 @@ class LeaseFeed:
             left = len(self._inboxes)
         telemetry.lane_left(self.service, left)
         if self.stopped:
+            self._gate.stop()
             for manager in self._managers:
                 manager.stop()
 
@@ -174,6 +180,9 @@ class LeaseFeed:
         """End leases of which everything that was emitted is receipted. Asks nothing of AWS here and now."""
         for lease in leases:
             self.progress.release(lease, whole=lease.back is None and not lease.lost)
+        self._gate.take(leases)
+
+    def _hand_over(self, leases: Sequence[Lease]) -> None:
         for manager, own in groupby(leases, key=lambda lease: lease.manager):
             manager.settle(list(own))
 
@@ -195,7 +204,7 @@ class LeaseFeed:
     def settled(self) -> bool:
         """Tell that nothing is still to be deleted or given back, nor can a long poll bring more."""
         asking = any(receiver.asking for receiver in self._receivers)
-        return not asking and all(manager.idle for manager in self._managers)
+        return not asking and self._gate.idle and all(manager.idle for manager in self._managers)
 
     # called by receivers
 

@@ -10,12 +10,15 @@ a state that does not allow it is a defect of ours: LeaseStepError, and nothing 
 a step holds the lock of the lease's manager (`LeaseManager.lock`).
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sources.errors import SourceError
+from sources.journal import JournalRow
 from sources.queues.sqs import Message
 from transforms.locks import Guard, guarded
 
@@ -71,6 +74,7 @@ class Lease(Struct, eq=False):
     begun: something of it waits in, or went through, an inbox. ended: nothing more will be put there.
     back: None = delete it once its epoch is receipted, else give it back, visible after that many seconds.
     failures: of deleting it or giving it back. objects: ids that it asked for (`ObjectProgress` writes them).
+    events, poisons: emitted of it. rows: for the journal, of its objects that were emitted to their end.
 
     A lost lease goes on through inbox and ledger, so that what it claimed is let go in time; it stays lost.
     """
@@ -85,6 +89,9 @@ class Lease(Struct, eq=False):
     back: int | None = None
     failures: int = 0
     objects: list[str] = field(default_factory=list)
+    events: int = 0
+    poisons: int = 0
+    rows: list[JournalRow] = field(default_factory=list)
 
     @property
     def lost(self) -> bool:
@@ -177,6 +184,33 @@ class Lease(Struct, eq=False):
         how = f"a lease that is {self.state.value} cannot become or do: {step}"
         where = f"message {self.message.id} of queue {self.message.queue}"
         return LeaseStepError(how, where, "a defect of the collector: nothing was acknowledged; report it")
+
+
+def journal_rows(service: str, owner: str, lease: Lease) -> Sequence[JournalRow]:
+    """Return a row for each object of a message, or one for a message that had none. owner: the input."""
+    rows = [replace(row, input=owner) for row in lease.rows]
+    own = lease.poisons - sum(row.quarantined for row in rows)
+    if lease.back is not None or lease.lost or (rows and own <= 0):
+        return rows
+    message = lease.message
+    read = "quarantined" if own > 0 else "ignored"
+    return [
+        *rows,
+        JournalRow(
+            time=0,
+            kind="message",
+            outcome="delivered" if lease.events and not rows else read,
+            service=service,
+            input=owner,
+            account=message.account,
+            region=message.region,
+            container=message.queue,
+            object=message.id,
+            records=0 if rows else lease.events,
+            events=0 if rows else lease.events,
+            quarantined=max(own, 0),
+        ),
+    ]
 
 
 class Ledger:

@@ -5,6 +5,7 @@ from typing import Protocol, TypeAlias
 
 from msgspec import Struct
 
+from sources.journal import JournalRow
 from sources.queues.sqs import Message
 from transforms.block import Block, Item
 
@@ -26,7 +27,7 @@ class ObjectBatch(Struct, frozen=True):
 
     object_id: "" = no progress is kept. records: of the object, up to and including this cut.
     last: nothing of the object follows; such a cut may be empty. gone: there is no such object; a notice
-    that comes when there is one finds nothing done of it.
+    that comes when there is one finds nothing done of it. row: of the object, when it is the last.
     """
 
     items: tuple[Item, ...]
@@ -34,6 +35,7 @@ class ObjectBatch(Struct, frozen=True):
     records: int = 0
     last: bool = False
     gone: bool = False
+    row: JournalRow | None = None
 
     @property
     def size(self) -> int:

@@ -19,6 +19,8 @@ from msgspec.structs import replace
 from sources import telemetry
 from sources.aws.partitions import beside, is_region
 from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
+from sources.journal import JournalRow
+from sources.objects import telemetry as object_telemetry
 from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
 from sources.objects.decode import DecodedChunk, skip
@@ -115,6 +117,8 @@ class S3Opener:
 
     account: reads the objects. reader: knows the service's layout. wanted: tells of each key whether its
     object is read; others are settled unread. rules: see `failure_policy.py`.
+
+    journaled: objects are hashed, and also those that are not wanted have rows for the journal.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each is a strategy of its own
@@ -126,6 +130,7 @@ class S3Opener:
         rules: Rules | None = None,
         access: Access | None = None,
     ) -> None:
+        self.journaled = False
         self._service, self._reader, self._wanted = service, reader, wanted
         self._rules = rules or Rules()
         access = access or Access(BucketTrust(service))
@@ -155,6 +160,7 @@ class S3Opener:
         vain = _InVain()
         for ref in notice.objects:
             if self._is_left_out(ref):
+                yield from self._noted(ref, message, "filtered")
                 continue
             try:
                 if why := self._trust.refusal(ref, message):
@@ -201,7 +207,7 @@ class S3Opener:
         told = bool(ref.version_id or ref.etag)
         done = resume(ref.id) if told else 0
         if done >= ALL:
-            telemetry.object_repeated(self._service)
+            yield from self._repeated(ref, message)
             return
         try:
             body = self._open(ref, message)
@@ -216,13 +222,28 @@ class S3Opener:
                     yield ObjectBatch((), ref.id, 0, last=True)
                     return
                 body = self._again(ref, message, body.etag)
-            if done < ALL:
+            if done >= ALL:
+                yield from self._repeated(ref, message)
+            else:
                 yield from self._in_turn(ref, message, body, done)
         except ObjectError as error:
             verdict = decide(error, self._rules)
             if verdict.action is Action.GIVE_BACK:
                 raise
             yield self._given_up(ref, message, error, verdict)
+
+    def _repeated(self, ref: ObjectRef, message: Message) -> Iterator[ObjectBatch]:
+        """Tell that an object is done already; its row may not have been written before the process ended."""
+        telemetry.object_repeated(self._service)
+        yield from self._noted(ref, message, "delivered", repeated=True)
+
+    def _noted(
+        self, ref: ObjectRef, message: Message, outcome: str, *, repeated: bool = False
+    ) -> Iterator[ObjectBatch]:
+        """Have the journal note an object of which nothing is read now."""
+        if self.journaled:
+            row = self._row(ref, self._origin(ref, message), outcome, 0)
+            yield ObjectBatch((), row=replace(row, repeated=repeated))
 
     def _resume_opened(self, body: Body, ref: ObjectRef, resume: Resume) -> int:
         try:
@@ -232,7 +253,6 @@ class S3Opener:
             raise
         if done >= ALL:
             body.close()
-            telemetry.object_repeated(self._service)
         return done
 
     def _in_turn(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[ObjectBatch]:
@@ -270,8 +290,9 @@ class S3Opener:
                 body = self._again(ref, message, body.etag)
             else:
                 seconds = time.monotonic() - started
-                telemetry.object_collected(self._service, ref.uri, records - done, body.size, seconds)
-                yield ObjectBatch((), ref.id, records, last=True)
+                object_telemetry.object_collected(self._service, ref.uri, records - done, body.size, seconds)
+                row = self._row(ref, origin, "delivered", records, body)
+                yield ObjectBatch((), ref.id, records, last=True, row=replace(row, resumed=done > 0))
                 return
 
     def _given_up(
@@ -280,15 +301,39 @@ class S3Opener:
         """Return what ends an object that cannot be had: nothing when it is gone, else a pointer to it."""
         records = error.record if isinstance(error, ObjectBroken) else 0
         if verdict.action is Action.SETTLE:
-            telemetry.object_missing(self._service, error)
-            return ObjectBatch((), ref.id, records, last=True, gone=True)
+            object_telemetry.object_missing(self._service, error)
+            row = self._row(ref, self._origin(ref, message), "missing", records)
+            return ObjectBatch((), ref.id, records, last=True, gone=True, row=row)
         reason = error.reason if isinstance(error, ObjectBroken) else verdict.reason
-        telemetry.object_unreadable(self._service, reason, error)
-        poison = Poison(reason, str(error), replace(self._origin(ref, message), record=records))
-        return ObjectBatch((poison,), ref.id, records, last=True)
+        object_telemetry.object_unreadable(self._service, reason, error)
+        origin = replace(self._origin(ref, message), record=records)
+        row = replace(self._row(ref, origin, "quarantined", records), quarantined=1)
+        return ObjectBatch((Poison(reason, str(error), origin),), ref.id, records, last=True, row=row)
+
+    def _row(
+        self, ref: ObjectRef, origin: Origin, outcome: str, records: int, body: Body | None = None
+    ) -> JournalRow:
+        """Return what the journal says of an object; the journal adds what became of its records."""
+        return JournalRow(
+            time=0,
+            kind="object",
+            outcome=outcome,
+            service=self._service,
+            account=origin.account,
+            region=origin.region,
+            container=origin.container,
+            object=origin.object,
+            version=ref.version_id,
+            etag=body.etag.strip('"') if body else ref.etag,
+            stored_bytes=body.size if body else max(ref.size, 0),
+            sha256=body.sha256 if body else b"",
+            records=records,
+        )
 
     def _open(self, ref: ObjectRef, message: Message) -> Body:
-        return self._objects.open(ref, ref.region or message.region, self._trust.owner(ref, message))
+        owner = self._trust.owner(ref, message)
+        body = self._objects.open(ref, ref.region or message.region, owner)
+        return body.hashed() if self.journaled else body
 
     def _again(self, ref: ObjectRef, message: Message, etag: str) -> Body:
         body = self._open(ref, message)

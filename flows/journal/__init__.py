@@ -1,0 +1,7 @@
+"""The journal: what was delivered, kept for years as Parquet, and proved against the bucket.
+
+    <journal>/log/<time>-<process>.log              what the running hour has settled: appended, synced
+    <journal>/day=2026-01-02/<time>-<process>.parquet    the same, compacted when the hour is over, sorted
+
+log.py writes, compaction.py makes Parquet of what is closed, reader.py reads both as one.
+"""

@@ -1,0 +1,101 @@
+"""What a running process writes into its journal: rows of the sources, completed by what became of them.
+
+A source knows what it read, a transform what it made of it, the outputs how well it was receipted. Events are
+counted by object while they are made; an object's row takes its counts with it when it is written.
+"""
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from flows.journal.log import JournalLog
+from sources.journal import JournalRow
+from transforms.block import Block, Item, Origin, Transform
+
+MOST_OBJECTS = 100_000
+"""Objects whose counts wait for their rows; beyond it the oldest go, and their rows have no tags."""
+
+_Key = tuple[str, str, str]
+
+
+class JournalBook:
+    """Completes rows and writes them. Thread-safe.
+
+    process: its name in every row.
+    """
+
+    def __init__(self, log: JournalLog, process: str) -> None:
+        self._log, self._process = log, process
+        self._lock = threading.Lock()
+        self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
+        self._poisons: Counter[_Key] = Counter()
+        self._strengths: dict[str, str] = {}
+
+    def counted(self, transform: Transform) -> Transform:
+        """Return the same transform; what it makes of each object's blocks is counted."""
+
+        def run(block: Block) -> Iterator[Item]:
+            made: Counter[str] = Counter()
+            poisons = 0
+            for item in transform(block):
+                if isinstance(item, Block):
+                    made[item.tag] += item.count
+                else:
+                    poisons += 1
+                yield item
+            if block.origin.object:
+                self._add(_key(block.origin), made, poisons)
+
+        return run
+
+    def hear(self, event: str, fields: Mapping[str, Any]) -> None:
+        """Note the strength of an output's last receipt, from the events that are logged."""
+        if event == "receipt_taken":
+            with self._lock:
+                self._strengths[str(fields["output"])] = str(fields["strength"])
+
+    def write(self, rows: Sequence[JournalRow]) -> None:
+        """Write rows with counts and receipts. Raises SourceError: the counts then stay for another try."""
+        with self._lock:
+            outputs = tuple(f"{name}:{strength}" for name, strength in sorted(self._strengths.items()))
+            whole = [self._completed(row, outputs) for row in rows]
+        self._log.write(whole)
+        with self._lock:
+            for row in rows:
+                self._events.pop(_key_of_row(row), None)
+                self._poisons.pop(_key_of_row(row), None)
+
+    def _add(self, key: _Key, made: Counter[str], poisons: int) -> None:
+        with self._lock:
+            found = self._events.setdefault(key, Counter())
+            found.update(made)
+            if poisons:
+                self._poisons[key] += poisons
+            while len(self._events) > MOST_OBJECTS:
+                oldest, _ = self._events.popitem(last=False)
+                self._poisons.pop(oldest, None)
+
+    def _completed(self, row: JournalRow, outputs: tuple[str, ...]) -> JournalRow:
+        tags = self._events.get(_key_of_row(row), Counter()) if row.object else Counter()
+        events, poisons = sum(tags.values()) or row.events, self._poisons[_key_of_row(row)] + row.quarantined
+        counted = row.kind == "object"
+        return replace(
+            row,
+            events=events,
+            tags=dict(tags),
+            quarantined=poisons,
+            filtered=max(row.records - events - poisons, 0) if counted else 0,
+            outputs=outputs if events else (),
+            process=self._process,
+        )
+
+
+def _key(origin: Origin) -> _Key:
+    return origin.service, origin.object, origin.version
+
+
+def _key_of_row(row: JournalRow) -> _Key:
+    return row.service, row.object, row.version or row.etag

@@ -1,0 +1,112 @@
+"""Closed logs made Parquet: one file for each UTC day of their rows, sorted, and then the log is removed.
+
+Names follow from the log's: what a crash left half done is done again and writes the same files. Until the
+log is gone, readers take it and leave its Parquet alone.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flows.journal.log import LOGS, is_open, logs, read
+from sources.journal import JournalRow
+
+DAY_SECONDS = 86_400
+_DRAFT = ".draft"
+_ROWS = 50_000
+"""Rows of a row group, and held at once."""
+
+
+def schema() -> Any:
+    """Return the columns as Arrow has them; DuckDB, Athena and pandas read them as they are."""
+    import pyarrow as pa  # noqa: PLC0415 - slow to import, and not needed to collect
+
+    text, count = pa.string(), pa.int64()
+    moment = pa.timestamp("ms", tz="UTC")
+    kinds = {int: count, str: text, bytes: pa.binary(), bool: pa.bool_()}
+    moments = {"time", "first", "last", "start", "end"}
+    columns = []
+    for name, kind in JournalRow.__annotations__.items():
+        if name == "tags":
+            columns.append((name, pa.map_(text, count)))
+        elif name == "outputs":
+            columns.append((name, pa.list_(text)))
+        else:
+            columns.append((name, moment if name in moments else kinds[kind]))
+    return pa.schema(columns)
+
+
+def compact(folder: Path, path: Path) -> list[Path]:
+    """Make Parquet of one closed log and remove it; returns the files. Safe to repeat after a crash."""
+    made = [_write(folder / f"day={day}" / f"{path.stem}.parquet", rows) for day, rows in _by_day(path)]
+    path.unlink()
+    _sync(path.parent)
+    return made
+
+
+def compact_closed(folder: Path) -> list[Path]:
+    """Compact every log that no process of this machine writes any more, those of killed ones included."""
+    return [made for path in logs(folder / LOGS) if not is_open(path) for made in compact(folder, path)]
+
+
+def prune(folder: Path, keep_days: int, today: date | None = None) -> int:
+    """Remove the days that are older than `keep_days`; returns how many."""
+    oldest = (today or datetime.now(UTC).date()) - timedelta(days=keep_days)
+    old = [path for path in folder.glob("day=*") if (day := day_of(path)) and day < oldest]
+    for path in old:
+        shutil.rmtree(path)
+    return len(old)
+
+
+def day_of(path: Path) -> date | None:
+    """Return the day that a folder `day=2026-01-02` is of, None for another one."""
+    try:
+        return date.fromisoformat(path.name.removeprefix("day="))
+    except ValueError:
+        return None
+
+
+def table(rows: Sequence[JournalRow]) -> Any:
+    """Return rows as an Arrow table."""
+    import pyarrow as pa  # noqa: PLC0415
+
+    columns = {name: [getattr(row, name) for row in rows] for name in JournalRow.__struct_fields__}
+    columns["tags"] = [list(row.tags.items()) for row in rows]
+    moments = ("time", "first", "last", "start", "end")
+    columns |= {name: [value or None for value in columns[name]] for name in moments}
+    return pa.table(columns, schema())
+
+
+def _by_day(path: Path) -> Iterator[tuple[date, list[JournalRow]]]:
+    """Yield the rows of a log by UTC day, sorted. A log is of one hour: at most two days, held in memory."""
+    days: dict[date, list[JournalRow]] = {}
+    for row in read(path):
+        days.setdefault(datetime.fromtimestamp(row.time / 1000, UTC).date(), []).append(row)
+    for day, rows in sorted(days.items()):
+        yield day, sorted(rows, key=lambda row: (row.service, row.account, row.region, row.time))
+
+
+def _write(path: Path, rows: Sequence[JournalRow]) -> Path:
+    """Write a file in full or not at all."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(_DRAFT)
+    with pq.ParquetWriter(draft, schema(), compression="zstd") as writer:
+        for start in range(0, len(rows), _ROWS):
+            writer.write_table(table(rows[start : start + _ROWS]))
+    _sync(draft)
+    draft.replace(path)
+    _sync(path.parent)
+    return path
+
+
+def _sync(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

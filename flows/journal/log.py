@@ -1,0 +1,195 @@
+"""The log of one process: rows appended and synced before what they stand for is deleted.
+
+    length (4 bytes, little endian) · CRC-32 (4 bytes) · MessagePack array of rows
+
+A crash may leave a torn entry at the end: its rows were never promised to anybody, so reading stops there. A
+write that fails half way is taken back, so that what follows it can be read.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from sources.errors import SourceError
+from sources.journal import JournalRow
+
+LOGS = "log"
+"""The folder of the logs, within the journal's."""
+
+HOUR_SECONDS = 3600
+FULLEST_BYTES = 64 << 20
+"""A log that has grown to this is closed before its hour is over."""
+
+_HEAD = struct.Struct("<II")
+_ENTRY_BYTES = 64 << 20
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(list[JournalRow])
+_NAME = re.compile(r"(?P<millis>\d{13})-(?P<process>[A-Za-z0-9_.-]+)\.log")
+
+
+class JournalLog:
+    """Appends to logs in `folder`, one for each hour. Thread-safe: who writes together is synced together.
+
+    process: a name of this process that no other writer has. closed: called with each file that is complete.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        process: str,
+        closed: Callable[[Path], None] = lambda _path: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder, self._process, self._closed, self._clock = folder, process, closed, clock
+        self._changed = threading.Condition()
+        self._file = -1
+        self._path = folder
+        self._hour = -1
+        self._written = self._synced = self._lost = 0
+        self._syncing = False
+
+    def write(self, rows: Sequence[JournalRow]) -> None:
+        """Append rows; return once they are on disk. Raises SourceError when they are not."""
+        entry = encoded(rows)
+        with self._changed:
+            self._turn()
+            self._append(entry)
+            ticket, path = self._written, self._path
+            while self._synced < ticket:
+                if self._lost >= ticket:
+                    raise _failed(OSError(errno.EIO, "a sync failed"), path)
+                if self._syncing:
+                    self._changed.wait()
+                else:
+                    self._sync()
+
+    def turn(self) -> None:
+        """Close the file when its hour is over, though nothing may be written for long."""
+        with self._changed:
+            if self._file >= 0 and int(self._clock()) // HOUR_SECONDS != self._hour:
+                self._end()
+
+    def close(self) -> None:
+        """Close the file of the running hour: what is written later begins another one."""
+        with self._changed:
+            self._end()
+
+    def _turn(self) -> None:
+        """Begin a new file when the hour is over or the file is full."""
+        hour = int(self._clock()) // HOUR_SECONDS
+        if self._file >= 0 and hour == self._hour and os.fstat(self._file).st_size < FULLEST_BYTES:
+            return
+        self._end()
+        self._hour = hour
+        self._path = self._folder / f"{int(self._clock() * 1000):013d}-{self._process}.log"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(self._path, flags, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)  # who compacts sees that it is being written
+            _sync_folder(self._folder)
+        except OSError as error:
+            raise _failed(error, self._path) from error
+
+    def _append(self, entry: bytes) -> None:
+        size = os.fstat(self._file).st_size
+        try:
+            done = os.write(self._file, entry)
+        except OSError as error:
+            raise _failed(error, self._path) from error
+        if done != len(entry):
+            os.ftruncate(self._file, size)
+            raise _failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
+        self._written += 1
+
+    def _sync(self) -> None:
+        """Sync for all who have written so far, without the lock: others may append meanwhile.
+
+        After a failure the kernel may call the same pages clean: nothing in that file is believed, and the
+        next row begins another one.
+        """
+        file, upto = self._file, self._written
+        self._syncing = True
+        self._changed.release()
+        try:
+            os.fsync(file)
+        except OSError:
+            synced = False
+        else:
+            synced = True
+        finally:
+            self._changed.acquire()
+            self._syncing = False
+            self._changed.notify_all()
+        if synced:
+            self._synced = upto
+        else:
+            self._lost = self._written
+            os.close(self._file)
+            self._file = -1
+
+    def _end(self) -> None:
+        while self._syncing:
+            self._changed.wait()
+        if self._file >= 0 and self._synced < self._written:
+            self._sync()
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+            self._closed(self._path)
+
+
+def encoded(rows: Sequence[JournalRow]) -> bytes:
+    """Return one entry."""
+    body = _ENCODER.encode(list(rows))
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def read(path: Path) -> Iterator[JournalRow]:
+    """Yield the rows of a log; it ends before the first entry that is torn."""
+    with path.open("rb") as file:
+        while len(head := file.read(_HEAD.size)) == _HEAD.size:
+            size, crc = _HEAD.unpack(head)
+            body = file.read(size) if size <= _ENTRY_BYTES else b""
+            if len(body) != size or zlib.crc32(body) != crc:
+                return
+            yield from _DECODER.decode(body)
+
+
+def logs(folder: Path) -> list[Path]:
+    """Return the logs of a folder, oldest first."""
+    return sorted(path for path in folder.glob("*.log") if _NAME.fullmatch(path.name))
+
+
+def is_open(path: Path) -> bool:
+    """Tell whether a process of this machine writes to a log."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
+
+
+def _sync_folder(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _failed(error: OSError, path: Path) -> SourceError:
+    hint = "make room or make it writable; nothing is deleted from AWS meanwhile"
+    return SourceError(f"the journal cannot be written ({error.strerror or error})", str(path), hint)

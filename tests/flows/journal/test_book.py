@@ -1,0 +1,82 @@
+"""Rows are completed by what transforms made and how outputs took it."""
+
+import pytest
+
+from flows.journal import book as module
+from flows.journal.book import JournalBook
+from flows.journal.log import JournalLog
+from flows.journal.reader import Query, rows
+from sources.errors import SourceError
+from sources.journal import JournalRow
+from transforms.block import Block, Origin, Poison
+
+OBJECT = "s3://bucket/key"
+ROW = JournalRow(1, "object", "delivered", "audits_s3", object=OBJECT, etag="e1", records=10)
+ORIGIN = Origin("audits_s3", object=OBJECT, version="e1")
+
+
+def by_first_letter(block):
+    """Tag events by their first letter; `x` is dropped, `p` is poison."""
+    for line in block.payload.splitlines(keepends=True):
+        letter = line[:1].decode()
+        if letter == "p":
+            yield Poison("odd", "p", block.origin, line)
+        elif letter != "x":
+            yield Block(line, 1, block.origin, tag=letter)
+
+
+@pytest.fixture
+def journal(tmp_path):
+    """Return a book over a log, and a function that reads what it has written."""
+    made = JournalBook(JournalLog(tmp_path / "log", "p"), "host-1")
+    return made, lambda: list(rows(tmp_path, Query()))
+
+
+def test_a_row_has_what_became_of_its_object(journal):
+    """Events by tag are counted over all blocks of the object; what is missing from them was filtered."""
+    book, read = journal
+    transform = book.counted(by_first_letter)
+    for payload in (b"a\nb\nx\np\n", b"a\na\nx\nx\nb\na\n"):
+        list(transform(Block(payload, payload.count(b"\n"), ORIGIN)))
+    book.hear("receipt_taken", {"output": "devo", "strength": "receipt"})
+    book.write([ROW])
+    (found,) = read()
+    assert dict(found.tags) == {"a": 4, "b": 2}
+    assert (found.events, found.filtered, found.quarantined) == (6, 3, 1)
+    assert (found.outputs, found.process) == (("devo:receipt",), "host-1")
+
+
+def test_counts_go_with_their_row(journal):
+    """The same object again begins anew: what a row took is not counted twice."""
+    book, read = journal
+    transform = book.counted(by_first_letter)
+    for _ in range(2):
+        list(transform(Block(b"a\n", 1, ORIGIN)))
+        book.write([ROW])
+    assert [one.events for one in read()] == [1, 1]
+
+
+def test_a_write_that_fails_keeps_the_counts(journal, monkeypatch):
+    """A full disk is asked again later, and the row is whole then."""
+    book, read = journal
+    list(book.counted(by_first_letter)(Block(b"a\n", 1, ORIGIN)))
+
+    def full(_rows):
+        raise SourceError("no room", "here", "make some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(book._log, "write", full)
+        with pytest.raises(SourceError):
+            book.write([ROW])
+    book.write([ROW])
+    assert [one.events for one in read()] == [1]
+
+
+def test_counts_are_bounded(journal, monkeypatch):
+    """Objects whose rows never come do not fill memory: the oldest are let go."""
+    monkeypatch.setattr(module, "MOST_OBJECTS", 3)
+    book, _ = journal
+    transform = book.counted(by_first_letter)
+    for number in range(9):
+        list(transform(Block(b"p\na\n", 2, Origin("s", object=f"s3://b/{number}", version="v"))))
+    assert len(book._events) == len(book._poisons) == 3

@@ -1,0 +1,54 @@
+"""Questions to the journal."""
+
+import pytest
+
+from flows.journal.compaction import compact_closed
+from flows.journal.log import LOGS, JournalLog
+from flows.journal.reader import Query, rows, sums
+from tests.flows.journal.journals import MORNING, row
+
+DAY = 86_400_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a journal of two days, the second of them still in its log."""
+    log = JournalLog(tmp_path / LOGS, "p0")
+    log.write([row(number) for number in range(20)])
+    log.write([row(20, outcome="quarantined", service="flowlogs", tags={}, events=0, quarantined=1)])
+    log.close()
+    compact_closed(tmp_path)
+    log.write([row(number, MORNING + DAY) for number in range(5)])
+    log.close()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        (Query(), 26),
+        (Query(to=MORNING + DAY), 21),
+        (Query(start=MORNING + DAY), 5),
+        (Query(service="flowlogs"), 1),
+        (Query(outcome="quarantined"), 1),
+        (Query(account="123456789012"), 2),
+        (Query(tag="cloud.aws.cloudtrail.ec2"), 25),
+        (Query(tag="cloud.aws.vpc.flow"), 0),
+        (Query(key="s3://trail-*/AWSLogs/123456789013/*"), 2),
+        (Query(region="us-east-1"), 0),
+    ],
+    ids=str,
+)
+def test_rows_are_found_by_what_they_say(folder, query, count):
+    """Each filter finds its rows, compacted or not."""
+    assert len(list(rows(folder, query))) == count
+
+
+def test_sums_by_day_and_tag(folder):
+    """Events by tag and day add up to what the rows hold."""
+    found = list(rows(folder, Query()))
+    by_day = sums(found, ["day"])
+    assert by_day["2026-01-02",]["objects"] == 21
+    assert sum(one["events"] for one in by_day.values()) == sum(one.events for one in found)
+    by_tag = sums(found, ["tag"])
+    assert by_tag["cloud.aws.cloudtrail.ec2",]["events"] == 25 * 20
