@@ -99,7 +99,7 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
         if items:
             self._pause = None
             return items
-        self._pause = min(self._pause * 2, self._idle) if self._pause else _SOON
+        self._pause = min(self._pause * 2, self._idle) if self._pause and not self._ledger.ordered else _SOON
         if emptied and self._is_settled():
             raise StopIteration
         return items

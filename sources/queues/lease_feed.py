@@ -21,6 +21,7 @@ from contextlib import closing
 from functools import partial
 from itertools import groupby
 from typing import Any
+from zlib import crc32
 
 from msgspec import Struct, field
 
@@ -323,12 +324,19 @@ class LeaseFeed:
                 return None
             with fetch.lease.manager.lock:
                 fetch.lease.fetch()
-            inbox = min(self._inboxes.values(), key=lambda one: (one.bytes, one.leases, one.dealt))
+            inbox = self._lane_for(fetch.lease)
             inbox.dealt += 1  # among idle lanes they take turns: their workers share the work
             self._fetching[fetch.lease] = fetch, inbox
             if self._bulkheads.waiting == self._enough - 1:
                 self._room.notify_all()
         return fetch, inbox
+
+    def _lane_for(self, lease: Lease) -> BatchInbox:
+        """Return the inbox with the least in it; a FIFO queue's group has one of its own, for its order."""
+        group = lease.message.group
+        if group:
+            return self._inboxes[sorted(self._inboxes)[crc32(group.encode()) % len(self._inboxes)]]
+        return min(self._inboxes.values(), key=lambda one: (one.bytes, one.leases, one.dealt))
 
     def _fetch(self, fetch: Fetch[Lease], inbox: BatchInbox) -> None:
         back: int | None = None

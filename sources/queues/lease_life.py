@@ -228,6 +228,11 @@ class Ledger:
     def __len__(self) -> int:
         return len(self._open) + len(self._sealed)
 
+    @property
+    def ordered(self) -> bool:
+        """Tell that a FIFO queue waits for what is here: it gives no more of a group until that is gone."""
+        return any(lease.message.group for lease in (self._open or self._sealed)[-1:])
+
     def emitted(self, lease: Lease) -> None:
         """Note that the last of a lease was handed to the dataflow, in the epoch that is running."""
         with lease.manager.lock:

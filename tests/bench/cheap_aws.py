@@ -143,6 +143,7 @@ def filter_events(place: Place, asked: dict[str, Any]) -> bytes:
 
 CALLS: dict[str, Callable[[Place, dict[str, Any]], dict[str, Any] | bytes]] = {
     "GetQueueUrl": lambda _place, asked: {"QueueUrl": f"http://127.0.0.1/{ACCOUNT}/{asked['QueueName']}"},
+    "GetQueueAttributes": lambda _place, _asked: {"Attributes": {}},
     "ReceiveMessage": receive,
     "DeleteMessageBatch": delete,
     "ChangeMessageVisibilityBatch": extend,

@@ -175,3 +175,11 @@ def test_nothing_is_pulled(ask, bob, proxy, queue):
     assert all(op.startswith(("Get", "Head", "Simulate")) for op in asked), asked
     got = bob.aws.client("sqs").receive_message(QueueUrl=made.url, AttributeNames=["All"])["Messages"]
     assert got[0]["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_s1_a_fifo_queue_has_a_ceiling(ask, bob, unique):
+    """A FIFO queue is told with the rate that one of its groups can reach, and what to do instead."""
+    line = ask(bob.aws.queue(unique("ordered"), fifo=True).url).line("queue_fifo")
+    assert line.startswith("warn")
+    assert "at most 3.3 messages a second of one message group at an interval of 3 s" in line
+    assert "use a standard queue" in line

@@ -41,6 +41,7 @@ class _Stored:
     receipt_handle: str = ""
     visible_at: float = 0.0
     receives: int = 0
+    group: str = ""
 
 
 def confirmed(lease, back: int | None = None):
@@ -73,9 +74,10 @@ class FakeSqs:
     def queue(self) -> Queue:
         return Queue(Account(self.client), "us-east-1", "fake")
 
-    def send(self, *bodies: str) -> None:
+    def send(self, *bodies: str, group: str = "") -> None:
+        """Let messages wait. group: of a FIFO queue, which gives none of it while others are in flight."""
         with self._lock:
-            self.messages += [_Stored(body) for body in bodies]
+            self.messages += [_Stored(body, group=group) for body in bodies]
 
     def advance(self, seconds: float) -> None:
         with self._lock:
@@ -100,7 +102,8 @@ class FakeSqs:
         if instead is not None:
             return instead
         with self._lock:
-            free = [message for message in self.messages if message.visible_at <= self.now]
+            busy = {message.group for message in self.messages if message.visible_at > self.now} - {""}
+            free = [one for one in self.messages if one.visible_at <= self.now and one.group not in busy]
             taken = free[: asked["MaxNumberOfMessages"]]
             for message in taken:
                 message.receipt_handle = uuid.uuid4().hex
@@ -115,7 +118,11 @@ class FakeSqs:
                     "MessageId": message.id,
                     "ReceiptHandle": message.receipt_handle,
                     "Body": message.body,
-                    "Attributes": {"ApproximateReceiveCount": str(message.receives), "SentTimestamp": "1"},
+                    "Attributes": {
+                        "ApproximateReceiveCount": str(message.receives),
+                        "SentTimestamp": "1",
+                        **({"MessageGroupId": message.group} if message.group else {}),
+                    },
                 }
                 for message in taken
             ]

@@ -193,3 +193,44 @@ def test_h22_other_number_of_workers_after_a_restart(recovery):
         stage.run(workers=workers, recovery=recovery)
         assert stage.sqs.messages == []
     assert max(Counter(stage.outcome.written).values()) == 1
+
+
+FIFO = replace(QUICK, fetchers=0, receivers=2)
+"""As services whose messages are the events read their queues."""
+
+
+def test_s1_one_group_of_a_fifo_queue(recovery, figures):
+    """Ten come at a time, the next when those are deleted: in order, each once, as fast as epochs end."""
+    stage = Stage(options=FIFO)
+    bodies = [f"{number:04}" for number in range(300)]
+    stage.sqs.send(*bodies, group="devo")
+    stage.drain_when(lambda: not stage.sqs.messages)
+    started = time.monotonic()
+    stage.run(epoch=0.05, recovery=recovery)
+    rate = len(bodies) / (time.monotonic() - started)
+    figures(f"one FIFO group at an interval of 0.05 s: {rate:.0f} messages/s")
+    assert stage.outcome.written == bodies
+    assert stage.sqs.deleted == bodies
+    assert not stage.early
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_s1_order_in_a_group_is_kept_under_kills(recovery, groups):
+    """After each kill a group goes on where its receipts end: none is lost, none overtakes another."""
+    stage = Stage(options=FIFO)
+    sent = {f"g{group}": [f"{group}{number:03}" for number in range(60)] for group in range(groups)}
+    for group, bodies in sent.items():
+        stage.sqs.send(*bodies, group=group)
+    for kill in (25, 50):
+        stage.outcome.die_after = kill
+        with pytest.raises(BrokenPipeError):
+            stage.run(recovery=recovery)
+        stage.sqs.advance(1000)
+    stage.outcome.die_after = 0
+    stage.drain_when(lambda: not stage.sqs.messages)
+    stage.run(recovery=recovery)
+    for group, bodies in sent.items():
+        first = [word for word in dict.fromkeys(stage.outcome.written) if word[0] == group[1]]
+        assert first == bodies
+    assert set(stage.outcome.receipted) == {word for bodies in sent.values() for word in bodies}
+    assert not stage.early

@@ -1,4 +1,4 @@
-# A FIFO queue fed by an EventBridge rule, for service-events-all or sqs-cloudwatch-consumer (Security Hub),
+# A queue fed by an EventBridge rule, for service-events-all or sqs-cloudwatch-consumer (Security Hub),
 # with its dead letter queue and an alarm on it.
 
 terraform {
@@ -10,7 +10,7 @@ terraform {
 
 variable "name" {
   type        = string
-  description = "Name of the queue, without .fifo"
+  description = "Name of the queue"
 }
 
 variable "sources" {
@@ -54,7 +54,6 @@ data "aws_region" "here" {}
 module "queue" {
   source             = "../queue"
   name               = var.name
-  fifo               = true
   sender             = "events.amazonaws.com"
   sender_arn         = aws_cloudwatch_event_rule.this.arn
   visibility_timeout = var.visibility_timeout
@@ -74,9 +73,6 @@ resource "aws_cloudwatch_event_target" "this" {
   rule           = aws_cloudwatch_event_rule.this.name
   event_bus_name = var.event_bus
   arn            = module.queue.arn
-  sqs_target {
-    message_group_id = "devo"
-  }
 }
 
 output "queue_name" {

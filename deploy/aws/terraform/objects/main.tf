@@ -69,7 +69,6 @@ locals {
 module "queue" {
   source             = "../queue"
   name               = var.name
-  fifo               = false
   sender             = local.by_rule ? "events.amazonaws.com" : "s3.amazonaws.com"
   sender_arn         = local.by_rule ? aws_cloudwatch_event_rule.this[0].arn : local.bucket_arn
   visibility_timeout = var.visibility_timeout

@@ -10,12 +10,7 @@ terraform {
 
 variable "name" {
   type        = string
-  description = "Name of the queue, without .fifo"
-}
-
-variable "fifo" {
-  type        = bool
-  description = "A FIFO queue with deduplication by content"
+  description = "Name of the queue"
 }
 
 variable "sender" {
@@ -54,26 +49,19 @@ variable "alarm_topic_arns" {
 
 data "aws_caller_identity" "here" {}
 
-locals {
-  suffix = var.fifo ? ".fifo" : ""
-}
-
 resource "aws_sqs_queue" "dead_letters" {
-  name                      = "${var.name}-dead-letters${local.suffix}"
-  fifo_queue                = var.fifo
+  name                      = "${var.name}-dead-letters"
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
   kms_master_key_id         = var.kms_key_arn
 }
 
 resource "aws_sqs_queue" "this" {
-  name                        = "${var.name}${local.suffix}"
-  fifo_queue                  = var.fifo
-  content_based_deduplication = var.fifo
-  message_retention_seconds   = 1209600
-  visibility_timeout_seconds  = var.visibility_timeout
-  sqs_managed_sse_enabled     = var.kms_key_arn == null ? true : null
-  kms_master_key_id           = var.kms_key_arn
+  name                       = var.name
+  message_retention_seconds  = 1209600
+  visibility_timeout_seconds = var.visibility_timeout
+  sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
+  kms_master_key_id          = var.kms_key_arn
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters.arn
     maxReceiveCount     = var.max_receive_count
