@@ -258,7 +258,7 @@ def _opened(
             return
         transform = made.setdefault(unit.step_id, apply(unit.service.transform(unit), largest))
         name = key if unit.service is CUSTOM else path  # AWS's own keys are told by any part of a path
-        for piece in read(stream, unit.layout().of(name), _sizes(unit)):
+        for piece in read(stream, unit.layout().of(name), _sizes(unit), path):
             origin = Origin(unit.service.name, object=name, record=piece.records - piece.count)
             if piece.reason:
                 detail = f"{piece.detail}: {path}"

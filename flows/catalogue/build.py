@@ -57,11 +57,11 @@ def object_opener(
         options.max_inflation_ratio,
         options.max_event_bytes,
         options.max_spool_bytes,
-        options.max_zstd_window_bytes,
+        options.max_window_bytes,
     )
 
     def pieces(body: Body, ref: ObjectRef) -> Iterator[DecodedChunk]:
-        return read(body, layout.of(ref.key), sizes)
+        return read(body, layout.of(ref.key), sizes, ref.key)
 
     rules = Rules(options.object_gone, options.unreadable)
     name = unit.service.name

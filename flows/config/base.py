@@ -311,17 +311,17 @@ class ObjectsSettings(QueuedSettings):
     max_spool_bytes: int = Field(
         1 << 30,
         ge=1 << 20,
-        description="A Parquet object of more stored bytes goes to quarantine: it waits as a whole in memory "
-        "(to 8 MiB) or in a temporary file",
+        description="A Parquet or zip object of more stored bytes goes to quarantine: it waits as a whole in "
+        "memory (to 8 MiB) or in a temporary file",
         examples=[1_073_741_824],
         json_schema_extra=About(unit="bytes", ours=True),
     )
-    max_zstd_window_bytes: int = Field(
+    max_window_bytes: int = Field(
         8 << 20,
         ge=1 << 10,
         le=1 << 31,
-        description="A zstd object that needs a larger window, as `--long` and `--ultra` make, goes to "
-        "quarantine: each object being read takes as much memory. 8 MiB is what RFC 8878 asks of decoders",
+        description="A zstd or xz object that needs a larger window, as zstd's `--long` makes and xz's `-9`, "
+        "goes to quarantine: each object being read takes as much memory. RFC 8878 asks decoders for 8 MiB",
         examples=[134_217_728],
         json_schema_extra=About(unit="bytes", ours=True),
     )

@@ -1,9 +1,9 @@
 """An object's stored bytes made pieces of whole events, in bounded memory, whatever its name says it is.
 
-    stored bytes → gunzip | unzstd (as its first bytes say, twice at most) → rows of Parquet
-                                                                           → records of a JSON array
-                                                                           → JSON values in a row
-                                                                           → lines
+    stored bytes → gunzip, unzstd … (as its first bytes say, twice at most) → rows of Parquet
+                                                                            → records of a JSON array
+                                                                            → JSON values in a row
+                                                                            → lines
 
 Steps are generators; each holds about 1 MiB. The same object always makes the same pieces, however short the
 reads are, so that "events done" is all it takes to go on with it (`skip`).
@@ -19,24 +19,25 @@ from sources.objects.json_text.array import records
 from sources.objects.json_text.values import values
 from sources.objects.lines import lines
 from sources.objects.parquet import rows as parquet
+from sources.objects.text_check import UTF_16, not_text
 from transforms.layout import Layout
 
 __all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "head", "read", "skip"]
 
 _LAYERS = 2
-_MAGIC_BYTES = 4
+_HEAD_BYTES = 4096
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read(body: Readable, layout: Layout, limits: DecodeLimits) -> Iterator[DecodedChunk]:
-    """Yield the events of an object.
+def read(body: Readable, layout: Layout, limits: DecodeLimits, name: str = "") -> Iterator[DecodedChunk]:
+    """Yield the events of an object. name: its key, which tells what content does not (brotli's `.br`).
 
     Raises ObjectBroken (ObjectTooLarge for a bomb) after the pieces before the damage, its `record` telling
     how many events came out. Errors of `body.read` pass as they are.
     """
     done = 0
     try:
-        for piece in _pieces(body, layout, limits):
+        for piece in _pieces(body, layout, limits, name):
             done = piece.records
             yield piece
     except ObjectBroken as error:
@@ -55,16 +56,17 @@ def skip(pieces: Iterator[DecodedChunk], done: int) -> Iterator[DecodedChunk]:
             yield DecodedChunk(rest, piece.records - done, piece.records, piece.header)
 
 
-def head(body: Readable, size: int) -> bytes:
+def head(body: Readable, size: int, name: str = "") -> bytes:
     """Return the first `size` decoded bytes of an object, for `detect`; less when it is damaged.
 
     Of Parquet: its magic and the names of its columns, one space between.
     """
     held = b""
     try:
-        start, chunks = _plain(body, Budget(DecodeLimits(), chunk=size))
+        budget = Budget(DecodeLimits(), chunk=size)
+        start, chunks = _plain(body, budget, name)
         if start.startswith(parquet.MAGIC):
-            names = parquet.columns(chunks, DecodeLimits().max_spool_bytes)
+            names = parquet.columns(chunks, budget)
             return b" ".join([parquet.MAGIC, *(name.encode() for name in names)])
         for chunk in chunks:
             held += chunk[:size]
@@ -75,15 +77,18 @@ def head(body: Readable, size: int) -> bytes:
     return held[:size]
 
 
-def _pieces(body: Readable, layout: Layout, limits: DecodeLimits) -> Iterator[DecodedChunk]:
+def _pieces(body: Readable, layout: Layout, limits: DecodeLimits, name: str) -> Iterator[DecodedChunk]:
     if layout.refused:
         raise broken("object_unknown", layout.refused, "have other objects announced to another queue")
     budget = Budget(limits)
-    start, chunks = _plain(body, budget)
+    start, chunks = _plain(body, budget, name)
     if start.startswith(parquet.MAGIC):
         return parquet.rows(chunks, layout, budget)
-    if start.startswith(_UTF_16):
+    what = UTF_16 if start.startswith(_UTF_16) else not_text(start)
+    if what == UTF_16:
         raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
+    if what:
+        raise broken("not_text", f"the object is {what}", "keep such objects out of what is announced")
     if layout.values:
         return values(chunks, layout, limits.record_bytes)
     if layout.records:
@@ -91,11 +96,11 @@ def _pieces(body: Readable, layout: Layout, limits: DecodeLimits) -> Iterator[De
     return lines(chunks, layout, limits.record_bytes)
 
 
-def _plain(body: Readable, budget: Budget) -> tuple[bytes, Iterator[bytes]]:
+def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[bytes]]:
     """Return an object's first bytes and its chunks, inflated as often as its content asks for."""
     start, chunks = _peek(_stored(body, budget))
     for layer in range(_LAYERS):
-        inflate = inflater(start)
+        inflate = inflater(start, name if layer == 0 else "")
         if inflate is None:
             return start, _counted(chunks, budget) if layer == 0 else chunks
         start, chunks = _peek(inflate(chunks, budget))
@@ -104,7 +109,7 @@ def _plain(body: Readable, budget: Budget) -> tuple[bytes, Iterator[bytes]]:
 
 def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     first = next(chunks, b"")
-    return first[:_MAGIC_BYTES], chain([first], chunks) if first else iter(())
+    return first[:_HEAD_BYTES], chain([first], chunks) if first else iter(())
 
 
 def _counted(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:

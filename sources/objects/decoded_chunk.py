@@ -27,8 +27,8 @@ class DecodeLimits(Struct, frozen=True):
     max_bytes: uncompressed size. max_ratio: inflation allowed beyond the first 64 MiB.
     max_event_bytes: largest event that outputs take. Larger ones still come out, for quarantine, up to
         16 MiB (or this, when it is more): a longer line or record breaks the object.
-    max_spool_bytes: of an object that must be held as a whole (Parquet), in a temporary file.
-    max_window_bytes: of what was inflated that a decoder may hold to refer to (zstd's window).
+    max_spool_bytes: of an object that must be held as a whole (Parquet, zip), in a temporary file.
+    max_window_bytes: of what was inflated that a decoder may hold to refer to (the window of zstd and xz).
     """
 
     max_bytes: int = 64 << 30
@@ -68,6 +68,11 @@ class Budget(Struct):
     stored: int = 0
     inflated: int = 0
     chunk: int = CHUNK_BYTES
+
+    def spool(self, size: int) -> None:
+        """Raise ObjectTooLarge when an object that is held as a whole has more than `size` bytes so far."""
+        if size > self.limits.max_spool_bytes:
+            raise _bomb(f"more than {self.limits.max_spool_bytes} bytes stored", "max_spool_bytes")
 
     def spend(self, size: int) -> None:
         """Count `size` bytes that decoding made. Raises ObjectTooLarge beyond the limits."""

@@ -4,13 +4,16 @@ Each takes and gives chunks of about 1 MiB. What inflated well before damage com
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import zstandard
 from isal import igzip_lib
 
 from sources.errors import ObjectBroken, ObjectTooLarge
+from sources.objects.codecs import DAMAGE, Parts, codec
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodeLimits, broken
+from sources.objects.stored_bytes import StoredBytes
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
@@ -18,8 +21,8 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 _FIRST_STEP, _GZIP_STEP = 1 << 10, 1 << 18  # what follows a member is copied: the step grows with the member
 _ZSTD_STEP = 1 << 10  # four stored bytes may become 128 KiB, and zstandard has no bound on one call's output
 _TINY = 1 << 10
-_TOO_MUCH_MEMORY = "too much memory"
-"""What zstd says of a window that is larger than allowed: error 16, frameParameter_windowTooLarge."""
+_TOO_MUCH_MEMORY = ("too much memory", "Memory usage limit")
+"""What zstd (frameParameter_windowTooLarge) and xz say of a window that is larger than allowed."""
 _CUT_SHORT = "the upload or download was cut short; look at the object in its bucket"
 
 _DAMAGE: Any = (igzip_lib.error, zstandard.ZstdError)
@@ -27,22 +30,39 @@ _DAMAGE: Any = (igzip_lib.error, zstandard.ZstdError)
 Inflate = Callable[[Iterator[bytes], Budget], Iterator[bytes]]
 
 
-def inflater(head: bytes) -> Inflate | None:
-    """Return what inflates an object with these first bytes, or None for one that is not compressed."""
+def inflater(head: bytes, name: str) -> Inflate | None:
+    """Return what inflates an object of these first bytes and name, None for one that is not compressed."""
     if head.startswith(GZIP):
         return gunzip
     skippable = len(head) >= len(ZSTD) and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5  # noqa: PLR2004 - magic 184D2A5?
-    return unzstd if head.startswith(ZSTD) or skippable else None
+    if head.startswith(ZSTD) or skippable:
+        return unzstd
+    parts = codec(head, name)
+    return partial(_inflated, parts) if parts else None
+
+
+def _inflated(parts: Parts, chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+    return _regrouped(_undamaged(parts, StoredBytes(chunks), budget), budget)
+
+
+def _undamaged(parts: Parts, stored: StoredBytes, budget: Budget) -> Iterator[bytes]:
+    """Yield what a codec makes; what its library raises is damage, what reading raises is not."""
+    try:
+        yield from parts(stored, budget)
+    except DAMAGE as error:
+        if stored.failure:
+            raise stored.failure from error
+        raise _failed(error, budget.limits) from error
 
 
 def gunzip(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
     """Inflate gzip members one after the other; zeros after the last are padding, other bytes an error."""
-    return _regrouped(_gunzip(_Stored(chunks)), budget)
+    return _regrouped(_gunzip(StoredBytes(chunks)), budget)
 
 
 def unzstd(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
     """Inflate zstd frames one after the other."""
-    return _regrouped(_unzstd(_Stored(chunks), budget.limits.max_window_bytes), budget)
+    return _regrouped(_unzstd(StoredBytes(chunks), budget.limits.max_window_bytes), budget)
 
 
 def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
@@ -68,9 +88,9 @@ def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
 
 
 def _failed(error: Exception, limits: DecodeLimits) -> ObjectBroken:
-    if isinstance(error, zstandard.ZstdError) and _TOO_MUCH_MEMORY in str(error):
-        what = f"a zstd window of more than {limits.max_window_bytes} bytes"
-        hint = "raise max_zstd_window_bytes if this object is genuine"
+    if any(told in str(error) for told in _TOO_MUCH_MEMORY):
+        what = f"a window of more than {limits.max_window_bytes} bytes"
+        hint = "raise max_window_bytes if this object is genuine"
         return ObjectTooLarge(what, "object", hint, reason="object_bomb")
     return broken("inflate_failed", f"compressed data is damaged ({error})")
 
@@ -85,26 +105,7 @@ def _append(held: list[bytes | bytearray], part: bytes) -> None:
         held.append(bytearray(part))
 
 
-class _Stored:
-    """Stored bytes, taken a few at a time: a chunk may hold a hundred thousand members or frames."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks, self._chunk, self._at = chunks, b"", 0
-
-    def take(self, size: int) -> bytes:
-        """Return the next bytes, up to `size`, less at a chunk's end; b"" is the end of all."""
-        if self._at == len(self._chunk):
-            self._chunk, self._at = next(self._chunks, b""), 0
-        found = self._chunk[self._at : self._at + size]
-        self._at += len(found)
-        return found
-
-    def back(self, count: int) -> None:
-        """Give back the last bytes of what was taken last."""
-        self._at -= count
-
-
-def _gunzip(stored: _Stored) -> Iterator[bytes]:
+def _gunzip(stored: StoredBytes) -> Iterator[bytes]:
     members = 0
     while data := stored.take(_FIRST_STEP):
         if members and not (data := data.lstrip(b"\0")):
@@ -119,7 +120,7 @@ def _gunzip(stored: _Stored) -> Iterator[bytes]:
         members += 1
 
 
-def _member(member: Any, data: bytes, stored: _Stored) -> Iterator[bytes]:
+def _member(member: Any, data: bytes, stored: StoredBytes) -> Iterator[bytes]:
     step = _FIRST_STEP
     while not member.eof:
         if member.needs_input and not data:
@@ -133,7 +134,7 @@ def _member(member: Any, data: bytes, stored: _Stored) -> Iterator[bytes]:
             yield part
 
 
-def _unzstd(stored: _Stored, window: int) -> Iterator[bytes]:
+def _unzstd(stored: StoredBytes, window: int) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=window)
     frame = None
     while data := stored.take(_ZSTD_STEP):

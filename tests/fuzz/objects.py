@@ -4,9 +4,13 @@ Lines in are lines out, pieces keep their promises, how an object is cut changes
 ObjectBroken.
 """
 
+import bz2
 import gzip
 import io
 import json
+import lzma
+import zlib
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +22,7 @@ from sources.objects.decode import DecodeLimits, Layout, read
 from sources.objects.json_text import array as json_array
 from sources.objects.json_text import scanner as json_scanner
 from sources.objects.json_text import values as json_values
+from sources.objects.text_check import not_text
 from sources.objects.text_repair import repaired
 from tests.fuzz.target import Target, constants, knobs
 from tests.sources.objects.decoding import Body, check, joined
@@ -62,7 +67,8 @@ def outcome(
 
 
 def _compressed(data: bytes) -> bool:
-    return inflate.inflater(data[:4]) is not None or data.startswith(_MAGICS)
+    """Tell what is not cut as the text that it is: compressed, binary, or of another encoding."""
+    return inflate.inflater(data, "") is not None or data.startswith(_MAGICS) or bool(not_text(data))
 
 
 def text_lines(data: bytes) -> None:
@@ -193,6 +199,31 @@ def compression(data: bytes) -> None:
     decode.head(Body(packed), 1024)
 
 
+def seldom_codecs(data: bytes) -> None:
+    """Codecs seldom met: what is packed comes out as it was, what is damaged ends with an error."""
+    (how,), body = knobs(data, 1)
+    name = "a.br" if how % 4 == 3 else ""
+    outcome_of = partial(read, Body(body), Layout(), _LIMITS, name)
+    try:
+        for piece in outcome_of():
+            assert piece.count == piece.payload.count(b"\n")
+    except ObjectBroken as error:
+        assert error.reason
+    if how % 4 < 2 and not _compressed(body):
+        packed = (bz2.compress, lzma.compress)[how % 4](body)
+        out, reason, _ = outcome(packed, Layout())
+        assert not reason
+        assert out.split(b"\n")[:-1] == [line for line in _text(body).split(b"\n") if line]
+
+
+def text_checked(data: bytes) -> None:
+    """Text check: it always has an answer, and ASCII without control characters is text."""
+    what = not_text(data)
+    printable = data.translate(None, bytes(range(0x20)) + bytes(range(0x7F, 0x100)))
+    if printable == data and not data.startswith(b"%PDF-") and data[257:262] != b"ustar":
+        assert not what
+
+
 def parquet_rows(data: bytes) -> None:
     """Parquet: whatever the bytes say, rows or an error, in bounded memory."""
     outcome(data, Layout(separator=b" "))
@@ -290,6 +321,20 @@ TARGETS = (
             b"\0" + gzip.compress(b"a" * 9000, mtime=0),
         ),
     ),
+    Target(
+        "codecs",
+        seldom_codecs,
+        (
+            b"\0" + bz2.compress(b"one\ntwo\n"),
+            b"\0" + lzma.compress(b"one\ntwo\n"),
+            b"\0" + zlib.compress(b"one\ntwo\n"),
+            b"\0\xff\x06\x00\x00sNaPpY\x01\x08\x00\x00\0\0\0\0one\n",
+            b"\0\x04\x22\x4d\x18\x40\x40\xc0\x04\0\0\x80one\n\0\0\0\0",
+            b"\0PK\x03\x04" + bytes(40) + b"PK\x05\x06" + bytes(18),
+            b"\3\x0b\x01\x80one\n\x03",
+        ),
+    ),
+    Target("text", text_checked, (b"plain\n", b"\x89PNG\r\n", b"a\0b\0", b"%PDF-1", bytes(300))),
     Target(
         "parquet",
         parquet_rows,

@@ -35,7 +35,7 @@ def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[De
 
     The object is held in memory up to 8 MiB, beyond that in a temporary file without a name.
     """
-    with _spooled(chunks, budget.limits.max_spool_bytes) as file:
+    with _spooled(chunks, budget) as file:
         try:
             yield from _rows(file, layout, budget)
         except (pa.ArrowException, *_UNREADABLE) as error:
@@ -43,25 +43,24 @@ def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[De
             raise broken("parquet_broken", f"not readable as Parquet ({told})") from error
 
 
-def columns(chunks: Iterator[bytes], largest: int) -> list[str]:
-    """Return the names of a Parquet object's columns; none when it is broken, or over `largest` bytes."""
+def columns(chunks: Iterator[bytes], budget: Budget) -> list[str]:
+    """Return the names of a Parquet object's columns; none when it is broken or too large."""
     try:
-        with _spooled(chunks, largest) as file:
+        with _spooled(chunks, budget) as file:
             metadata, _ = _metadata(file)
             return list(metadata.schema.to_arrow_schema().names)
     except (pa.ArrowException, *_UNREADABLE, ObjectBroken):
         return []
 
 
-def _spooled(chunks: Iterator[bytes], largest: int) -> IO[bytes]:
+def _spooled(chunks: Iterator[bytes], budget: Budget) -> IO[bytes]:
     file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     for chunk in chunks:
-        if file.tell() + len(chunk) > largest:
+        try:
+            budget.spool(file.tell() + len(chunk))
+        except ObjectTooLarge:
             file.close()
-            hint = "raise max_spool_bytes if this object is genuine"
-            raise ObjectTooLarge(
-                f"Parquet of more than {largest} bytes", "object", hint, reason="object_bomb"
-            )
+            raise
         file.write(chunk)
     file.seek(0)
     return file
