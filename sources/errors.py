@@ -160,7 +160,8 @@ _CODES: dict[type[SourceError], str] = {
     Missing: """
         QueueDoesNotExist NonExistentQueue QueueDeletedRecently ResourceNotFoundException ResourceNotFound
         NoSuchBucket NoSuchAccessPoint PermanentRedirect TemporaryRedirect InvalidAddress
-        IllegalLocationConstraintException AuthorizationHeaderMalformed""",
+        IllegalLocationConstraintException AuthorizationHeaderMalformed ParentNotFoundException
+        AWSOrganizationsNotInUseException""",
     SourceError: "InvalidSecurity NotImplemented",
     ReceiptHandleInvalid: "ReceiptHandleIsInvalid MessageNotInflight InvalidIdFormat",
     ObjectGone: "NoSuchKey NoSuchVersion MethodNotAllowed",
