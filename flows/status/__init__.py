@@ -5,6 +5,7 @@
     dataflow     ──▶ liveness.py      when it turned last      ┘   JSON         words       HTML
 
     start.py           begins all that; server.py, admission.py: the port and who may ask it
+    metrics_snapshot.py   the metrics as plain numbers
     group.py           several processes behind one port; probe.py: the container's health check
 
 Off unless `COLLECTOR_STATUS` or `globals.status` says `host:port`. server.py answers from threads of its own,

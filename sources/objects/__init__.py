@@ -4,7 +4,7 @@ body.py, signed_get.py, bucket_reader.py, object_ref.py     an object's bytes, f
 decode.py              the way through the room: bytes → `DecodedChunk`s; what compression and form it has
 inflate.py             gzip, zstd and what else is compressed; another compression goes here
 lines.py               text, whole lines
-json_array.py, json_values.py, json_scanner.py, chunk_buffer.py     JSON: an array, values in a row
+json_text/             JSON: the elements of an array, values one after another
 parquet/               rows of Parquet
 text_repair.py         any bytes made valid events
 decoded_chunk.py       what comes out, and the limits of an object
