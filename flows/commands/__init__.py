@@ -6,4 +6,5 @@ iam_policy.py, iam_policy_formats.py, trust_policy.py     `policy`
 preview.py, backfill.py, progress_bar.py                  `preview`, `backfill`
 quarantine_replay.py   `replay QUARANTINE` (`replay` of captures is `flows/replay.py`)
 reference.py, error_catalogue.py                          `reference`: docs/settings.md, docs/errors.md
+journal.py             `journal`: what was delivered, by day, account and tag
 """
