@@ -23,7 +23,8 @@ Two families, one partition class each
 Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
 `aws/` is who asks, and how fast. Queues and APIs import nothing of each other, and objects know neither.
 For all of them: `errors.py` and `refusals.py` (what AWS answers), `lanes.py`, `threads.py`, `bulkheads.py`
-(who is fetched next), `telemetry.py`, `metric_scopes.py` and `error_deduplicator.py` (what is logged).
+(who is fetched next), `journal.py` and `journal_gate.py` (what was settled, written down before it is
+deleted), `telemetry.py`, `metric_scopes.py` and `error_deduplicator.py` (what is logged).
 
 Both families keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state
 whose partition key is no longer listed, so keys never change and targets are spread over them.

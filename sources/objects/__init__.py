@@ -8,4 +8,5 @@ json_text/             JSON: the elements of an array, values one after another
 parquet/               rows of Parquet
 text_repair.py         any bytes made valid events
 decoded_chunk.py       what comes out, and the limits of an object
+telemetry.py           named events of this room
 """
