@@ -7,7 +7,7 @@ from math import ceil
 from threading import Event
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, PlanScope, polls
@@ -29,20 +29,30 @@ from transforms.setting import About
 _LOOKUP_PAGE = 50
 
 
-def _audit_types(value: object) -> object:
-    kinds = one_or_many(value)
-    return (
-        ["audits_api" if kind == "audit_apis" else kind for kind in kinds]
-        if isinstance(kinds, list)
-        else kinds
-    )
+_SPELT = {"audit_apis": "audits_api"}
+"""Another spelling in Devo's documentation."""
+
+
+def _as_we_spell(kinds: object) -> object:
+    return [_SPELT.get(str(kind), kind) for kind in kinds] if isinstance(kinds, list) else kinds
+
+
+_TYPES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "enum": ["audits_api", "audits_s3", *_SPELT]},
+}
 
 
 class AuditEventsSettings(ObjectsSettings):
     """`audit-events-all`: CloudTrail, from its API (`audits_api`) or from S3 (`audits_s3`)."""
 
     types: Annotated[
-        tuple[Literal["audits_api", "audits_s3"], ...], Field(min_length=1), BeforeValidator(_audit_types)
+        tuple[Literal["audits_api", "audits_s3"], ...],
+        Field(min_length=1),
+        BeforeValidator(_as_we_spell),
+        BeforeValidator(one_or_many),
+        WithJsonSchema(_TYPES),
     ] = Field(
         ("audits_api",), description="Where to read from; audit_apis is audits_api", examples=[["audits_s3"]]
     )

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -25,6 +25,7 @@ from flows.config.objects import (
     RecordMapping,
     SqsLogsSettings,
 )
+from flows.config.schema import spellings
 from flows.config.settings import Globals, Input, JournalSettings, Persistence, PersistenceConfig
 from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
@@ -139,7 +140,7 @@ def _section(
     yield "| key | type | default | whose | meaning | example |"
     yield "| --- | --- | --- | --- | --- | --- |"
     for name, one in fields.items():
-        key, *others = _spellings(name, one)
+        key, *others = spellings(name, one)
         cells = (
             f"`{key}`",
             _type(one.annotation),
@@ -149,13 +150,6 @@ def _section(
             _example(one),
         )
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-
-
-def _spellings(name: str, field: FieldInfo) -> list[str]:
-    """Return how a key may be written, its first spelling first."""
-    if isinstance(field.validation_alias, AliasChoices):
-        return [str(choice) for choice in field.validation_alias.choices]
-    return [field.alias or name]
 
 
 def _meaning(field: FieldInfo, others: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_an
 from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
+from flows.config.schema import spellings, takes_one
 from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
 from sinks.settings import OutputSettings, parse_output
 from transforms.setting import has_effect, ineffective
@@ -206,6 +207,8 @@ class _Loading(Struct):
             self._wrong(f"unknown service {name}", place, hint)
             return None
         if isinstance(options, dict):
+            self._warn_of_texts(model, options, place)
+            options = first_spelling(model, options)
             options = {
                 **self._defaults(model, around, options),
                 **{k: v for k, v in options.items() if v != ""},
@@ -217,6 +220,14 @@ class _Loading(Struct):
         if found:
             self._warn_of(ineffective(found), place)
         return found
+
+    def _warn_of_texts(self, model: type[ServiceSettings], given: Mapping[str, object], place: str) -> None:
+        """Tell of each text that is taken as a list of one."""
+        for name, one in model.model_fields.items():
+            key = spellings(name, one)[0]
+            text = given.get(key)
+            if isinstance(text, str) and text and takes_one(one):
+                self._warn(f"{place}.{key}", f"is taken as a list of one: [{text}]")
 
     def _defaults(
         self, model: type[ServiceSettings], around: Mapping[str, object], own: Mapping[str, object]
@@ -240,6 +251,17 @@ class _Loading(Struct):
                 )
         if inputs and not any(one.enabled for input_ in enabled.values() for one in input_.services.values()):
             self._warn("inputs", "every one is switched off, nothing is collected")
+
+
+def first_spelling(model: type[ServiceSettings], given: Mapping[str, object]) -> dict[str, object]:
+    """Return settings under the first spelling of each key; a key that is there twice stays as it is."""
+    other = {
+        spelt: first
+        for name, one in model.model_fields.items()
+        for first, *others in [spellings(name, one)]
+        for spelt in others
+    }
+    return {other[key] if other.get(key, key) not in given else key: value for key, value in given.items()}
 
 
 def _from_globals(top: Globals, output_type: object) -> dict[str, object]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Strict, model_validator
 
 from flows.config.base import TypedSettings
 from flows.config.file_formats import FileFormat
@@ -22,6 +22,7 @@ from flows.config.types import (
     Pattern,
     Region,
     one_or_many,
+    only_text,
 )
 from transforms.fields import KeyFields, Operation, RecordField, key_fields, replaced, split
 from transforms.routed import PLACEHOLDER, Rule, compiles
@@ -140,6 +141,23 @@ def _template(value: str) -> str:
     return value
 
 
+def _acknowledges(value: object) -> object:
+    if value is False:
+        raise ValueError("is false, but messages are deleted once delivered: use python -m flows preview")
+    return value
+
+
+def _sends(value: object) -> object:
+    if value is True:
+        raise ValueError("is true, but events are sent: use an output of type console")
+    return value
+
+
+_OWN_LENGTH, _IN_TENS = "long polls have a length of their own", "messages come ten at a time"
+_DELETED, _SENT = "messages are deleted once delivered; false is refused", "events are sent; true is refused"
+_COMPRESSED = "outputs decide on compression"
+
+
 class SqsLogsSettings(TypedSettings):
     """A service of Devo's SQS collector: objects in S3 that a queue announces.
 
@@ -170,11 +188,13 @@ class SqsLogsSettings(TypedSettings):
         description="How objects are cut into events",
         examples=[{"type": "line_split_processor", "config": {"json": True}}],
     )
-    routing_template: Annotated[str, AfterValidator(_template)] | None = Field(
-        None,
-        description="Devo tag, with [file-NAME] of file_field_definitions and [record-NAME] of "
-        "record_field_mapping",
-        examples=["my.app.web.[file-log_type]"],
+    routing_template: Annotated[str, Strict(), AfterValidator(_template), only_text("devo-tag")] | None = (
+        Field(
+            None,
+            description="Devo tag, with [file-NAME] of file_field_definitions and [record-NAME] of "
+            "record_field_mapping",
+            examples=["my.app.web.[file-log_type]"],
+        )
     )
     file_field_definitions: dict[str, tuple[FieldOperation, ...]] = Field(
         default_factory=dict,
@@ -208,6 +228,39 @@ class SqsLogsSettings(TypedSettings):
         description="Events are counted and not sent that fulfil all conditions of one of the lists",
         examples=[[[{"source": "record", "key": "kind", "type": "match", "value": "EndOfProcess"}]]],
     )
+    regions: Annotated[tuple[Region, ...], BeforeValidator(one_or_many)] = Field(
+        (),
+        validation_alias=AliasChoices("regions", "region"),
+        description="AWS regions, each with a state of its own; by default the input's, else $AWS_REGION's",
+        examples=[["eu-west-1"]],
+    )
+    queue_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("queue_url", "base_url"),
+        pattern=r"^https?://[^/]+/.+",
+        description="URL of the queue; names account and region",
+        examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail"],
+        json_schema_extra=About(ours=True),
+    )
+    visibility_timeout_seconds: int = Field(
+        120,
+        validation_alias=AliasChoices("visibility_timeout_seconds", "sqs_visibility_timeout"),
+        ge=2,
+        le=43_200,
+        description="A message comes again when no sign of life was given for so long; one is given at half "
+        "time",
+        examples=[120],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+    is_aws_service: bool | None = without_effect(example=True, why="the service's name tells how it is read")
+    sqs_wait_timeout: int | None = without_effect(20, _OWN_LENGTH)
+    sqs_max_messages: int | None = without_effect(1, _IN_TENS)
+    ack_messages: Annotated[bool | None, BeforeValidator(_acknowledges)] = without_effect(
+        example=True, why=_DELETED
+    )
+    direct_mode: bool | None = without_effect(example=False)
+    do_not_send: Annotated[bool | None, BeforeValidator(_sends)] = without_effect(example=False, why=_SENT)
+    compressed_events: bool | None = without_effect(example=False, why=_COMPRESSED)
     encoding: str | None = without_effect("gzip", "an object's content tells how it is compressed")
     send_filtered_out_to_unknown: Literal[False] | None = without_effect(
         example=False, why="what is filtered out is counted and not sent; true is refused"
@@ -289,18 +342,6 @@ class SqsLogsSettings(TypedSettings):
         return tuple(tuple(one.rule for one in rules) for rules in self.line_filter_rules if rules)
 
 
-def _acknowledges(value: object) -> object:
-    if value is False:
-        raise ValueError("is false, but messages are deleted once delivered: use python -m flows preview")
-    return value
-
-
-def _sends(value: object) -> object:
-    if value is True:
-        raise ValueError("is true, but events are sent: use an output of type console")
-    return value
-
-
 class SqsInput(Model):
     """What an input of Devo's SQS collector says for its services."""
 
@@ -321,16 +362,15 @@ class SqsInput(Model):
         examples=[240],
         json_schema_extra=About(unit="seconds"),
     )
-    sqs_wait_timeout: int | None = without_effect(20, "long polls have a length of their own")
-    sqs_max_messages: int | None = without_effect(1, "messages come ten at a time")
+    sqs_wait_timeout: int | None = without_effect(20, _OWN_LENGTH)
+    sqs_max_messages: int | None = without_effect(1, _IN_TENS)
     ack_messages: Annotated[bool | None, BeforeValidator(_acknowledges)] = without_effect(
-        example=True, why="messages are deleted once delivered; false is refused"
+        example=True, why=_DELETED
     )
     direct_mode: bool | None = without_effect(example=False)
-    do_not_send: Annotated[bool | None, BeforeValidator(_sends)] = without_effect(
-        example=False, why="events are sent; true is refused"
-    )
-    compressed_events: bool | None = without_effect(example=False, why="outputs decide on compression")
+    do_not_send: Annotated[bool | None, BeforeValidator(_sends)] = without_effect(example=False, why=_SENT)
+    compressed_events: bool | None = without_effect(example=False, why=_COMPRESSED)
+    is_aws_service: bool | None = without_effect(example=True, why="each service's name tells how it is read")
 
 
 def sqs_defaults(around: Mapping[str, object], own: Mapping[str, object]) -> dict[str, object]:

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
 from flows.catalogue.services import ANY_NAME, SETTINGS
+from flows.config.base import ServiceSettings
 from flows.config.objects import SqsInput
+from flows.config.schema import models_below, widen
 from flows.config.types import Model
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
@@ -222,26 +224,22 @@ def json_schema() -> dict[str, Any]:
         (model, "validation") for model in dict.fromkeys(models)
     ]
     places, schema = models_json_schema(wanted, title="devo-aws-collector configuration")
-    known = {name: places[model, "validation"] for name, model in SETTINGS.items()}
     definitions = schema["$defs"]
-    definitions["Input"]["properties"]["services"] |= {
-        "properties": known,
+    widen(definitions, models_below([Globals, Input, Outputs, *models]), ServiceSettings)
+    definitions["BucketSetting"] = {"anyOf": [definitions["BucketSetting"], {"type": "string"}]}
+    definitions["Input"]["properties"]["services"] = {
+        "type": "object",
+        "minProperties": 1,
+        "properties": {
+            name: _service(model, places[model, "validation"]) for name, model in SETTINGS.items()
+        },
         "additionalProperties": {"anyOf": [places[model, "validation"] for model in any_name]},
     }
-    identity = definitions["Input"]["properties"]["id"]
-    identity["type"] = [identity["type"], "integer"]
-    _let_be_secret(definitions["Credentials"]["properties"])
     root = definitions.pop("_File")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, **schema}
 
 
-def _let_be_secret(properties: dict[str, Any]) -> None:
-    """Allow `{file: PATH}` wherever a secret stands."""
-    file = {
-        "type": "object",
-        "properties": {"file": {"type": "string"}},
-        "required": ["file"],
-        "additionalProperties": False,
-    }
-    for declared in properties.values():
-        declared["anyOf"] = [*declared["anyOf"], file]
+def _service(model: type[BaseModel], place: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of what stands under a service's key: nothing, where nothing is needed."""
+    needed = any(field.is_required() for field in model.model_fields.values())
+    return place if needed else {"anyOf": [place, {"type": "null"}, {"const": ""}]}

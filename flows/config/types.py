@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    Strict,
     WithJsonSchema,
     model_validator,
 )
@@ -58,7 +59,12 @@ def _region(value: str) -> str:
     return value
 
 
-Region = Annotated[str, AfterValidator(_region)]
+def only_text(form: str) -> WithJsonSchema:
+    """Return the schema of a text that no number may stand for. form: its name, for people."""
+    return WithJsonSchema({"type": "string", "format": form})
+
+
+Region = Annotated[str, Strict(), AfterValidator(_region), only_text("aws-region")]
 
 
 def one_or_many(value: object) -> object:
@@ -81,7 +87,7 @@ def _tag(value: str) -> str:
     return value
 
 
-Tag = Annotated[str, AfterValidator(_tag)]
+Tag = Annotated[str, Strict(), AfterValidator(_tag), only_text("devo-tag")]
 """A Devo tag, perhaps with placeholders."""
 
 

@@ -1,0 +1,164 @@
+"""The JSON Schema takes what the loader takes, and refuses what it refuses, key by key in all spellings."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from flows.catalogue.services import ANY_NAME, SETTINGS
+from flows.config.base import ServiceSettings
+from flows.config.load import SettingsError, first_spelling, load
+from flows.config.read import References
+from flows.config.schema import models_below, spellings, takes_one
+from flows.config.settings import Globals, Input, json_schema
+from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
+from transforms.setting import about
+
+SCHEMA = json_schema()
+OUTPUTS = (DevoConfig, SyslogConfig, DevoHttpConfig, ConsoleConfig, FileConfig)
+MODELS = sorted(
+    models_below([Globals, Input, *OUTPUTS, *SETTINGS.values(), *(one.settings for one in ANY_NAME)]),
+    key=lambda model: model.__name__,
+)
+ENV = {"X": "5", "T": "text", "DEVO_TOKEN": "t", "AWS_KEY": "k", "AWS_SECRET": "s"}
+QUEUE = "https://sqs.us-west-1.amazonaws.com/123456789012/q"
+
+
+def plain(value: Any) -> Any:
+    """Return a value as a configuration file has it."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def needed(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the keys that a model cannot be without, with their examples."""
+    fields = model.model_fields.items()
+    found = {spellings(name, one)[0]: plain(one.examples[0]) for name, one in fields if one.is_required()}
+    return found | ({"type": "csv"} if model.__name__ == "FileFormat" else {})
+
+
+def variants(model: type[BaseModel]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (what it shows, raw settings) for every key of a model in every form, right and wrong."""
+    for name, field in model.model_fields.items():
+        first, *others = spellings(name, field)
+        if (model, name) == (Input, "services"):
+            continue  # services are told by their names, see below
+        base = {key: value for key, value in needed(model).items() if key != first}
+        example = plain(field.examples[0]) if field.examples else None
+        forms: list[Any] = [example, None, "", True, "yes", 7, 7.5, "7", "${X}", "${T}", [], [example], {}]
+        forms += [[["x"]], {"no": "thing"}, -1, "true", ["a", 1]]
+        if isinstance(example, list) and example:
+            forms.append(example[0])
+        for form in forms:
+            yield f"{first}={form!r}", {**base, first: form}
+        for other in others:
+            yield f"{other}={example!r}", {**base, other: example}
+            yield f"{first} and {other}", {**base, first: example, other: example}
+    yield "unknown key", {**needed(model), "no_such_key": 1}
+    for key in needed(model):
+        yield f"without {key}", {one: value for one, value in needed(model).items() if one != key}
+
+
+def taken(model: type[BaseModel], raw: dict[str, Any]) -> bool:
+    """Tell whether the loader takes the shape of settings; what keys mean together is not asked."""
+    made = References(ENV, "file", Path()).resolve(raw, ("x",))
+    if issubclass(model, ServiceSettings):
+        made = {key: value for key, value in first_spelling(model, made).items() if value != ""}
+    try:
+        model.model_validate(made)
+    except ValidationError as error:
+        return all(
+            one["type"] == "value_error" and (not one["loc"] or isinstance(one["input"], str))
+            for one in error.errors()
+        )
+    return True
+
+
+def allowed(model: type[BaseModel], raw: dict[str, Any]) -> bool:
+    """Tell whether the schema takes settings."""
+    whole = {"$ref": f"#/$defs/{model.__name__}", "$defs": SCHEMA["$defs"]}
+    return jsonschema.Draft202012Validator(whole).is_valid(raw)
+
+
+def beyond(model: type[BaseModel], raw: dict[str, Any], key: str) -> bool:
+    """Tell whether only the loader can know: a bound of a number in text, what a reference becomes."""
+    value = raw.get(key)
+    if key == "do_not_send":
+        return True
+    return isinstance(value, str) and ("${" in value or value.strip("-").isdigit())
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_schema_and_loader_agree_on_every_form_of_every_key(model):
+    """Each key in each spelling, as its example, alone, as a text, a number, a reference, a list, nothing."""
+    wrong = []
+    for what, raw in variants(model):
+        key = what.partition("=")[0]
+        if taken(model, raw) != allowed(model, raw) and not beyond(model, raw, key):
+            wrong.append((what, "loader" if taken(model, raw) else "schema"))
+    assert not wrong
+
+
+def configurations() -> st.SearchStrategy[dict[str, Any]]:
+    """Make configurations of SQS services: keys of the model in any spelling, in forms that it takes."""
+
+    def forms(field: Any) -> list[Any]:
+        example = plain(field.examples[0])
+        return [example, example[0]] if takes_one(field) and isinstance(example, list) else [example]
+
+    model = SETTINGS["aws_sqs_waf"]
+    plain_keys = {
+        spelt: forms(field)
+        for name, field in model.model_fields.items()
+        for spelt in spellings(name, field)
+        if about(field).effect and name in ALONE
+    }
+    service = st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in plain_keys.items()})
+    names = st.sampled_from(["aws_sqs_waf", "aws_sqs_vpc", "aws_sqs_fdr"])
+    around = {"id": "1", "region": "us-west-1", "base_url": QUEUE}
+    return st.dictionaries(names, service, min_size=1, max_size=1).map(
+        lambda services: {"inputs": {"in": {**around, "services": services}}}
+    )
+
+
+ALONE = {
+    "enabled", "regions", "tag", "devo_pulling_id", "visibility_timeout_seconds", "max_event_bytes",
+    "unreadable", "object_gone", "s3_file_type_filter", "event_type_file_regex_patterns",
+    "auto_event_type", "format",
+}  # fmt: skip
+"""Keys that mean something by themselves."""
+
+
+@given(configurations())
+def test_check_and_schema_have_one_verdict(tmp_path_factory, content):
+    """A configuration made of documented keys, in any spelling, is right for both or wrong for both."""
+    path = tmp_path_factory.mktemp("c") / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    try:
+        load(path, {})
+        verdict = True
+    except SettingsError:
+        verdict = False
+    assert jsonschema.Draft202012Validator(SCHEMA).is_valid(content) == verdict
+
+
+def test_a_text_that_is_taken_as_a_list_is_said(tmp_path):
+    """What is meant as a list of one is taken, and the warning names it; `region` is one by its name."""
+    path = tmp_path / "config.yaml"
+    services = {
+        "aws_sqs_waf": {"regions": "eu-west-1"},
+        "aws_sqs_vpc": {"region": "eu-west-1", "base_url": QUEUE},
+    }
+    path.write_text(
+        yaml.safe_dump({"inputs": {"in": {"id": "1", "base_url": QUEUE[:-1] + "r", "services": services}}})
+    )
+    loaded = load(path, {})
+    said = [line for line in loaded.warnings if "list of one" in line]
+    assert said == ["inputs.in.services.aws_sqs_waf.regions: is taken as a list of one: [eu-west-1]"]
+    assert loaded.inputs["in"].services["aws_sqs_vpc"].queues("aws_sqs_vpc") == [("us-west-1", QUEUE)]
