@@ -7,7 +7,7 @@ log lines are those of `telemetry.py`: `poll_failed`, `receive_failed`, `polled`
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sources.errors import SourceError
@@ -96,6 +96,22 @@ def read_up_to(where: MetricScope, seconds: float) -> None:
     """
     help_text = "Everything before this moment was taken (and of queues delivered)"
     gauge("read_up_to_timestamp_seconds", help_text, *where._fields).labels(*where).set(seconds)
+
+
+def lateness(where: MetricScope, most: float, reach: float) -> None:
+    """Show how late events became visible lately, and up to which lateness they are found; in seconds."""
+    late_text = "How late the latest event of the last day or so became visible"
+    reach_text = "Age up to which events that become visible late are found"
+    gauge("lateness_seconds", late_text, *where._fields).labels(*where).set(most)
+    gauge("reach_seconds", reach_text, *where._fields).labels(*where).set(reach)
+
+
+def late(where: MetricScope, counts: Mapping[str, int]) -> None:
+    """Count events by how late they became visible. counts: bound in seconds, "+Inf" → events up to it."""
+    text = "Events by how late they became visible, up to `le` seconds"
+    for bound, count in counts.items():
+        if count:
+            add("events_by_lateness", text, count, **where._asdict(), le=bound)
 
 
 def held(where: MetricScope, count: int) -> None:

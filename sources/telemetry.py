@@ -6,6 +6,7 @@ What stops many targets for one cause is told once, by the first of them (see `e
 import logging
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sources import metric_scopes
@@ -15,6 +16,9 @@ from sources.metric_scopes import MetricScope, ScopeOwner
 from transforms.telemetry import add, say, total
 
 CAUSES = ErrorDeduplicator()
+
+NEAR = 0.8
+"""Part of the reach beyond which a lateness is worth a warning."""
 
 
 def _loud(error: Exception, who: Who, *, otherwise: bool) -> int:
@@ -155,6 +159,21 @@ def polled(where: MetricScope, target: str, account: str, events: int, pages: in
     service = where.service
     add("polls", "Polls that came to their end", service=service)
     say(logging.DEBUG, "polled", service=service, target=target, account=account, events=events, pages=pages)
+
+
+def read_late(where: MetricScope, target: str, counts: Mapping[str, int], most: float, reach: float) -> None:
+    """Count events by how late they became visible; warn when one came near the reach (seconds)."""
+    metric_scopes.late(where, counts)
+    if most > reach * NEAR and CAUSES.first(f"lateness of {where.service} {target}", (where.service, target)):
+        say(
+            logging.WARNING,
+            "lateness_near_reach",
+            service=where.service,
+            target=target,
+            lateness_seconds=round(most),
+            reach_seconds=round(reach),
+            hint="the reach grows by itself up to max_reach_seconds; `flows recheck` finds what came later",
+        )
 
 
 def poll_recovered(where: MetricScope, target: str, cause: str, failing: int = 0) -> None:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, PlanScope, polls
-from flows.catalogue.delays import AUTO, overlap, settle
+from flows.catalogue.delays import AUTO, max_reach, overlap, settle
 from flows.catalogue.probe import Probe
 from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import rule, stamp
@@ -93,6 +93,7 @@ class AuditEventsSettings(ObjectsSettings):
     )
     settle_seconds: int = settle(60, "For audits_api: ")
     overlap_seconds: int = overlap(900, "For audits_api: ")
+    max_reach_seconds: int = max_reach(21_600, "For audits_api: ")
     collect_insights: bool = Field(
         default=False,
         description="For audits_api, true: read Insight events too",
@@ -139,6 +140,7 @@ def _poll(unit: ConfiguredService[AuditEventsSettings], limiters: Limiters, drai
         period_seconds=options.request_period_in_seconds,
         settle_seconds=options.settle_seconds,
         overlap_seconds=options.overlap_seconds,
+        max_reach_seconds=options.max_reach_seconds,
         service=unit.service.name,
     )
     return LookupEvents(unit.account, chosen, limiters, drain)

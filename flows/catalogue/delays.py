@@ -29,8 +29,26 @@ def settle(default: int, of: str = "") -> Any:
 
 def overlap(default: int, of: str = "", what: str = "events") -> Any:
     """Declare `overlap_seconds`. what: comes late."""
-    told = (
-        f"{of}how far each request reaches back into the one before, for {what} that AWS shows late; "
-        "repeats are dropped, except for one time after it was raised"
-    )
+    told = f"{of}how far requests reach back at least, for {what} that AWS shows late; repeats are dropped"
     return _seconds(default, told)
+
+
+def reach(default: int, told: str) -> Any:
+    """Declare another delay of this kind."""
+    return _seconds(default, told)
+
+
+def max_reach(default: int, of: str = "") -> Any:
+    """Declare `max_reach_seconds`."""
+    told = f"{of}how late events are is measured, and how far back requests reach follows it, up to this age"
+    return _seconds(default, told)
+
+
+def linked(what: str) -> Any:
+    """Declare `include_linked_accounts`."""
+    return Field(
+        default=False,
+        description=f"true: in a monitoring account, collect the {what} of all accounts linked to it too",
+        examples=[True],
+        json_schema_extra=About(ours=True),
+    )

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, polls
-from flows.catalogue.delays import overlap
+from flows.catalogue.delays import max_reach, overlap, reach
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
@@ -36,6 +36,10 @@ class GuardDutySettings(PolledSettings):
         json_schema_extra=About(ours=True),
     )
     overlap_seconds: int = overlap(300, what="updates")
+    reach_seconds: int = reach(
+        21_600, "how far back one poll an hour reaches, for updates that AWS shows hours late"
+    )
+    max_reach_seconds: int = max_reach(86_400)
 
 
 def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain: Event) -> Poll:
@@ -46,6 +50,8 @@ def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain:
         archived=options.collect_archived,
         period_seconds=options.request_period_in_seconds,
         overlap_seconds=options.overlap_seconds,
+        reach_seconds=options.reach_seconds,
+        max_reach_seconds=options.max_reach_seconds,
         service=unit.service.name,
     )
     return GuardDuty(unit.account, chosen, limiters, drain)

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, PlanScope, polls
-from flows.catalogue.delays import overlap, settle
+from flows.catalogue.delays import linked, max_reach, overlap, settle
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
@@ -20,8 +20,11 @@ from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
 from sources.apis.log_groups import GroupRule
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
+from transforms.setting import About
 
 _GROUP_PAGE, _PAGE_BYTES = 50, 1 << 20
+_READ = 2
+"""Times that an event is read: when it is new, and when it has become final; see cloudwatch_logs.py."""
 
 
 class LogGroup(Model):
@@ -54,8 +57,26 @@ class CloudWatchLogsSettings(PolledSettings):
         description="Several groups, each with a start time of its own",
         examples=[[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]],
     )
+    log_stream_prefix: str | None = Field(
+        None,
+        min_length=1,
+        max_length=512,
+        description="Only streams whose names begin so",
+        examples=["i-0"],
+        json_schema_extra=About(ours=True),
+    )
+    filter_pattern: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1024,
+        description="Only events that match this pattern of CloudWatch Logs",
+        examples=["ERROR"],
+        json_schema_extra=About(ours=True),
+    )
+    include_linked_accounts: bool = linked("log groups")
     settle_seconds: int = settle(60)
-    overlap_seconds: int = overlap(300)
+    overlap_seconds: int = overlap(1140)
+    max_reach_seconds: int = max_reach(86_400)
 
     @model_validator(mode="after")
     def _knows_its_groups(self) -> Self:
@@ -93,6 +114,10 @@ def _poll(unit: ConfiguredService[CloudWatchLogsSettings], limiters: Limiters, d
         period_seconds=options.request_period_in_seconds,
         settle_seconds=options.settle_seconds,
         overlap_seconds=options.overlap_seconds,
+        max_reach_seconds=options.max_reach_seconds,
+        stream_prefix=options.log_stream_prefix,
+        filter_pattern=options.filter_pattern,
+        linked=options.include_linked_accounts,
         service=unit.service.name,
     )
     return CloudWatchLogs(unit.account, chosen, limiters, drain)
@@ -104,8 +129,7 @@ def _groups(at: PlanScope[CloudWatchLogsSettings]) -> float:
 
 
 def _filters(at: PlanScope[CloudWatchLogsSettings]) -> float:
-    again = 1 + at.options.overlap_seconds / at.options.request_period_in_seconds
-    return polls(at) * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * again
+    return polls(at) * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * _READ
 
 
 def _arns(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from flows.catalogue import build
 from flows.catalogue.calls import DAY, ApiCall, PlanScope, Price, in_trouble, polls
+from flows.catalogue.delays import linked, max_reach, reach
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
@@ -17,11 +18,12 @@ from flows.config.base import PolledSettings
 from flows.config.types import one_or_many
 from sources.apis.cloudwatch_metrics import RATES, CloudWatchMetrics, MetricsOptions
 from sources.apis.metric_data import QUERIES, STATISTICS
+from sources.apis.metric_listing import LATE_NAMESPACES
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
 from transforms.setting import About
 
-_HIGH_RESOLUTION = (1, 5, 10, 30)
+_HIGH_RESOLUTION = (1, 5, 10, 20, 30)
 _MINUTE = 60
 _LIST_PAGE = 500
 _REQUEST = Price(0.01, 1_000)
@@ -54,7 +56,7 @@ class MetricsSettings(PolledSettings):
     period: int = Field(
         300,
         ge=1,
-        description="Length of a point: 1, 5, 10, 30 or whole minutes",
+        description="Length of a point: 1, 5, 10, 20, 30 or whole minutes",
         examples=[60],
         json_schema_extra=About(unit="seconds", ours=True),
     )
@@ -66,10 +68,22 @@ class MetricsSettings(PolledSettings):
         json_schema_extra=About(unit="seconds", ours=True),
     )
 
+    reach_seconds: int = reach(1_800, "how long after that a point may come or change at least")
+    max_reach_seconds: int = max_reach(10_800)
+    late_namespaces: dict[str, Annotated[int, Field(gt=0)]] = Field(
+        default_factory=lambda: dict(LATE_NAMESPACES),
+        description="Namespaces whose points come hours late, and by how much; read four times a day. Of "
+        "AWS/S3 the storage metrics only",
+        examples=[{"AWS/S3": 172_800, "Nightly/Batch": 86_400}],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+    include_linked_accounts: bool = linked("metrics")
+
     @model_validator(mode="after")
     def _period_is_possible(self) -> Self:
         if self.period not in _HIGH_RESOLUTION and self.period % _MINUTE:
-            raise ValueError(f"has period {self.period}: it must be 1, 5, 10, 30 or a multiple of 60 seconds")
+            allowed = f"{', '.join(map(str, _HIGH_RESOLUTION))} or a multiple of 60 seconds"
+            raise ValueError(f"has period {self.period}: it must be {allowed}")
         return self
 
 
@@ -83,6 +97,10 @@ def _poll(unit: ConfiguredService[MetricsSettings], limiters: Limiters, drain: E
         dimensions=options.dimensions,
         period=options.period,
         delay_seconds=options.delay,
+        reach_seconds=options.reach_seconds,
+        max_reach_seconds=options.max_reach_seconds,
+        late_namespaces=options.late_namespaces,
+        linked=options.include_linked_accounts,
         period_seconds=options.request_period_in_seconds,
         service=unit.service.name,
     )

@@ -47,7 +47,10 @@ SETTINGS: Mapping[str, type[ServiceSettings]] = {
 REPLAYED = "replay"
 """Input of a unit that no configuration names."""
 
-ANY_NAME: tuple[AnyService, ...] = (*(one for one in CATALOGUE if not one.service_key), CUSTOM)
+ANY_NAME: tuple[AnyService, ...] = (
+    *(one for one in CATALOGUE if not one.service_key or one is METRICS),
+    CUSTOM,
+)
 """What a service of any other key may be."""
 
 
@@ -98,7 +101,7 @@ def services_of(service_key: str, options: ServiceSettings) -> Iterator[AnyServi
         yield next((service for service in OBJECT_TYPES if service.service_key == service_key), CUSTOM)
         return
     named = [service for service in CATALOGUE if service.service_key == service_key]
-    found = named or [service for service in CATALOGUE if not service.service_key]
+    found = named or CATALOGUE
     yield from (service for service in found if service.name in options.types)
 
 

@@ -205,6 +205,8 @@ def _latest(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> M
 _JOINS: Mapping[str, Callable[[Any, Any], Any]] = {
     **dict.fromkeys(_SUMS.split(), operator.add),
     "lag_seconds": _longest,
+    "lateness_seconds": _longest,
+    "reach_seconds": _longest,
     "receipt_seconds_ago": _longest,
     "receipt_took_seconds": _longest,
     "ready": operator.and_,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from flows.status.event_status import IDENTITY
+from sources.telemetry import NEAR
 
 WIDTH, HEIGHT = 120, 24
 """Of the curves, in their own units."""
@@ -91,9 +92,18 @@ def summary(state: Mapping[str, Any]) -> Cell:
     failing = sum(one["targets_failing"] > 0 for one in places)
     if failing:
         return Cell(f"{failing} of {len(places)} sources cannot be read at the moment, see below.", "warn")
+    return _punctual(state)
+
+
+def _punctual(state: Mapping[str, Any]) -> Cell:
+    places = state["places"]
     late = sum((one["lag_seconds"] or 0) > _LATE_SECONDS for one in places)
     if late:
         return Cell(f"Collecting; {late} of {len(places)} sources lag{'s' * (late == 1)} behind.", "warn")
+    near = sum(_near(one) for one in places)
+    if near:
+        what = "Collecting; {} of {} sources show events almost later than is looked for, see below."
+        return Cell(what.format(near, len(places)), "warn")
     return _collecting(state)
 
 
@@ -143,11 +153,24 @@ def _place(place: Mapping[str, Any]) -> View:
         "rate": Cell(rate(place["events_per_second"])),
         "curve": Cell(points(place["curve"])),
         "events": Cell(number(place["source_events"]) + repeats),
-        "lag": lag(place["lag_seconds"]),
+        "lag": _late(lag(place["lag_seconds"]), place),
         "hand": Cell(", ".join(part for part in (hand, waiting) if part) or "-"),
         "lanes": Cell(str(place["lanes"] or "-")),
         "error": error(place["last_error"], bad=place["targets_failing"] > 0),
     }
+
+
+def _near(place: Mapping[str, Any]) -> bool:
+    """Tell whether events of an API become visible almost later than is looked for."""
+    return bool(place["lateness_seconds"] > NEAR * place["reach_seconds"] > 0)
+
+
+def _late(shown: Cell, place: Mapping[str, Any]) -> Cell:
+    """Return how far behind a source is, with how late its events become visible where that is told."""
+    if not place["lateness_seconds"]:
+        return shown
+    late = f"events up to {age(place['lateness_seconds'])} late, found up to {age(place['reach_seconds'])}"
+    return Cell(f"{shown.text}; {late}", "warn" if _near(place) and not shown.level else shown.level)
 
 
 def _output(output: Mapping[str, Any]) -> View:

@@ -124,6 +124,8 @@ class Watch(Struct):
             "curve": [round(one, 3) for one in self.history.curve(place)],
             **figure,
             "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", labels)),
+            "lateness_seconds": now.of("lateness_seconds", labels),
+            "reach_seconds": now.of("reach_seconds", labels),
             "lanes": int(now.of("lanes", unit)),
             "prefetched_bytes": int(now.of("prefetched_bytes", unit)),
             "last_error": self._told(

@@ -7,8 +7,10 @@ region whoever asks; free of charge.
 
 AWS says that CloudTrail delivers "within an average of about 5 minutes", not guaranteed; until 2023 it said
 15. So each window is read up to a minute ago (settle) and reaches 15 minutes back into the former one
-(overlap); repeats are dropped by EventId. Windows grow up to an hour when there is something to catch up,
-and then the overlap costs a quarter more requests instead of three times as many.
+(overlap), further where events have come later (`ReachRule`); repeats are dropped by EventId. Windows grow up
+to an hour when there is something to catch up, and then the overlap costs a quarter more requests instead of
+three times as many. How late an event was is not told: one that was not there when its time was read the
+last time counts as late as it is old.
 
 The answer comes newest first: the window counts as done with its last page only. Until then the state
 says how far down its pages have come (`upto`), and a crash or an expired token goes on from there: what
@@ -27,7 +29,19 @@ from msgspec.structs import replace
 
 from sources import telemetry
 from sources.apis.poll import Page, Position, State, Target, restored, stored
-from sources.apis.window import Reach, Seen, Window, behind, next_window, now_ms, to_datetime, to_ms
+from sources.apis.window import (
+    Lateness,
+    Reach,
+    ReachRule,
+    Seen,
+    Window,
+    behind,
+    late_events,
+    next_window,
+    now_ms,
+    to_datetime,
+    to_ms,
+)
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiter, Limiters
 from sources.errors import Transient, translate
@@ -49,6 +63,7 @@ class LookupOptions(Struct, frozen=True):
     """What the service may choose. start: epoch ms of the first event wanted, None = from now on.
 
     insights: collect Insight events too. settle, overlap and span: see `window.Reach`, in seconds.
+    max_reach: up to which settle + overlap follow the lateness of events, in seconds.
     service: name in the catalogue.
     """
 
@@ -59,23 +74,28 @@ class LookupOptions(Struct, frozen=True):
     settle_seconds: int = 60
     overlap_seconds: int = 900
     span_seconds: int = 3600
+    max_reach_seconds: int = 21_600
     service: str = "audits_api"
 
 
 class LookupPosition(Position, frozen=True, kw_only=True):
     """Where a region stands; times in epoch ms.
 
-    first: of the first event wanted. done: end of the last whole window. seen: EventId → its time.
-    Within a window also window, and upto: the oldest second read.
+    first: of the first event wanted. done: end of the last whole window. final: where the next one begins
+    (0 = the overlap before `done`). seen: EventId → its time. late: how late events are.
+    Within a window also window, upto: the oldest second read, and following: where the next one will begin.
     """
 
     VERSION: ClassVar[int] = 2
 
     first: int = field(name="from")
     done: int
+    final: int = 0
     seen: dict[str, int]
+    late: Lateness = Lateness()
     window: Window | None = None
     upto: int = 0
+    following: int = 0
 
 
 class LookupEvents:
@@ -95,6 +115,8 @@ class LookupEvents:
         self._reach = Reach(
             options.settle_seconds * 1000, options.overlap_seconds * 1000, options.span_seconds * 1000
         )
+        least = self._reach.settle + self._reach.overlap
+        self._rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
         self._told: set[str] = set()
 
     def targets(self) -> Iterable[Target]:
@@ -109,49 +131,61 @@ class LookupEvents:
         """Read the rest of the window at hand, or the next one."""
         now = self._clock() // 1000 * 1000
         at = self._position(target, restored(LookupPosition, state, f"{self.name} {target.key}"), now)
-        window = at.window or next_window(at.done, now, self._reach)
+        window = at.window or next_window(at.done, now, replace(self._reach, overlap=at.done - at.final))
         if window is None:
             if not state:
                 yield Page((), stored(at))
             return
         start, upto = max(window.start, at.first), at.upto or window.end
-        seen = Seen(at.seen)
+        if start > upto:  # LookupEvents knows nothing of this window any more
+            self._clamped(target, window.start, upto)
+            yield Page((), stored(_after(at, window, Seen(at.seen), window.end)), again=True)
+            return
+        seen, reach = Seen(at.seen), self._rule.of(at.late)
+        following = at.following or max(
+            window.start, (window.end - (reach - self._reach.settle)) // 1000 * 1000
+        )
+        known = min(now, at.done + self._reach.settle + int(self.period_seconds * 1000))
         for events, last in self._answers(target, start, upto):
             times = [to_ms(event["EventTime"]) for event in events]
-            fresh = [event for event, ms in zip(events, times, strict=True) if seen.add(event["EventId"], ms)]
-            items, repeats = tuple(self._items(target, fresh)), len(events) - len(fresh)
+            pairs = zip(events, times, strict=True)
+            fresh = [(event, ms) for event, ms in pairs if seen.add(event["EventId"], ms)]
+            late = late_events([max(0, known - ms) if ms < at.done else 0 for _, ms in fresh], reach)
+            at = replace(at, late=self._rule.after(at.late, late.most, now))
+            items, repeats = tuple(self._items(target, [one for one, _ in fresh])), len(events) - len(fresh)
             if last:
-                ids = seen.since(window.end - self._reach.overlap)
-                after = LookupPosition(first=at.first, done=window.end, seen=ids)
+                after = _after(at, window, seen, following)
                 again = behind(window.end, now, self._reach)
-                yield Page(items, stored(after), again, window.end, repeats)
+                yield Page(items, stored(after), again, window.end, repeats, late)
             else:
                 upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
-                between = replace(at, window=window, upto=upto, seen=self._between(window, upto, seen))
-                yield Page(items, stored(between), upto=at.done, repeats=repeats)
+                ids = {**seen.since(following), **seen.until(upto)}  # what may be read again
+                between = replace(at, window=window, upto=upto, following=following, seen=ids)
+                yield Page(items, stored(between), upto=at.done, repeats=repeats, late=late)
 
     def _position(self, target: Target, at: LookupPosition | None, now: int) -> LookupPosition:
         """Return where to go on, never further back than LookupEvents knows."""
         asked = at.done if at else self._options.start
         oldest = now - DAYS_KEPT * _DAY + _MARGIN
         begin = max(oldest, now if asked is None else asked // 1000 * 1000)
-        begun = at is not None and at.window is not None
-        if asked is not None and asked < oldest and not begun and target.key not in self._told:
+        if asked is not None and asked < oldest and (at is None or at.window is None):
+            self._clamped(target, asked, begin)
+        if at is None:
+            return LookupPosition(first=begin, done=begin, final=begin, seen={})
+        final = at.final or at.done - self._reach.overlap
+        return replace(at, first=max(at.first, oldest), done=begin, final=min(final, begin))
+
+    def _clamped(self, target: Target, asked: int, used: int) -> None:
+        """Tell once that what is older than LookupEvents knows is not read."""
+        if target.key not in self._told:
             self._told.add(target.key)
             telemetry.start_clamped(
                 self.name,
                 target.key,
                 to_datetime(asked).isoformat(),
-                to_datetime(begin).isoformat(),
+                to_datetime(used).isoformat(),
                 f"LookupEvents knows {DAYS_KEPT} days; older events are in the trail's bucket only",
             )
-        if at is None:
-            return LookupPosition(first=begin, done=begin, seen={})
-        return replace(at, first=max(at.first, oldest), done=begin)
-
-    def _between(self, window: Window, upto: int, seen: Seen) -> dict[str, int]:
-        """Return the ids to keep within a window: those of what may be read again, below `upto` or later."""
-        return {**seen.since(window.end - self._reach.overlap), **seen.until(upto)}
 
     def _answers(self, target: Target, start: int, upto: int) -> Iterator[tuple[list[Any], bool]]:
         """Yield the events of each page, newest first, and whether it is the last one."""
@@ -195,6 +229,11 @@ class LookupEvents:
                 yield Poison("event_broken", detail, origin, body)
         if lines:
             yield Block(b"".join(lines), len(lines), origin)
+
+
+def _after(at: LookupPosition, window: Window, seen: Seen, final: int) -> LookupPosition:
+    """Return the position after a whole window; the next one begins at `final`."""
+    return LookupPosition(first=at.first, done=window.end, final=final, seen=seen.since(final), late=at.late)
 
 
 class _Paced:

@@ -1,10 +1,18 @@
 """CloudWatch Logs: every event of the chosen log groups, which may come and go while the collector runs.
 
-Parallel unit: a log group of a region. Guarantee: at least once, for every event that can be read within
-settle + overlap of its own time; one that its sender holds back longer is found by nobody who reads by
-time. Resume: the window at hand is read anew, without what was emitted of it. Cost: one FilterLogEvents
-per page (1 MB or 10,000 events) and at least one per period and group; one DescribeLogGroups per 50 groups
-and listing; both free of charge.
+Parallel unit: a log group of a region. Guarantee: at least once, for every event that can be read within the
+group's reach of its own time: 20 minutes by default, and by itself more where events come later; one that its
+sender holds back longer is found by `flows recheck`. Resume: the window at hand is read anew, without what
+was emitted of it. Cost: one FilterLogEvents per period and group and, of groups that fill pages
+(1 MB or 10,000 events), one per page, each event read twice; one DescribeLogGroups per 50 groups and listing;
+both free of charge.
+
+How late events are found
+    quiet group   each window begins where everything is final, a reach ago: that is one page all the same
+    busy group    windows follow each other, as far back as events are usually late; what has just become
+                  final is read a second time, a reach at once
+    ids           of all that is not final; where those are too many, of what was ingested in the last
+                  seconds before it was read: what had been ingested before was in the reply already
 
 Why FilterLogEvents, not GetLogEvents
     id           it alone tells the eventId by which repeats are dropped; GetLogEvents has none, and two
@@ -21,6 +29,7 @@ and left out; CloudWatch Logs has no API that reads them by time except Insights
 """
 
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import ClassVar
 
@@ -31,7 +40,7 @@ from sources import telemetry
 from sources.apis.cloudwatch import Api, Operation, blocks, fingerprint, line
 from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply
 from sources.apis.poll import Page, Position, State, Target, restored, stored
-from sources.apis.window import Reach, Seen, Window, next_window, now_ms
+from sources.apis.window import LateEvents, Lateness, ReachRule, Seen, Window, late_events, now_ms
 from sources.aws.account import Account
 from sources.aws.limiter import Limiters
 from sources.errors import Missing, SourceError
@@ -45,6 +54,17 @@ _SPAN_FLOOR, _SPAN_CEILING, _SPAN_LEAST = 60_000, 7 * _DAY, 1_000
 _EVENTS_PER_WINDOW = 50_000
 """Windows shrink and grow so that about so many ids must be kept within one."""
 
+_MOST_IDS = 50_000
+"""Of a group; beyond, only those are kept that a second reading could not tell by their ingestion."""
+
+_SHOWN_MS = 90_000
+"""What was ingested so long before a request is in its reply; clocks may differ by a minute."""
+
+_PAGE_EVENTS, _PAGE_BYTES = 10_000, 1 << 20
+_FORGET = 0.9
+_FITS = 0.5
+"""Pages that a window may be expected to fill and still be taken for one."""
+
 RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
 """Requests a second that AWS allows one account in one region by default, whoever asks."""
 
@@ -55,23 +75,36 @@ _NEVER_LISTED = Born(0, None)
 
 
 class LogsOptions(Struct, frozen=True):
-    """What the service may choose. settle and overlap: see `window.Reach`, in seconds."""
+    """What the service may choose, in seconds.
+
+    settle: younger events are left for the next window. overlap: with settle the least reach, the age up to
+    which events that become visible late are found. max_reach: up to which it follows their lateness.
+    stream_prefix, filter_pattern: only streams that begin so, only events that match, as AWS filters them.
+    linked: of a monitoring account, groups of the accounts linked to it too.
+    """
 
     regions: tuple[str, ...]
     groups: tuple[GroupRule, ...]
     period_seconds: float = 300
     settle_seconds: int = 60
-    overlap_seconds: int = 300
+    overlap_seconds: int = 1140
+    max_reach_seconds: int = 86_400
+    stream_prefix: str | None = None
+    filter_pattern: str | None = None
+    linked: bool = False
     service: str = "logs"
 
 
 class LogsPosition(Position, frozen=True, kw_only=True):
     """Where a group stands; times in epoch ms.
 
-    asked: the rule's start. first: of the first event wanted. done: end of the last whole window. final: the
-    next one begins there, and what is older is read no more. span: ms that it may go beyond `done`. seen:
-    fingerprint of an event → its time. Within a window also window, and `more`: what `seen` is, for each of
-    its pages.
+    asked: the rule's start. first: of the first event wanted. done: end of the last whole window. final: what
+    is older is read no more. span: ms that a window may be long. seen: fingerprint of an event → its time.
+    reads: ends of the windows since `final`, and when they were read last. sparse: below it `seen` lacks
+    what was ingested long before that moment. late: how late events are; usual: in the mean of about `weight`
+    events, ms.
+    load: pages that a second of the group fills. Within a window also window, and `more`: what `seen` is, for
+    each of its pages.
     """
 
     VERSION: ClassVar[int] = 2
@@ -82,6 +115,12 @@ class LogsPosition(Position, frozen=True, kw_only=True):
     final: int
     span: int
     seen: dict[str, int]
+    reads: list[tuple[int, int]] = field(default_factory=list)
+    sparse: int = 0
+    late: Lateness = Lateness()
+    usual: int = 0
+    weight: float = 0.0
+    load: float = 0.0
     window: Window | None = None
     more: list[dict[str, int]] = field(default_factory=list)
 
@@ -89,6 +128,121 @@ class LogsPosition(Position, frozen=True, kw_only=True):
     def migrated(cls, state: State) -> State:
         """Return a state of version 1, which says how far the next window reaches back."""
         return {**state, "final": state.get("done", 0) - state.get("back", 0)}
+
+    def had(self, event: Reply) -> bool:
+        """Tell whether an event whose id may be missing was read before, by when it was ingested."""
+        ms = event["timestamp"]
+        if ms >= self.sparse:
+            return False
+        at = bisect_right(self.reads, ms, key=lambda read: read[0])
+        return at < len(self.reads) and bool(event["ingestionTime"] < self.reads[at][1] - _SHOWN_MS)
+
+
+class LogWindows(Struct, frozen=True):
+    """How windows of a group follow each other: pure arithmetic. settle, floor (shortest span): ms."""
+
+    settle: int
+    floor: int
+    rule: ReachRule
+
+    def next(self, at: LogsPosition, now: int) -> Window | None:
+        """Return the window to read; None while everything later is too fresh.
+
+        One that ends at or before `done` is a second reading of what has become final.
+        """
+        end = min(at.done + at.span, now - self.settle)
+        reach = self.rule.of(at.late)
+        if at.load * (end - at.final) / 1000 > _FITS:
+            final = min(now - reach, at.done)
+            if final - at.final >= reach:
+                return Window(at.final, min(final, at.final + max(at.span, self.floor)))
+            start = max(at.final, at.done - min(2 * at.usual, reach))
+        else:
+            start = at.final
+        return Window(start, end) if end > at.done else None
+
+    def after(self, at: LogsPosition, window: Window, now: int, read: "WindowEvents") -> LogsPosition:
+        """Return the position after a window was read."""
+        final, reads = at.final, at.reads
+        if window.end <= at.done:
+            final = window.end
+        else:
+            if window.start <= at.final:  # all that was not final has been read again just now
+                final, reads = max(final, min(window.end, now - self.rule.of(at.late))), []
+            reads = [*_until(reads, window.start), (window.end, now)]
+        seen = read.seen.since(final)
+        sparse = at.sparse if at.sparse > final else 0
+        if len(seen) > _MOST_IDS:
+            sparse = max(window.end, at.done)
+            seen = {key: ms for key, ms in seen.items() if key not in read.long_ago}
+        return LogsPosition(
+            asked=at.asked,
+            first=at.first,
+            done=max(window.end, at.done),
+            final=final,
+            span=self._span(window, read.count) if window.end > at.done else at.span,
+            seen=seen,
+            reads=[one for one in reads if one[0] > final],
+            sparse=sparse,
+            late=self.rule.after(at.late, read.most, now),
+            usual=int((at.usual * at.weight + read.total) / max(at.weight + read.count, 1)),
+            weight=_FORGET * (at.weight + read.count),
+            load=(at.load + read.pages * 1000 / max(window.end - window.start, 1)) / 2,
+        )
+
+    def _span(self, window: Window, count: int) -> int:
+        """Return the longest next window, from this one's length and number of events."""
+        length = window.end - window.start
+        if length > _SPAN_CEILING:  # the time before a group's birth tells nothing of the time since
+            return self.floor
+        fits = length * _EVENTS_PER_WINDOW // max(count, 1)
+        return max(_SPAN_LEAST, min(fits, max(2 * length, self.floor), _SPAN_CEILING))
+
+
+def _until(reads: Iterable[tuple[int, int]], start: int) -> Iterator[tuple[int, int]]:
+    """Yield readings up to where a new one begins."""
+    for end, asked in reads:
+        yield min(end, start), asked
+        if end >= start:
+            return
+
+
+class WindowEvents:
+    """What a window has brought so far. long_ago: ids of events that were ingested long before.
+
+    count: of new events. most, total: of their lateness, in ms.
+    """
+
+    def __init__(self, at: LogsPosition, now: int, reach: int) -> None:
+        self.seen = Seen({key: ms for ids in (at.seen, *at.more) for key, ms in ids.items()})
+        self.long_ago: set[str] = set()
+        self.count = self.most = self.total = 0
+        self.replies, self._filled = 0, 0.0
+        self._at, self._now, self._reach = at, now, reach
+
+    @property
+    def pages(self) -> float:
+        """How many pages it filled; one may be filled in part."""
+        return self.replies if self.replies > 1 else self._filled
+
+    def add(self, events: Sequence[Reply]) -> tuple[dict[str, Reply], LateEvents]:
+        """Return the events that were not read before, by fingerprint, and how late they are."""
+        fresh: dict[str, Reply] = {}
+        size = 0
+        for event in events:
+            size += len(event["message"])
+            key = fingerprint(event["logStreamName"], event["eventId"])
+            if event["ingestionTime"] < self._now - _SHOWN_MS:
+                self.long_ago.add(key)
+            if not self._at.had(event) and self.seen.add(key, event["timestamp"]):
+                fresh[key] = event
+        lateness = [max(0, one["ingestionTime"] - one["timestamp"]) for one in fresh.values()]
+        late = late_events(lateness, self._reach)
+        self.count += len(fresh)
+        self.most, self.total = max(self.most, late.most), self.total + sum(lateness)
+        self.replies += 1
+        self._filled += max(len(events) / _PAGE_EVENTS, size / _PAGE_BYTES)
+        return fresh, late
 
 
 class CloudWatchLogs:
@@ -105,8 +259,13 @@ class CloudWatchLogs:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._api: Api[LogsClient] = Api(account, "logs", limiters, drain)
         self._options, self._clock = options, clock
-        self._settle, self._overlap = options.settle_seconds * 1000, options.overlap_seconds * 1000
-        self._groups = LogGroups(self._api, self.name, options.regions, options.groups)
+        settle = options.settle_seconds * 1000
+        least = settle + options.overlap_seconds * 1000
+        rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
+        self._windows = LogWindows(settle, max(_SPAN_FLOOR, int(self.period_seconds * 1000)), rule)
+        self._groups = LogGroups(self._api, self.name, options.regions, options.groups, linked=options.linked)
+        chosen = {"logStreamNamePrefix": options.stream_prefix, "filterPattern": options.filter_pattern}
+        self._chosen = {name: value for name, value in chosen.items() if value}
         self._vanished: set[str] = set()
 
     def targets(self) -> Iterable[Target | SourceError]:
@@ -128,27 +287,25 @@ class CloudWatchLogs:
         now = self._clock()
         usable = self._usable(target, found)
         at = usable or self._begin(target, now)
-        window = at.window or next_window(at.done, now, Reach(self._settle, at.done - at.final, at.span))
+        window = at.window or self._windows.next(at, now)
         if window is None:
             if not usable:
                 yield Page((), stored(at))
             return
-        seen = Seen({key: ms for ids in (at.seen, *at.more) for key, ms in ids.items()})
         origin = Origin(self.name, target.account, target.region, target.detail)
-        within, count = replace(at, window=window), 0
+        within, read = replace(at, window=window), WindowEvents(at, now, self._windows.rule.of(at.late))
         for events, last in self._answers(target, max(window.start, at.first), window.end):
-            fresh = _unseen(events, seen)
-            count += len(fresh)
+            fresh, late = read.add(events)
             items = tuple(blocks((line(_event(target, event)) for event in fresh.values()), origin))
             repeats = len(events) - len(fresh)
             if not last:
                 ids = {key: event["timestamp"] for key, event in fresh.items()}
                 within = replace(within, more=[*within.more, ids])
-                yield Page(items, stored(within), upto=at.done, repeats=repeats)
+                yield Page(items, stored(within), upto=at.done, repeats=repeats, late=late)
             else:
-                after = self._after(at, window, now, count)
-                after = replace(after, seen=seen.since(after.final))
-                yield Page(items, stored(after), window.end < now - self._settle, window.end, repeats)
+                after = self._windows.after(at, window, now, read)
+                again = self._windows.next(after, now) is not None
+                yield Page(items, stored(after), again, after.done, repeats, late)
 
     def _usable(self, target: Target, at: LogsPosition | None) -> LogsPosition | None:
         """Return a position, none when the configuration gives the group another start than it had then."""
@@ -161,48 +318,27 @@ class CloudWatchLogs:
     def _begin(self, target: Target, now: int) -> LogsPosition:
         """Return the position of a group that was never polled, or shall begin anew."""
         born = self._groups.born.get(target.key, _NEVER_LISTED)
+        span = self._windows.floor
         if born.start is not None:
             begin = max(born.start, born.created - _OLDEST_PUT)
+        elif now - born.created < _DAY:  # its first lines are older than itself
+            begin, span = born.created - _OLDEST_PUT, _OLDEST_PUT
         else:
-            begin = born.created if now - born.created < _DAY else now
-        return LogsPosition(asked=born.start, first=begin, done=begin, final=begin, span=self._floor, seen={})
-
-    def _after(self, at: LogsPosition, window: Window, now: int, count: int) -> LogsPosition:
-        """Return the position after a window in which `count` events were new.
-
-        The next one begins with all that may still become visible. What was older than settle + overlap when
-        it was read is final: catching up reads nothing twice.
-        """
-        final = max(at.final, min(window.end, now - self._settle - self._overlap))
-        span = self._next_span(window.end - at.done, count)
-        return LogsPosition(asked=at.asked, first=at.first, done=window.end, final=final, span=span, seen={})
-
-    @property
-    def _floor(self) -> int:
-        return max(_SPAN_FLOOR, int(self.period_seconds * 1000))
-
-    def _next_span(self, length: int, count: int) -> int:
-        """Return the longest next window, from the last one's length and number of events."""
-        fits = length * _EVENTS_PER_WINDOW // max(count, 1)
-        return max(_SPAN_LEAST, min(fits, max(2 * length, self._floor), _SPAN_CEILING))
+            begin = now
+        return LogsPosition(asked=born.start, first=begin, done=begin, final=begin, span=span, seen={})
 
     def _answers(self, target: Target, start: int, end: int) -> Iterator[tuple[Sequence[Reply], bool]]:
         """Yield the events of each page, and whether it is the last one; an empty one need not be."""
-        asked = {"logGroupName": target.detail, "startTime": start, "endTime": end - 1}
+        by = "logGroupIdentifier" if target.detail.startswith("arn:") else "logGroupName"
+        asked = {by: target.detail, "startTime": start, "endTime": end - 1, **self._chosen}
         for reply in self._api.pages(target.region, _FILTER, target.key, "nextToken", **asked):
             yield reply["events"], not reply.get("nextToken")
-
-
-def _unseen(events: Iterable[Reply], seen: Seen) -> dict[str, Reply]:
-    """Return the events that were not seen before, by their fingerprint, and remember them."""
-    keys = ((fingerprint(event["logStreamName"], event["eventId"]), event) for event in events)
-    return {key: event for key, event in keys if seen.add(key, event["timestamp"])}
 
 
 def _event(target: Target, event: Reply) -> dict[str, str | int]:
     """Return an event as it goes to Devo."""
     return {
-        "logGroup": target.detail,
+        "logGroup": target.detail.split(":log-group:")[-1],
         "logStream": event["logStreamName"],
         "timestamp": event["timestamp"],
         "ingestionTime": event["ingestionTime"],

@@ -17,7 +17,8 @@ followed. Each request lists from a position that is proven: an id that was fetc
 stands at v or later, hence everything before v has been listed, and the next request begins at v. Only
 when one millisecond holds more than a page are pages followed, and then the list counts once it came out
 the same twice. The position kept is never later than the poll's beginning, and the next poll reaches an
-overlap further back: for updates that become visible late.
+overlap further back: for updates that become visible late. Once an hour a poll reaches back over everything
+that is not final, six hours by default (as long as GuardDuty may hold an update back) and by itself more.
 """
 
 import json
@@ -28,23 +29,28 @@ from typing import Any, ClassVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from sources.apis.cloudwatch import line
 from sources.apis.poll import Page, Position, State, Target, restored, stored
-from sources.apis.window import now_ms, parse_iso
+from sources.apis.window import Lateness, ReachRule, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
 from sources.errors import SourceError, Transient, translate
 from transforms.block import Block, Origin
 
 _PAGE = 50
+_LOOK_MS = 3_600_000
+"""From one poll that reaches all the way back to the next."""
+
 _WIRE = "CollectorWireBody"
 
 
 class GuardDutyOptions(Struct, frozen=True):
     """What the service may choose. start: epoch ms of the first update wanted, None = from now on.
 
-    archived: collect archived findings too. overlap_seconds: how late an update may become visible.
+    archived: collect archived findings too. overlap_seconds: how far each poll reaches back. reach and
+    max_reach: how far one does each hour, at least and at most.
     service: name in the catalogue.
     """
 
@@ -53,20 +59,27 @@ class GuardDutyOptions(Struct, frozen=True):
     archived: bool = True
     period_seconds: float = 300
     overlap_seconds: int = 300
+    reach_seconds: int = 21_600
+    max_reach_seconds: int = 86_400
     service: str = "guardduty"
 
 
 class FindingsPosition(Position, frozen=True, kw_only=True):
     """Where a detector stands; times in epoch ms.
 
-    first: of the first update wanted. at: before it everything has been listed. seen: finding id → updatedAt.
+    first: of the first update wanted. at: before it everything has been listed. final: what is older is not
+    listed any more (0 = the overlap before `at`). looked: when a poll reached back to it last. seen: finding
+    id → updatedAt. late: how late updates are.
     """
 
     VERSION: ClassVar[int] = 2
 
     first: int = field(name="from")
     at: int
+    final: int = 0
+    looked: int = 0
     seen: dict[str, int]
+    late: Lateness = Lateness()
 
 
 class GuardDuty:
@@ -83,6 +96,8 @@ class GuardDuty:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._account, self._options, self._limiters = account, options, limiters
         self._drain, self._clock = drain, clock
+        least = max(options.reach_seconds, options.overlap_seconds) * 1000
+        self._rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
 
     def targets(self) -> Iterable[Target | SourceError]:
         """Return every detector of every region; a region that fails does not hide the others."""
@@ -97,10 +112,11 @@ class GuardDuty:
         now = self._clock()
         start = now if self._options.start is None else self._options.start
         found = restored(FindingsPosition, state, f"{self.name} {target.key}")
-        position = found or FindingsPosition(first=start, at=start, seen={})
-        at = position.at
-        since = max(position.first, at - self._overlap)
-        versions = dict(position.seen)
+        position = found or FindingsPosition(first=start, at=start, final=start, seen={})
+        at, final = position.at, position.final or position.at - self._overlap
+        deep = now - position.looked >= _LOOK_MS
+        since = max(position.first, final if deep else max(final, at - self._overlap))
+        versions, late = dict(position.seen), position.late
         ids: Sequence[str] = ()
         depth, more = 1, True
         while more:
@@ -108,12 +124,21 @@ class GuardDuty:
             ids, more = self._list(target, since, depth)
             same = ids == before
             proven = _proven(ids, versions, since) if depth == 1 or same else since
+            known = dict(versions)
             items = () if same and more else tuple(self._fresh(target, ids, versions))
+            new = [ms for key, ms in versions.items() if ms > known.get(key, -1)]
+            lateness = [max(0, now - ms) if ms < position.at else 0 for ms in new]
+            told = late_events(lateness, self._rule.of(late))
+            late = self._rule.after(late, told.most, now)
             at = max(at, min(proven, now))
-            seen = {key: ms for key, ms in versions.items() if ms >= at - self._overlap}
+            after = replace(position, at=at, final=final, late=late)
+            if deep:  # what is old enough has now been listed for the last time
+                final = max(final, min(at, now - self._rule.of(late)))
+                after = replace(after, final=final, looked=position.looked if more else now)
             if items or not more:
-                after = FindingsPosition(first=position.first, at=at, seen=seen)
-                yield Page(items, stored(after), upto=at if more else now, repeats=_repeats(ids, items))
+                after = replace(after, seen={key: ms for key, ms in versions.items() if ms >= after.final})
+                repeats = _repeats(ids, items)
+                yield Page(items, stored(after), upto=at if more else now, repeats=repeats, late=told)
             if proven > since:
                 since, depth, ids = proven, 1, ()
             elif same:

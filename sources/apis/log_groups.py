@@ -1,7 +1,7 @@
 """Which log groups there are: those that the rules cover, listed in their regions."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from itertools import takewhile
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -55,6 +55,11 @@ class GroupRule(Struct, frozen=True):
         return self.name.split(":")[3] if self.name.startswith("arn:") else ""
 
     @property
+    def account(self) -> str:
+        """The account that an ARN tells, "" for a name."""
+        return self.name.split(":")[4] if self.name.startswith("arn:") else ""
+
+    @property
     def group(self) -> str:
         """The name that an ARN tells, or the name."""
         return self.name.split(":log-group:")[-1].removesuffix(":*")
@@ -72,53 +77,83 @@ class Born(Struct, frozen=True):
 
 
 class LogGroups:
-    """The groups that rules cover. service: for messages. born: of those found, by the target's key."""
+    """The groups that rules cover. service: for messages. born: of those found, by the target's key.
+
+    linked: of a monitoring account, those of the accounts linked to it too.
+    """
 
     def __init__(
-        self, api: Api[LogsClient], service: str, regions: Iterable[str], rules: Iterable[GroupRule]
+        self,
+        api: Api[LogsClient],
+        service: str,
+        regions: Iterable[str],
+        rules: Iterable[GroupRule],
+        *,
+        linked: bool = False,
     ) -> None:
-        self._api, self._service, self._rules = api, service, tuple(rules)
+        self._api, self._service, self._rules, self._linked = api, service, tuple(rules), linked
         self._regions = tuple(dict.fromkeys((*regions, *(r.region for r in self._rules if r.region))))
         self.born: dict[str, Born] = {}
         self._told: set[str] = set()
 
     def targets(self) -> Iterable[Target | SourceError]:
         """Return every group that a rule covers; a region that fails does not hide the others."""
-        found: set[str] = set()
+        found: set[GroupRule] = set()
         failed = False
         for region in self._regions:
             try:
-                for target in self._groups(region):
-                    found.add(target.detail)
+                for target, rules in self._groups(region):
+                    found.update(rules)
                     yield target
             except SourceError as error:
                 failed = True
                 yield error
         for rule in () if failed else self._rules:
-            if rule.prefix is None and rule.group not in found:
+            if rule.prefix is None and rule not in found:
                 where = f"{rule.region or ', '.join(self._regions)}, {self._api.account.where}"
-                yield Missing(f"no log group {rule.group}", where, "create it, or correct its name")
+                yield Missing(f"no log group {rule.name}", where, "create it, or correct its name")
 
-    def _groups(self, region: str) -> Iterator[Target]:
+    def _groups(self, region: str) -> Iterator[tuple[Target, list[GroupRule]]]:
+        """Yield the readable groups of a region, each with the rules that cover it."""
+        own = self._api.account.account_id
         rules = [rule for rule in self._rules if rule.region in {"", region}]
+        for account in dict.fromkeys(_foreign(rule, own) for rule in rules):
+            wanted = [rule for rule in rules if _foreign(rule, own) == account]
+            for group in self._found(region, account, wanted).values():
+                owner, name = group["arn"].split(":")[4], group["logGroupName"]
+                foreign = owner if own and owner != own else ""
+                covering = [rule for rule in wanted if rule.covers(name)]
+                target = (
+                    Target(f"{region}/{owner}:{name}", owner, region, group["arn"].removesuffix(":*"))
+                    if foreign
+                    else Target(f"{region}/{name}", owner, region, name)
+                )
+                if self._readable(target, group):
+                    self.born[target.key] = Born(group["creationTime"], _start_of(name, covering))
+                    yield target, covering
+
+    def _found(self, region: str, account: str, rules: list[GroupRule]) -> dict[str, Reply]:
+        """Return the groups of one account (or of all that are linked) by ARN."""
         found: dict[str, Reply] = {}
         for prefix in widest(rule.prefix for rule in rules):
-            found.update((one["logGroupName"], one) for one in self._described(region, prefix))
+            found.update((one["arn"], one) for one in self._described(region, account, prefix))
+        names = {one["logGroupName"] for one in found.values()}
         for rule in rules:
-            if rule.prefix is None and rule.group not in found:
+            if rule.prefix is None and rule.group not in names:
                 # names are sorted: the group itself comes before all that only begin with its name
-                first = islice(self._described(region, rule.group), 1)
-                found.update((rule.group, one) for one in first if one["logGroupName"] == rule.group)
-        for name, group in found.items():
-            target = Target(f"{region}/{name}", group["arn"].split(":")[4], region, name)
-            if self._readable(target, group):
-                self.born[target.key] = Born(group["creationTime"], _start_of(name, rules))
-                yield target
+                groups = self._described(region, account, rule.group)
+                first = takewhile(lambda one: one["logGroupName"] == rule.group, groups)  # noqa: B023
+                found.update((one["arn"], one) for one in first)
+        return found
 
-    def _described(self, region: str, prefix: str) -> Iterator[Reply]:
-        """Yield the groups whose name begins with a prefix, by name."""
-        asked = {"logGroupNamePrefix": prefix} if prefix else {}
-        place = f"{prefix or 'every group'} in {region}"
+    def _described(self, region: str, account: str, prefix: str) -> Iterator[Reply]:
+        """Yield the groups whose name begins with a prefix, by name. account: "" = the own one."""
+        asked: dict[str, Any] = {"logGroupNamePrefix": prefix} if prefix else {}
+        if account or self._linked:
+            asked["includeLinkedAccounts"] = True
+        if account:
+            asked["accountIdentifiers"] = [account]
+        place = f"{prefix or 'every group'} in {region}{f' of {account}' if account else ''}"
         for reply in self._api.pages(region, _DESCRIBE, place, "nextToken", **asked):
             yield from reply["logGroups"]
 
@@ -137,6 +172,11 @@ def widest(prefixes: Iterable[str | None]) -> list[str]:
         if not any(prefix.startswith(other) for other in kept):
             kept.append(prefix)
     return kept
+
+
+def _foreign(rule: GroupRule, own: str) -> str:
+    """Return the account of a rule that is not the own one; "" when it is, or is not known to be another."""
+    return rule.account if own and rule.account not in {"", own} else ""
 
 
 def _start_of(group: str, rules: Iterable[GroupRule]) -> int | None:

@@ -4,7 +4,9 @@ A request may hold 500 queries and bring 100,800 points. Five queries (statistic
 a batch is 100 metrics, or fewer when the window has more than 201 periods.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -21,20 +23,30 @@ _EVENT_KEYS = ("sampleCount", "average", "sum", "minimum", "maximum")
 
 
 class Metric(NamedTuple):
-    """A metric's identity; dimensions sorted by name."""
+    """A metric's identity; dimensions sorted by name. account: that owns it, "" = the one that is asked."""
 
     namespace: str
     name: str
     dimensions: tuple[tuple[str, str], ...]
+    account: str = ""
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What ids are made of."""
+        return self if self.account else self[:3]
 
 
 class Point(NamedTuple):
-    """The statistics of one metric in one period that begins at `ms`; unit: "" = not told."""
+    """The statistics of one metric in one period that begins at `ms`; unit: "" = not told.
+
+    split: it is of one unit among several.
+    """
 
     metric: Metric
     ms: int
     values: Values
     unit: str = ""
+    split: bool = False
 
     @property
     def whole(self) -> bool:
@@ -50,17 +62,21 @@ class Batch(Struct, frozen=True):
 
 
 class MetricAnswer(Struct, frozen=True):
-    """What a batch brought. open: metrics without a complete answer; forbidden: that may not be read."""
+    """What a batch brought. open: metrics without a complete answer; forbidden: that may not be read.
+
+    mixed: metrics of several units, of which an answer holds but one.
+    """
 
     points: tuple[Point, ...]
-    open: tuple[Metric, ...]
-    forbidden: tuple[Metric, ...]
+    open: tuple[Metric, ...] = ()
+    forbidden: tuple[Metric, ...] = ()
+    mixed: tuple[Metric, ...] = ()
 
 
-def metric_of(listed: Mapping[str, Any]) -> Metric:
+def metric_of(listed: Mapping[str, Any], account: str = "") -> Metric:
     """Return the identity of a metric as ListMetrics gives it."""
     dimensions = sorted((one["Name"], one["Value"]) for one in listed.get("Dimensions") or ())
-    return Metric(listed["Namespace"], listed["MetricName"], tuple(dimensions))
+    return Metric(listed["Namespace"], listed["MetricName"], tuple(dimensions), account)
 
 
 def dimensions_of(metric: Metric) -> list[dict[str, str]]:
@@ -90,6 +106,7 @@ def queries(batch: Batch, period: int) -> list[dict[str, Any]]:
                 "Period": period,
                 "Stat": statistic,
             },
+            **({"AccountId": metric.account} if metric.account else {}),
         }
         for number, metric in enumerate(batch.metrics)
         for at, statistic in enumerate(STATISTICS)
@@ -100,26 +117,37 @@ def answer(batch: Batch, results: Iterable[Mapping[str, Any]]) -> MetricAnswer:
     """Join the results of all pages of a batch to points, by metric and time.
 
     A metric of which any statistic is missing, or ends with another status than Complete, is open: its
-    points do not count yet.
+    points do not count yet. Those of a metric of several units do not count at all.
     """
     values: dict[str, dict[int, float]] = {}
     status: dict[str, str] = {}
+    several: set[str] = set()
     for result in results:
         status[result["Id"]] = result.get("StatusCode", "")
         stamps = (to_ms(moment) for moment in result["Timestamps"])
+        if any(one.get("Code") == "MultipleUnits" for one in result.get("Messages") or ()):
+            several.add(result["Id"])
         values.setdefault(result["Id"], {}).update(zip(stamps, result["Values"], strict=True))
     points: list[Point] = []
-    undone, forbidden = [], []
+    undone, forbidden, mixed = [], [], []
     for number, metric in enumerate(batch.metrics):
         ids = [f"m{number}_{at}" for at in range(len(STATISTICS))]
         told = {status.get(one, "") for one in ids}
-        if told == {"Complete"}:
+        if several.intersection(ids):
+            mixed.append(metric)
+        elif told == {"Complete"}:
             points += _points(metric, [values[one] for one in ids])
         elif "Forbidden" in told:
             forbidden.append(metric)
         else:
             undone.append(metric)
-    return MetricAnswer(tuple(points), tuple(undone), tuple(forbidden))
+    return MetricAnswer(tuple(points), tuple(undone), tuple(forbidden), tuple(mixed))
+
+
+def joined(answers: Iterable[MetricAnswer]) -> MetricAnswer:
+    """Return several answers as one."""
+    parts = [(one.points, one.open, one.forbidden, one.mixed) for one in answers]
+    return MetricAnswer(*(tuple(chain.from_iterable(column)) for column in zip(*parts, strict=True)))
 
 
 def _points(metric: Metric, columns: Sequence[Mapping[int, float]]) -> Iterator[Point]:
@@ -127,11 +155,17 @@ def _points(metric: Metric, columns: Sequence[Mapping[int, float]]) -> Iterator[
         yield Point(metric, ms, tuple(column.get(ms) for column in columns))
 
 
-def points_of(metric: Metric, datapoints: Iterable[Mapping[str, Any]]) -> Iterator[Point]:
+def points_of(
+    metric: Metric, datapoints: Iterable[Mapping[str, Any]], *, split: bool = False
+) -> Iterator[Point]:
     """Yield the points of a GetMetricStatistics reply, oldest first; one per unit and period."""
-    for one in sorted(datapoints, key=lambda one: (one["Timestamp"], one.get("Unit", ""))):
+    ordered = sorted(datapoints, key=lambda one: (one["Timestamp"], one.get("Unit", "")))
+    units = Counter(one["Timestamp"] for one in ordered)
+    for one in ordered:
         values = tuple(one.get(statistic) for statistic in STATISTICS)
-        yield Point(metric, to_ms(one["Timestamp"]), values, one.get("Unit", ""))
+        yield Point(
+            metric, to_ms(one["Timestamp"]), values, one.get("Unit", ""), split or units[one["Timestamp"]] > 1
+        )
 
 
 def event(point: Point, period: int, account: str, region: str, moment: str) -> dict[str, Any]:
@@ -145,6 +179,6 @@ def event(point: Point, period: int, account: str, region: str, moment: str) -> 
         "timestamp": moment,
         **dict(zip(_EVENT_KEYS, point.values, strict=True)),
         "unit": point.unit or None,
-        "account": account,
+        "account": metric.account or account,
         "region": region,
     }

@@ -5,6 +5,7 @@ from the last listing before on.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any, Protocol
 
 from msgspec import Struct, field
@@ -45,16 +46,43 @@ class MetricListing(Struct, frozen=True):
     ids: tuple[str, ...]
 
 
+LATE_NAMESPACES: Mapping[str, int] = {
+    "AWS/S3": 172_800,
+    "AWS/S3/Storage-Lens": 172_800,
+    "AWS/Billing": 86_400,
+}
+"""Namespaces whose points come once a day or so → how late they may be, in seconds. Of AWS/S3 only what the
+storage holds (with a StorageType); requests to it are counted each minute."""
+
+
 class MetricFilter(Struct, frozen=True):
-    """namespaces, names: only these, () = all. dimensions: name → value that a metric must have, "" = any."""
+    """Which metrics are wanted.
+
+    namespaces, names: only these, () = all. dimensions: name → value that a metric must have, "" = any.
+    late: see `LATE_NAMESPACES`. linked: those of linked accounts too.
+    """
 
     namespaces: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     dimensions: Mapping[str, str] = field(default_factory=dict)
+    late: Mapping[str, int] = field(default_factory=lambda: LATE_NAMESPACES)
+    linked: bool = False
 
-    def requests(self, *, recent: bool) -> Iterator[dict[str, Any]]:
+    def reaches(self) -> list[int]:
+        """Return by how much points of the wanted namespaces that come late may be, in seconds."""
+        wanted = [late for name, late in self.late.items() if not self.namespaces or name in self.namespaces]
+        return sorted(set(wanted))
+
+    def reach_of(self, metric: Metric) -> int:
+        """Return how late points of a metric may be, in seconds; 0 = as those of most."""
+        stored = metric.namespace != "AWS/S3" or any(name == "StorageType" for name, _ in metric.dimensions)
+        return self.late.get(metric.namespace, 0) if stored else 0
+
+    def requests(self, reach: int, *, recent: bool) -> Iterator[dict[str, Any]]:
         """Yield the parameters of each listing. recent: only what has had points in the last three hours."""
-        asked: dict[str, Any] = {"RecentlyActive": "PT3H"} if recent else {}
+        asked: dict[str, Any] = {"RecentlyActive": "PT3H"} if recent and not reach else {}
+        if self.linked:
+            asked["IncludeLinkedAccounts"] = True
         if self.dimensions:
             asked["Dimensions"] = [
                 {"Name": name, "Value": value} if value else {"Name": name}
@@ -62,8 +90,14 @@ class MetricFilter(Struct, frozen=True):
             ]
         if len(self.names) == 1:
             asked["MetricName"] = self.names[0]
-        for namespace in self.namespaces or ("",):
+        late = [name for name, seconds in self.late.items() if seconds == reach]
+        wanted = [name for name in self.namespaces or late if not reach or name in late]
+        for namespace in wanted or ("",):
             yield {**asked, "Namespace": namespace} if namespace else asked
+
+    def wants(self, metric: Metric, reach: int) -> bool:
+        """Tell whether a listed metric is one of those with this reach."""
+        return (not self.names or metric.name in self.names) and self.reach_of(metric) == reach
 
 
 class MetricListings:
@@ -80,15 +114,23 @@ class MetricListings:
         found = self._kept.get(target.key)
         if found is None or now - found.at >= self._max_age:
             recent = period <= HOUR and window.start > now - RECENT
-            metrics = tuple(sorted(set(self._listed(target, recent=recent))))
-            found = MetricListing(now, metrics, tuple(fingerprint(*metric) for metric in metrics))
-            self._kept[target.key] = found
+            metrics = tuple(sorted(set(self._listed(target, 0, recent=recent))))
+            ids = tuple(fingerprint(*metric.identity) for metric in metrics)
+            found = self._kept[target.key] = MetricListing(now, metrics, ids)
             self._refreshed(target.key)
         return found
 
-    def _listed(self, target: Target, *, recent: bool) -> Iterator[Metric]:
-        names = self._chosen.names
-        for asked in self._chosen.requests(recent=recent):
+    def late(self, target: Target) -> dict[int, list[Metric]]:
+        """List the metrics of a region that come late, by reach in seconds."""
+        return {
+            reach: sorted(set(self._listed(target, reach, recent=False))) for reach in self._chosen.reaches()
+        }
+
+    def _listed(self, target: Target, reach: int, *, recent: bool) -> Iterator[Metric]:
+        for asked in self._chosen.requests(reach, recent=recent):
             for reply in self._api.pages(target.region, _LIST, target.key, "NextToken", **asked):
-                found = map(metric_of, reply["Metrics"])
-                yield from (one for one in found if not names or one.name in names)
+                owners = reply.get("OwningAccounts") or ()
+                for listed, owner in zip_longest(reply["Metrics"], owners[: len(reply["Metrics"])]):
+                    metric = metric_of(listed, owner if owner and owner != target.account else "")
+                    if self._chosen.wants(metric, reach):
+                        yield metric

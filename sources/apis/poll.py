@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct
 
+from sources.apis.window import LateEvents
 from sources.errors import SourceError
 from transforms.block import Item
 
@@ -41,6 +42,7 @@ class Page(Struct, frozen=True):
     again: of the last page of a poll: there is more to read now, poll again as soon as others had their turn.
     upto: epoch ms before which everything has been read with this page; 0 = not told.
     repeats: events that came with it once more and were left out.
+    late: how late its events became visible; None = not told.
     """
 
     items: tuple[Item, ...]
@@ -48,6 +50,7 @@ class Page(Struct, frozen=True):
     again: bool = False
     upto: int = 0
     repeats: int = 0
+    late: LateEvents | None = None
 
 
 class Poll(Protocol):
@@ -112,7 +115,7 @@ def stored(position: Position) -> State:
     state: State = {"v": position.VERSION}
     values = msgspec.structs.astuple(position)
     for one, value in zip(msgspec.structs.fields(position), values, strict=True):
-        if one.required or value:
+        if one.required or (value and value != one.default):
             state[one.encode_name] = msgspec.to_builtins(value) if isinstance(value, Struct) else value
     return state
 

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from sources import metric_scopes, telemetry
 from sources.apis.poll import Page, Poll, State, Target
+from sources.apis.window import LateEvents
 from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, SourceError, Throttled, translate
 from sources.lanes import lane_of
 from sources.threads import Threads
@@ -29,6 +30,9 @@ _LISTING = ""
 """The timetable's key of the listing of targets; no target has it."""
 
 _SHOW_SECONDS = 2.0
+
+_LATE_SECONDS = 86_400.0
+"""How long the largest lateness of a target is shown."""
 
 _WAKE_INTERVAL_SECONDS = 0.2
 """How long a waiting thread may miss the drain flag."""
@@ -123,6 +127,7 @@ class PollScheduler:
     ) -> None:
         self.name, self._owner = poll.name, owner
         self._upto: dict[str, int] = {}
+        self._late: dict[str, tuple[float, float, float]] = {}
         self._shown = 0.0
         self._poll, self._pace, self._inbox_bytes, self._drain = poll, pace, inbox_bytes, drain
         lock = threading.RLock()
@@ -187,6 +192,12 @@ class PollScheduler:
                 oldest[region] = min(ms, oldest.get(region, ms))
         for region, ms in oldest.items():
             metric_scopes.read_up_to(self._scope(region), ms / 1000)
+        worst: dict[str, tuple[float, float]] = {}  # the target with the least room stands for its region
+        for key, (most, reach, _) in self._late.copy().items():
+            found = worst.get(region_of(key), (0.0, 1.0))
+            worst[region_of(key)] = max(found, (most, reach), key=lambda told: told[0] / told[1])
+        for region, (most, reach) in worst.items():
+            metric_scopes.lateness(self._scope(region), most, reach)
         metric_scopes.prefetched(self.name, self._owner, waiting)
 
     def _scope(self, key: str) -> metric_scopes.MetricScope:
@@ -291,6 +302,7 @@ class PollScheduler:
     def _forget_gone(self, keys: Iterable[str]) -> None:
         for key in keys:
             self._upto.pop(key, None)
+            self._late.pop(key, None)
             if self._failures.pop(key, None):
                 metric_scopes.well(self._scope(key), self._failing(key))
 
@@ -308,12 +320,24 @@ class PollScheduler:
                 self._states[key], again = page.state, page.again
                 pages += 1
                 metric_scopes.repeated(self._scope(key), page.repeats)
+                self._note_lateness(key, page.late)
                 events += sum(item.count for item in page.items if isinstance(item, Block))
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; the position stays
             return time.monotonic() + self._failed(key, translate(error, f"{self.name} {key}"))
         self._succeeded(key)
         telemetry.polled(self._scope(key), key, target.account, events, pages)
         return time.monotonic() if again else started + self._poll.period_seconds
+
+    def _note_lateness(self, key: str, late: LateEvents | None) -> None:
+        if late is None:
+            return
+        most, reach, now = late.most / 1000, late.reach / 1000, time.monotonic()
+        telemetry.read_late(self._scope(key), key, late.cumulative(), most, reach)
+        before, _, since = self._late.get(key, (0.0, 0.0, now))
+        if most >= before or now - since > _LATE_SECONDS:
+            self._late[key] = most, reach, now
+        else:
+            self._late[key] = before, reach, since
 
     def _failed(self, key: str, error: SourceError) -> float:
         failures = self._failures_of(key) + 1

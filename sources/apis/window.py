@@ -9,12 +9,20 @@
 An event of time t is read for the last time by a window that ends beyond t + overlap, at a moment beyond
 that end + settle. So whatever becomes visible within settle + overlap of its time is found; what is found
 twice is dropped by its id (`Seen`).
+
+How late that is, is measured (`Lateness`): the reach grows so that twice the lateness seen still lies well
+within it, up to a bound, and shrinks again by half a day's end.
 """
 
 import time
+from bisect import bisect_left
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 from msgspec import Struct
+
+from sources.telemetry import NEAR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
@@ -49,6 +57,70 @@ def next_window(done: int, now: int, reach: Reach) -> Window | None:
 def behind(done: int, now: int, reach: Reach) -> bool:
     """Tell whether at least one whole span is left to read: time to catch up instead of resting."""
     return now - reach.settle - done >= reach.span
+
+
+class Lateness(Struct, frozen=True):
+    """How late events became visible lately, in ms: the part of a position that tells its reach.
+
+    reach: beyond the least one; 0 = the least. most: the latest event since `since` (epoch ms).
+    """
+
+    reach: int = 0
+    most: int = 0
+    since: int = 0
+
+
+class ReachRule(Struct, frozen=True):
+    """Between which bounds, in ms, a reach follows the lateness: settle + overlap, and the longest one."""
+
+    least: int
+    most: int
+
+    def of(self, late: Lateness) -> int:
+        """Return the age up to which events that become visible are found."""
+        return max(self.least, min(late.reach, self.most))
+
+    def after(self, late: Lateness, seen: int, now: int) -> Lateness:
+        """Return the lateness after a poll whose latest event was `seen` ms late.
+
+        A reach that has been too wide for a day is halved, or what the day asked for.
+        """
+        since, most = late.since or now, max(late.most, seen)
+        wanted = int(most * _ROOM)
+        if now - since < _DAY:
+            return Lateness(max(self.of(late), min(wanted, self.most)), most, since)
+        return Lateness(min(max(self.of(late) // 2, wanted), self.most), seen, now)
+
+
+class LateEvents(Struct, frozen=True):
+    """What a page tells of lateness. counts: events by `BOUNDS`, the last for all beyond. most, reach: ms."""
+
+    counts: tuple[int, ...]
+    most: int
+    reach: int
+
+    def cumulative(self) -> dict[str, int]:
+        """Return how many events were at most so late, by the bound in seconds, as histograms have it."""
+        names = (*map(str, BOUNDS), "+Inf")
+        return dict(zip(names, accumulate(self.counts), strict=True))
+
+
+BOUNDS = (10, 60, 300, 600, 1200, 3600, 10_800, 21_600, 86_400)
+"""Seconds of lateness up to which events are counted, in a histogram that is the same for every service."""
+
+_ROOM = 2 / NEAR
+"""Twice the lateness seen is to be no warning yet."""
+
+_DAY = 86_400_000
+
+
+def late_events(lateness: Iterable[int], reach: int) -> LateEvents:
+    """Return the histogram of events' lateness, each in ms; a negative one (clocks differ) counts as none."""
+    counts, most = [0] * (len(BOUNDS) + 1), 0
+    for ms in lateness:
+        most = max(most, ms)
+        counts[bisect_left(BOUNDS, ms / 1000)] += 1
+    return LateEvents(tuple(counts), most, reach)
 
 
 class Seen:

@@ -28,21 +28,29 @@ DEFAULTS: dict[str, Any] = {
 }
 CHOSEN: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "audits_api": (
-        {"settle_seconds": 1, "overlap_seconds": 2, "collect_insights": True},
-        {"start": START_MS, "settle_seconds": 1, "overlap_seconds": 2, "insights": True},
+        {"settle_seconds": 1, "overlap_seconds": 2, "max_reach_seconds": 3, "collect_insights": True},
+        {"start": START_MS, "settle_seconds": 1, "overlap_seconds": 2, "max_reach_seconds": 3,
+         "insights": True},
     ),
     "logs": (
-        {"settle_seconds": 1, "overlap_seconds": 2},
-        {"settle_seconds": 1, "overlap_seconds": 2, "groups": (GroupRule("/", START_MS),)},
+        {"settle_seconds": 1, "overlap_seconds": 2, "max_reach_seconds": 3, "filter_pattern": "ERROR",
+         "log_stream_prefix": "i-", "include_linked_accounts": True},
+        {"settle_seconds": 1, "overlap_seconds": 2, "max_reach_seconds": 3, "filter_pattern": "ERROR",
+         "stream_prefix": "i-", "linked": True,
+         "groups": (GroupRule("/", START_MS),)},
     ),
     "metrics-all": (
-        {"namespaces": "AWS/EC2", "metric_names": "A", "dimensions": {"b": ""}, "period": 60, "delay": 0},
+        {"namespaces": "AWS/EC2", "metric_names": "A", "dimensions": {"b": ""}, "period": 60, "delay": 0,
+         "reach_seconds": 1, "max_reach_seconds": 2, "late_namespaces": {"A": 3},
+         "include_linked_accounts": True},
         {"start": START_MS, "namespaces": ("AWS/EC2",), "names": ("A",), "dimensions": {"b": ""},
-         "period": 60, "delay_seconds": 0},
+         "period": 60, "delay_seconds": 0, "reach_seconds": 1, "max_reach_seconds": 2,
+         "late_namespaces": {"A": 3}, "linked": True},
     ),
     "aws-guardduty": (
-        {"overlap_seconds": 2, "collect_archived": False},
-        {"start": START_MS, "overlap_seconds": 2, "archived": False},
+        {"overlap_seconds": 2, "reach_seconds": 3, "max_reach_seconds": 4, "collect_archived": False},
+        {"start": START_MS, "overlap_seconds": 2, "reach_seconds": 3, "max_reach_seconds": 4,
+         "archived": False},
     ),
 }  # fmt: skip
 """Service → keys of the configuration, and the options that they become."""

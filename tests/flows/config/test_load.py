@@ -396,8 +396,8 @@ def test_settings_do_not_show_secrets():
             with_service("audit-event-all"),
             (
                 "unknown service audit-event-all: config.yaml: inputs.aws.services.audit-event-all: "
-                "did you mean audit-events-all? (a service of any name needs types: [logs], "
-                "or file_format and routing_template)"
+                "did you mean audit-events-all? (a service of any name needs types: [metrics-all] "
+                "or types: [logs], or file_format and routing_template)"
             ),
         ),
         (
@@ -439,7 +439,7 @@ def test_settings_do_not_show_secrets():
             (
                 "period 'often' is not accepted (it should be a valid integer, unable to parse string "
                 "as an integer): config.yaml: inputs.aws.services.metrics-all.period: Length of a point: "
-                "1, 5, 10, 30 or whole minutes. Unit: seconds, e.g. 60"
+                "1, 5, 10, 20, 30 or whole minutes. Unit: seconds, e.g. 60"
             ),
         ),
         (

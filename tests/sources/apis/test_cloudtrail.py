@@ -115,7 +115,7 @@ def test_first_poll_without_start_time_keeps_the_moment():
     poll = poll_of(api, start=None)
     emitted, state, again = poll_once(poll, {})
     assert (emitted, again, api.asked) == ([], False, [])
-    assert state == {"v": 2, "from": START, "done": START, "seen": {}}
+    assert state == {"v": 2, "from": START, "done": START, "final": START, "seen": {}}
     api.now = START + 300_000
     emitted, state, _ = poll_once(poll, state)
     assert emitted == ["after"]

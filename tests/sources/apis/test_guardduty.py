@@ -185,7 +185,7 @@ def test_quiet_detector_costs_one_request_and_an_old_finding_two():
     poll = poll_of(api)
     _, state = poll_once(poll, {})
     assert api.calls == 1
-    assert state == {"v": 2, "from": START, "at": START, "seen": {}}
+    assert (state["from"], state["at"], state["seen"]) == (START, START, {})
 
 
 def test_without_start_time_only_what_comes_is_collected():
