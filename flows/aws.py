@@ -66,7 +66,10 @@ def flow(config: str | None = None) -> Dataflow:
     sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
     book = keeping.begin(settings.journal, drain) if settings.journal else None
-    context = RunContext(drain, started.recovery, ahead, services, book)
+    kept = str(settings.globals.quarantine)
+    most = settings.globals.quarantine_max_bytes
+    quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
+    context = RunContext(drain, started.recovery, ahead, services, book, quarantine.room.full)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")
@@ -81,7 +84,6 @@ def flow(config: str | None = None) -> Dataflow:
         )
         for unit in running
     ]
-    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of(running))
     deliver(streams, devo, quarantine, liveness)
     return dataflow
 

@@ -25,6 +25,7 @@ from sinks import telemetry
 from sinks.console import sync_folder
 from sinks.devo import Process, own_partitions, place
 from sinks.errors import OutputBroken, file_error
+from sinks.quarantine_room import QuarantineRoom
 from transforms.block import Origin, Poison
 
 ClientFactory: TypeAlias = Callable[[], Any]
@@ -43,11 +44,21 @@ class Store(Protocol):
 
 
 class QuarantineSink(FixedPartitionedSink[Poison, dict[str, Any]]):
-    """Keeps poison under `target`, a folder or an `s3://` prefix (then `client` makes its boto3 client)."""
+    """Keeps poison under `target`, a folder or an `s3://` prefix (then `client` makes its boto3 client).
 
-    def __init__(self, target: str | Path, process: Process, client: ClientFactory | None = None) -> None:
+    most_bytes: of a folder, 0 = without a bound.
+    """
+
+    def __init__(
+        self,
+        target: str | Path,
+        process: Process,
+        client: ClientFactory | None = None,
+        most_bytes: int = 0,
+    ) -> None:
         self._process = process
         self._store = store(target, client)
+        self.room = QuarantineRoom(target, most_bytes)
 
     def keys(self) -> list[str]:
         """Return the keys that this process deals its poison to: one is enough."""
@@ -66,22 +77,27 @@ class QuarantineSink(FixedPartitionedSink[Poison, dict[str, Any]]):
     ) -> "QuarantinePartition":
         """Build a partition; nothing is written before the first poison."""
         del step_id, for_part
-        return QuarantinePartition(self._store, resume_state)
+        return QuarantinePartition(self._store, self.room, resume_state)
 
 
 class QuarantinePartition(StatefulSinkPartition[Poison, dict[str, Any]]):
     """Writes poison to a store."""
 
-    def __init__(self, where: Store, resume_state: dict[str, Any] | None) -> None:
-        self._store = where
+    def __init__(self, where: Store, room: QuarantineRoom, resume_state: dict[str, Any] | None) -> None:
+        self._store, self._room = where, room
         self._kept: int = (resume_state or {}).get("kept", 0)
 
     def write_batch(self, values: list[Poison]) -> None:
         """Write each item's file. Raises OutputBroken, which ends the process."""
         for poison in values:
-            self._store.keep(name_of(poison), to_json(poison, datetime.now(UTC)))
-            self._kept += 1
+            kept = self._room.fitted(poison)
             telemetry.poison_kept(poison.reason, poison.origin.service, poison.detail)
+            if kept is None:
+                continue
+            content = to_json(kept, datetime.now(UTC))
+            self._store.keep(name_of(kept), content)
+            self._room.took(len(content))
+            self._kept += 1
 
     def snapshot(self) -> dict[str, Any]:
         """Wait until the files are safe."""

@@ -172,6 +172,25 @@ def best_effort_restored(output: str, strength: str) -> None:
     say(logging.INFO, "best_effort_restored", output=output, strength=strength)
 
 
+def quarantine_full(where: str, held: int, limit: int) -> None:
+    """Warn that quarantine takes no more: what cannot be read stays in its queue."""
+    say(
+        logging.WARNING,
+        "quarantine_full",
+        where=where,
+        held_bytes=held,
+        limit_bytes=limit,
+        what="messages of what cannot be read stay in their queues",
+        hint="read, replay and delete what it holds, or raise globals.quarantine_max_bytes",
+    )
+
+
+def quarantine_room(held: int, limit: int) -> None:
+    """Show how much of its room quarantine has taken."""
+    gauge("quarantine_bytes", "What the quarantine folder takes on disk").set(held)
+    gauge("quarantine_limit_bytes", "What the quarantine folder may take").set(limit)
+
+
 def poison_kept(reason: str, service: str, detail: str) -> None:
     """Tell that something unreadable is in quarantine."""
     add("poison", "Items in quarantine", reason=reason, service=service)

@@ -34,7 +34,7 @@ Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
 
 def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
-    opener, rules = object_opener(unit, _queues(unit))
+    opener, rules = object_opener(unit, _queues(unit), context.full)
     opener.journaled = context.journal is not None
     return _leases(unit, context, opener, rules)
 
@@ -45,11 +45,14 @@ def reads_objects(unit: Unit) -> TypeGuard[ConfiguredService[ObjectsSettings]]:
 
 
 def object_opener(
-    unit: ConfiguredService[ObjectsSettings], queues: Sequence[Queue] = ()
+    unit: ConfiguredService[ObjectsSettings],
+    queues: Sequence[Queue] = (),
+    full: Callable[[], bool] = lambda: False,
 ) -> tuple[S3Opener, Rules]:
     """Return what opens the objects of a unit, and the rules for those that cannot be had.
 
-    queues: whose policies tell which buckets to read, where the configuration does not.
+    queues: whose policies tell which buckets to read, where the configuration does not. full: tells whether
+    quarantine takes no more.
     """
     options, layout = unit.options, unit.layout()
     sizes = DecodeLimits(
@@ -63,7 +66,7 @@ def object_opener(
     def pieces(body: Body, ref: ObjectRef) -> Iterator[DecodedChunk]:
         return read(body, layout.of(ref.key), sizes, ref.key)
 
-    rules = Rules(options.object_gone, options.unreadable)
+    rules = Rules(options.object_gone, options.unreadable, full)
     name = unit.service.name
     trust = BucketTrust(name, [one.rule for one in options.buckets], queues)
     access = Access(trust, options.requester_pays, unit.quarantine)
@@ -74,7 +77,7 @@ def messages(split: Split) -> Build[QueuedSettings]:
     """Return the builder for services whose messages are the events; `split` takes them out of a body."""
 
     def build(unit: ConfiguredService[QueuedSettings], context: RunContext) -> Source:
-        rules = Rules(unreadable=unit.options.unreadable)
+        rules = Rules(unreadable=unit.options.unreadable, full=context.full)
         opener = EventOpener(unit.service.name, split, rules)
         return _leases(unit, context, opener, rules, fetchers=0)  # there is nothing to fetch
 

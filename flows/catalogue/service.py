@@ -48,7 +48,8 @@ class RunContext(Struct, frozen=True):
 
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
     prefetch_bytes: how much a service may hold in memory before the dataflow takes it. services: how many
-        the process runs. journal: where what was settled is written down.
+        the process runs. journal: where what was settled is written down. full: tells whether quarantine
+        takes no more.
     """
 
     drain: Event
@@ -56,6 +57,7 @@ class RunContext(Struct, frozen=True):
     prefetch_bytes: int = PREFETCH_BYTES
     services: int = 1
     journal: Journal | None = None
+    full: Callable[[], bool] = lambda: False
 
 
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):

@@ -43,7 +43,7 @@ def again(content: bytes, settings: Settings | None, largest: int) -> Iterator[I
     if unit is None:
         detail = f"{poison.detail}; no input of --config has its service {poison.origin.service}"
         yield replace(poison, detail=detail)
-    elif poison.reason != TOO_LARGE:
+    elif poison.reason != TOO_LARGE or not poison.body:
         yield from apply(unit.service.transform(unit), largest)(list(_raw(poison, unit)))
     elif _in_s3(poison):
         yield _found(poison, apply(unit.service.transform(unit), largest), _object(poison, unit))

@@ -98,6 +98,14 @@ class Globals(Model):
         examples=["off"],
         json_schema_extra=About(ours=True),
     )
+    quarantine_max_bytes: int = Field(
+        1 << 30,
+        ge=1 << 20,
+        description="What a quarantine folder may take on disk; when it is full, messages of what cannot be "
+        "read stay in their queues",
+        examples=[1_073_741_824],
+        json_schema_extra=About(unit="bytes", ours=True),
+    )
     status: str | None = Field(
         None,
         pattern=r"^\S*\d$",

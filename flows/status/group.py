@@ -151,6 +151,7 @@ def merged(
             "where": states[0]["quarantine"]["where"] if states else "",
             "items": sum(before.values()) + sum(kept.values()),
             "before": before,
+            "full": any(state["quarantine"]["full"] for state in states),
             "by_reason": kept,
         },
         "not_read": {

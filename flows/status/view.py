@@ -206,7 +206,10 @@ def _quarantine(found: Mapping[str, Any]) -> Cell:
         return Cell("Quarantine is empty.", "mute")
     before = {f"{reason} (before the start)": count for reason, count in found["before"].items()}
     reasons = _reasons({**found["by_reason"], **before})
-    return Cell(f"Quarantine took {number(found['items'])}: {reasons}. See {found['where']}.", "warn")
+    told = f"Quarantine took {number(found['items'])}: {reasons}. See {found['where']}."
+    if found["full"]:
+        return Cell(f"{told} It is full: messages of what cannot be read stay in their queues.", "bad")
+    return Cell(told, "warn")
 
 
 def _missing(found: Mapping[str, int]) -> Cell:

@@ -94,6 +94,7 @@ class Watch(Struct):
                 "where": self.facts.quarantine,
                 "items": sum(self.facts.kept.values()) + int(now.sum("poison_total")),
                 "before": dict(self.facts.kept),
+                "full": 0 < now.sum("quarantine_limit_bytes") <= now.sum("quarantine_bytes"),
                 "by_reason": _by_reason(now, "poison_total"),
             },
             "not_read": {

@@ -146,7 +146,7 @@ class EventOpener:
 
     def _not_understood(self, message: Message, body: bytes, why: str) -> Poison:
         where = f"message {message.id} of queue {message.queue}"
-        if self._rules.unreadable == "keep":
+        if self._rules.keeps:
             hint = "send other messages elsewhere, or let it go to a dead letter queue"
             raise SourceError(f"not an event of this service ({why})", where, hint)
         telemetry.notice_unknown(self._service, where, why)

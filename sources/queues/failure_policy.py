@@ -6,6 +6,7 @@ give back   the message stays in its queue and comes again after a delay, longer
             redrive policy decides how often
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Literal
 
@@ -40,10 +41,19 @@ class Action(Enum):
 
 
 class Rules(Struct, frozen=True):
-    """What a configuration may change. unreadable: objects and messages that cannot be cut into events."""
+    """What a configuration may change. unreadable: objects and messages that cannot be cut into events.
+
+    full: tells whether quarantine takes no more; what would go there is then kept in its queue.
+    """
 
     object_gone: Literal["settle", "keep"] = "settle"
     unreadable: Literal["quarantine", "keep"] = "quarantine"
+    full: Callable[[], bool] = lambda: False
+
+    @property
+    def keeps(self) -> bool:
+        """Whether what is unreadable stays in its queue."""
+        return self.unreadable == "keep" or self.full()
 
 
 class Verdict(Struct, frozen=True):
@@ -94,6 +104,8 @@ def decide(error: Exception, rules: Rules) -> Verdict:
     """Return what to do about an error under the configuration's rules."""
     verdict = next(verdict for kind, verdict in _TABLE if isinstance(error, kind))
     setting = _KEPT.get(verdict.reason)
-    if setting and getattr(rules, setting) == "keep":
+    if (setting == "unreadable" and rules.keeps) or (
+        setting == "object_gone" and rules.object_gone == "keep"
+    ):
         return Verdict(_BACK, verdict.reason, verdict.first_seconds)
     return verdict

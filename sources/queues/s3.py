@@ -194,7 +194,7 @@ class S3Opener:
     def _not_read(self, reason: str, why: str, message: Message) -> ObjectBatch:
         """Return what stands for a message, or a part of it, of which nothing is read: the message itself."""
         where = f"message {message.id} of queue {message.queue}"
-        if self._rules.unreadable == "keep":
+        if self._rules.keeps:
             raise SourceError(f"{_WHAT[reason]} ({why})", where, _HINTS[reason])
         origin = Origin(self._service, message.account, message.region, message.queue)
         _TOLD[reason](self._service, where, why)

@@ -24,6 +24,7 @@ from sinks.quarantine import (
     store,
     to_json,
 )
+from sinks.quarantine_room import QuarantineRoom
 from transforms.block import Origin, Poison
 
 ORIGIN = Origin("flowlogs", "123456789012", "eu-west-1", "queue", "s3://bucket/key.gz", "v1", 7)
@@ -151,7 +152,7 @@ def test_a_prefix_of_a_bucket_is_a_quarantine_too():
     """Poison goes to an S3 prefix through a client that is made when needed, one PutObject each."""
     bucket = Bucket()
     where = store("s3://bucket/quarantine/", lambda: bucket)
-    partition = QuarantinePartition(where, None)
+    partition = QuarantinePartition(where, QuarantineRoom("s3://bucket/quarantine/"), None)
     partition.write_batch([POISON])
     partition.snapshot()
     ((uri, content),) = bucket.objects.items()

@@ -52,6 +52,8 @@ def test_r14_what_is_not_collected_is_told():
     )
     kept = "5 notice_unknown (before the start), 2 object_broken (flowlogs)"
     assert cells["quarantine"].text == f"Quarantine took 7: {kept}. See /var/quarantine."
+    state["quarantine"]["full"] = True
+    assert view(state)["quarantine"].level == "bad"
     assert cells["missing"].text.startswith("Gone before they were read: 3 flowlogs.")
     assert "1.2 k key_filter (flowlogs)" in cells["ignored"].text
     assert "queue q in eu-west-1 (input a)" in cells["open"].text
