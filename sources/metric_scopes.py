@@ -83,6 +83,13 @@ def emitted(service: str, owner: ScopeOwner, lots: Iterable[tuple[str, Sequence[
             add(*_EVENTS, count, **where._asdict())
 
 
+def events_again(service: str, count: int) -> None:
+    """Count events of messages that SQS has given before, to whoever did not delete them."""
+    if count:
+        help_text = "Events that may have been sent before, by reason: their message came again undeleted"
+        add("repeated_events", help_text, count, service=service, reason="redelivered")
+
+
 def repeated(where: MetricScope, count: int) -> None:
     """Count events that an API gave once more and that were left out."""
     if count:

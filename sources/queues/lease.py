@@ -121,13 +121,16 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
         items: list[Item] = []
         cuts: list[ObjectBatch] = []
         lots: list[tuple[str, Sequence[Item]]] = []
+        again = 0
         for lease, cut in self._inbox.take(self._feed.options.batch_bytes):
             if cut is None:
                 self._ledger.emitted(lease)
             elif not lease.lost:
                 items += cut.items
                 blocks = [item for item in cut.items if isinstance(item, Block)]
-                lease.events += sum(block.count for block in blocks)
+                count = sum(block.count for block in blocks)
+                lease.events += count
+                again += count if lease.message.receives > 1 else 0
                 lease.poisons += len(cut.items) - len(blocks)
                 if cut.row:
                     lease.rows.append(cut.row)
@@ -136,6 +139,7 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
                     cuts.append(cut)
         if cuts:
             self._feed.progress.emitted(self._name, cuts)
+        metric_scopes.events_again(self._feed.service, again)
         metric_scopes.emitted(self._feed.service, self._feed.options.owner, lots)
         return items
 

@@ -5,7 +5,7 @@ deleted, so that whoever receives the message again goes on behind what the data
 
     claimed    one lease reads it; a second notice of it is told ObjectBusy
     partial    so many of its records were emitted, by that lane; part of that lane's snapshot
-    complete   all were emitted; known in snapshots too, until its message is deleted
+    complete   all were emitted; known in snapshots too, until its message is deleted (or an hour is over)
     done       receipted: a repeat emits nothing, within a window of the last 100,000 objects
     gone       not there when its notice came: forgotten, since it may be there when the next one comes
 
@@ -16,8 +16,9 @@ for all lanes or for none, so the greatest number among the lanes' snapshots is 
 
 import sys
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -34,6 +35,10 @@ VERSION = 1
 ALL = sys.maxsize
 """Instead of a number of records: nothing of the object is missing."""
 
+KEPT_SECONDS = 3600.0
+"""How long a snapshot tells of an object that nobody works on: its message was deleted by whoever died, or is
+another process's. A message that is still there comes again when its lease is over, and is told anew then."""
+
 
 class Holder(Protocol):
     """What claims objects: a lease. objects: the ids of those it has asked for."""
@@ -45,6 +50,7 @@ class _Entry(Struct):
     records: int
     lane: str
     complete: bool = False
+    since: float = 0.0
 
 
 class _Window(Struct):
@@ -72,7 +78,10 @@ def _digest(object_id: str) -> bytes:
 class ObjectProgress:
     """The table. Thread-safe; every call is short. window, entries: bounds, the oldest is forgotten."""
 
-    def __init__(self, window: int = 100_000, entries: int = 10_000) -> None:
+    def __init__(
+        self, window: int = 100_000, entries: int = 10_000, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
         self._lock = threading.RLock()
         self._claims: dict[str, Holder] = {}
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -93,6 +102,7 @@ class ObjectProgress:
     def state(self, lane: str) -> dict[str, Any]:
         """Return what a lane's snapshot has to know: plain data, a copy."""
         with self._lock:
+            self._expire()
             mine = [(object_id, entry) for object_id, entry in self._entries.items() if entry.lane == lane]
         return {
             "v": VERSION,
@@ -154,7 +164,19 @@ class ObjectProgress:
                 if entry and entry.complete:
                     del self._entries[object_id]
 
+    def _expire(self) -> None:
+        """Forget the oldest entries when their time is over; one that is being read begins anew."""
+        late = self._clock() - KEPT_SECONDS
+        while self._entries:
+            object_id, entry = next(iter(self._entries.items()))
+            if entry.since > late:
+                break
+            del self._entries[object_id]
+            if object_id in self._claims:
+                self._set(object_id, entry)
+
     def _set(self, object_id: str, entry: _Entry) -> None:
+        entry.since = self._clock()
         self._entries.pop(object_id, None)
         self._entries[object_id] = entry
         if len(self._entries) > self._most:

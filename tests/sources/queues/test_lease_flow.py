@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from sources.queues.lease import LeaseSource
 from tests.sources.queues.leasing import QUICK, FakeSqs, WordOpener
+from transforms.telemetry import total
 
 SINKS = 4
 
@@ -234,3 +235,21 @@ def test_s1_order_in_a_group_is_kept_under_kills(recovery, groups):
         assert first == bodies
     assert set(stage.outcome.receipted) == {word for bodies in sent.values() for word in bodies}
     assert not stage.early
+
+
+def test_r_repeats_are_counted(recovery):
+    """What a kill leaves unreceipted comes again and is counted; what was receipted does not."""
+    stage = Stage(*words("m", 200))
+    stage.outcome.die_after = 60
+    with pytest.raises(BrokenPipeError):
+        stage.run(recovery=recovery)
+    receipted, written = set(stage.outcome.receipted), list(stage.outcome.written)
+    stage.outcome.die_after = 0
+    stage.sqs.advance(1000)
+    stage.drain_when(lambda: not stage.sqs.messages)
+    before = total("repeated_events", service="test")
+    stage.run(recovery=recovery)
+    again = stage.outcome.written[len(written) :]
+    assert not receipted & set(again)
+    sent_twice = len(set(again) & set(written))
+    assert sent_twice <= total("repeated_events", service="test") - before <= 200 - len(receipted)

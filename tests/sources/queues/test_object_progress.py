@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from sources.errors import ObjectBusy
 from sources.queues.message_opener import ObjectBatch
-from sources.queues.object_progress import ALL, ObjectProgress
+from sources.queues.object_progress import ALL, KEPT_SECONDS, ObjectProgress
 
 
 @dataclass(eq=False)
@@ -131,6 +131,22 @@ def test_a6_what_was_gone_is_never_done():
     progress.release(holder, whole=True)
     assert progress.state("lane-0") == {"v": 1, "partial": {}, "done": ["o"]}
     assert (progress.claim("o", Holder()), progress.claim("p", Holder())) == (ALL, 0)
+
+
+@pytest.mark.parametrize("kind", ["partial", "done"])
+def test_s6_loaded_ids_expire(kind):
+    """What a crash left and nobody brings again is an hour in the snapshots, then it costs nothing more."""
+    now = [0.0]
+    progress = ObjectProgress(clock=lambda: now[0])
+    ids = [f"o{number}" for number in range(100)]
+    progress.load("lane-0", {"partial": dict.fromkeys(ids, 3)} if kind == "partial" else {"done": ids})
+    claimed(progress, "o7")
+    now[0] = KEPT_SECONDS - 1
+    assert len(progress.state("lane-0")[kind]) == 100
+    now[0] = KEPT_SECONDS + 1
+    left = progress.state("lane-0")[kind]
+    assert list(left) == ([] if kind == "done" else ["o7"])
+    assert claimed(progress, "o8")[1] == (ALL if kind == "done" else 0)
 
 
 class Restarts(RuleBasedStateMachine):
