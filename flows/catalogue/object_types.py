@@ -5,17 +5,20 @@ column "Devo table"); what it leaves open is marked (I) inferred or (N) our own,
 """
 
 import re
+from collections.abc import Iterator
+
+from msgspec.structs import replace
 
 from flows.catalogue.object_type import JSON_LINES, ObjectType, SqsUnit, service, tagged
 from flows.catalogue.service import Service
 from flows.catalogue.tagging import flow_logs, rule, stamp, umbrella_rows, web_logs
 from flows.config.objects import SqsLogsSettings
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
-from transforms.block import Block, Item, Transform
-from transforms.fields import RecordField, key_fields, replaced, split
+from transforms.block import Block, Item, Transform, divide
+from transforms.fields import RecordField, key_fields, record_values, replaced, split
 from transforms.layout import Layout
 from transforms.object_kinds import json_with, text_like
-from transforms.tags import TagRule
+from transforms.tags import FALLBACK, TagRule, level
 
 
 def _cloudtrail(unit: SqsUnit) -> Transform:
@@ -28,15 +31,24 @@ def _cloudtrail(unit: SqsUnit) -> Transform:
     )
 
 
+_FALCON = "edr.crowdstrike.cannon"
+_FALCON_EVENT = (RecordField("event", ("event_simpleName",), (str.lower,)),)
+
+
 def _crowdstrike(unit: SqsUnit) -> Transform:
-    """CrowdStrike's events: one table, or with `auto_event_type` one for each event_simpleName."""
+    """CrowdStrike's events: a table for each event_simpleName; inventories, which have none, share one."""
     options = unit.options
-    template = options.tag or "edr.crowdstrike.cannon"
-    if options.auto_event_type and not options.tag:
-        template += ".[record-event]"
-    fields = (RecordField("event", ("event_simpleName",), (str.lower,)),)
-    made = TagRule(template, options.tag_suffix)
-    return routed.transform(routed.RoutedOptions(made, record_fields=fields, stamp=stamp(unit)))
+    if options.tag or options.auto_event_type is False:
+        return routed.transform(routed.RoutedOptions(rule(unit, _FALCON), stamp=stamp(unit)))
+    marks = stamp(unit)
+
+    def run(block: Block) -> Iterator[Item]:
+        (names,) = record_values(block.payload, block.count, _FALCON_EVENT)
+        for name, part in divide(block, names).items():
+            made = TagRule(f"{_FALCON}.{level(name)}" if name else _FALCON, options.tag_suffix)
+            yield marks.on(replace(part, tag=made.tag_of_object(FALLBACK, block.origin)))
+
+    return run
 
 
 def _log_events(unit: SqsUnit) -> Transform:
@@ -250,7 +262,7 @@ _TYPES: tuple[ObjectType, ...] = (
     ObjectType(
         "aws_sqs_fdr",
         "CrowdStrike Falcon Data Replicator",
-        "edr.crowdstrike.cannon",
+        _FALCON,
         JSON_LINES,
         object_kinds.is_crowdstrike,
         own=_crowdstrike,
@@ -258,7 +270,7 @@ _TYPES: tuple[ObjectType, ...] = (
     ObjectType(
         "aws_sqs_fdr_large",
         "the same, another name",
-        "edr.crowdstrike.cannon",
+        _FALCON,
         JSON_LINES,
         own=_crowdstrike,
     ),

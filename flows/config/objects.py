@@ -174,7 +174,7 @@ class SqsLogsSettings(TypedSettings):
     auto_event_type: bool | None = Field(
         None,
         description="CloudTrail, by default true: the tag's last level is the service; VPC flow, likewise. "
-        "CrowdStrike, by default false: it is the event's name",
+        "CrowdStrike, likewise: it is the event's name",
         examples=[True],
     )
     format: Literal["raw", "json"] = Field(

@@ -43,11 +43,11 @@ def test_every_event_arrives_once_under_the_documented_tag(name):
 
 
 @pytest.mark.parametrize("name", ["aws_sqs_fdr", "aws_sqs_fdr_large"])
-def test_crowdstrikes_events_can_name_their_table(name):
-    """With auto_event_type the last level is the event's name."""
+def test_crowdstrikes_events_can_share_a_table(name):
+    """With `auto_event_type: false` they share the table that Devo's list of services names."""
     for sample in SAMPLES[name]:
-        expected = Counter((event.tag_on, event.line) for event in sample.expected)
-        assert made(every()[name], sample, auto=True) == expected
+        expected = Counter(("edr.crowdstrike.cannon", event.line) for event in sample.expected)
+        assert made(every()[name], sample, auto=False) == expected
 
 
 @each

@@ -130,7 +130,7 @@ def _falcon(service: str) -> Maker:
         ]
         table = "edr.crowdstrike.cannon"
         told = tuple(
-            Event(table, f"{table}.{str(one['event_simpleName']).lower()}", compact(one)) for one in events
+            Event(*2 * (f"{table}.{str(one['event_simpleName']).lower()}",), compact(one)) for one in events
         )
         body = zipped(terminated(one.line for one in told))
         return Sample(service, f"data/{hex_digits(rng, 8)}-0001/part-{number:05}.gz", body, told)
