@@ -5,4 +5,5 @@ credentials.py, chain.py, machine.py, renewal.py     what is configured; roles i
 limiter.py             request rates, shared by the processes of a machine
 partitions.py          regions, ARNs and hosts of every part of AWS
 sessions.py, botocore_internals.py, replies.py       botocore: sessions, its private parts, its replies
+telemetry.py           named events of this room
 """

@@ -14,16 +14,21 @@ in other containers, are not seen.
 import fcntl
 import os
 import re
+import stat
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
+from sources.aws import telemetry
 from sources.errors import SourceError
 
 Clock = Callable[[], float]
+
+_T = TypeVar("_T")
 
 _MARGIN = 0.8
 """Of AWS's rates: requests may come a quarter of a second late or early, and no second has one too many."""
@@ -120,6 +125,40 @@ class SharedBucket:
                 return True
 
 
+class SharedOrOwn:
+    """A shared bucket while its file can be used, else one of this process: a squatted folder stops nobody.
+
+    share: part of the rate that this process takes alone, since it cannot see what the others ask.
+    """
+
+    def __init__(self, name: str, per_second: float, share: float = 0.5) -> None:
+        self._name = name
+        self._make = partial(SharedBucket, name, per_second)
+        self._shared: SharedBucket | None = None
+        self._own = Bucket(per_second * share)
+        self._alone = False
+
+    def reserve(self) -> float:
+        """Take the next turn and return the seconds until it comes."""
+        return self._usable(lambda one: one.reserve(), lambda one: one.reserve())
+
+    def wait(self, drain: threading.Event) -> bool:
+        """Take the next turn and wait for it; False when `drain` was set meanwhile."""
+        return self._usable(lambda one: one.wait(drain), lambda one: one.wait(drain))
+
+    def _usable(self, shared: Callable[[SharedBucket], _T], own: Callable[[Bucket], _T]) -> _T:
+        try:
+            self._shared = self._shared or self._make()
+            turn_taken = shared(self._shared)
+        except SourceError as error:
+            if not self._alone:
+                telemetry.limit_not_shared(self._name, error)
+            self._shared, self._alone = None, True
+            return own(self._own)
+        self._alone = False
+        return turn_taken
+
+
 class Chain:
     """Several limits at once: the slowest decides. The last one's turn comes last, right before it."""
 
@@ -161,7 +200,7 @@ def shared(rates: Mapping[str, float]) -> Limiters:
     def make(account: str, region: str, api: str) -> Limiter:
         if api not in rates:
             return Chain(())
-        return SharedBucket(f"{api} {account} {region}", _MARGIN * rates[api])
+        return SharedOrOwn(f"{api} {account} {region}", _MARGIN * rates[api])
 
     return Limiters(make)
 
@@ -192,7 +231,7 @@ def _own_folder() -> Path:
         found = folder.lstat()
     except OSError as error:
         raise _unusable(folder, error) from error
-    if found.st_uid != os.getuid() or folder.is_symlink():
+    if found.st_uid != os.getuid() or folder.is_symlink() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise _unusable(folder, PermissionError("it belongs to somebody else"))
     return folder
 

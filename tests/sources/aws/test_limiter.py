@@ -1,5 +1,6 @@
 """Turns are given at the pace that AWS allows, within one process and among several."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -150,6 +151,26 @@ def test_own_folder_is_private(tmp_path, monkeypatch):
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(SourceError, match="somebody else"):
         SharedBucket("api", 2)
+
+
+@pytest.mark.parametrize("squat", ["link", "file", "open folder"])
+def test_a15_a_squatted_folder_stops_nobody(tmp_path, monkeypatch, caplog, squat):
+    """What somebody else put in the folder's place: this process keeps half of the rate itself, and warns."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / f"devo-aws-collector-{os.getuid()}"
+    if squat == "link":
+        folder.symlink_to(tmp_path)
+    elif squat == "file":
+        folder.touch()
+    else:
+        folder.mkdir()
+        folder.chmod(0o777)
+    limiter = shared({"api": 2.5}).of("1", "eu-west-1", "api")
+    assert [round(limiter.reserve(), 1) for _ in range(2)] == [0, 1]
+    assert "limit_not_shared" in caplog.text
+    folder.rmdir() if squat == "open folder" else folder.unlink()
+    assert limiter.reserve() == 0
+    assert folder.stat().st_mode & 0o077 == 0
 
 
 def test_the_slowest_of_several_limits_decides():
