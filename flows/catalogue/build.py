@@ -18,6 +18,7 @@ from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body
 from sources.objects.decode import DecodedChunk, DecodeLimits, read
 from sources.objects.object_ref import ObjectRef
+from sources.objects.opening_record import opening_record
 from sources.queues.bucket_trust import BucketTrust
 from sources.queues.events import EventOpener, Split
 from sources.queues.failure_policy import Rules
@@ -36,6 +37,8 @@ def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> So
     """Return the source of a service whose events are in S3 objects that its queues announce."""
     opener, rules = object_opener(unit, _queues(unit), context.full)
     opener.journaled = context.journal is not None
+    if context.recovery:
+        opener.openings = opening_record(context.recovery / "openings")
     return _leases(unit, context, opener, rules)
 
 

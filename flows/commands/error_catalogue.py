@@ -208,6 +208,7 @@ REASONS: dict[str, str] = {
     "object_bomb": "the object is beyond `max_inflation_ratio`, `max_object_bytes`, `max_spool_bytes` or "
     "`max_window_bytes`",
     "object_broken": "the object is damaged; what came before is delivered",
+    "object_deadly": "reading the object ended the process three times; it is not opened again",
     "object_too_large": "the object inflates beyond the limits",
     "object_unknown": "the object is of a kind that this service does not read",
     "object_unreadable": "an object of a replay could not be had; told on stderr only",

@@ -25,6 +25,7 @@ from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
 from sources.objects.decode import DecodedChunk, skip
 from sources.objects.object_ref import ObjectRef
+from sources.objects.opening_record import NoRecord, OpeningRecord
 from sources.queues.bucket_trust import BucketTrust
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.message_opener import ObjectBatch, Resume
@@ -118,6 +119,7 @@ class S3Opener:
     account: reads the objects. reader: knows the service's layout. wanted: tells of each key whether its
     object is read; others are settled unread. rules: see `failure_policy.py`.
 
+    openings: where objects that end the process are noted.
     journaled: objects are hashed, and also those that are not wanted have rows for the journal.
     """
 
@@ -131,6 +133,7 @@ class S3Opener:
         access: Access | None = None,
     ) -> None:
         self.journaled = False
+        self.openings: OpeningRecord | NoRecord = NoRecord()
         self._service, self._reader, self._wanted = service, reader, wanted
         self._rules = rules or Rules()
         access = access or Access(BucketTrust(service))
@@ -273,7 +276,7 @@ class S3Opener:
         started, records, broken_at = time.monotonic(), done, -1
         while True:
             try:
-                with closing(body):
+                with closing(body), self.openings.opening(ref.id, records, ref.uri):
                     for piece in skip(self._reader(body, ref), records):
                         yield _cut(piece, ref, replace(origin, record=records))
                         records = piece.records
