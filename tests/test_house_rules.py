@@ -288,3 +288,10 @@ def test_links_lead_somewhere(path):
     """A link from one document to another is followed by nobody but a newcomer, who finds it broken."""
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)", path.read_text())
     assert not [link for link in links if link and not (path.parent / link).exists()]
+
+
+def test_the_index_of_decisions_is_whole():
+    """A reader finds a decision by what it is about: each number stands once in the table at the top."""
+    head, first, rest = (ROOT / "DECISIONS.md").read_text().partition("## 1. ")
+    entries = sorted(re.findall(r"^## (\d+)\.", first + rest, re.MULTILINE))
+    assert sorted(re.findall(r"(?:\| |· )(\d+)\b", head)) == entries, "add it to the table in DECISIONS.md"
