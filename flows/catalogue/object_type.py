@@ -78,6 +78,7 @@ def service(one: ObjectType) -> Service[SqsLogsSettings]:
         calls=(*QUEUE, *OBJECTS),
         layout=layout,
         detect=one.detect,
+        placed=one.tag.startswith("cloud.aws."),
         about=one.about,
     )
 

@@ -124,7 +124,8 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     calls: what it asks of AWS, and no more. probes: what `check` reads; parts: settings and region → what of
     the configuration each is read for. layout, detect: for types read from S3: settings → how objects are
     cut; whether an object (key, first decoded bytes) is one. replayed: settings for a replay without a
-    configuration: the tags that name the table. about: one line for the reference.
+    configuration: the tags that name the table. placed: Devo's tables have columns for account and region,
+    filled from the tag's last levels. about: one line for the reference.
     """
 
     name: str
@@ -138,6 +139,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     layout: Callable[[OptionsT], Layout] | None = None
     detect: Callable[[str, bytes], bool] | None = None
     replayed: Mapping[str, object] = {}
+    placed: bool = True
     about: str = ""
 
     @property

@@ -49,4 +49,5 @@ UMBRELLA = Service(
     calls=(*QUEUE, *OBJECTS),
     layout=lambda _options: Layout(is_header=umbrella.is_header, quoted=True),
     detect=umbrella.detect,
+    placed=False,
 )

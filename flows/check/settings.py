@@ -41,10 +41,23 @@ def loaded(context: CheckContext) -> Iterator[Finding]:
     settings = context.settings
     services, inputs = len(context.units), len({unit.account.name for unit in context.units})
     told = f"{services} service{'s'[: services != 1]} of {inputs} input{'s'[: inputs != 1]}"
-    yield ok("settings", told, str(settings.path))
+    yield ok("settings", told, str(settings.path), empty_columns(context))
     for line in settings.warnings:
         place, _, text = line.partition(": ")
         yield warn("settings_warning", text, place, "see python -m flows reference settings")
+
+
+def empty_columns(context: CheckContext) -> str:
+    """Return whose events tell Devo no account and region, as with its own collector; "" when all do."""
+    bare = dict.fromkeys(
+        unit.name
+        for unit in context.units
+        if unit.service.placed and unit.options.tag is None and unit.options.tag_suffix == "none"
+    )
+    if not bare:
+        return ""
+    cure = "tag_suffix: account_region fills Devo's columns of account and region, now empty, of"
+    return f"{cure} {', '.join(bare)}"
 
 
 class _Reading(Struct):

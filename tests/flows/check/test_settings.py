@@ -95,3 +95,12 @@ def test_a_folder_that_cannot_be_written(look, tmp_path):
     assert found[0].code == "folder"
     assert "is no folder" in found[0].what
     assert found[0].where == "globals.persistence.config.directory_name"
+
+
+def test_empty_tag_columns_are_told(look):
+    """The line of the settings names the services whose events tell no account and region, and the cure."""
+    look(config(flow_logs("flow")), offline=True)
+    cure = "tag_suffix: account_region fills Devo's columns of account and region, now empty, of flowlogs"
+    assert look.line("settings").endswith(f": {cure}")
+    look(config(flow_logs("flow", tag_suffix="account_region")), offline=True)
+    assert "tag_suffix" not in look.line("settings")
