@@ -90,7 +90,7 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
 
 
 class Transport(Protocol):
-    """What senders need of a connection; `Connection` says what each does. Tests have one of their own."""
+    """What senders need of a connection; `Connection` says what each method does. Tests have their own."""
 
     where: str
 

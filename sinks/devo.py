@@ -71,7 +71,7 @@ class DevoSink(FixedPartitionedSink[Block, dict[str, Any]]):
         self._openers = [opener(output, window_bytes // len(self._keys), drain) for output in outputs]
 
     def keys(self) -> list[str]:
-        """Return the keys that this process deals its blocks to: one for each connection.
+        """Return the partition keys of this process: one for each connection.
 
         There is at least one for each worker: bytewax hands partitions to them in turn.
         """

@@ -149,7 +149,7 @@ class BestEffort:
             self._attempt(self._output.begin)
 
     def finish(self) -> ReceiptStrength:
-        """Wait for the receipt when the output is well, and tell what was missed since the last."""
+        """Wait for the receipt when the output is well, and log what was missed since the last."""
         if not self.resting and self._attempt(self._output.finish):
             self._pending = 0
         if self._missed and self._error:

@@ -61,7 +61,7 @@ class QuarantineSink(FixedPartitionedSink[Poison, dict[str, Any]]):
         self.room = QuarantineRoom(target, most_bytes)
 
     def keys(self) -> list[str]:
-        """Return the keys that this process deals its poison to: one is enough."""
+        """Return the partition keys of this process: a single one is enough for poison."""
         return own_partitions(self._process)[:1]
 
     def list_parts(self) -> list[str]:

@@ -90,7 +90,7 @@ class RetryBudget:
         self._since, self._drain_seen, self._failures, self._refused = None, None, 0, False
 
     def _tell(self, error: Interrupted, pause: float, events: int) -> None:
-        """Tell of a failure; of a refusal once: nothing changes until a person has read it."""
+        """Log a failure; a refusal once: nothing changes until a person has read it."""
         refused = isinstance(error, CertificateRejected | Refused)
         if refused and not self._refused:
             telemetry.delivery_refused(self._output, error, events)

@@ -32,7 +32,7 @@ def block_written(output: str, events: int, size: int) -> None:
 
 
 def receipt_taken(output: str, strength: str, events: int, seconds: float) -> None:
-    """Tell that everything since the last receipt has arrived, with this strength."""
+    """Log that everything since the last receipt has arrived, with this strength."""
     add("receipts", "Receipts taken", output=output, strength=strength)
     add("events_delivered", "Events with a receipt", events, output=output, strength=strength)
     gauge("receipt_seconds", "How long the last receipt took", "output").labels(output).set(seconds)
@@ -99,7 +99,7 @@ def receipt_restored(output: str, strength: str) -> None:
 def delivery_retried(
     output: str, error: Exception, pause: float, events: int, *, quiet: bool = False
 ) -> None:
-    """Tell that delivery failed: what has no receipt goes out again after `pause` seconds."""
+    """Log that delivery failed: what has no receipt goes out again after `pause` seconds."""
     kind = type(error).__name__
     add("delivery_retries", "Attempts to deliver that failed", output=output, error=kind)
     add("events_resent", "Events sent again", events, output=output)
@@ -114,36 +114,36 @@ def delivery_refused(output: str, error: Exception, events: int) -> None:
 
 
 def request_split(output: str, most: int) -> None:
-    """Tell that the receiver found a request too large: from now on none exceeds `most` bytes."""
+    """Log that the receiver found a request too large: from now on none exceeds `most` bytes."""
     add("requests_split", "Requests found too large", output=output)
     say(logging.WARNING, "request_split", output=output, most_bytes=most)
 
 
 def next_connection_failed(output: str, error: Exception) -> None:
-    """Tell that the next epoch's connection could not be opened ahead; the next write opens it."""
+    """Log that the next epoch's connection could not be opened ahead; the next write opens it."""
     say(logging.INFO, "next_connection_failed", output=output, error=error)
 
 
 def output_blocked(output: str, *, blocked: bool) -> None:
-    """Tell that an output has stopped taking events, or takes them again; sources feel backpressure."""
+    """Log that an output has stopped taking events, or takes them again; sources feel backpressure."""
     gauge(*_BLOCKED).labels(output).set(blocked)
     say(logging.WARNING, "output_blocked" if blocked else "output_recovered", output=output)
 
 
 def window_full(output: str, size: int) -> None:
-    """Tell that the resend window is full: a receipt is taken before the epoch's end."""
+    """Log that the resend window is full: a receipt is taken before the epoch's end."""
     add("windows_full", "Receipts taken early", output=output)
     say(logging.DEBUG, "window_full", output=output, bytes=size)
 
 
 def connection_opened(output: str, where: str, seconds: float) -> None:
-    """Tell that a connection to an output is open."""
+    """Log that a connection to an output is open."""
     add("connections", "Connections opened", output=output)
     say(logging.DEBUG, "connection_opened", output=output, where=where, seconds=round(seconds, 3))
 
 
 def peer_closed_idle(output: str, where: str) -> None:
-    """Tell that the receiver closed an idle connection, as Devo's balancer does."""
+    """Log that the receiver closed an idle connection, as Devo's balancer does."""
     add("idle_closes", "Connections that the receiver closed while idle", output=output)
     say(logging.DEBUG, "peer_closed_idle", output=output, where=where)
 
@@ -154,20 +154,20 @@ def key_readable_by_others(path: str, mode: int) -> None:
 
 
 def credentials_loaded(where: str) -> None:
-    """Tell that certificate, key and chain were read, at first or because their files have changed."""
+    """Log that certificate, key and chain were read, at first or because their files have changed."""
     counter("credentials_loaded", "Times that certificate files were read").inc()
     say(logging.INFO, "credentials_loaded", where=where)
 
 
 def best_effort_missed(output: str, events: int, error: Exception) -> None:
-    """Tell that an output that is not required has missed events."""
+    """Log that an output that is not required has missed events."""
     counter(*_MISSED).labels(output).inc(events)
     _strength(output, "none")
     say(logging.WARNING, "best_effort_missed", output=output, events=events, error=error)
 
 
 def best_effort_restored(output: str, strength: str) -> None:
-    """Tell that an output that is not required takes events again."""
+    """Log that an output that is not required takes events again."""
     _strength(output, strength)
     say(logging.INFO, "best_effort_restored", output=output, strength=strength)
 
@@ -192,6 +192,6 @@ def quarantine_room(held: int, limit: int) -> None:
 
 
 def poison_kept(reason: str, service: str, detail: str) -> None:
-    """Tell that something unreadable is in quarantine."""
+    """Log that something unreadable is in quarantine."""
     add("poison", "Items in quarantine", reason=reason, service=service)
     say(logging.WARNING, "poison_kept", reason=reason, service=service, detail=detail)

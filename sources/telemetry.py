@@ -37,7 +37,7 @@ def _over(cause: str, who: Who) -> int:
 
 
 def identity_failed(where: str, error: SourceError) -> None:
-    """Tell that an identity is absent or refused: a warning when that begins; it is asked again for ever.
+    """Log that an identity is absent or refused: a warning when that begins; it is asked again for ever.
 
     Whatever waits for it fails with the same cause, and is quiet.
     """
@@ -45,12 +45,12 @@ def identity_failed(where: str, error: SourceError) -> None:
 
 
 def identity_recovered(where: str, cause: str) -> None:
-    """Tell that an identity is there again. cause: of its last failure."""
+    """Log that an identity is there again. cause: of its last failure."""
     say(_over(cause, ("identity", where)), "identity_recovered", where=where)
 
 
 def identity_renewed(where: str, why: str) -> None:
-    """Tell that AWS called keys over before their time, and that new ones were there to go on with."""
+    """Log that AWS called keys over before their time, and that new ones were there to go on with."""
     say(logging.INFO, "identity_renewed", where=where, why=why)
 
 
@@ -112,7 +112,7 @@ def cursors_not_durable(service: str) -> None:
 
 
 def cursors_reset(service: str, before: str, after: str) -> None:
-    """Tell that the configuration asked to begin anew."""
+    """Log that the configuration asked to begin anew."""
     say(
         logging.WARNING,
         "cursors_reset",
@@ -124,7 +124,7 @@ def cursors_reset(service: str, before: str, after: str) -> None:
 
 
 def targets_changed(service: str, new: int, gone: int, total: int) -> None:
-    """Tell what a listing of targets found."""
+    """Log what a listing of targets found."""
     say(logging.INFO, "targets_changed", service=service, new=new, gone=gone, total=total)
 
 
@@ -137,7 +137,7 @@ class FailureStreak(NamedTuple):
 
 
 def poll_failed(where: MetricScope, target: str, error: SourceError, streak: FailureStreak) -> None:
-    """Tell a failed poll: a warning the first time it is more than a hiccup, then quietly."""
+    """Log a failed poll: a warning the first time it is more than a hiccup, then quietly."""
     kind = type(error).__name__
     add("poll_failures", "Polls that failed, by kind", service=where.service, kind=kind)
     loud = streak.failures == (5 if isinstance(error, Transient) else 1)
@@ -177,7 +177,7 @@ def read_late(where: MetricScope, target: str, counts: Mapping[str, int], most: 
 
 
 def poll_recovered(where: MetricScope, target: str, cause: str, failing: int = 0) -> None:
-    """Tell that a target that failed works again. cause: of its last failure. failing: others still."""
+    """Log that a target that failed works again. cause: of its last failure. failing: others still."""
     say(_over(cause, (where.service, target)), "poll_recovered", service=where.service, target=target)
     metric_scopes.well(where, failing)
 
@@ -264,13 +264,13 @@ def settle_failed(service: str, queue: str, count: int, error: SourceError) -> N
 
 
 def journal_failed(service: str, error: SourceError) -> None:
-    """Tell that the journal cannot be written, once for all services: nothing is deleted meanwhile."""
+    """Log that the journal cannot be written, once for all services: nothing is deleted meanwhile."""
     add("journal_failures", "Writes of the journal that failed", service=service)
     say(_loud(error, (service, "journal"), otherwise=False), "journal_failed", service=service, error=error)
 
 
 def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: float, failures: int) -> None:
-    """Tell that a queue cannot be read: a warning when that begins, then quietly."""
+    """Log that a queue cannot be read: a warning when that begins, then quietly."""
     service, kind = where.service, type(error).__name__
     add("receive_failures", "Receives that failed, by kind", service=service, kind=kind)
     loud = failures == (3 if isinstance(error, Transient) else 1)
@@ -286,14 +286,14 @@ def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: fl
 
 
 def source_recovered(where: MetricScope, queue: str, cause: str) -> None:
-    """Tell that a queue that failed can be read again. cause: of its last failure."""
+    """Log that a queue that failed can be read again. cause: of its last failure."""
     service = where.service
     say(_over(cause, (service, queue)), "source_recovered", service=service, where=queue)
     metric_scopes.well(where)
 
 
 def source_backing_off(service: str, where: str, pause: float, rests: int) -> None:
-    """Tell that receiving rests because nothing received lately could be opened: when that begins."""
+    """Log that receiving rests because nothing received lately could be opened: when that begins."""
     say(
         logging.WARNING if rests == 1 else logging.DEBUG,
         "source_backing_off",
@@ -305,7 +305,7 @@ def source_backing_off(service: str, where: str, pause: float, rests: int) -> No
 
 
 def fetch_failed(where: MetricScope, reason: str, error: Exception, delay: int, receives: int) -> None:
-    """Tell that a message goes back because what it stands for could not be had."""
+    """Log that a message goes back because what it stands for could not be had."""
     service = where.service
     add("fetch_failures", "Messages that could not be opened, by reason", service=service, reason=reason)
     level = _loud(error, (service, "fetch"), otherwise=reason != "object_busy")
@@ -358,7 +358,7 @@ def bucket_unexpected(service: str, where: str, why: str) -> None:
 
 
 def buckets_open(service: str, where: str) -> None:
-    """Tell that nothing says which buckets a queue is for: whoever can send to it may name any."""
+    """Log that nothing says which buckets a queue is for: whoever can send to it may name any."""
     say(
         logging.INFO,
         "buckets_open",

@@ -139,7 +139,7 @@ def _folder(settings: Settings, unit: _Unit, wanted: BackfillRequest) -> Path:
 
 
 def _kept_list(folder: Path, unit: _Unit, wanted: BackfillRequest, stretch: Stretch) -> list[ObjectRef]:
-    """Return the list of the first run; made aside, so that a half one is never taken for it."""
+    """Return the list of the first run; written aside first, so that half a list is never used."""
     kept = folder / _LIST
     if not kept.exists():
         lines = (orjson.dumps(asdict(ref)) for ref in _list(unit, wanted, stretch, ListingCalls()))

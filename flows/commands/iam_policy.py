@@ -37,7 +37,7 @@ QUEUE_ATTRIBUTES = "sqs:GetQueueAttributes"
 
 
 class Known(Struct, frozen=True):
-    """What the configuration does not tell and the user may.
+    """What the user may add where the configuration does not say it.
 
     account: its number. buckets: name or name/prefix, of objects. keys: ARNs of KMS keys, of objects and
     queues. checks: allow what `python -m flows check` asks, and learning a queue's buckets, too.
@@ -151,12 +151,12 @@ class _Asker(Struct, frozen=True):
         return self.named(found)
 
     def named(self, who: str) -> str:
-        """Return somebody of this chain as nobody of another one is called."""
+        """Return a name for an identity of this chain that no other chain has."""
         return who if self.account.setting == "credentials" else f"{who} ({self.account.setting})"
 
 
 def _askers(settings: Settings, running: Sequence[Unit]) -> Iterator[_Asker]:
-    """Yield who asks, each once."""
+    """Yield each identity that asks AWS, once."""
     units_of: dict[str, list[Unit]] = defaultdict(list)
     accounts: dict[str, Account] = {}
     for unit in running:
@@ -235,7 +235,7 @@ def _narrowed(unit: Unit, call: ApiCall[ServiceSettings], region: str, owner: st
 
 
 def queue_arn(region: str, queue: str, owner: str) -> str:
-    """Return the ARN of a queue; a URL tells its owner itself."""
+    """Return the ARN of a queue; a URL names its owner."""
     short = queue
     if "://" in queue:
         told, _, short = urlsplit(queue).path.strip("/").rpartition("/")

@@ -27,7 +27,7 @@ def policy(config: Path | None, kind: str, known: Known) -> int:
 
 
 def widened(found: Sequence[Grant], known: Known) -> list[str]:
-    """Return what could be narrower if the user told more, one line each."""
+    """Return what could be narrower if the user said more, one line each."""
     resources = [one for grant in found for statement in grant.statements for one in statement.resources]
     lines = []
     if any(re.fullmatch(r"arn:[\w-]+:s3:::\*/\*", one) for one in resources):
@@ -131,7 +131,7 @@ def _names(
 
 
 def as_trust(found: Sequence[Grant]) -> str:
-    """Return the trust policy of each role, by whose it is; the first one may be narrowed to who asks."""
+    """Return the trust policy of each role, by role; the first may be narrowed to the identity that asks."""
     return _json({grant.label: _trusting(grant.trust) for grant in found if grant.trust}) + "\n"
 
 

@@ -114,7 +114,7 @@ def _block(poison: Poison, header: bytes = b"") -> Block:
 
 
 def _found(poison: Poison, transform: Callable[[list[Item]], list[Item]], items: Iterable[Item]) -> Item:
-    """Return the event as its object tells it, with its tag; the poison when it is not there any more."""
+    """Return the event as it stands in its object, with its tag; the poison when it is not there any more."""
     wanted = b"\n" + poison.body + b"\n"
     for item in items:
         for made in transform([item]):

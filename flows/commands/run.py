@@ -140,7 +140,7 @@ def collect(settings: Settings, workers: int, interval: float, recovery: Path | 
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """Return our own error from inside bytewax's wrapping, or a delivery error that tells what it was."""
+    """Return our own error from inside bytewax's wrapping, or a delivery error with its text."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, CollectorError):

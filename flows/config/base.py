@@ -328,7 +328,7 @@ class ObjectsSettings(QueuedSettings):
 
     @property
     def key_filter(self) -> Callable[[str], bool]:
-        """Tells whether an object's key is to be read."""
+        """Whether an object's key is to be read."""
         pattern = self.s3_file_type_filter
         return pattern.fits if pattern else (lambda _key: True)
 
@@ -356,5 +356,5 @@ def limits(service: Polled) -> tuple[tuple[float, float], ...]:
 
 
 def region_of(url: str) -> str:
-    """Return the region that a queue's URL tells, "" if it does not (an emulator, a proxy)."""
+    """Return the region in a queue's URL, "" if it has none (an emulator, a proxy)."""
     return region_of_queue(urlsplit(url).hostname or "")

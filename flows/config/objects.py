@@ -309,7 +309,7 @@ class SqsLogsSettings(TypedSettings):
 
     @property
     def key_filter(self) -> Callable[[str], bool]:
-        """Tells whether an object's key is to be read."""
+        """Whether an object's key is to be read."""
         pattern, rules = super().key_filter, self.filename_filter_rules
 
         def wanted(key: str) -> bool:

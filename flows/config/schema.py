@@ -138,7 +138,7 @@ def _loose(value: Schema, *, coerce: bool) -> Schema:
 
 
 def _as_number(bounds: Schema) -> list[Schema]:
-    """Return yes or no where one or nought is meant and within the bounds."""
+    """Return 1 or 0 for yes or no where a number is meant, if the bounds allow it."""
     least, most = bounds.get("minimum", 0), bounds.get("maximum", 1)
     above = bounds.get("exclusiveMinimum", -1)
     fits = [flag for flag in (False, True) if least <= flag <= most and flag > above]

@@ -146,7 +146,7 @@ def _parts(directory: Path) -> list[Path]:
 
 
 def _read(file: Path) -> tuple[int, int] | None:
-    """Return number and count of parts that a file tells, None when another process has it locked."""
+    """Return number and count of parts that stand in a file, None when another process has it locked."""
     if not file.stat().st_size:
         raise _damaged(file, "empty")
     try:

@@ -11,7 +11,7 @@ def epoch_closed() -> None:
 
 
 def status_opened(url: str) -> None:
-    """Tell where the status page is."""
+    """Log where the status page is."""
     say(logging.INFO, "status_opened", url=url)
 
 
@@ -27,7 +27,7 @@ def status_unavailable(address: str, error: OSError) -> None:
 
 
 def status_defect(error: Exception) -> None:
-    """Tell that the status page could not be made; collecting is not concerned."""
+    """Log that the status page could not be made; collecting is not concerned."""
     say(logging.ERROR, "status_defect", error=f"{type(error).__name__} {error}")
 
 
@@ -43,10 +43,10 @@ def journal_not_compacted(folder: str, what: str) -> None:
 
 
 def collecting(service: str, owner: str, regions: str) -> None:
-    """Tell what one service of one input begins to collect."""
+    """Log what one service of one input begins to collect."""
     say(logging.INFO, "collecting", service=service, input=owner, regions=regions or "of its queue's URL")
 
 
 def draining() -> None:
-    """Tell that the process was asked to end, and what it does until then."""
+    """Log that the process was asked to end, and what it does until then."""
     say(logging.INFO, "draining", what="nothing new is taken, what is in hand is delivered")

@@ -58,7 +58,7 @@ class Asked(Struct, frozen=True):
 
 
 class GroupWatch:
-    """What `Watch` is for one process, for several: asked anew for each answer."""
+    """Several processes as `Watch` is one: each is asked anew for each answer."""
 
     def __init__(self, name: str, processes: Sequence[Asked]) -> None:
         self._name, self._processes, self._started = name, processes, time.time()
