@@ -26,8 +26,12 @@ from sources.aws.credentials import Credentials, Hop
 from sources.aws.renewal import Clock
 from sources.aws.replies import hollow, required
 from sources.errors import BadCredentials, Denied, SourceError, Transient, translate
+from transforms.locks import Guard, guarded
 
 __all__ = ["Account", "Credentials", "Identity", "required"]
+
+_LOCKS = (Guard("_lock", ("_links",)),)
+"""Clients are looked up without it, made and forgotten under it."""
 
 CHAINED_SECONDS = 3600
 """Longest session that a chained role may have; also the shortest maximum a role can be given."""
@@ -51,6 +55,7 @@ class Identity(Struct, frozen=True):
     arn: str
 
 
+@guarded(_LOCKS)
 class Account:
     """One input's identity in AWS, and its clients.
 

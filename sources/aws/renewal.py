@@ -5,8 +5,6 @@ When its end comes near, one thread fetches anew and the others go on with the o
 for the new. What cannot be fetched is asked for again as often as somebody wants to sign, but its source at
 most once in `MIN_INTERVAL_SECONDS`: all others get the same answer, and an outage costs nothing while the old
 ones last.
-
-    _lock    `_now`, `_refusal`, `_until`, `_renewed`, `_why`, `_last`; `_now` is also read without it
 """
 
 import random
@@ -21,6 +19,13 @@ from msgspec import Struct
 
 from sources import telemetry
 from sources.errors import SourceError
+from transforms.locks import Guard, guarded
+
+_LOCKS = (
+    Guard("_lock", ("_refusal", "_until", "_renewed", "_why", "_last", "_told")),
+    Guard("_lock", ("_now",), read_freely=True),
+)
+"""`_now` is a value that never changes: who signs takes the one that is held."""
 
 MIN_INTERVAL_SECONDS = 5.0
 """Many calls learn at once that a session has ended, or cannot begin: its source is asked once in it."""
@@ -59,6 +64,7 @@ def _held(keys: SessionKeys, now: datetime) -> _Held:
     return _Held(signer, keys.ends - early, keys.ends - min(_LAST, left / 6))
 
 
+@guarded(_LOCKS)
 class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
     """botocore's credentials whose keys come from `fetch`, each time that new ones are needed. Thread-safe.
 
@@ -68,12 +74,13 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
     def __init__(self, fetch: Callable[[], SessionKeys], where: str, clock: Clock) -> None:
         super().__init__("", "", method="collector")
         self._fetch, self._where, self._clock = fetch, where, clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._now: _Held | None = None
         self._refusal: SourceError | None = None
         self._until = 0.0
         self._renewed = -MIN_INTERVAL_SECONDS
         self._why = self._last = ""
+        self._told = False
 
     def get_frozen_credentials(self) -> ReadOnlyCredentials:
         """Return keys to sign with now. Raises SourceError when there are none."""
@@ -104,8 +111,11 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             return held.keys
         try:
             self._now = held = self._fetched()
-        except SourceError:
+        except SourceError as error:
             if old is None:
+                if not self._told:
+                    self._told = True
+                    telemetry.identity_failed(self._where, error)
                 raise
             held = old
         return held.keys
@@ -118,10 +128,10 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             keys = self._fetch()
         except SourceError as error:
             self._refusal, self._until = error.again(), time.monotonic() + MIN_INTERVAL_SECONDS
-            telemetry.identity_failed(self._where, error)
             raise
-        if self._refusal is not None:
-            telemetry.identity_recovered(self._where, self._refusal.cause)
+        if self._told:
+            self._told = False
+            telemetry.identity_recovered(self._where, self._refusal.cause if self._refusal else "")
         elif self._why and self._last not in ("", keys.access_key):
             telemetry.identity_renewed(self._where, self._why)
         self._refusal, self._why, self._last = None, "", keys.access_key

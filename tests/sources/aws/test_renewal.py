@@ -79,10 +79,11 @@ def test_an_outage_costs_nothing_while_the_old_keys_last(told):
     source.now += timedelta(minutes=50)
     assert [source.key() for _ in range(20)] == ["key-1"] * 20
     assert source.asked == 2
+    assert told == []
     source.now += timedelta(minutes=9, seconds=30)
     with pytest.raises(IdentityAbsent):
         source.key()
-    assert set(told) == {"identity_failed"}
+    assert told == ["identity_failed"]
 
 
 def test_one_thread_renews_and_the_others_go_on():
@@ -117,7 +118,7 @@ def test_r22_absence_is_told_once_and_asked_again(impatient, told):
     assert source.asked == 5
     source.fails = None
     assert source.key() == "key-6"
-    assert told == ["identity_failed"] * 5 + ["identity_recovered"]
+    assert told == ["identity_failed", "identity_recovered"]
 
 
 def test_a_refusal_is_everybodys_answer_for_a_while():
