@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package colorama --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs lock status format clean
+.PHONY: help run demo-strict strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ run: $(VENV)/.demo ## Set up and run the main job, all ten services, on an embed
 demo-strict: $(VENV)/.demo ## The same in an AWS that enforces IAM: the printed policy, versions and KMS; then Devo's old policy
 	$(BIN)/python -m flows demo --strict
 	$(BIN)/python -m flows demo --strict old
+
+strict: $(VENV)/.test ## The end-to-end and conformance suites under exactly the printed policy, with versions and KMS
+	.ci/receivers
+	STRICT_AWS=1 $(BIN)/python -m pytest tests/fakes/test_strict.py tests/e2e tests/conformance $(ARGS)
 
 test: check unit ## Set up, check and test everything (receivers are unpacked with apt-get when missing)
 

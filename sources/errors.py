@@ -27,12 +27,14 @@ from urllib.parse import urlsplit
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
 from msgspec import Struct
+from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
 from sources.refusals import (
     CODE_HINTS,
     UNREADABLE,
     AccessDenial,
+    also_lacking,
     clock_skew,
     key_trouble,
     read,
@@ -191,7 +193,6 @@ _SERVER_ERROR = 500
 _LONGEST = 500
 _NOT_FOUND = frozenset({"404", "405", "NoSuchKey", "NoSuchVersion", "MethodNotAllowed"})
 _OBJECT_READS = frozenset({"GetObject", "HeadObject"})
-_OBJECT_ACTIONS = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
 _LISTING = frozenset({"s3:ListBucket", "s3:ListBucketVersions"})
 """Of an absent object S3 says to who may not list only that: it is "not authorized to list"."""
 
@@ -356,27 +357,19 @@ def _harmless(message: str) -> str:
 
 
 def _denied(reply: _Reply, refused: AccessDenial) -> Denied:
-    action = spelled(refused.action, reply.action) or "the call"
+    action = spelled(refused.action, reply.action, reply.operation) or "the call"
     who = refused.principal or reply.identity or reply.where
     parts = [f"{action} for {who}"]
     if action.startswith("kms:") and refused.resource:
         parts.append(f"on {refused.resource}")
     if refused.decided_by:
         parts.append(f"by {refused.decided_by}")
-    hint = CODE_HINTS.get(reply.code) or remedy(refused, action, "the collector's identity", reply.where)
-    if refused.ordinary and action in _OBJECT_ACTIONS:
-        hint += _object_hint(action, bare=not refused.principal)
+    hint = CODE_HINTS.get(reply.code) or remedy(
+        replace(refused, action=action), action, "the collector's identity", reply.where
+    )
+    if refused.ordinary:
+        hint += also_lacking(action, bare=not refused.principal)
     return Denied(reply.what, reply.where, hint, cause=" ".join(parts))
-
-
-def _object_hint(action: str, *, bare: bool) -> str:
-    """Return what else may be lacking. bare: AWS tells nothing, as of another organization's bucket."""
-    also = ", and s3:GetObject" if action == "s3:GetObjectVersion" else ""
-    also += ", and kms:Decrypt if its key is in KMS"
-    if bare:
-        also += "; where the requester pays, set requester_pays"
-        also += "; AWS says the same of an object that is not there, to who may not s3:ListBucket"
-    return also
 
 
 def _lost(error: Exception) -> str:

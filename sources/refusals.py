@@ -117,9 +117,25 @@ def remedy(refusal: AccessDenial, action: str, who: str, resource: str) -> str:
     return f"{told}; it is made by whoever administers the organization" if by_others else told
 
 
-def spelled(told: str, asked: str) -> str:
-    """Return the action as IAM's pages spell it: SQS tells it in lower case."""
-    return asked if not told or told.lower() == asked.lower() else told
+def spelled(told: str, asked: str, operation: str = "") -> str:
+    """Return the action as IAM's pages spell it: SQS tells it in lower case. operation: botocore's name."""
+    known = (asked, f"{told.partition(':')[0]}:{operation}")
+    return next((one for one in known if one.lower() == told.lower()), told or asked)
+
+
+def also_lacking(action: str, *, bare: bool) -> str:
+    """Return what else a read of an object may lack, for the hint; "" for other actions.
+
+    bare: AWS tells nothing, as of another organization's bucket.
+    """
+    if action not in {"s3:GetObject", "s3:GetObjectVersion"}:
+        return ""
+    also = ", and s3:GetObject" if action == "s3:GetObjectVersion" else ""
+    also += ", and kms:Decrypt if its key is in KMS"
+    if bare:
+        also += "; where the requester pays, set requester_pays"
+        also += "; AWS says the same of an object that is not there, to who may not s3:ListBucket"
+    return also
 
 
 # KMS

@@ -15,6 +15,7 @@ from tests.fakes.certs import Certs, make_certs
 from tests.fakes.collector import Stage, leaking_logs
 from tests.fakes.ministack import Ministack
 from tests.fakes.receivers import KINDS, Receiver, running
+from tests.fakes.strict import STRICT, StrictMinistack
 from transforms import locks
 
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -66,8 +67,8 @@ def _no_secret_in_logs() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def aws() -> Iterator[Ministack]:
-    """Return one embedded AWS for the whole session; take names from `unique`."""
-    with Ministack() as started:
+    """Return one embedded AWS for the whole session, a strict one on demand; take names from `unique`."""
+    with StrictMinistack() if STRICT else Ministack() as started:
         yield started
 
 

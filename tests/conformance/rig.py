@@ -39,8 +39,9 @@ from sources.aws.limiter import SharedBucket
 from sources.queues.lease import LeaseOptions
 from tests.conformance.rows import Place, Row, Site
 from tests.fakes.faultproxy import Call, FaultProxy
-from tests.fakes.ministack import REGION
+from tests.fakes.ministack import ACCOUNT, REGION
 from tests.fakes.process import wait_until
+from tests.fakes.strict import StrictMinistack, admit, ruled
 from tests.sources.queues.leasing import Run
 from transforms.block import Block, Poison, Transform
 
@@ -123,6 +124,7 @@ class Rig:
     """
 
     row: Row
+    place: Place
     site: Site
     proxy: FaultProxy
     folder: Path
@@ -147,6 +149,8 @@ class Rig:
         path = self.folder / "config.json"
         given = {"id": "10001", "credentials": dict(self.credentials), "services": self.site.services}
         path.write_text(json.dumps({"globals": {}, "inputs": {"aws": given}, "outputs": {}}))
+        if isinstance(self.place.aws, StrictMinistack):
+            admit(self.place.aws.state, path, ACCOUNT if self.row.leases else self.place.account)
         (unit,) = units(load(path))
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self.lead.items():
@@ -269,7 +273,8 @@ def impatient() -> Iterator[None]:
 
 def keys(row: Row, place: Place, _site: Site) -> dict[str, str]:
     """Return plain keys as the configuration's credentials."""
-    return {"access_key": "test" if row.leases else place.account, "access_secret": "test"}
+    own = f"{row.name}-{place.account}" if isinstance(place.aws, StrictMinistack) else "test"
+    return {"access_key": own if row.leases else place.account, "access_secret": "test"}
 
 
 @contextmanager
@@ -282,13 +287,14 @@ def rig_of(
 ) -> Iterator[Rig]:
     """Open a row's site, and a proxy before its emulator."""
     with ExitStack() as stack:
-        proxy = stack.enter_context(FaultProxy(place.aws.url if row.leases else place.apis))
+        upstream = place.aws.url if row.leases else stack.enter_context(ruled(place.apis, place.aws))
+        proxy = stack.enter_context(FaultProxy(upstream))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         for operation, size in (row.pages or {}).items():
             patch.setitem(fake_aws.PLAN.page_size, operation, size)
         site = row.open(place)
         lead = EmbeddedAws(proxy.url, proxy.url).environment()
-        rig = Rig(row, site, proxy, folder, lead, credentials(row, place, site), wrap)
+        rig = Rig(row, place, site, proxy, folder, lead, credentials(row, place, site), wrap)
         stack.callback(rig.close)
         yield rig
 

@@ -10,6 +10,7 @@ from flows.demo.fake_aws import server as fake_aws
 from flows.demo.fake_aws.server import FakeAws
 from tests.e2e.rows import ROWS, Place
 from tests.fakes.collector import Launch, configuration, merged, output, wait_while_moving
+from tests.fakes.strict import ruled
 
 _STALL = 60.0
 _HOST = {False: socket.gethostname(), True: "edge-7.example.org"}
@@ -22,8 +23,8 @@ def place(aws, unique, stage):
     fake_aws.reset()
     names = ("service-events-all", "sqs-cloudwatch-consumer")
     queues = {name: aws.queue(unique(name), fifo=True) for name in names}
-    with FakeAws() as apis:
-        yield Place(aws, apis.url, stage.site(), queues, int(time.time()))
+    with FakeAws() as apis, ruled(apis.url, aws) as url:
+        yield Place(aws, url, stage.site(), queues, int(time.time()))
 
 
 @pytest.mark.parametrize("auto", [False, True], ids=["auto off", "auto on"])

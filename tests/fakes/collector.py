@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tests.fakes.ministack import REGION, Ministack, Queue
 from tests.fakes.planted import in_configuration, leaks
 from tests.fakes.process import HOST, Child, free_port, wait_until
 from tests.fakes.receivers import Receiver
+from tests.fakes.strict import STRICT
 
 ROOT = Path(__file__).parents[2]
 SERVICES = {
@@ -34,6 +36,7 @@ SERVICES = {
 
 _DRAIN_SECONDS = 40.0
 _SECRET = "Planted/secret+of=every-test"
+_NUMBERS = count(1)
 _STARTED: list[tuple[Path, Mapping[str, str]]] = []
 """Logs of collectors that were started, each with the secrets that the collector knows."""
 
@@ -105,6 +108,11 @@ def output(port: int, certs: Certs | None) -> dict[str, Any]:
     }
 
 
+def _key() -> str:
+    """Return an access key; in a strict AWS each configuration has its own, with a policy of its own."""
+    return f"test-{next(_NUMBERS)}" if STRICT else "test"
+
+
 def configuration(
     services: Mapping[str, Any], outputs: Mapping[str, Any], folder: Path, **more: Any
 ) -> dict[str, Any]:
@@ -120,7 +128,7 @@ def configuration(
             "aws": {
                 "id": "10001",
                 "enabled": True,
-                "credentials": {"access_key": "test", "access_secret": _SECRET},
+                "credentials": {"access_key": _key(), "access_secret": _SECRET},
                 "services": dict(services),
             }
         },
@@ -185,6 +193,8 @@ class Collector:
         """Write the configuration that the next start reads."""
         (self.folder / "config.yaml").write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
         self.secrets = in_configuration(configuration)
+        if isinstance(self.aws, Ministack):  # others are only an address
+            self.aws.admit(self.folder / "config.yaml")
 
     @property
     def state(self) -> Path:

@@ -7,15 +7,15 @@ configuration, once `admit` has seen that; `STRICT_AWS=1` lets whole suites play
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
 import boto3
 
 from flows.commands.iam_policy import Known, grants
-from flows.config.load import load
+from flows.config.load import SettingsError, load
 from flows.demo.strict_aws.proxy import strict_proxy
 from flows.demo.strict_aws.state import KeyState, Person, StrictState
 from tests.fakes.ministack import ACCOUNT, REGION, Ministack, Queue
@@ -79,25 +79,25 @@ class StrictMinistack(Ministack):
 
     def admit(self, config: Path) -> None:
         """Let the keys of a configuration do what `policy` prints for it, and nothing else."""
-        admit(self.state, config, ACCOUNT)
+        with suppress(SettingsError):  # a configuration that is refused asks nothing
+            admit(self.state, config, ACCOUNT)
 
 
-def admit(state: StrictState, config: Path, account: str, keys: Mapping[str, str] | None = None) -> None:
-    """Attach what `policy` prints for a configuration to its access key. keys: others than it names."""
+def admit(state: StrictState, config: Path, account: str) -> None:
+    """Attach what `policy` prints for a configuration to its access keys."""
     settings = load(config)
     for grant in grants(settings, Known(account, (), (KEY,), checks=False)):
-        credentials = settings.inputs[grant.input].credentials
-        key = (keys or {}).get(grant.input) or credentials.access_key
+        key = settings.inputs[grant.input].credentials.access_key
         document = json.loads(json.dumps(grant.document()).replace("${ACCOUNT}", account))
         if key:
             state.people[key] = Person(f"arn:aws:iam::{account}:user/{grant.input}", document)
 
 
 @contextmanager
-def ruled(url: str, state: StrictState) -> Iterator[str]:
-    """Put the rules before other APIs, where suites are to play in a strict AWS."""
-    if not STRICT:
+def ruled(url: str, aws: Ministack) -> Iterator[str]:
+    """Put the rules of a strict AWS before other APIs; of another one, none."""
+    if not isinstance(aws, StrictMinistack):
         yield url
         return
-    with strict_proxy(url, state) as judged:
+    with strict_proxy(url, aws.state) as judged:
         yield judged

@@ -101,6 +101,11 @@ def test_r12_actions_of_sqs_are_spelled_as_iam_does():
     found = told(message, "AccessDeniedException", "ReceiveMessage", "sqs:ReceiveMessage")
     assert found.hint == f"allow sqs:ReceiveMessage for {WHO} on arn:aws:sqs:eu-west-1:1:q"
     assert found.cause == f"sqs:ReceiveMessage for {WHO}"
+    looked_up = told(
+        message.replace("receivemessage", "getqueueurl"), "AccessDenied", "GetQueueUrl", "sqs:ReceiveMessage"
+    )
+    assert looked_up.cause == f"sqs:GetQueueUrl for {WHO}"
+    assert looked_up.hint.startswith(f"allow sqs:GetQueueUrl for {WHO}")
 
 
 @pytest.mark.parametrize("code", ["KMS.DisabledException", "KmsDisabled"])
