@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from botocore.credentials import RefreshableCredentials
+from urllib3.response import HTTPResponse
 
 KNOWN = "1.43"
 """Series of botocore that these attributes were last seen in, all of them."""
@@ -36,3 +37,23 @@ def end_of(credentials: Any) -> datetime | None:
         return None
     ends: datetime | None = credentials._expiry_time  # noqa: SLF001
     return ends
+
+
+class OneReceive:
+    """A reply's stream that reads what one receive brings: a drip is seen, and not waited for."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.close = raw.close
+
+    def read(self, amt: int | None = None) -> bytes:
+        """Return at most so many bytes and at least one, b"" at the end; all of them when none are named."""
+        data: bytes = self._raw.read() if amt is None else self._raw.read1(amt)
+        return data
+
+
+def receive_at_once(body: Any) -> None:
+    """Let a body that botocore has opened read what one receive brings; another kind is left alone."""
+    raw = getattr(body, "_raw_stream", None)
+    if isinstance(raw, HTTPResponse):
+        body._raw_stream = OneReceive(raw)  # noqa: SLF001

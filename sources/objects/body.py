@@ -22,17 +22,24 @@ OBJECT_ACTION, VERSION_ACTION = "s3:GetObject", "s3:GetObjectVersion"
 ATTEMPTS = 5
 """Connections in a row that may break without a byte of progress."""
 
+SLOW_WINDOWS = 2
+"""Windows of one object under its least throughput after which it is left for later."""
+
 _LOST = (BotoCoreError, HTTPError, OSError)
 
 
 class BodyOptions(Struct, frozen=True):
     """by_version: ask for the version that is announced; else for the current one, which must be it.
 
-    more: parameters of every GetObject.
+    more: parameters of every GetObject. floor: least bytes per second, over `window` seconds of waiting for
+    them; a body below it is opened anew behind what came, then given up for now. clock: of seconds.
     """
 
     by_version: bool = True
     more: Mapping[str, str] = {}
+    floor: int = 1024
+    window: float = 10.0
+    clock: Callable[[], float] = time.monotonic
 
 
 _PLAIN = BodyOptions()
@@ -58,7 +65,9 @@ class Body:
         self._by_version = options.by_version and bool(ref.version_id)
         if self._by_version:
             self._asked["VersionId"] = ref.version_id
-        self._failures = 0
+        self._failures = self._slow = 0
+        self._options = options
+        self._waited, self._came = 0.0, 0
         self.offset = 0
         self._hash: Any = None
         reply = self._whole(ref)
@@ -70,6 +79,8 @@ class Body:
     def read(self, n: int) -> bytes:
         """Return the next bytes, at most n and at least one; b"" at the end."""
         while True:
+            self._hurry()
+            began = self._options.clock()
             try:
                 data: bytes = self._stream.read(n)
             except FlexibleChecksumError as error:
@@ -77,10 +88,13 @@ class Body:
             except _LOST as error:
                 if self.offset >= self.size:
                     return b""
+                self._waited += self._options.clock() - began
                 self._resume(error)
                 continue
+            self._waited += self._options.clock() - began
             if data:
                 self.offset += len(data)
+                self._came += len(data)
                 if self._hash:
                     self._hash.update(data)
                 self._failures = 0
@@ -88,6 +102,20 @@ class Body:
                 self._resume(EOFError(f"{self.size - self.offset} bytes are missing"))
                 continue
             return data
+
+    def _hurry(self) -> None:
+        """Open the rest anew when too little came while it was waited for; raises when that is in vain."""
+        if self._waited < self._options.window or self.offset >= self.size:
+            return
+        came, waited = self._came, self._waited
+        self._waited, self._came = 0.0, 0
+        if came >= self._options.floor * waited:
+            return
+        self._slow += 1
+        what = f"{came} bytes came in {waited:.0f} s, at least {self._options.floor} a second are expected"
+        if self._slow >= SLOW_WINDOWS:
+            raise Transient(what, self._where, "check the network and proxies; it is tried again later")
+        self._resume(TimeoutError(what))
 
     def hashed(self) -> "Body":
         """Have what is read from now on hashed; returns itself."""

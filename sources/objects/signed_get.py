@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError
 from botocore.response import StreamingBody
 from msgspec import Struct
 
-from sources.aws.botocore_internals import http_session, signing_credentials
+from sources.aws.botocore_internals import OneReceive, http_session, receive_at_once, signing_credentials
 
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d+/(?P<region>[^/]+)/s3/aws4_request,")
 """The plain way; access points of other services and directory buckets are signed in other ways."""
@@ -71,6 +71,7 @@ class SignedGet:
             self._ways.pop(bucket, None)  # learnt anew by the next success
         self._sent.request = None
         reply = self._client.get_object(**asked)
+        receive_at_once(reply.get("Body"))
         if self._session is not None and len(self._ways) < _BUCKETS:
             learnt = _learnt(self._sent.request, asked["Key"])
             self._ways |= {bucket: learnt} if learnt else {}
@@ -100,7 +101,7 @@ class SignedGet:
             reply.raw.close()
             return None
         told = {name: found[header] for name, header in _TOLD.items() if header in found}
-        body = StreamingBody(reply.raw, size)
+        body = StreamingBody(OneReceive(reply.raw), size)
         return {"Body": body, "ContentLength": int(size), "ETag": found["ETag"], **told}
 
 

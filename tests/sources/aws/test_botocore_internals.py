@@ -1,14 +1,19 @@
 """The private attributes of botocore are there and do what they are used for, in the version installed."""
 
+import socket
+import threading
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import boto3
 import botocore
 import pytest
+from botocore.config import Config
 from botocore.credentials import Credentials, DeferredRefreshableCredentials
 from botocore.session import Session
 
 from sources.aws import botocore_internals as internals
+from sources.objects.signed_get import SignedGet
 
 LATER = "2099-01-01T00:00:00Z"
 
@@ -86,3 +91,30 @@ def test_the_end_of_credentials_is_known(told):
 def test_the_version_pinned_is_the_one_known(told):
     """Who lifts the pin looks at these attributes again."""
     assert botocore.__version__.startswith(f"{internals.KNOWN}."), told
+
+
+def test_s9_a_body_reads_what_one_receive_brings(monkeypatch):
+    """A reply of which only a part has come is not waited for; all of it comes in the end, once."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    body = b"first" + b"x" * 100_000
+    listener = socket.create_server(("127.0.0.1", 0))
+    go_on = threading.Event()
+
+    def serve():
+        connection, _ = listener.accept()
+        connection.recv(65_536)
+        connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "e"\r\nContent-Length: %d\r\n\r\nfirst' % len(body))
+        go_on.wait(20)
+        connection.sendall(body[5:])
+        connection.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    config = Config(s3={"addressing_style": "path"}, response_checksum_validation="when_required")
+    client = boto3.client("s3", endpoint_url=url, region_name="us-east-1", config=config)
+    reply = SignedGet(client).get_object(Bucket="b", Key="k")
+    assert reply["Body"].read(50_000) == b"first"
+    go_on.set()
+    assert b"".join(iter(lambda: reply["Body"].read(50_000), b"")) == body[5:]
+    listener.close()

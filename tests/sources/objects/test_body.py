@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectGone, SourceError, Transient, translate
-from sources.objects.body import ATTEMPTS, Body, told_region
+from sources.objects.body import ATTEMPTS, Body, BodyOptions, told_region
 from sources.objects.object_ref import ObjectRef
 from tests.sources.objects.fake_s3 import LOST, STALLED, FakeS3
 from tests.sources.queues.leasing import aws_error
@@ -216,3 +216,59 @@ def test_h07_told_region_by_header():
     with pytest.raises(SourceError) as caught:
         raise translate(foreign, "w") from foreign
     assert told_region(caught.value) == "ap-south-1"
+
+
+class Drip:
+    """A stream and a clock: each read brings so many bytes and takes so many seconds."""
+
+    def __init__(self, data, size, seconds):
+        self.data, self.size, self.seconds, self.now, self.closed = data, size, seconds, 0.0, 0
+
+    def read(self, _n):
+        self.now += self.seconds
+        data, self.data = self.data[: self.size], self.data[self.size :]
+        return data
+
+    def close(self):
+        self.closed += 1
+
+
+def dripping(s3, drips, data):
+    """Open an object whose GETs are answered by these streams; the clock is that of all of them."""
+    etag = s3.put("k", data)
+    left = iter(drips)
+
+    def fault(**asked):
+        start = int(asked.get("Range", "bytes=0-")[6:-1])
+        drip = next(left)
+        drip.data = data[start:]
+        return {"Body": drip, "ContentLength": len(data) - start, "ETag": f'"{etag}"'}
+
+    s3.fault = fault
+    options = BodyOptions(floor=1024, window=10.0, clock=lambda: sum(drip.now for drip in drips))
+    return Body(s3, ObjectRef("b", "k", "", "", etag, len(data)), "s3://b/k", lambda _seconds: None, options)
+
+
+def test_s9_a_dripping_body_is_opened_anew_behind_what_came(s3):
+    """Less than the floor over a window: the rest is asked for by range, and no byte comes twice."""
+    data = bytes(range(256)) * 40
+    drips = [Drip(b"", 1, 1.0), Drip(b"", 4096, 0.1)]
+    assert whole(dripping(s3, drips, data)) == data
+    assert [asked.get("Range") for asked in s3.asked] == [None, "bytes=10-"]
+    assert drips[0].closed
+
+
+def test_a14_a_body_that_goes_on_dripping_is_left_for_later(s3):
+    """It holds its fetcher for two windows, then its message goes back."""
+    drips = [Drip(b"", 1, 1.0), Drip(b"", 1, 1.0), Drip(b"", 1, 1.0)]
+    with pytest.raises(Transient, match=r"bytes came in 10 s, at least 1024 a second are expected"):
+        whole(dripping(s3, drips, b"x" * 10_000))
+    assert sum(drip.now for drip in drips) == 20
+
+
+def test_s9_a_dataflow_that_waits_is_not_slow(s3):
+    """Only the time spent in waiting for bytes counts, and what is fast enough is never disturbed."""
+    drip = Drip(b"", 2048, 1.0)
+    data = b"x" * 100_000
+    assert whole(dripping(s3, [drip], data)) == data
+    assert len(s3.asked) == 1
