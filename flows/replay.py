@@ -225,7 +225,7 @@ def _named(name: str, settings: Settings | None) -> list[Unit]:
 
 
 def _unit(named: Sequence[Unit], path: str, first: bytes, settings: Settings | None) -> Unit | None:
-    """Return what reads an object: what was named, or of several types the one that its content tells."""
+    """Return what reads an object: what was named, or of several types the one that its content shows."""
     if len({unit.service.name for unit in named}) == 1:
         return named[0]
     of_one = {unit.service.name: unit for unit in reversed(named)}

@@ -24,7 +24,7 @@ class ErrorDeduplicator:
         self._told: dict[str, tuple[Who, float]] = {}
 
     def first(self, cause: str, who: Who) -> bool:
-        """Note that a cause stops somebody; True when it is for them to log it."""
+        """Note that a cause stops a target; True when it is the one to log it."""
         now = self._clock()
         with self._lock:
             told = self._told.get(cause)
@@ -34,7 +34,7 @@ class ErrorDeduplicator:
         return True
 
     def over(self, cause: str, who: Who) -> bool:
-        """Note that a cause stops somebody no more; False when somebody else has logged it."""
+        """Note that a cause stops a target no more; False when another one has logged it."""
         with self._lock:
             told = self._told.get(cause)
             if told is None or told[0] != who:

@@ -39,7 +39,7 @@ class MetricScope(NamedTuple):
 
 
 def place(service: str, owner: ScopeOwner, region: str) -> MetricScope:
-    """Return the place of a service of somebody in a region."""
+    """Return the place of an owner's service in a region."""
     return MetricScope(service, *owner, region)
 
 

@@ -39,7 +39,7 @@ _OTHER_KEY = "The ciphertext refers to a customer master key"
 
 
 class AccessDenial(Struct, frozen=True):
-    """What a refusal tells; "" = not told.
+    """What a refusal says; "" = unknown.
 
     policy: the type of policy that decided. named: its ARN. explicit: it denies, no other can allow.
     """
@@ -118,7 +118,7 @@ def remedy(refusal: AccessDenial, action: str, who: str, resource: str) -> str:
 
 
 def spelled(told: str, asked: str, operation: str = "") -> str:
-    """Return the action as IAM's pages spell it: SQS tells it in lower case. operation: botocore's name."""
+    """Return the action as IAM's pages spell it: SQS writes it in lower case. operation: botocore's name."""
     known = (asked, f"{told.partition(':')[0]}:{operation}")
     return next((one for one in known if one.lower() == told.lower()), told or asked)
 
@@ -126,7 +126,7 @@ def spelled(told: str, asked: str, operation: str = "") -> str:
 def also_lacking(action: str, *, bare: bool) -> str:
     """Return what else a read of an object may lack, for the hint; "" for other actions.
 
-    bare: AWS tells nothing, as of another organization's bucket.
+    bare: AWS gives no reason, as for another organization's bucket.
     """
     if action not in {"s3:GetObject", "s3:GetObjectVersion"}:
         return ""
@@ -165,7 +165,7 @@ _KMS_ANY = "see the state and the key policy of the KMS key {key}"
 
 
 class KeyTrouble(Struct, frozen=True):
-    """What KMS has against a key. state: stable word. key: ARN or name, "" = not told."""
+    """What KMS has against a key. state: stable word. key: ARN or name, "" = unknown."""
 
     state: str
     key: str

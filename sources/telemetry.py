@@ -129,7 +129,7 @@ def targets_changed(service: str, new: int, gone: int, total: int) -> None:
 
 
 class FailureStreak(NamedTuple):
-    """failures: in a row. pause: seconds to the next try. targets: of its place that fail, 0 = not told."""
+    """failures: in a row. pause: seconds to the next try. targets: of its place that fail, 0 = unknown."""
 
     failures: int
     pause: float = 0
@@ -245,7 +245,7 @@ def leases_ended(service: str, count: int, *, deleted: bool) -> None:
 
 
 def leases_lost(service: str, queue: str, count: int, why: str) -> None:
-    """Warn that messages are somebody else's before they were settled: their events may come twice."""
+    """Warn that leases ended before their messages were settled: their events may come twice."""
     add(*_LOST, count, service=service)
     say(logging.WARNING, "leases_lost", service=service, queue=queue, count=count, why=why)
 
@@ -335,13 +335,13 @@ def lease_bounced(service: str) -> None:
 
 
 def notice_ignored(service: str, reason: str) -> None:
-    """Count what a notice tells and holds no data: test events, deletions, keys that a filter leaves out."""
+    """Count what a notice says that holds no data: test events, deletions, keys that a filter leaves out."""
     add("notices_ignored", "Notices settled without data, by reason", service=service, reason=reason)
     say(logging.DEBUG, "notice_ignored", service=service, reason=reason)
 
 
 def notice_unknown(service: str, where: str, why: str) -> None:
-    """Warn that a message goes to quarantine because nobody knows its form."""
+    """Warn that a message goes to quarantine because its form is unknown."""
     say(logging.WARNING, "notice_unknown", service=service, where=where, why=why)
 
 

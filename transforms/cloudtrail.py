@@ -95,7 +95,7 @@ def _tags_by_source(block: Block, options: CloudTrailOptions) -> list[str]:
 
 
 def sources_of(block: Block) -> list[bytes]:
-    """Return the eventSource of each record where a search tells it for certain, else [].
+    """Return the eventSource of each record where a search finds it for certain, else [].
 
     It is cheaper than a parser. The key may also stand below another one (`additionalEventData`,
     `insightDetails`), so it must stand just once in each record, and behind eventTime as AWS writes it.

@@ -13,7 +13,7 @@ JSON_ROWS = b"{}"
 
 
 class Layout(Struct, frozen=True):
-    """Layout of one type of object. Compression and Parquet need no word here: content tells them.
+    """Layout of one type of object. Compression and Parquet need no word here: content shows them.
 
     records: events are the elements of this top-level JSON array, e.g. "Records"; "" = one event per line.
     digests: with `records`, a CloudTrail digest document is one event; by default it holds none.

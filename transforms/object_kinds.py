@@ -62,12 +62,12 @@ def is_s3_access(_key: str, head: bytes) -> bool:
 
 
 def json_with(*names: bytes) -> Callable[[str, bytes], bool]:
-    """Return what tells a type by names, or other parts, that the first bytes of its JSON hold."""
+    """Return a test for a type by names, or other parts, that the first bytes of its JSON hold."""
     return lambda _key, head: _json_with(head, *names)
 
 
 def text_like(form: bytes) -> Callable[[str, bytes], bool]:
-    """Return what tells a type by how its first line begins, as a regular expression."""
+    """Return a test for a type by how its first line begins, as a regular expression."""
     begins = re.compile(form)
     return lambda _key, head: bool(begins.match(_text(head)))
 

@@ -72,7 +72,7 @@ class Columns(Struct, frozen=True):
     quoted: bool = True
 
     def names_of(self, block: Block) -> list[str]:
-        """Return the names for a block's rows; numbers where nothing tells any."""
+        """Return the names for a block's rows; numbers where there are none."""
         if self.names:
             return list(self.names)
         header = block.header.decode()
@@ -143,7 +143,7 @@ def _one_by_one(block: Block, names: Sequence[str], separator: str) -> Iterator[
 
 
 def _cells(line: str, separator: str) -> list[str]:
-    """Divide one row. Python's parser stops at a carriage return, and at a field of 128 KiB unless told."""
+    """Divide one row. Python's parser stops at a carriage return, and at a field of 128 KiB."""
     csv.field_size_limit(max(csv.field_size_limit(), len(line)))
     return next(csv.reader([line.replace("\r", " ")], delimiter=separator, skipinitialspace=True), [])
 

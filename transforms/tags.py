@@ -73,7 +73,7 @@ def level(value: str) -> str:
 
 @lru_cache(maxsize=1024)
 def place(key: str, account: str, region: str) -> tuple[str, str]:
-    """Return account and region that an object's key tells, those given where it tells none."""
+    """Return account and region in an object's key, those given where it has none."""
     found = _PLACE.search(key)
     return (found[1], found[2]) if found else (account, region)
 

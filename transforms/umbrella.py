@@ -48,13 +48,13 @@ def transform(options: UmbrellaOptions) -> Transform:
 
 
 def _by_row(payload: bytes) -> str:
-    """Return the table that a row tells, of an object whose key tells none."""
+    """Return the table of a row, in an object whose key names none."""
     return "dns" if _DNS_ROW.search(payload.partition(b"\n")[0]) else UNKNOWN
 
 
 @lru_cache(maxsize=4096)
 def folder(key: str) -> str:
-    """Return the table that a key tells: by its innermost telling folder, else its file name; "" for none."""
+    """Return the table in a key: by its innermost folder with one, else by its file name; "" for none."""
     *folders, file = key.split("/")
     found = [match for match in map(_FOLDER.fullmatch, folders) if match]
     match = found[-1] if found else _FILE.fullmatch(file)

@@ -54,7 +54,7 @@ class ObjectType(Struct, frozen=True):
 
 
 def _kind(options: SqsLogsSettings, one: ObjectType) -> Callable[[Block], str]:
-    """Return what tells a block's event type: the configuration's patterns, else the type itself."""
+    """Return what finds a block's event type: the configuration's patterns, else the type itself."""
 
     def kind(block: Block) -> str:
         key = block.origin.key

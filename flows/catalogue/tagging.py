@@ -39,7 +39,7 @@ class Lines(Keyed, Protocol):
 
     @property
     def auto_event_type(self) -> bool | None:
-        """Whether the tag's last level tells the event's type; None = yes."""
+        """Whether the tag's last level is the event's type; None = yes."""
 
     @property
     def format(self) -> str:

@@ -43,7 +43,7 @@ _PRINCIPAL = re.compile(r"(arn:\S+) is not authorized")
 
 
 class Greeting(Struct, frozen=True):
-    """How AWS answered when asked who we are. skew: seconds that this machine is ahead, None = not told."""
+    """How AWS answered when asked who we are. skew: seconds that this machine is ahead, None = unknown."""
 
     identity: Identity | None
     error: SourceError | None
@@ -125,7 +125,7 @@ def clock(context: CheckContext) -> Iterator[Finding]:
 
 
 def identities(context: CheckContext) -> Iterator[Finding]:
-    """Tell whom AWS takes us for, or which key or role on the way it refuses."""
+    """Yield who AWS says we are, or which key or role on the way it refuses."""
     return spread(lambda account: _identity(context, account), context.accounts)
 
 

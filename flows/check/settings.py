@@ -116,7 +116,7 @@ def place_of(unit: Unit) -> str:
 
 
 def queue_regions(context: CheckContext) -> Iterator[Finding]:
-    """Find queues whose URL tells another region than `regions`."""
+    """Find queues whose URL has another region than `regions`."""
     for unit, _, name in queues_of(context):
         told = region_of(name) if "://" in name else ""
         if told and unit.options.regions and told not in unit.options.regions:

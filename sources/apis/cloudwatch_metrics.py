@@ -191,7 +191,7 @@ class CloudWatchMetrics:
 
 
 def _digest(point: Point) -> str:
-    """Return what tells a point from another one and from its own revision."""
+    """Return what distinguishes a point from others and from its own revision."""
     unit = (point.unit,) if point.split else ()
     return fingerprint(*point.metric.identity, point.ms, *point.values, *unit)
 

@@ -260,7 +260,7 @@ def _keep_wire(response_dict: Any, customized_response_dict: dict[str, Any], **_
 
 
 def readable(value: Any, shape: Any) -> Any:
-    """Return a wire value with its numeric timestamps, as botocore's shape tells them, in ISO 8601.
+    """Return a wire value with its numeric timestamps, by botocore's shape, in ISO 8601.
 
     Fields that the shape does not know pass as they are.
     """

@@ -51,17 +51,17 @@ class GroupRule(Struct, frozen=True):
 
     @property
     def region(self) -> str:
-        """The region that an ARN tells, "" for a name."""
+        """The region in an ARN, "" for a name."""
         return self.name.split(":")[3] if self.name.startswith("arn:") else ""
 
     @property
     def account(self) -> str:
-        """The account that an ARN tells, "" for a name."""
+        """The account in an ARN, "" for a name."""
         return self.name.split(":")[4] if self.name.startswith("arn:") else ""
 
     @property
     def group(self) -> str:
-        """The name that an ARN tells, or the name."""
+        """The name in an ARN, or the name itself."""
         return self.name.split(":log-group:")[-1].removesuffix(":*")
 
     def covers(self, group: str) -> bool:

@@ -37,7 +37,7 @@ class Metric(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The statistics of one metric in one period that begins at `ms`; unit: "" = not told.
+    """The statistics of one metric in one period that begins at `ms`; unit: "" = unknown.
 
     split: it is of one unit among several.
     """

@@ -40,9 +40,9 @@ class Page(Struct, frozen=True):
 
     state: the target's whole state after this page; a page without items only moves the position.
     again: of the last page of a poll: there is more to read now, poll again as soon as others had their turn.
-    upto: epoch ms before which everything has been read with this page; 0 = not told.
+    upto: epoch ms before which everything has been read with this page; 0 = unknown.
     repeats: events that came with it once more and were left out.
-    late: how late its events became visible; None = not told.
+    late: how late its events became visible; None = unknown.
     """
 
     items: tuple[Item, ...]

@@ -60,7 +60,7 @@ def behind(done: int, now: int, reach: Reach) -> bool:
 
 
 class Lateness(Struct, frozen=True):
-    """How late events became visible lately, in ms: the part of a position that tells its reach.
+    """How late events became visible lately, in ms: the part of a position that decides its reach.
 
     reach: beyond the least one; 0 = the least. most: the latest event since `since` (epoch ms).
     """
@@ -93,7 +93,7 @@ class ReachRule(Struct, frozen=True):
 
 
 class LateEvents(Struct, frozen=True):
-    """What a page tells of lateness. counts: events by `BOUNDS`, the last for all beyond. most, reach: ms."""
+    """The lateness of a page. counts: events by `BOUNDS`, the last for all beyond. most, reach: ms."""
 
     counts: tuple[int, ...]
     most: int

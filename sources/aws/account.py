@@ -91,7 +91,7 @@ class Account:
 
     @property
     def key(self) -> str:
-        """Where its credentials stand, which tells it from all others: `input prod, credentials`."""
+        """Where its credentials stand, unique among all inputs: `input prod, credentials`."""
         return f"input {self.name}, {self.setting}"
 
     @property

@@ -48,7 +48,7 @@ _REGION_SECONDS = 300.0
 
 
 class AssumedSessions(Struct, frozen=True):
-    """Of assumed roles: how long they last, and the clock that tells when they end."""
+    """Of assumed roles: how long they last, and the clock that decides when they end."""
 
     seconds: int
     clock: Clock

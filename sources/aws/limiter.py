@@ -215,7 +215,7 @@ def turn(now: float, following: float, gap: float, slack: float) -> tuple[float,
 
 
 def _read(file: int, now: float) -> float:
-    """Return when the next turn comes as the file tells; now when it is empty, torn or of a former boot."""
+    """Return when the next turn comes by the file; now when it is empty, torn or of a former boot."""
     try:
         following = float(os.pread(file, 64, 0) or b"0")
     except ValueError:

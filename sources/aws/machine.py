@@ -89,7 +89,7 @@ class BoundedProcess(subprocess.Popen[bytes]):
 
 
 def hint_for(environ: Mapping[str, str]) -> str:
-    """Return what to look at when this machine gives no credentials: what it is told to get them from."""
+    """Return what to look at when this machine gives no credentials: what it should get them from."""
     looked = next((hint.format(environ[name]) for name, hint in _SOURCES if environ.get(name)), _ANYWHERE)
     return f"{looked}; {_AGAIN}"
 

@@ -92,7 +92,7 @@ def home_of(partition: str, configured: str = "") -> str:
 
 
 def region_of_queue(host: str) -> str:
-    """Return the region that the host of a queue's URL tells, "" if it is none of AWS's (an emulator's)."""
+    """Return the region in the host of a queue's URL, "" if it is none of AWS's (an emulator's)."""
     host = host.lower()
     for suffix in _suffixes():
         labels = host.removesuffix(suffix).split(".") if host.endswith(suffix) else []

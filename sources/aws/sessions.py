@@ -48,5 +48,5 @@ def new_session() -> Session:
 
 
 def region_of_machine(session: Session, env: Mapping[str, str] = os.environ) -> str:
-    """Return the region that this machine is told to be in, "" for none. botocore reads no AWS_REGION."""
+    """Return the region that this machine is configured for, "" for none. botocore reads no AWS_REGION."""
     return env.get("AWS_REGION") or session.get_config_variable("region") or ""

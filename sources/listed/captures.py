@@ -53,7 +53,7 @@ def _expand_uri(uri: str, client: Any) -> Iterator[str]:
 
 
 def open_stored(path: str, client: Any = None) -> BinaryIO:
-    """Open an object's stored bytes, not inflated: `decode` tells compression by content, not by name."""
+    """Open an object's stored bytes, not inflated: `decode` finds the compression by content, not by name."""
     transport = {"client": client} if path.startswith("s3://") and client is not None else {}
     try:
         stream: BinaryIO = smart_open.open(path, "rb", compression="disable", transport_params=transport)

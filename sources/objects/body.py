@@ -46,7 +46,7 @@ _PLAIN = BodyOptions()
 
 
 class Body:
-    """An open object. etag, version: of the bytes that are read, version "" = not told; size: of all of them.
+    """An open object. etag, version: of the bytes that are read, version "" = unknown; size: of all of them.
 
     Opening and reading raise SourceError, named `where`; ObjectChanged where the current version is not the
     announced one. pause: waits between attempts, seconds.

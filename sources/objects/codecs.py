@@ -47,7 +47,7 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 
 def codec(head: bytes, name: str) -> Parts | None:
-    """Return what inflates an object with these first bytes; its name tells brotli, which has no mark."""
+    """Return what inflates an object with these first bytes; brotli, which has no mark, by its name."""
     if head.startswith(BZ2) and head[4:10] in _BZ2_BLOCKS:
         return bunzip2
     if head.startswith(_ZLIB) and not head.isascii():
@@ -101,7 +101,7 @@ def unsnappy(stored: StoredBytes, _budget: Budget) -> Iterator[bytes]:
 
 
 def _snappy_size(block: bytes) -> int:
-    """Return the inflated size that a block tells first, a number of seven bits a byte."""
+    """Return the inflated size that stands first in a block, a number of seven bits a byte."""
     size = 0
     for at, byte in enumerate(block[:5]):
         size |= (byte & 0x7F) << 7 * at

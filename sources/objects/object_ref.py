@@ -4,9 +4,9 @@ from msgspec import Struct
 
 
 class ObjectRef(Struct, frozen=True):
-    """One object to collect. key: as S3 knows it, decoded. region, account, version_id, etag: "" = not told.
+    """One object to collect. key: as S3 knows it, decoded. region, account, version_id, etag: "" = unknown.
 
-    size: stored bytes, -1 = not told.
+    size: stored bytes, -1 = unknown.
     """
 
     bucket: str

@@ -51,7 +51,7 @@ class BucketRule(Struct, frozen=True):
 
 
 class BucketTrust:
-    """Tells for each object of a message whether it is read, and whose its bucket must be. Thread-safe.
+    """Decides for each object of a message whether it is read, and whose its bucket must be. Thread-safe.
 
     rules: of the configuration, () = ask the queues' policies.
     """
@@ -61,7 +61,7 @@ class BucketTrust:
         self._learnt = {(queue.short, queue.region): _LearntRules(service, queue) for queue in queues}
 
     def refusal(self, ref: ObjectRef, message: Message) -> str:
-        """Return why an object is not read, "" = it is. Raises Transient while that cannot be told."""
+        """Return why an object is not read, "" = it is. Raises Transient while that is unknown."""
         if not _BUCKET.fullmatch(ref.bucket) or ref.bucket.endswith(_ALIASES):
             return "it is no general purpose bucket"
         if ref.region and message.region and not beside(ref.region, message.region):
@@ -86,7 +86,7 @@ class BucketTrust:
 
 
 class _LearntRules:
-    """What a queue's policy tells; looked at again when it does not name a bucket, at most once a minute."""
+    """What a queue's policy says; looked at again when it does not name a bucket, at most once a minute."""
 
     def __init__(self, service: str, queue: Queue) -> None:
         self._service, self._queue = service, queue

@@ -95,12 +95,12 @@ class Lease(Struct, eq=False):
 
     @property
     def lost(self) -> bool:
-        """Tell that it is somebody else's."""
+        """Tell whether it has been lost."""
         return self.state is LeaseState.LOST
 
     @property
     def held(self) -> bool:
-        """Tell that it is ours, and nobody asks SQS for its end at the moment."""
+        """Tell whether this process has it, and is not asking SQS for its end at the moment."""
         return self.state in _HELD
 
     @property

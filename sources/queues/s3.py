@@ -96,7 +96,7 @@ class _InVain:
 
 
 class Access(Struct, frozen=True):
-    """trust: tells which buckets are read; what messages name besides goes to quarantine unread.
+    """trust: decides which buckets are read; what messages name besides goes to quarantine unread.
 
     requester_pays: agree to be charged where a bucket asks for it. quarantine: where our own is, as s3://…;
     what is there is settled unread.

@@ -215,7 +215,7 @@ def _created(detail: dict[str, Any], told: dict[str, Any]) -> _Found:
 
 
 def _detail(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
-    """Read an S3 event's detail that came alone: its reason tells what happened, nothing tells the region."""
+    """Read an S3 event's detail that came alone: its reason says what happened; it has no region."""
     if value.get("reason") in _CREATING_CALLS:
         return [_created(value, {})]
     if "deletion-type" in value:
@@ -228,7 +228,7 @@ def _cloudtrail(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
 
 
 def _call(call: dict[str, Any], told: dict[str, Any]) -> _Found:
-    """Read a call of S3 as CloudTrail tells it: with a version where the bucket keeps them, without etag."""
+    """Read a call of S3 as CloudTrail writes it: with a version where the bucket keeps them, without etag."""
     name = _string(call["eventName"])
     if call.get("errorCode"):
         return _Ignored("failed_call")
@@ -259,7 +259,7 @@ def _own_form(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
 
 
 def _config_message(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
-    """AWS Config tells much more than deliveries on the topics of Control Tower."""
+    """AWS Config sends much more than deliveries to the topics of Control Tower."""
     kind = value["messageType"]
     known = isinstance(kind, str) and kind in _CONFIG_MESSAGES
     return [_Ignored("config_message") if known else _Unknown(f"a message of type {str(kind)[:60]}")]
@@ -278,7 +278,7 @@ def _test_event(_value: dict[str, Any], _depth: int) -> Iterable[_Found]:
 
 
 def _object(bucket: Any, key: Any, found: dict[str, Any], told: dict[str, Any], etag: Any = "") -> _Found:
-    """found: what tells size and version. told: what tells region and account."""
+    """found: what has size and version. told: what has region and account."""
     size = found.get("size", -1)
     if not _string(bucket) or not _string(key):
         raise ValueError("an empty bucket or key")
@@ -314,7 +314,7 @@ def _few(things: _S) -> _S:
 
 
 def label(value: Any) -> str:
-    """Return an account or region; what is told in another type tells an account's number, or nothing."""
+    """Return an account or region; a value of another type is an account's number, or nothing."""
     if isinstance(value, str):
         return value
     return f"{value:012d}" if type(value) is int else ""
