@@ -52,6 +52,22 @@ def under(path: Sequence[str], include: Mapping[str, str], rename: Mapping[str, 
     return unwrap
 
 
+def within(path: Sequence[str], inner: Sequence[str], take: Unwrap) -> Unwrap:
+    """Return what takes events from under a second path of keys, in each of those that `take` finds.
+
+    path: the first one, for messages.
+    """
+
+    def unwrap(document: bytes) -> list[bytes]:
+        found = take(document)
+        try:
+            return [event for one in found for event in _elements(_walked(fields(bytes(one)), inner))]
+        except ValueError as error:
+            raise ValueError(f"under {'.'.join(path) or 'the top'}: {error}") from error
+
+    return unwrap
+
+
 def lines_under(paths: Sequence[str]) -> Unwrap:
     """Return what takes lines of text from under each of several keys."""
 

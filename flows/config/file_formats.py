@@ -34,6 +34,12 @@ class FormatConfig(Model):
         description="json_object_to_linesplit: the keys whose text holds lines",
         examples=[["stdout", "stderr"]],
     )
+    extraction_key: _KEYS = Field(
+        (),
+        description="unseparated_json_processor_extract_key: the key in each object below `key` whose value "
+        "is the event, or the events",
+        examples=["event"],
+    )
     include: dict[str, str] = Field(
         default_factory=dict,
         description="Key beside `key` → its name in each event, where it is put in",
@@ -110,6 +116,11 @@ def _values(config: FormatConfig) -> Layout:
     )
 
 
+def _extracted(config: FormatConfig) -> Layout:
+    take = documents.under(config.key, {}, {}) if config.key else lambda document: [document]
+    return Layout(values=True, unwrap=documents.within(config.key, config.extraction_key, take))
+
+
 def _line_texts(config: FormatConfig) -> Layout:
     return Layout(values=True, unwrap=documents.lines_under((*config.key, *config.keys)))
 
@@ -140,6 +151,7 @@ _PROCESSORS: Mapping[str, tuple[Callable[[FormatConfig], Layout], frozenset[str]
     "vpc_flow": (_flow, frozenset()),
     "json": (_values, _OF_JSON),
     "unseparated_json": (_values, _OF_JSON),
+    "unseparated_json_processor_extract_key": (_extracted, frozenset({"key", "extraction_key"})),
     "single_json_object": (_values, _OF_JSON),
     "separated_json": (_values, _OF_JSON | {"separator"}),
     "json_array": (_values, _OF_JSON),
@@ -154,7 +166,6 @@ _UNDESCRIBED = (
     "bluecoat",
     "dict",
     "jamf",
-    "unseparated_json_processor_extract_key",
     "windows_security",
 )
 _TEXT = frozenset({"line_split", "aws_access_logs", "split_or_unseparated", "text_file", "vpc_flow"})
@@ -193,6 +204,8 @@ class FileFormat(Model):
             raise ValueError("has a line_separator other than a newline: have it written with newlines")
         if self.name == "json_object_to_linesplit" and not (self.config.key or self.config.keys):
             raise ValueError("has no key: say under which key the lines are")
+        if self.name == "unseparated_json_processor_extract_key" and not self.config.extraction_key:
+            raise ValueError("has no extraction_key: say under which key of each object the event is")
         if not self.config.key and (self.config.include or self.config.rename):
             raise ValueError("has include or rename without key: say under which key the events are")
         return self

@@ -59,6 +59,9 @@ def items(unit: ConfiguredService, case: Path, path: Path) -> Iterator[Item]:
         with path.open("rb") as stream:
             for piece in read(stream, unit.layout().of(key), DecodeLimits()):
                 at = replace(origin, record=piece.records - piece.count)
+                if piece.reason:
+                    yield Poison(piece.reason, piece.detail, at, piece.payload)
+                    continue
                 yield from transform([Block(piece.payload, piece.count, at, header=piece.header)])
     except ObjectBroken as error:
         yield Poison(error.reason, str(error), replace(origin, record=error.record))

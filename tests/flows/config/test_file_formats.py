@@ -56,7 +56,7 @@ def test_a_processor_cuts_as_devo_says(kind, suffix, config, body, expected):
         ("bluecoat_processor", {}, "does not describe"),
         ("windows_security_processor", {}, "does not describe"),
         ("dict_processor", {}, "does not describe"),
-        ("unseparated_json_processor_extract_key", {}, "does not describe"),
+        ("unseparated_json_processor_extract_key", {}, "has no extraction_key"),
         ("lines", {}, "unknown type lines: use one of"),
         ("line_split", {"chunks": True}, "chunks"),
         ("line_split", {"key": "a"}, "key, which line_split does not know"),
