@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package colorama --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz deploy docs lock status format clean
+.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -105,6 +105,9 @@ bench-curves: $(VENV)/.test ## How cost grows with size and number; curves into 
 capacity: $(VENV)/.test ## What 1, 10 and 100 TB a day need, from the figures of `make bench`; into docs/
 	$(HASHED)/tools.txt
 	$(BIN)/python -m tests.bench.capacity
+
+damage: $(VENV)/.test ## What becomes of objects of every format with one record damaged, a matrix (ARGS="SEED KINDS")
+	$(BIN)/python -m tests.sources.objects.damage $(ARGS)
 
 fuzz: $(VENV)/.test ## Guided fuzzing of all that reads foreign bytes, for FUZZ_MINUTES (60); ARGS="records csv" for some
 	$(HASHED)/fuzz.txt

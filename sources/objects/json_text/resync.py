@@ -20,6 +20,7 @@ MORE: Final = -1
 NOWHERE: Final = -2
 
 _MOST, _MOST_AT_FIRST = 1000, 20
+_FIRST_KEY: re.Pattern[bytes] = re.compile(rb'\s*\{\s*("[^"\\]*")')
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _AFTER_VALUE: re.Pattern[bytes] = re.compile(rb"[ \t\r,]*+")
 _AFTER_RECORD: re.Pattern[bytes] = re.compile(rb"\s*+[,\]]")
@@ -80,10 +81,10 @@ def words_before(data: bytes, raws: list[bytes], at: int) -> int:
     return at
 
 
-def after_value(data: bytes, start: int, *, ended: bool, lines: bool) -> int:
+def after_value(data: bytes, start: int, known: bytes, *, ended: bool, lines: bool) -> int:
     """Return where values go on behind the damaged one at `start`, MORE = with more data, or NOWHERE.
 
-    ended: the object ends with data. lines: the value before was a line of its own.
+    known: a good value before, b"" = none. ended: the object ends with data. lines: `known` was a line.
     """
     newline = data.find(b"\n", start)
     if newline < 0 and not ended:
@@ -91,26 +92,54 @@ def after_value(data: bytes, start: int, *, ended: bool, lines: bool) -> int:
     line_end = len(data) if newline < 0 else newline
     structured = data[start : start + 1] in (b"{", b"[")
     if not structured:
-        return _after_words(data, start, line_end) if newline < 0 and not lines else line_end
+        return line_end if newline >= 0 else _after_words(data, start, line_end, known)
     end = scanner.end_of(data, start)
+    alike = NOWHERE if newline >= 0 and lines else _alike(data, start, known, rb"(?=\{\s*%b\s*:)")
     if 0 < end <= line_end:
-        behind = _AFTER_VALUE.match(data, end)
-        at = behind.end() if behind else end
-        return end if at >= line_end or data[at : at + 1] in (b"{", b"[") else line_end
+        return _behind(data, end, line_end, alike if newline < 0 else NOWHERE)
+    if alike > 0 and (end < 0 or alike < end):
+        return alike
     found = _next_line(data, line_end, end, ended=ended, lines=lines)
     if found == NOWHERE and end > 0 and not lines:
         return end
     return found
 
 
-def _after_words(data: bytes, start: int, end: int) -> int:
+def _behind(data: bytes, end: int, line_end: int, alike: int) -> int:
+    """Return where values go on behind a damaged one that has an end: words may follow it on its line."""
+    gap = _AFTER_VALUE.match(data, end)
+    at = gap.end() if gap else end
+    if at >= line_end or data[at : at + 1] in (b"{", b"["):
+        return end
+    return alike if alike > 0 else line_end
+
+
+def _after_words(data: bytes, start: int, end: int, known: bytes) -> int:
     """Return where a whole object stands behind words, in a text that has no lines."""
     at = data.find(b"{", start)
     while 0 <= at < end:
-        if scanner.valid(data, at) > 0:
+        behind = scanner.valid(data, at)
+        if behind > 0 and is_similar(data[at:behind], known or data[behind : scanner.valid(data, behind)]):
             return at
         at = data.find(b"{", at + 1)
     return end
+
+
+def _alike(data: bytes, start: int, known: bytes, pattern: bytes) -> int:
+    """Return where a valid object begins as the known one does and has its keys, or NOWHERE."""
+    key = _FIRST_KEY.match(known)
+    for found in re.compile(pattern % re.escape(key[1])).finditer(data, start + 1) if key else ():
+        at = found.end()
+        end = scanner.valid(data, at)
+        if end > 0 and is_similar(data[at:end], known):
+            return at
+    return NOWHERE
+
+
+def is_similar(one: bytes, other: bytes) -> bool:
+    """Tell whether an object has half of the keys of another, or more."""
+    keys = _keys(other)
+    return len(keys & _keys(one)) * 2 >= max(len(keys), 1)
 
 
 def _next_line(data: bytes, at: int, end: int, *, ended: bool, lines: bool) -> int:

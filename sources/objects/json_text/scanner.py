@@ -28,6 +28,7 @@ SPACE = re.compile(rb"(?:[\s,]|\xef\xbb\xbf)*+")
 """Between two values: white space, commas, the byte order marks of files that were joined."""
 _VALUE_IS_ARRAY = re.compile(rb"\s*+:\s*+\[")
 _SCALAR = re.compile(_STRING + rb"|[^\s,\[\]{}\"]++", re.DOTALL)
+_GAP = re.compile(rb"[ \t]*+")
 _RAW = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -135,7 +136,8 @@ def _run_on(data: bytes, start: int, end: int) -> str:
     """Return what is wrong with a number or text that runs on into what follows, or over a line."""
     if data[start : start + 1] in (b"{", b"["):
         return ""
-    apart = data[end : end + 1] in b" \t\r\n,]\xef"
+    gap = _GAP.match(data, end)
+    apart = data[gap.end() : gap.end() + 1] in b"\r\n,]\xef" if gap else False
     return "" if apart and b"\n" not in data[start:end] else "it runs into the next value"
 
 

@@ -68,7 +68,7 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
     """Yield the values of the tape, all that are complete at once."""
     space = rb"[\s,]|\xef\xbb\xbf|\xef\xbf\xbd"
     gap = re.compile(rb"(?:%b%b)*+" % (space, b"|" + re.escape(between) if between else b""))
-    size, last = CHUNK_BYTES, b"\n"
+    size, last = CHUNK_BYTES, b""
     while True:
         tape.fill(size)
         if tape.ended and tape.at == len(tape.data):
@@ -86,7 +86,7 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
             size, last = CHUNK_BYTES, found.raws[-1]
         stuck = (tape.ended and tape.at < len(tape.data)) or (not found.raws and size > longest)
         if found.state != scanner.OPEN or stuck:
-            damage = _skipped(tape, found, longest, lines=b"\n" not in last)
+            damage = _skipped(tape, found, longest, last)
             if damage is None:
                 break
             yield damage
@@ -96,17 +96,17 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
         raise tape.cut_short("the last JSON value")
 
 
-def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, *, lines: bool) -> Damage | None:
+def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, known: bytes) -> Damage | None:
     """Return the damaged value that the tape stands at, and move behind it; None = the object ends in it.
 
     Raises ObjectBroken when nothing behind it is certainly a value.
     """
     size = 2 * CHUNK_BYTES
-    lines = lines and tape.data[tape.at - 1 : tape.at] in (b"\n", b"")
+    lines = bool(known) and b"\n" not in known and tape.data[tape.at - 1 : tape.at] in (b"\n", b"")
     end = MORE
     while end == MORE and size <= 2 * longest:
         tape.fill(size)
-        end = after_value(tape.data, tape.at, ended=tape.ended, lines=lines)
+        end = after_value(tape.data, tape.at, known, ended=tape.ended, lines=lines)
         size *= 2
     detail = found.detail or ("a stray ]" if found.state == scanner.CLOSED else "")
     if end < 0:

@@ -111,6 +111,7 @@ def _batches(file: IO[bytes], metadata: Any, group: int, cost: RowGroupCost) -> 
         pre_buffer=False,
         read_dictionary=cost.dictionaries,
         arrow_extensions_enabled=False,
+        page_checksum_verification=True,
     )
     yield from opened.iter_batches(cost.rows, row_groups=[group], use_threads=False)
 

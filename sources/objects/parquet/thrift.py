@@ -56,22 +56,28 @@ def read_header(data: bytes) -> PageHeader:
     """
     reader = _Thrift(data)
     fields = reader.struct(_PAGE)
-    data_, data_v2 = fields.get(_DATA) or {}, fields.get(_DATA_V2) or {}
+    data_, data_v2 = (
+        found if isinstance(found, dict) else {} for found in map(fields.get, (_DATA, _DATA_V2))
+    )
     packed, plain = fields.get(3, -1), fields.get(2, -1)
     values = max(data_.get(1, 0), data_v2.get(1, 0), 0)
     if packed < 0 or plain < 0:
         raise ValueError("without a size")
-    encoding = data_.get(2, data_v2.get(4, 0))
+    encoding = data_.get(2, 0) or data_v2.get(4, 0)
     return PageHeader(reader.at, packed, plain, values, encoding, _DICTIONARY in fields)
+
+
+def _struct(found: Any) -> dict[int, int]:
+    return found if isinstance(found, dict) else {}
 
 
 def read_footer(data: bytes) -> list[list[ColumnChunk]]:
     """Return the column chunks of each row group. Raises ValueError for what is no footer."""
     try:
         groups = _Thrift(data).struct(_FOOTER).get(4) or []
-    except IndexError as error:
-        raise ValueError("the footer has no end") from error
-    return [[_chunk(column.get(3) or {}) for column in group.get(1) or ()] for group in groups]
+        return [[_chunk(column.get(3) or {}) for column in group.get(1) or ()] for group in groups]
+    except (IndexError, AttributeError, TypeError) as error:  # lists where structs should be
+        raise ValueError("the footer is none") from error
 
 
 def _chunk(told: Mapping[int, int]) -> ColumnChunk:
@@ -98,7 +104,7 @@ class _Thrift:
         while head := self._byte():
             number = number + (head >> 4) if head >> 4 else self._number()
             value = self._value(head & 0x0F, wanted.get(number) or {}, depth + 1)
-            if number in wanted and (value is not None):
+            if number in wanted and isinstance(value, int) == (wanted[number] is None):
                 found[number] = value
         return found
 
