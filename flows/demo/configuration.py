@@ -58,6 +58,7 @@ def _services(now: float) -> dict[str, Any]:
             "auto_event_type": True,
             "collect_insights": True,
             "audit_sqs_queue_name": QUEUES["audits_s3"],
+            "buckets": [QUEUES["audits_s3"]],
         },
         "non-cloudwatch-logs": {
             **common,
@@ -65,8 +66,13 @@ def _services(now: float) -> dict[str, Any]:
             "auto_event_type": True,
             "vpcflowlogs_sqs_queue_name": QUEUES["flowlogs"],
             "cloudfrontlogs_sqs_queue_name": QUEUES["cloudfrontlogs"],
+            "buckets": [QUEUES["flowlogs"], QUEUES["cloudfrontlogs"]],
         },
-        "cisco-umbrella": {**common, "cisco_umbrella_sqs_queue_name": QUEUES["cisco-umbrella"]},
+        "cisco-umbrella": {
+            **common,
+            "cisco_umbrella_sqs_queue_name": QUEUES["cisco-umbrella"],
+            "buckets": [QUEUES["cisco-umbrella"]],
+        },
         "service-events-all": {
             **common,
             "auto_event_type": True,
