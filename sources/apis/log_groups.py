@@ -95,6 +95,7 @@ class LogGroups:
         self._regions = tuple(dict.fromkeys((*regions, *(r.region for r in self._rules if r.region))))
         self.born: dict[str, Born] = {}
         self._told: set[str] = set()
+        self._unreadable: dict[GroupRule, str] = {}
 
     def targets(self) -> Iterable[Target | SourceError]:
         """Return every group that a rule covers; a region that fails does not hide the others."""
@@ -111,7 +112,15 @@ class LogGroups:
         for rule in () if failed else self._rules:
             if rule.prefix is None and rule not in found:
                 where = f"{rule.region or ', '.join(self._regions)}, {self._api.account.where}"
-                yield Missing(f"no log group {rule.name}", where, "create it, or correct its name")
+                yield self._why_not(rule, where)
+
+    def _why_not(self, rule: GroupRule, where: str) -> Missing:
+        """Return why a group that is named exactly is not read: there is none, or one that AWS keeps."""
+        kind = self._unreadable.get(rule, "")
+        if not kind:
+            return Missing(f"no log group {rule.name}", where, "create it, or correct its name")
+        hint = "its class cannot be changed: let its logs go to a group of class STANDARD"
+        return Missing(f"log group {rule.name} is of class {kind}, which is not read", where, hint)
 
     def _groups(self, region: str) -> Iterator[tuple[Target, list[GroupRule]]]:
         """Yield the readable groups of a region, each with the rules that cover it."""
@@ -128,7 +137,9 @@ class LogGroups:
                     if foreign
                     else Target(f"{region}/{name}", owner, region, name)
                 )
-                if self._readable(target, group):
+                if not self._readable(target, group):
+                    self._unreadable.update(dict.fromkeys(covering, str(group["logGroupClass"])))
+                else:
                     self.born[target.key] = Born(group["creationTime"], _start_of(name, covering))
                     yield target, covering
 

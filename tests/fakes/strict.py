@@ -86,7 +86,7 @@ class StrictMinistack(Ministack):
 def admit(state: StrictState, config: Path, account: str) -> None:
     """Attach what `policy` prints for a configuration to its access keys."""
     settings = load(config)
-    for grant in grants(settings, Known(account, (), (KEY,), checks=False)):
+    for grant in grants(settings, Known(account, (), (KEY,))):
         key = settings.inputs[grant.input].credentials.access_key
         document = json.loads(json.dumps(grant.document()).replace("${ACCOUNT}", account))
         if key:

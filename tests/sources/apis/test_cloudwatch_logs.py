@@ -347,6 +347,14 @@ def test_groups_of_other_classes_are_left_out_and_told(poll, caplog):
     ]
 
 
+def test_r28_a_group_of_another_class_that_is_named_exactly(poll):
+    """It is there, but of a class that is not read: nobody is told to create it."""
+    fake_aws.put_log_group("/rare", kind="INFREQUENT_ACCESS")
+    (found,) = poll(GroupRule("/rare")).targets()
+    assert "is of class INFREQUENT_ACCESS" in found.what
+    assert "create" not in found.hint
+
+
 def test_a_region_that_fails_does_not_hide_the_others(poll, proxy):
     """A denied listing is an error in the list, not its end."""
     fake_aws.put_log_group("/g", region="eu-west-1")
