@@ -27,6 +27,9 @@ from sinks.devo import Process, own_partitions, place
 from sinks.errors import OutputBroken, file_error
 from sinks.quarantine_room import QuarantineRoom
 from transforms.block import Origin, Poison
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_lock", ("_unsynced",)),)
 
 ClientFactory: TypeAlias = Callable[[], Any]
 
@@ -114,13 +117,14 @@ def store(target: str | Path, client: ClientFactory | None) -> Store:
     return Prefix(str(target).rstrip("/"), client)
 
 
+@guarded(_LOCKS)
 class Folder:
     """A local folder, readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._unsynced: set[Path] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def keep(self, name: str, body: bytes) -> None:
         """Write a file in full or not at all; the first version of a name stays."""

@@ -14,6 +14,9 @@ from msgspec.structs import replace
 
 from sinks import telemetry
 from transforms.block import Poison
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_lock", ("_held", "_looked_at", "_told"), read_freely=True),)
 
 MOST_OF_AN_OBJECT = 1000
 """Broken events of one object in S3 that are kept with their bytes; for the rest one pointer stands."""
@@ -23,6 +26,7 @@ _LOOK_AGAIN_SECONDS = 60.0
 _OBJECTS = 10_000
 
 
+@guarded(_LOCKS)
 class QuarantineRoom:
     """Counts what a folder takes on disk. Thread-safe. limit: bytes, 0 = without a bound."""
 
@@ -31,7 +35,7 @@ class QuarantineRoom:
     ) -> None:
         self._target, self._clock = str(target), clock
         self._limit = 0 if self._target.startswith("s3://") else limit
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._held: int | None = None
         self._looked_at = 0.0
         self._told = False

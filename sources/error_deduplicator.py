@@ -9,18 +9,23 @@ import threading
 import time
 from collections.abc import Callable
 
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_lock", ("_told",)),)
+
 REMIND_SECONDS = 3600.0
 
 Who = tuple[str, str]
 """Who fails: a service, and a target, queue or job of it."""
 
 
+@guarded(_LOCKS)
 class ErrorDeduplicator:
     """Causes logged lately, by text: by whom, and when. Thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._told: dict[str, tuple[Who, float]] = {}
 
     def first(self, cause: str, who: Who) -> bool:

@@ -15,17 +15,22 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_lock", ("_silent", "_taken")),)
+
 HOSTS_VARIABLE = "COLLECTOR_STATUS_HOSTS"
 """Further names under which the port may be asked, separated by commas."""
 
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".svc", ".svc.cluster.local")
 
 
+@guarded(_LOCKS)
 class Places:
     """Places for connections: `most` in all, of which pages take `most` - `kept` at once."""
 
     def __init__(self, most: int, kept: int) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._most, self._taken = most, 0
         self._silent: dict[socket.socket, None] = {}
         self._pages = threading.BoundedSemaphore(most - kept)

@@ -23,6 +23,15 @@ from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, Sour
 from sources.lanes import lane_of
 from sources.threads import Threads
 from transforms.block import Block
+from transforms.locks import Guard, guarded
+
+_INBOX_LOCKS = (Guard("_changed", ("_pages",)), Guard("_changed", ("_bytes",), read_freely=True))
+_LOCKS = (
+    Guard("_changed", ("_timetable", "_planned", "_watched", "_threads", "_asleep", "_tickets")),
+    Guard("_changed", ("_inboxes", "_targets", "_upto", "_shown")),
+    Guard("_changed", ("_ended", "_listing"), read_freely=True),
+)
+"""`_states`, `_failures` and `_late` hold one item a target, and a target is in the hands of one thread."""
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
@@ -64,6 +73,7 @@ def pause_after(error: SourceError, failures: int, base: float, jitter: float) -
     return base * min(first * 2.0 ** min(failures - 1, 16), most) * (1 - jitter / 2)
 
 
+@guarded(_INBOX_LOCKS)
 class PageInbox:
     """Pages that wait for one lane, bounded in bytes; one page alone may be larger than the bound."""
 
@@ -74,7 +84,8 @@ class PageInbox:
         self._changed = threading.Condition()
 
     def __len__(self) -> int:
-        return len(self._pages)
+        with self._changed:
+            return len(self._pages)
 
     @property
     def bytes(self) -> int:
@@ -114,6 +125,7 @@ def _size(page: Page) -> int:
     return 512 + items + 64 * sum(len(part) for part in page.state.values() if isinstance(part, dict | list))
 
 
+@guarded(_LOCKS)
 class PollScheduler:
     """Timetable, pool and positions of one service in one process."""
 
@@ -308,8 +320,9 @@ class PollScheduler:
 
     def _fetch(self, key: str) -> float | None:
         """Poll one target once; returns when it is due again, None when it has gone or all stops."""
-        target = self._targets.get(key)
-        inbox = self._inboxes.get(lane_of(key))
+        with self._changed:
+            target = self._targets.get(key)
+            inbox = self._inboxes.get(lane_of(key))
         if target is None or inbox is None:
             return None
         started, again, pages, events = time.monotonic(), False, 0, 0
