@@ -210,6 +210,23 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "recheck",
+        "read a finished range of an API service once more, and send what came later",
+        "flows.commands.recheck",
+        lambda module, args: module.recheck(
+            args.config,
+            module.RecheckRequest(args.service, args.start, args.end, args.state),
+            as_json=args.json,
+        ),
+        (
+            _option("--service", required=True, help="one that asks an API: its name, or its key"),
+            _option("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC, inclusive"),
+            _option("--to", dest="end", required=True, metavar="TIME", help="ISO 8601, UTC, exclusive"),
+            _option("--state", type=Path, help="recovery directory (default: the configuration's)"),
+            _JSON,
+        ),
+    ),
+    Command(
         "check",
         "look for what would keep it from working; pulls nothing, deletes nothing",
         "flows.check.run",

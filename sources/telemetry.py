@@ -123,6 +123,11 @@ def cursors_reset(service: str, before: str, after: str) -> None:
     )
 
 
+def ids_not_kept(service: str, error: SourceError) -> None:
+    """Warn that `flows recheck` will not be able to look at what is collected now."""
+    say(_loud(error, (service, "ids"), otherwise=True), "ids_not_kept", service=service, error=error)
+
+
 def targets_changed(service: str, new: int, gone: int, total: int) -> None:
     """Log what a listing of targets found."""
     say(logging.INFO, "targets_changed", service=service, new=new, gone=gone, total=total)
@@ -201,15 +206,8 @@ def metric_data_denied(service: str, target: str, error: SourceError) -> None:
 
 def start_clamped(service: str, target: str, asked: str, used: str, reason: str) -> None:
     """Warn that a position lies before what the API still knows."""
-    say(
-        logging.WARNING,
-        "start_clamped",
-        service=service,
-        target=target,
-        asked=asked,
-        used=used,
-        reason=reason,
-    )
+    told = {"asked": asked, "used": used, "reason": reason}
+    say(logging.WARNING, "start_clamped", service=service, target=target, **told)
 
 
 # leases

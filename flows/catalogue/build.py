@@ -3,8 +3,11 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from threading import Event
 from typing import TypeAlias, TypeGuard, TypeVar
+
+from msgspec.structs import replace
 
 from flows.catalogue.calls import OptionsT
 from flows.catalogue.service import ConfiguredService, RunContext, Source, Unit
@@ -13,7 +16,9 @@ from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.poll import Poll
 from sources.apis.window import to_ms
 from sources.aws.limiter import Bucket, Chain, Limiters, shared
+from sources.collected import CollectedIds
 from sources.lanes import idle_seconds, poll_seconds
+from sources.listed.recheck import DailyRecheck
 from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body
 from sources.objects.decode import DecodedChunk, DecodeLimits, read
@@ -25,6 +30,7 @@ from sources.queues.failure_policy import Rules
 from sources.queues.lease import LeaseOptions, LeaseSource, MessageOpener, Queue
 from sources.queues.s3 import Access, S3Opener
 
+_COLLECTED = "collected"
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
 
 _PolledT = TypeVar("_PolledT", bound=Polled)
@@ -129,9 +135,19 @@ def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:
             prefetch_bytes=context.prefetch_bytes,
             idle_seconds=idle_seconds(context.services, least=0.2),
         )
-        return CursorSource(poll_of(unit, paced(unit), context.drain), options, context.drain)
+        poll = poll_of(unit, paced(unit), context.drain)
+        if context.recovery:
+            ids = CollectedIds(context.recovery / _COLLECTED / unit.step_id)
+            options = replace(options, collected=ids)
+            poll = DailyRecheck(poll, ids) if unit.options.recheck == "daily" else poll
+        return CursorSource(poll, options, context.drain)
 
     return build
+
+
+def collected_folder(state: Path, unit: Unit) -> Path:
+    """Return where the ids of what a unit has collected are kept, beside its state."""
+    return state / _COLLECTED / unit.step_id
 
 
 def as_configured(unit: ConfiguredService[Polled]) -> Limiters:

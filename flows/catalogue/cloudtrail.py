@@ -15,7 +15,7 @@ from flows.catalogue.delays import AUTO, max_reach, overlap, settle
 from flows.catalogue.probe import Probe
 from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import rule, stamp
-from flows.config.base import ObjectsSettings, OwnQueue
+from flows.config.base import ObjectsSettings, OwnQueue, recheck_setting
 from flows.config.types import Moment, RequestLimit, one_or_many
 from sources import telemetry
 from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
@@ -94,6 +94,7 @@ class AuditEventsSettings(ObjectsSettings):
     settle_seconds: int = settle(60, "For audits_api: ")
     overlap_seconds: int = overlap(900, "For audits_api: ")
     max_reach_seconds: int = max_reach(21_600, "For audits_api: ")
+    recheck: Literal["daily"] | None = recheck_setting("For audits_api, ")
     collect_insights: bool = Field(
         default=False,
         description="For audits_api, true: read Insight events too",

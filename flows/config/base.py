@@ -81,6 +81,17 @@ class ServiceSettings(Model):
         return self.regions
 
 
+def recheck_setting(of: str = "") -> Any:
+    """Declare `recheck`. of: what it is for, where a service has other types too."""
+    told = f"{of}daily: each day is read once more when it is final, and what came later is sent"
+    return Field(
+        None,
+        description=told[0].upper() + told[1:],
+        examples=["daily"],
+        json_schema_extra=About(ours=True),
+    )
+
+
 class PolledSettings(ServiceSettings):
     """What every service has that asks an API every so often."""
 
@@ -111,6 +122,8 @@ class PolledSettings(ServiceSettings):
         "Changing it begins anew from there",
         examples=["2026-01-02T03:04:05Z"],
     )
+
+    recheck: Literal["daily"] | None = recheck_setting()
 
     def beginning(self, moment: datetime) -> Self:
         """Return the settings with this start time, unless they give one."""
@@ -145,6 +158,10 @@ class Polled(Protocol):
     @property
     def start_time(self) -> datetime | None:
         """From when on, None = from the first start."""
+
+    @property
+    def recheck(self) -> str | None:
+        """How often finished ranges are read once more, None = never."""
 
 
 class OwnQueue(NamedTuple):

@@ -44,7 +44,7 @@ from sources.apis.window import (
 )
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiter, Limiters
-from sources.errors import Transient, translate
+from sources.errors import SourceError, Transient, translate
 from transforms.block import Block, Item, Origin, Poison
 
 RATES = {"LookupEvents": 2.0}
@@ -153,15 +153,27 @@ class LookupEvents:
             late = late_events([max(0, known - ms) if ms < at.done else 0 for _, ms in fresh], reach)
             at = replace(at, late=self._rule.after(at.late, late.most, now))
             items, repeats = tuple(self._items(target, [one for one, _ in fresh])), len(events) - len(fresh)
+            ids_of = {event["EventId"]: ms for event, ms in fresh}
             if last:
                 after = _after(at, window, seen, following)
                 again = behind(window.end, now, self._reach)
-                yield Page(items, stored(after), again, window.end, repeats, late)
+                yield Page(items, stored(after), again, window.end, repeats, late, ids_of)
             else:
                 upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
                 ids = {**seen.since(following), **seen.until(upto)}  # what may be read again
                 between = replace(at, window=window, upto=upto, following=following, seen=ids)
-                yield Page(items, stored(between), upto=at.done, repeats=repeats, late=late)
+                yield Page(items, stored(between), upto=at.done, repeats=repeats, late=late, ids=ids_of)
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a finished range once more."""
+        start, end = window.start // 1000 * 1000, window.end // 1000 * 1000
+        if start < self._clock() - DAYS_KEPT * _DAY + _MARGIN:
+            where = f"{_API} in {target.region}, {self._account.where}"
+            hint = "choose a later --from; the trail's bucket has older events"
+            raise SourceError(f"LookupEvents knows {DAYS_KEPT} days", where, hint)
+        at = LookupPosition(first=start, done=end, final=start, seen=ids, window=Window(start, end))
+        last_second = replace(at, upto=end - 1000)  # LookupEvents includes the second that it ends with
+        yield from self.pages(target, stored(last_second))
 
     def _position(self, target: Target, at: LookupPosition | None, now: int) -> LookupPosition:
         """Return where to go on, never further back than LookupEvents knows."""

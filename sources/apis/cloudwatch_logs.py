@@ -30,7 +30,7 @@ and left out; CloudWatch Logs has no API that reads them by time except Insights
 
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from msgspec import Struct, field
@@ -101,7 +101,8 @@ class LogsPosition(Position, frozen=True, kw_only=True):
     asked: the rule's start. first: of the first event wanted. done: end of the last whole window. final: what
     is older is read no more. span: ms that a window may be long. seen: fingerprint of an event → its time.
     reads: ends of the windows since `final`, and when they were read last. sparse: below it `seen` lacks
-    what was ingested long before that moment. late: how late events are; usual: in the mean of about `weight`
+    what was ingested long before that moment. late: how late events are. found: of a second
+    look, how late those are, in ms, that were found before. usual: in the mean of about `weight`
     events, ms.
     load: pages that a second of the group fills. Within a window also window, and `more`: what `seen` is, for
     each of its pages.
@@ -118,6 +119,7 @@ class LogsPosition(Position, frozen=True, kw_only=True):
     reads: list[tuple[int, int]] = field(default_factory=list)
     sparse: int = 0
     late: Lateness = Lateness()
+    found: int = 0
     usual: int = 0
     weight: float = 0.0
     load: float = 0.0
@@ -132,6 +134,8 @@ class LogsPosition(Position, frozen=True, kw_only=True):
     def had(self, event: Reply) -> bool:
         """Tell whether an event whose id may be missing was read before, by when it was ingested."""
         ms = event["timestamp"]
+        if self.found and event["ingestionTime"] - ms <= self.found:
+            return True
         if ms >= self.sparse:
             return False
         at = bisect_right(self.reads, ms, key=lambda read: read[0])
@@ -297,15 +301,30 @@ class CloudWatchLogs:
         for events, last in self._answers(target, max(window.start, at.first), window.end):
             fresh, late = read.add(events)
             items = tuple(blocks((line(_event(target, event)) for event in fresh.values()), origin))
-            repeats = len(events) - len(fresh)
+            repeats, kept = len(events) - len(fresh), self._kept(fresh)
             if not last:
                 ids = {key: event["timestamp"] for key, event in fresh.items()}
                 within = replace(within, more=[*within.more, ids])
-                yield Page(items, stored(within), upto=at.done, repeats=repeats, late=late)
+                yield Page(items, stored(within), upto=at.done, repeats=repeats, late=late, ids=kept)
             else:
                 after = self._windows.after(at, window, now, read)
                 again = self._windows.next(after, now) is not None
-                yield Page(items, stored(after), again, after.done, repeats, late)
+                yield Page(items, stored(after), again, after.done, repeats, late, kept)
+
+    def _kept(self, fresh: Mapping[str, Reply]) -> dict[str, int]:
+        """Return the ids that a second look needs: others it knows by their lateness."""
+        least = self._windows.rule.least
+        late = {key: one for key, one in fresh.items() if one["ingestionTime"] - one["timestamp"] > least}
+        return {key: one["timestamp"] for key, one in late.items()}
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a finished range once more; what was no later than the least reach has been found."""
+        start, least = window.start, self._windows.rule.least
+        at = LogsPosition(
+            first=start, done=start, final=start, span=self._windows.floor, seen=ids, found=least
+        )
+        asked = self._groups.born.get(target.key, _NEVER_LISTED).start
+        yield from self._pages(target, replace(at, asked=asked, window=window))
 
     def _usable(self, target: Target, at: LogsPosition | None) -> LogsPosition | None:
         """Return a position, none when the configuration gives the group another start than it had then."""

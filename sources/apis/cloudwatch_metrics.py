@@ -130,7 +130,8 @@ class CloudWatchMetrics:
                 lateness = [windows.lateness(at, one.ms, now) for one in fresh.values() if one.metric in old]
                 told = late_events(lateness, reach + windows.delay * 1000)
                 within = self._with(within, fresh, max(0, told.most - windows.delay * 1000), now)
-                yield Page(tuple(self._items(target, fresh.values())), stored(within), late=told)
+                ids = {key: one.ms for key, one in fresh.items()}
+                yield Page(tuple(self._items(target, fresh.values())), stored(within), late=told, ids=ids)
         start = windows.following(within, window, now, len(listing.metrics))
         after = MetricsPosition(
             period=at.period,
@@ -146,6 +147,15 @@ class CloudWatchMetrics:
         )
         again = window.end < windows.last_end(now)
         yield Page((), stored(after), again, window.end, repeats)
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a finished range once more, of the metrics that are listed now."""
+        period = self._windows.ms
+        whole = Window(window.start // period * period, window.end // period * period)
+        if whole.end > whole.start:
+            at = self._windows.begin(whole.start, self._clock())
+            at = replace(at, done=whole.end, seen=ids, window=whole)
+            yield from self.pages(target, stored(at))
 
     def _with(self, at: MetricsPosition, fresh: Mapping[str, Point], most: int, now: int) -> MetricsPosition:
         """Return a position within a window after new points; most: how late the latest is, in ms."""

@@ -12,15 +12,18 @@ once per period and target, and one listing of the targets per `discover_seconds
 
 import threading
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
 
 from sources import lanes, metric_scopes, telemetry
-from sources.apis.poll import Page, Poll, State, Target, known
+from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, final_of, known
 from sources.apis.poll_scheduler import Pace, PollScheduler
+from sources.collected import CollectedIds, CollectedRange
+from sources.errors import SourceError
 from transforms.block import Item
 
 __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "known"]
@@ -28,6 +31,9 @@ __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "
 _VERSION = 1
 _BATCH_BYTES = 1 << 20
 _DAY_MS = 86_400_000
+_Noted: TypeAlias = tuple[str, Mapping[str, int], CollectedRange]
+"""A target, the ids of a page of it, and how far it has come."""
+
 _SOON = timedelta(milliseconds=20)
 
 
@@ -40,7 +46,7 @@ class CursorOptions(Struct, frozen=True):
     discover_seconds: between listings of the targets. keep_gone_days: how long the state of a target that
         is no longer listed is kept. backoff_seconds: shortest pause after a failure. idle_seconds: longest
         sleep of a lane.
-    owner: whom figures are counted for.
+    owner: whom figures are counted for. collected: where ids are kept for a second look, None = nowhere.
     """
 
     fingerprint: str = ""
@@ -52,6 +58,7 @@ class CursorOptions(Struct, frozen=True):
     backoff_seconds: float = 1
     idle_seconds: float = 0.2
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
+    collected: CollectedIds | None = None
 
 
 class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
@@ -115,6 +122,8 @@ class _CursorLane(StatefulSourcePartition[Item, dict[str, Any]]):
         self._pause = _SOON
         self._idle = timedelta(seconds=options.idle_seconds)
         self._unsealed = False
+        self._collected = options.collected
+        self._noted: list[_Noted] = []
         self._inbox = feed.attach(name, self.state)
 
     def next_batch(self) -> list[Item]:
@@ -130,6 +139,8 @@ class _CursorLane(StatefulSourcePartition[Item, dict[str, Any]]):
         self._keep_listed()
         arrived = self._inbox.take(_BATCH_BYTES)
         for key, page in arrived:
+            if self._collected:
+                self._noted.append((key, page.ids, _collected_range(self.state.get(key), page.state)))
             self.state[key] = page.state
         self._unsealed = self._unsealed or bool(arrived)
         self._pause = _SOON if arrived else min(self._pause * 2, self._idle)
@@ -145,8 +156,22 @@ class _CursorLane(StatefulSourcePartition[Item, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Return the positions of everything emitted so far."""
         self._unsealed = False
+        if self._collected:
+            self._note(self._collected)
         gone = {"gone": dict(self._gone)} if self._gone else {}
         return {"v": _VERSION, "config": self._fingerprint, "targets": dict(self.state), **gone}
+
+    def _note(self, collected: CollectedIds) -> None:
+        """Keep the ids of what was emitted: after a crash it is emitted again, and kept again."""
+        noted, self._noted = self._noted, []
+        try:
+            for key, ids, found in noted:
+                if key.endswith(SECOND_LOOK):
+                    collected.add(key.removesuffix(SECOND_LOOK), ids)
+                else:
+                    collected.note(key, ids, found)
+        except SourceError as error:
+            telemetry.ids_not_kept(self._feed.name, error)
 
     def close(self) -> None:
         """Let the fetch threads end when this was the last lane."""
@@ -162,3 +187,9 @@ class _CursorLane(StatefulSourcePartition[Item, dict[str, Any]]):
         for key in [key for key, since in self._gone.items() if now - since > self._keep_ms]:
             del self.state[key], self._gone[key]
             self._feed.forget(key)
+
+
+def _collected_range(before: State | None, after: State) -> CollectedRange:
+    """Return from when on the ids of a target are kept, if they are from now on, and what is final."""
+    start = after.get("from", 0) if before is None else final_of(before)
+    return CollectedRange(start, final_of(after))

@@ -33,7 +33,7 @@ from msgspec.structs import replace
 
 from sources.apis.cloudwatch import line
 from sources.apis.poll import Page, Position, State, Target, restored, stored
-from sources.apis.window import Lateness, ReachRule, late_events, now_ms, parse_iso
+from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
 from sources.errors import SourceError, Transient, translate
@@ -69,7 +69,7 @@ class FindingsPosition(Position, frozen=True, kw_only=True):
 
     first: of the first update wanted. at: before it everything has been listed. final: what is older is not
     listed any more (0 = the overlap before `at`). looked: when a poll reached back to it last. seen: finding
-    id → updatedAt. late: how late updates are.
+    id → updatedAt. late: how late updates are. until: of a second look, before when updates are.
     """
 
     VERSION: ClassVar[int] = 2
@@ -78,6 +78,7 @@ class FindingsPosition(Position, frozen=True, kw_only=True):
     at: int
     final: int = 0
     looked: int = 0
+    until: int = 0
     seen: dict[str, int]
     late: Lateness = Lateness()
 
@@ -121,28 +122,35 @@ class GuardDuty:
         depth, more = 1, True
         while more:
             before = ids
-            ids, more = self._list(target, since, depth)
+            ids, more = self._list(target, since, depth, position.until)
             same = ids == before
             proven = _proven(ids, versions, since) if depth == 1 or same else since
             known = dict(versions)
             items = () if same and more else tuple(self._fresh(target, ids, versions))
-            new = [ms for key, ms in versions.items() if ms > known.get(key, -1)]
-            lateness = [max(0, now - ms) if ms < position.at else 0 for ms in new]
+            fresh = {key: ms for key, ms in versions.items() if ms > known.get(key, -1)}
+            lateness = [max(0, now - ms) if ms < position.at else 0 for ms in fresh.values()]
             told = late_events(lateness, self._rule.of(late))
             late = self._rule.after(late, told.most, now)
             at = max(at, min(proven, now))
             after = replace(position, at=at, final=final, late=late)
             if deep:  # what is old enough has now been listed for the last time
-                final = max(final, min(at, now - self._rule.of(late)))
+                final = max(final, min(at if more else now, now - self._rule.of(late)))
                 after = replace(after, final=final, looked=position.looked if more else now)
             if items or not more:
                 after = replace(after, seen={key: ms for key, ms in versions.items() if ms >= after.final})
                 repeats = _repeats(ids, items)
-                yield Page(items, stored(after), upto=at if more else now, repeats=repeats, late=told)
+                upto = at if more else now
+                yield Page(items, stored(after), upto=upto, repeats=repeats, late=told, ids=fresh)
             if proven > since:
                 since, depth, ids = proven, 1, ()
             elif same:
                 depth, ids = depth * 2, ()
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a finished range once more; of a finding only the newest version exists."""
+        start = window.start
+        at = FindingsPosition(first=start, at=start, final=start, seen=ids, until=window.end)
+        yield from self.pages(target, stored(at))
 
     @property
     def _overlap(self) -> int:
@@ -158,12 +166,14 @@ class GuardDuty:
             if not token:
                 return
 
-    def _list(self, target: Target, since: int, depth: int) -> tuple[tuple[str, ...], bool]:
+    def _list(self, target: Target, since: int, depth: int, until: int) -> tuple[tuple[str, ...], bool]:
         """Return the ids of `depth` pages from a position on, and whether there are more.
 
         A page without ids that carries a token is not the end.
         """
         wanted: dict[str, Any] = {"updatedAt": {"GreaterThanOrEqual": since}}
+        if until:
+            wanted["updatedAt"]["LessThan"] = until
         if not self._options.archived:
             wanted["service.archived"] = {"Equals": ["false"]}
         ids: list[str] = []

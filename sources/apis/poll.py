@@ -8,15 +8,18 @@ pickled later, in another thread. `{}` means "never polled". A strategy works wi
 at its border: `restored` in, `stored` out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
-from sources.apis.window import LateEvents
+from sources.apis.window import LateEvents, Window
 from sources.errors import SourceError
 from transforms.block import Item
+
+SECOND_LOOK = " recheck"
+"""What the key of a target's second look ends with; no target's own key holds a space."""
 
 State: TypeAlias = dict[str, Any]
 """A target's position, as the recovery store keeps it."""
@@ -43,6 +46,7 @@ class Page(Struct, frozen=True):
     upto: epoch ms before which everything has been read with this page; 0 = unknown.
     repeats: events that came with it once more and were left out.
     late: how late its events became visible; None = unknown.
+    ids: of its events → epoch ms, for a second look; those that need not be kept are left out.
     """
 
     items: tuple[Item, ...]
@@ -51,6 +55,7 @@ class Page(Struct, frozen=True):
     upto: int = 0
     repeats: int = 0
     late: LateEvents | None = None
+    ids: Mapping[str, int] = field(default_factory=dict)
 
 
 class Poll(Protocol):
@@ -77,6 +82,9 @@ class Poll(Protocol):
         Closed in mid-iteration when the process drains. Raises SourceError: pages already yielded stay, and
         the next poll starts from the last one's state, after a pause. Waits only where a limiter says so.
         """
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a finished range once more: pages of the events whose id is not in `ids` (→ epoch ms)."""
 
 
 class Position(Struct, frozen=True, kw_only=True):
@@ -118,6 +126,12 @@ def stored(position: Position) -> State:
         if one.required or (value and value != one.default):
             state[one.encode_name] = msgspec.to_builtins(value) if isinstance(value, Struct) else value
     return state
+
+
+def final_of(state: State) -> int:
+    """Return the moment (epoch ms) before which a target expects nothing any more."""
+    known_names = (state.get(name) for name in ("final", "start", "done", "at"))
+    return int(next((ms for ms in known_names if ms), 0))
 
 
 def known(state: State, where: str, version: int) -> State:

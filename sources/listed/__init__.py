@@ -1,6 +1,7 @@
-"""Objects that nobody announced: listings, captures, and what a backfill has before it.
+"""What nobody announced: listings, captures, what a backfill has before it, and what an API showed later.
 
 listing.py             the objects of a stretch of time in a bucket
 backlog.py             a listing as a source (`flows backfill`)
+recheck.py             a second look at an API as a source (`flows recheck`)
 captures.py            files, folders and `s3://` as a source (`flows replay`)
 """

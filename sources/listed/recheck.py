@@ -1,0 +1,155 @@
+"""A second look at what an API has shown: finished ranges are read once more, and what came later is sent.
+
+What was collected is known by its ids (`sources/collected.py`); an id that is not among them belongs to an
+event that became visible after its time was final. It is sent, and its id kept: the next look finds nothing.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from msgspec.structs import replace
+
+from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target
+from sources.apis.poll_scheduler import PageInbox
+from sources.apis.window import Window, now_ms
+from sources.collected import CollectedIds
+from sources.errors import SourceError, translate
+from transforms.block import Block, Item
+
+CHUNK = 6 * 3_600_000
+"""Longest stretch that is read and compared at once, in ms."""
+
+_DAY = 86_400_000
+_BATCH_BYTES, _INBOX_BYTES = 1 << 20, 4 << 20
+_PAUSE = timedelta(milliseconds=20)
+
+
+def late_pages(poll: Poll, ids: CollectedIds, target: Target, window: Window) -> Iterator[Page]:
+    """Yield what a range holds that was not collected. Raises SourceError when it cannot look."""
+    for start in range(window.start, window.end, CHUNK):
+        chunk = Window(start, min(start + CHUNK, window.end))
+        for page in poll.recheck(target, chunk, ids.known(target.key, chunk.start, chunk.end)):
+            if page.items:
+                yield replace(page, late=None, again=False)
+
+
+class DailyRecheck:
+    """A `Poll` that reads each day of each target once more, a day after it has become final."""
+
+    def __init__(self, poll: Poll, ids: CollectedIds, clock: Callable[[], int] = now_ms) -> None:
+        self._poll, self._ids, self._clock = poll, ids, clock
+        self._inner: dict[str, Target] = {}
+
+    @property
+    def name(self) -> str:
+        """The service's."""
+        return self._poll.name
+
+    @property
+    def period_seconds(self) -> float:
+        """The service's: a second look is looked for as often."""
+        return self._poll.period_seconds
+
+    def targets(self) -> Iterable[Target | SourceError]:
+        """Return the targets, each once more for its second look."""
+        for one in self._poll.targets():
+            yield one
+            if isinstance(one, Target):
+                key = f"{one.key}{SECOND_LOOK}"
+                self._inner[key] = one
+                yield replace(one, key=key)
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a range once more."""
+        return self._poll.recheck(target, window, ids)
+
+    def pages(self, target: Target, state: State) -> Iterator[Page]:
+        """Poll a target; or read the day that has become final since the last look."""
+        inner = self._inner.get(target.key)
+        if inner is None:
+            yield from self._poll.pages(target, state)
+            return
+        found = self._ids.range(inner.key)
+        if found is None:
+            return
+        if not state:
+            yield Page((), {"v": 1, "from": found.final, "done": found.final})
+            return
+        if found.final - state["done"] < _DAY:
+            return
+        end = state["done"] + _DAY
+        for page in late_pages(self._poll, self._ids, inner, Window(state["done"], end)):
+            yield replace(page, state=state, upto=0)
+        yield Page((), {**state, "done": end})
+
+
+class LateSource(FixedPartitionedSource[Item, dict[str, int]]):
+    """What a range of several targets holds that was not collected; one lane, read ahead by one thread.
+
+    found: ids of what was emitted, by target. failed: targets that could not be looked at, and why.
+    """
+
+    def __init__(
+        self, poll: Poll, ids: CollectedIds, targets: Sequence[Target], window: Window, drain: threading.Event
+    ) -> None:
+        self._look = partial(late_pages, poll, ids, window=window)
+        self.targets, self.drain = targets, drain
+        self.found: dict[str, dict[str, int]] = {}
+        self.failed: dict[str, SourceError] = {}
+        self.events = 0
+
+    def list_parts(self) -> list[str]:
+        """Return the one lane."""
+        return ["lane-0"]
+
+    def build_part(self, _step_id: str, _for_part: str, _resume_state: dict[str, int] | None) -> "_LateLane":
+        """Build the lane; a second look is never resumed, it is made again."""
+        return _LateLane(self)
+
+    def read(self, inbox: PageInbox, stopped: Callable[[], bool]) -> None:
+        """Read every target; one that fails is noted, the others go on."""
+        for target in self.targets:
+            try:
+                for page in self._look(target=target):
+                    if not inbox.put(target.key, page, stopped):
+                        return
+            except Exception as error:  # noqa: BLE001 - told with the target; the others are looked at
+                self.failed[target.key] = translate(error, target.key)
+
+
+class _LateLane(StatefulSourcePartition[Item, dict[str, int]]):
+    def __init__(self, source: LateSource) -> None:
+        self._source, self._inbox = source, PageInbox(_INBOX_BYTES)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(
+            target=source.read, args=(self._inbox, self._closed.is_set), name="recheck", daemon=True
+        )
+        self._thread.start()
+
+    def next_batch(self) -> list[Item]:
+        """Return what has been read; the end when all is emitted, or when the process drains."""
+        if self._source.drain.is_set():
+            raise StopIteration
+        over = not self._thread.is_alive()  # before taking: what it has put is then all there
+        taken = self._inbox.take(_BATCH_BYTES)
+        for key, page in taken:
+            self._source.found.setdefault(key, {}).update(page.ids)
+            self._source.events += sum(item.count for item in page.items if isinstance(item, Block))
+        if not taken and over and not len(self._inbox):
+            raise StopIteration
+        return [item for _, page in taken for item in page.items]
+
+    def next_awake(self) -> datetime | None:
+        """Return a moment soon when nothing waits."""
+        return None if len(self._inbox) else datetime.now(UTC) + _PAUSE
+
+    def snapshot(self) -> dict[str, int]:
+        """Return nothing that would be gone on from."""
+        return {}
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._closed.set()
