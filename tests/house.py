@@ -64,7 +64,8 @@ def figures(root: Path) -> Iterator[tuple[str, str]]:
         room = str(path.parent.relative_to(root))
         rooms[room] += 1
         sizes[room] += lines[path]
-    yield "any", f"{sum(map(anys, trees.values()))}"
+    used = sum(map(anys, trees.values()))
+    yield "any", f"{used}, one in {sum(lines.values()) // max(used, 1)} lines"
     yield "files", f"{len(paths)} of {spread([*lines.values()])} lines"
     found = [size for tree in trees.values() for size in functions(tree)]
     yield "functions", f"{len(found)} of {spread(found)} lines"

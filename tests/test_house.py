@@ -12,7 +12,7 @@ def test_figures_of_a_checkout(tmp_path):
         '"""B."""\n\n\ndef g() -> str:\n    return "guardduty:ListDetectors"\n'
     )
     found = dict(house.figures(tmp_path))
-    assert found["any"] == "2"
+    assert found["any"] == "2, one in 5 lines"
     assert found["named by"] == "1: flows/b.py"
     assert found["files"].startswith("2 of 5.5 /")
     assert found["functions"].startswith("2 of 2 /")
