@@ -1,11 +1,12 @@
-"""Whether decoded bytes are text at all: a look at the first few thousand, before any of it is an event.
+"""Whether decoded bytes are text at all: a look at the first thousand, before any of it is an event.
 
 Pictures, archives and binary tables that land in a log bucket would go out as lines of garbage, with a first
 line that is taken for a header. Text in any state passes: a few NULs, latin-1, padding.
 """
 
-_LOOK_BYTES = 4096
+_LOOK_BYTES = 1024
 _CONTROLS = bytes({*range(1, 0x20)} - set(b"\t\n\v\f\r\x1b"))
+_CONTROLS_AND_NUL = _CONTROLS + b"\0"
 _MARKS = (
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a zip"),
@@ -22,6 +23,7 @@ _MARKS = (
     (b"\xff\xd8\xff", "a JPEG"),
     (b"!<arch>\n", "an archive"),
 )
+_ALL_MARKS = tuple(mark for mark, _ in _MARKS)
 _TAR, _TAR_AT = b"ustar", 257
 _FEW = 4
 _MOST_CONTROLS, _MOST_NULS, _MOST_INVALID = 0.02, 0.10, 0.30
@@ -30,13 +32,12 @@ UTF_16 = "UTF-16"
 
 def not_text(head: bytes) -> str:
     """Return what the beginning of an object is when it is no text, e.g. `a PNG`, `UTF-16`; else ""."""
-    for mark, name in _MARKS:
-        if head.startswith(mark):
-            return name
+    if head.startswith(_ALL_MARKS):
+        return next(name for mark, name in _MARKS if head.startswith(mark))
     if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         return "a tar archive"
     look = head[:_LOOK_BYTES].strip(b"\0")
-    if look.isascii() and len(look.translate(None, _CONTROLS + b"\0")) == len(look):
+    if look.isascii() and len(look.translate(None, _CONTROLS_AND_NUL)) == len(look):
         return ""
     return _binary(look)
 

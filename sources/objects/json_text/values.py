@@ -7,6 +7,7 @@ one (`scanner.py`), and with them what else stands between.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -46,8 +47,11 @@ def values(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[De
 
 def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
     """Yield what is in the values, and what is damaged of them."""
+    if layout.unwrap is None:
+        yield from _raws(tape, layout.between, longest)
+        return
     for part in _raws(tape, layout.between, longest):
-        if isinstance(part, Damage) or layout.unwrap is None:
+        if isinstance(part, Damage):
             yield part
         else:
             yield from _events(part, layout.unwrap)
@@ -64,10 +68,16 @@ def _otherwise(tape: ChunkBuffer, layout: Layout) -> Any:
     return records if first == b"{" and array_ahead else None
 
 
+@cache
+def _gap(between: bytes) -> re.Pattern[bytes]:
+    """Return what may stand between two values, marks of joined files and padding with NULs too."""
+    space = rb"[\s,]|\xef\xbb\xbf|\xef\xbf\xbd"
+    return re.compile(rb"(?:%b%b)*+" % (space, b"|" + re.escape(between) if between else b""))
+
+
 def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Damage]:
     """Yield the values of the tape, all that are complete at once."""
-    space = rb"[\s,]|\xef\xbb\xbf|\xef\xbf\xbd"
-    gap = re.compile(rb"(?:%b%b)*+" % (space, b"|" + re.escape(between) if between else b""))
+    gap = _gap(between)
     size, last = CHUNK_BYTES, b""
     while True:
         tape.fill(size)
