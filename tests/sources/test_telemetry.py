@@ -1,6 +1,7 @@
 """Named events of the sources that add something up, or keep quiet about what was told already."""
 
 import pytest
+from prometheus_client import REGISTRY
 
 from sources import telemetry
 from sources.errors import Denied, Throttled
@@ -60,3 +61,16 @@ def test_causes_are_shared_by_all_kinds_of_work(said):
     telemetry.extend_failed("s", "q", error)
     telemetry.settle_failed("s", "q", 3, error)
     assert [event for _, event, _ in said()] == ["receive_failed"]
+
+
+def test_r20_lateness_near_the_reach_warns_once_and_is_counted(said):
+    """An event that came at more than 80 % of the reach warns once an hour; all are in the histogram."""
+    counts = {"10": 3, "+Inf": 4}
+    for _ in range(2):
+        telemetry.read_late(HERE, "late-target", counts, 1_000, 1_200)
+    telemetry.read_late(HERE, "early-target", counts, 900, 1_200)
+    assert [(level, event, fields["target"]) for level, event, fields in said()] == [
+        ("WARNING", "lateness_near_reach", "late-target")
+    ]
+    name = "collector_events_by_lateness_total"
+    assert REGISTRY.get_sample_value(name, {**HERE._asdict(), "le": "+Inf"}) == 12
