@@ -130,7 +130,7 @@ class LogGroups:
             wanted = [rule for rule in rules if _foreign(rule, own) == account]
             for group in self._found(region, account, wanted).values():
                 owner, name = group["arn"].split(":")[4], group["logGroupName"]
-                foreign = owner if own and owner != own else ""
+                foreign = bool(own) and owner != own and (bool(account) or self._linked)
                 covering = [rule for rule in wanted if rule.covers(name)]
                 target = (
                     Target(f"{region}/{owner}:{name}", owner, region, group["arn"].removesuffix(":*"))

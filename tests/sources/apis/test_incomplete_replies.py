@@ -250,6 +250,6 @@ def test_r24_metrics_of_linked_accounts_bear_their_owner():
 @pytest.mark.parametrize("period", [1, 5, 10, 20, 30, 60, 120])
 def test_r27_every_period_that_aws_has_is_one(period):
     """Settings take what GetMetricData takes."""
-    from flows.config.services import MetricsSettings  # noqa: PLC0415 - only here
+    from flows.catalogue.metrics import MetricsSettings  # noqa: PLC0415 - only here
 
     assert MetricsSettings(regions=("eu-west-1",), period=period).period == period
