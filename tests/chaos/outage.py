@@ -46,7 +46,7 @@ from tests.fakes.receivers import Receiver, running
 HOUR = 3600.0
 _LEASE_SECONDS = 1200
 _QUEUE_MB = 6
-_BACKLOG, _BACKLOG_ROWS, _ROWS = 96, 2_000, 100  # more in bytes and in messages than it may hold
+_BACKLOG, _BACKLOG_ROWS, _ROWS = 192, 1_000, 100  # more in bytes and in messages than it may hold
 _RECORDS_A_MINUTE = 6
 _AFTER_KILL_MINUTES = 10
 _WAIT_SECONDS = 120.0
