@@ -3,6 +3,7 @@
 import ast
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import Mock
@@ -18,8 +19,6 @@ from tests.sources.queues.leasing import confirmed
 from transforms import locks
 from transforms.block import Block, Origin
 from transforms.locks import Guard, UnguardedError, guarded
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +109,7 @@ class Without(ast.NodeTransformer):
 
 def without(name: str, number: int) -> ModuleType | None:
     """Return a module of the collector without its n-th `with`; None = it has fewer."""
-    tree, taken = ast.parse((ROOT / f"{name.replace('.', '/')}.py").read_text()), Without(number)
+    tree, taken = ast.parse(Path(str(import_module(name).__file__)).read_text()), Without(number)
     tree = ast.fix_missing_locations(taken.visit(tree))
     if taken.seen < number:
         return None
