@@ -14,6 +14,11 @@ from tests.fakes.strict import STRICT
 _STALL = 60.0
 
 
+def api_events(receiver) -> set[str]:
+    """Return the names of the events of APIs that have arrived."""
+    return {name for line in receiver.tail().lines() if (name := api_name(line))}
+
+
 @pytest.mark.skipif(STRICT, reason="the old state is of a bucket without versions")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("launch", [Launch("bytewax", processes=2), Launch("bytewax")], ids=str)
@@ -42,7 +47,7 @@ def test_state_of_the_release_before_resumes(aws, rsyslog, certs, tmp_path, laun
             collector.start(launch)
             wait_while_moving(
                 collector,
-                lambda: rsyslog.size() >= total and not old.waiting(),
+                lambda: rsyslog.size() >= total and not old.waiting() and api_events(rsyslog) >= set(fresh),
                 lambda: f"{rsyslog.size()} of {total} lines, {old.waiting()} messages",
                 _STALL,
             )

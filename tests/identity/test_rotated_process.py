@@ -1,11 +1,13 @@
 """A whole collector of a queue and its objects, whose machine gets keys late and other keys in the middle."""
 
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from sources.aws.renewal import MIN_INTERVAL_SECONDS
 from tests.fakes.collector import Collector, Launch, configuration, output
 from tests.fakes.ministack import REGION, Ministack
 from tests.fakes.process import wait_until
@@ -78,6 +80,7 @@ def test_r22_keys_that_come_late_and_change(rsyslog, certs, tmp_path, figures):
             log = collector.children[0].log
             wait_until(lambda: "identity_failed" in log.read_text(), 90, "its absence is told", 0.2)
             for number in range(1, 4):
+                time.sleep(MIN_INTERVAL_SECONDS)  # keys are fetched anew no more often
                 keys.write()
                 arrive(rsyslog, due)
                 due += put(aws, range(20 * number, 20 * number + 20))
