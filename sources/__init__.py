@@ -10,8 +10,9 @@ Every source here rests on that:
     sealed     `snapshot` closed that epoch; nothing is known yet
     settled    `next_batch` is called again: the epoch is receipted, the message may be deleted
 
-A crash at any point leaves the message in its queue, or the cursor where it was: events may come twice,
-none is missing. `queues/lease_life.py` is this rule and nothing else.
+A message of which nothing was emitted needs no epoch: it is settled at once. With a journal its rows are on
+disk before it is deleted (`journal_gate.py`). A crash at any point leaves the message in its queue, or the
+cursor where it was: events may come twice, none is missing. `queues/lease_life.py` is this rule.
 
 Two families, one partition class each
 --------------------------------------

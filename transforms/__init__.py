@@ -5,10 +5,10 @@ state between calls, does no I/O and imports nothing of this project: sources cu
 before, sinks frame and send after.
 
     block.py               Block, Poison, Origin: what flows
-    tags.py                which tag an event gets: rules and templates
+    tags.py                how a tag is put together; which one a type has stands in flows/catalogue/
     cloudtrail.py, cloudfront.py, vpcflow.py, umbrella.py, eventbridge.py     one service's events each
     tagged.py, routed.py   types that need a tag only; tags and filters by rules of the configuration
-    object_kinds.py        which type an object is, by its first bytes
+    object_kinds.py        which type an object is, by its first bytes, and which table of it a block is for
     layout.py              how a type's objects are cut into events
     columns.py, documents.py, fields.py, jsonline.py     rows, documents, values, additions
     setting.py, locks.py, errors.py, telemetry.py, arrow.py     what all packages share

@@ -32,7 +32,7 @@ _NOT_OF_ALB, _NOT_OF_ELB = (_ALB_HEALTH, _NLB, _ELB), (_ALB, _ALB_CONNECTION, _A
 
 
 def alb_kind(key: str, line: bytes) -> str:
-    """Return the table of an Application Load Balancer's line; health checks and other lines have none."""
+    """Return the table of an ALB's block, by its first line; health checks and other lines have none."""
     line = _text(line)
     if _ALB.match(line):
         return ACCESS

@@ -25,6 +25,8 @@ ZIP = b"PK\x03\x04"
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 _FIRST_BYTES = frozenset({b"B", b"x", b"\xfd", b"\x04", b"\xff", b"P"})
+"""First byte of every mark below: a new mark's must be added, or it is never looked at."""
+
 _BROTLI_SUFFIX = ".br"
 
 _STEP = 1 << 16

@@ -4,6 +4,8 @@ settle      the message is deleted, with a warning: there is nothing to be had, 
 quarantine  a Poison goes through the dataflow to quarantine, then the message is deleted
 give back   the message stays in its queue and comes again after a delay, longer each time; the queue's
             redrive policy decides how often
+
+APIs have no message to end: they only pause (`apis/poll_scheduler.py`).
 """
 
 from collections.abc import Callable
