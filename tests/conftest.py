@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, settings
 
+from flows.status import start
 from sources import telemetry
 from sources.error_deduplicator import ErrorDeduplicator
 from tests.fakes.certs import Certs, make_certs
@@ -33,6 +34,12 @@ def _nothing_served() -> Iterator[None]:
     yield
     if "flows.demo.fake_aws.server" in sys.modules:  # moto is slow to import
         sys.modules["flows.demo.fake_aws.server"].reset()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_statistics_of_others() -> None:
+    """Let no thread of a dataflow that an earlier test has built log its statistics into a later test."""
+    start.tell_statistics.__defaults__ = (start.STATISTICS_SECONDS * 1000,)
 
 
 @pytest.fixture(autouse=True)

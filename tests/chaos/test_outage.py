@@ -8,6 +8,7 @@ _MIB = 1 << 20
 _FASTER = 240.0
 
 
+@pytest.mark.full  # a clock that runs 240 times as fast leaves a busy machine too little time
 @pytest.mark.timeout(600)
 def test_h04_h20_h22_an_hour_without_devo(tmp_path):
     """Memory is flat, leases are kept, cursors hold through a kill, nothing is asked in vain; all arrives."""

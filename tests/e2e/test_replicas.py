@@ -8,7 +8,7 @@ import urllib.request
 from tests.e2e.test_cluster import members, running_state
 from tests.fakes.collector import Launch, configuration, first_difference, output, services, settle, verdict
 from tests.fakes.corpus import FULL, corpus, expected
-from tests.fakes.process import HOST, free_port, wait_until
+from tests.fakes.process import HOST, free_ports, wait_until
 
 _TIMEOUT = 60.0
 _VISIBILITY_SECONDS = 6
@@ -20,7 +20,7 @@ def test_a_killed_process_keeps_nobody_else(stage, rsyslog):
     site = stage.site(visibility=_VISIBILITY_SECONDS)
     chosen = services([site], auto=True, visibility_timeout_seconds=_VISIBILITY_SECONDS)
     collector = stage.collector(configuration(chosen, output(rsyslog.port, stage.certs), stage.folder), TRIO)
-    port = free_port()
+    port = free_ports(1 + TRIO.processes)
     collector.environment["COLLECTOR_STATUS"] = str(port)
     samples = corpus({kind: count // 10 for kind, count in FULL.items()}, seed=5)
     try:

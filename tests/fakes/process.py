@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +19,16 @@ def free_port() -> int:
     """Return a loopback port that was free a moment ago."""
     with socket.create_server((HOST, 0)) as probe:
         return probe.getsockname()[1]
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many loopback ports in a row that were free a moment ago."""
+    while True:
+        first = free_port()
+        with ExitStack() as probes, suppress(OSError, OverflowError):
+            for port in range(first, first + count):
+                probes.enter_context(socket.create_server((HOST, port)))
+            return first
 
 
 def listening(port: int) -> bool:
