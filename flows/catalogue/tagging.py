@@ -1,7 +1,7 @@
 """From a unit's settings to its tags: what the transforms of all services have in common."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flows.catalogue.service import ConfiguredService
 from sources.apis.window import now_ms
@@ -9,6 +9,8 @@ from transforms import cloudfront, tagged, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
+
+_OptionsT = TypeVar("_OptionsT")
 
 
 class Tagged(Protocol):
@@ -63,29 +65,24 @@ def one_table(template: str) -> Callable[[ConfiguredService[Tagged]], Transform]
 
 def flow_logs(unit: ConfiguredService[Lines]) -> Transform:
     """VPC flow log lines."""
-    options = unit.options
-    return vpcflow.transform(
-        vpcflow.VpcFlowOptions(
-            tag=rule(unit, vpcflow.TEMPLATE),
-            auto_event_type=options.auto_event_type is not False,
-            event_type=options.event_type,
-            json=options.format == "json",
-            stamp=stamp(unit),
-        )
-    )
+    return vpcflow.transform(_of_lines(unit, vpcflow.TEMPLATE, vpcflow.VpcFlowOptions))
 
 
 def web_logs(unit: ConfiguredService[Lines]) -> Transform:
     """CloudFront log lines."""
+    return cloudfront.transform(_of_lines(unit, cloudfront.TEMPLATE, cloudfront.CloudFrontOptions))
+
+
+def _of_lines(
+    unit: ConfiguredService[Lines], template: str, options_of: Callable[..., _OptionsT]
+) -> _OptionsT:
     options = unit.options
-    return cloudfront.transform(
-        cloudfront.CloudFrontOptions(
-            tag=rule(unit, cloudfront.TEMPLATE),
-            auto_event_type=options.auto_event_type is not False,
-            event_type=options.event_type,
-            json=options.format == "json",
-            stamp=stamp(unit),
-        )
+    return options_of(
+        tag=rule(unit, template),
+        auto_event_type=options.auto_event_type is not False,
+        event_type=options.event_type,
+        json=options.format == "json",
+        stamp=stamp(unit),
     )
 
 
