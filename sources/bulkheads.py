@@ -6,9 +6,11 @@ A message is known by its causes before it is opened: the region and the bucket 
               of them, and however many hang, some are left for the next (dynamic thresholds: Choudhury and
               Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998)
     stuck     a fetch that has brought nothing for seconds no longer counts: another thread takes its place,
-              up to a bound. While nothing at all comes of a cause, it gets no fetcher more
+              up to a bound
+    hanging   while nothing at all has come of a cause for seconds, whenever its fetches began, it gets no
+              fetcher more
     failing   after failures in a row a cause gets one fetcher, which tries; its first success ends that
-    line      causes take turns; what a stuck or failing cause leaves no room for is given back unopened
+    line      causes take turns; what a hanging or failing cause leaves no room for is given back unopened
 """
 
 from collections import OrderedDict, deque
@@ -30,7 +32,7 @@ _FAILURE_THRESHOLD = 8
 _SHARE = 4
 _SURVEY_SECONDS = 0.25
 _LINE_OF_TROUBLE = 8
-"""Messages of a stuck or failing cause that wait; more go back to their queue unopened."""
+"""Messages of a hanging or failing cause that wait; more go back to their queue unopened."""
 
 _CAUSES = 10_000
 _NONE = ("",)
@@ -41,7 +43,7 @@ class Cause(Struct, eq=False):
     """What messages have in common that may fail for all of them. name: "region eu-west-1", "bucket logs".
 
     held: fetchers that are at it, stuck ones among them. waiting: messages in line. failures: in a row.
-    told: its trouble was.
+    moved: when something came of it, or it got its first fetcher. told: its trouble was.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Cause(Struct, eq=False):
     stuck: int = 0
     waiting: int = 0
     failures: int = 0
+    moved: float = 0.0
+    hanging: bool = False
     told: bool = False
 
     @property
@@ -59,7 +63,7 @@ class Cause(Struct, eq=False):
     @property
     def troubled(self) -> bool:
         """Tell that it fails, or that nothing of it comes though fetchers are at it."""
-        return self.failing or 0 < self.held == self.stuck
+        return self.failing or (self.hanging and self.held > 0)
 
 
 class Fetch(Struct, Generic[T], eq=False):
@@ -70,6 +74,7 @@ class Fetch(Struct, Generic[T], eq=False):
 
     lease: T
     causes: tuple[Cause, ...]
+    begun: float
     moved: float
     stuck: bool = False
 
@@ -124,7 +129,7 @@ class Bulkheads(Generic[T]):
                 return self._fetch(names, causes, now)
         return None
 
-    def end(self, fetch: Fetch[T], error: Exception | None = None) -> list[Cause]:
+    def end(self, fetch: Fetch[T], error: Exception | None = None, now: float = 0.0) -> list[Cause]:
         """Note the end of a fetch; return those of its causes whose trouble begins or ends with it."""
         if self._fetches.pop(fetch.lease, None) is None:
             return []
@@ -134,6 +139,7 @@ class Bulkheads(Generic[T]):
         for cause in fetch.causes:
             cause.held -= 1
             cause.stuck -= fetch.stuck
+            cause.moved = max(cause.moved, now)
             if error is None:
                 cause.failures = 0
             elif cause in blamed:
@@ -183,9 +189,11 @@ class Bulkheads(Generic[T]):
         return lease
 
     def _fetch(self, names: tuple[str, ...], causes: tuple[Cause, ...], now: float) -> Fetch[T]:
-        fetch = Fetch(self._take(names), causes, now)
+        fetch = Fetch(self._take(names), causes, now, now)
         self._fetches[fetch.lease] = fetch
         for cause in causes:
+            if not cause.held:
+                cause.moved, cause.hanging = now, False
             cause.held += 1
         return fetch
 
@@ -201,10 +209,13 @@ class Bulkheads(Generic[T]):
         return max((_SHARE * free - mine) // (_SHARE + 1), min(free, 1) if not mine else 0)
 
     def _survey(self, now: float) -> None:
-        """Look now and then which fetches are stuck: there may be a hundred of them."""
+        """Look now and then which fetches are stuck, and whose: there may be a hundred of them."""
         if now - self._surveyed < _SURVEY_SECONDS:
             return
         self._surveyed = now
+        moving = [fetch for fetch in self._fetches.values() if fetch.moved > fetch.begun]
+        for cause, moved in ((cause, fetch.moved) for fetch in moving for cause in fetch.causes):
+            cause.moved = max(cause.moved, min(moved, now))
         for fetch in self._fetches.values():
             stuck = now - fetch.moved > STUCK_SECONDS
             if stuck != fetch.stuck and (not stuck or self._stuck < self.threads - self._places):
@@ -212,6 +223,8 @@ class Bulkheads(Generic[T]):
                 self._stuck += 1 if stuck else -1
                 for cause in fetch.causes:
                     cause.stuck += 1 if stuck else -1
+            for cause in fetch.causes:
+                cause.hanging = now - cause.moved > STUCK_SECONDS
 
     def _known(self, names: tuple[str, ...]) -> tuple[Cause, ...]:
         return tuple(self._cause(name) for name in names)

@@ -382,6 +382,6 @@ class LeaseFeed:
         with self._changed:
             self._fetching.pop(lease, None)
             self._failures = self._failures + 1 if failure and common(failure) else 0
-            changed = self._bulkheads.end(fetch, failure)
+            changed = self._bulkheads.end(fetch, failure, time.monotonic())
         for cause in changed:
             telemetry.cause_changed(self.service, cause.name, failing=cause.failing)

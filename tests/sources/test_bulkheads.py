@@ -73,6 +73,29 @@ def test_what_is_stuck_no_longer_counts():
     assert not bulkheads.unwanted(A)
 
 
+@pytest.mark.parametrize("seconds", [0.05, 0.2, 1.0, 2.9])
+def test_s5_a_cause_that_hangs_keeps_to_its_share_however_slowly_it_starts(seconds):
+    """Fetches that begin one after the other, none of which brings anything, are never more than a share."""
+    bulkheads, now = filled(32, a=500), 0.0
+    for _ in range(300):
+        bulkheads.begin(now)
+        now += seconds
+        bulkheads.shed(now)
+    assert len(bulkheads) <= 32
+    assert bulkheads.unwanted(("region r", "bucket a"))
+    assert bulkheads.waiting == 8
+
+
+def test_one_slow_object_does_not_make_its_bucket_troubled():
+    """While others of a bucket come, one that hangs takes nobody's turn."""
+    bulkheads, now = filled(8, a=100), 0.0
+    bulkheads.begin(now)
+    for _ in range(90):
+        now += 1.0
+        bulkheads.end(bulkheads.begin(now), now=now + 0.5)
+    assert bulkheads.waiting == 9
+
+
 def test_what_waits_for_the_dataflow_is_not_stuck():
     """A dataflow that stands still is nobody's fault."""
     bulkheads = filled(4, a=10)
@@ -229,6 +252,23 @@ def test_s5_a_region_that_hangs_holds_up_no_other(rigs, opener):
     assert not any(body.startswith("near") for body in rig.sqs.deleted)
     opener.hanging["far"].set()
     all_of(lane, "far", 20)
+
+
+def test_s5_threads_that_start_slowly(rigs, opener):
+    """On a machine that takes long to start each thread, a region that hangs still leaves room for others."""
+    opener.hanging["far"] = threading.Event()
+    rig, lane = rigs()
+    spawn, one = rig.feed.spawn, threading.Lock()
+
+    def slowly(name, job):
+        with one:
+            time.sleep(0.12)
+            spawn(name, job)
+
+    rig.feed.spawn = slowly
+    rig.sqs.send(*(f"far/{n}" for n in range(400)), *(f"near/{n}" for n in range(100)))
+    all_of(lane, "near", 100, timeout=60)
+    assert len(rig.feed._bulkheads) <= 40
 
 
 def test_a4_notices_of_a_denying_bucket_do_not_stop_receiving(rigs, opener):
