@@ -235,9 +235,13 @@ COMMANDS: tuple[Command, ...] = (
             offline=args.offline,
             as_json=args.json,
             interval=args.interval,
-            objects=args.object,
+            objects=tuple(args.object),
+            probe=args.probe,
         ),
         (
+            _option(
+                "--probe", action="store_true", help="send syslog outputs events that show where they are cut"
+            ),
             _option("--offline", action="store_true", help="configuration and certificate files only"),
             _option(
                 "--object",

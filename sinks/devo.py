@@ -5,6 +5,7 @@ only, so that none is pickled to another process. bytewax builds a partition whe
 """
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from threading import Event
 from typing import Any, Protocol
 
@@ -66,6 +67,7 @@ class DevoSink(FixedPartitionedSink[Block, dict[str, Any]]):
     ) -> None:
         self._process = cluster.process
         self.limit = event_limit(outputs)
+        self._limit_of = lru_cache(maxsize=4096)(partial(event_limit, tuple(outputs)))
         wanted = max(cluster.workers, *(_connections(output) for output in outputs), 1)
         self._keys = own_partitions(self._process)[:wanted]
         self._openers = [opener(output, window_bytes // len(self._keys), drain) for output in outputs]
@@ -82,7 +84,7 @@ class DevoSink(FixedPartitionedSink[Block, dict[str, Any]]):
 
         A step before the branch between events and poison; stateless.
         """
-        return guard(item, self.limit) if isinstance(item, Block) else [item]
+        return guard(item, self._limit_of(item.tag)) if isinstance(item, Block) else [item]
 
     def list_parts(self) -> list[str]:
         """List this process's partitions."""

@@ -18,6 +18,7 @@ from sinks.request import HttpEndpoint
 from sinks.retry_budget import Clock, RetryBudget, RetryLimits
 from sinks.settings import (
     Console,
+    Delivery,
     DevoConfig,
     DevoHttp,
     DevoPlatform,
@@ -106,9 +107,16 @@ def probe(settings: OutputSettings) -> ReceiptStrength:
         connection.abandon()
 
 
-def event_limit(outputs: Sequence[OutputSettings]) -> int:
-    """Return the size of the largest event that every output takes, in bytes."""
-    return min((output.config.max_event_bytes for output in outputs), default=1 << 20)
+def event_limit(outputs: Sequence[OutputSettings], tag: str = "") -> int:
+    """Return the size of the largest event of a tag that every output takes, in bytes."""
+    return min((_largest(output.config, tag) for output in outputs), default=1 << 20)
+
+
+def _largest(config: Delivery, tag: str) -> int:
+    if not isinstance(config, SyslogConfig):
+        return config.max_event_bytes
+    room = config.receiver_max_event_bytes - len(Framer.of(config).head(tag))
+    return min(config.max_event_bytes, max(room, 0))
 
 
 class BestEffort:

@@ -199,6 +199,23 @@ class SyslogConfig(Network):
 
     port: int = Field(ge=1, le=65_535, description="TCP port", examples=[13000])
     type: Literal["TCP"] = Field("TCP", description="Plain TCP", examples=["TCP"])
+    receiver_max_event_bytes: int = Field(
+        1 << 20,
+        ge=1024,
+        description="Longest line that the receiver takes whole, header included; longer events go to "
+        "quarantine, since what a receiver cuts off arrives as an event of its own, with any tag. Devo's "
+        "relay cuts none; rsyslog cuts at 8096 and syslog-ng at 65536 unless told otherwise: `check --probe` "
+        "shows it",
+        examples=[65536],
+        json_schema_extra=About(unit="bytes", ours=True),
+    )
+    framing: Literal["newline", "octet_counting"] = Field(
+        "newline",
+        description="How the receiver tells lines apart: by their ends, or by a count of bytes before each "
+        "(RFC 6587; rsyslog's imtcp takes both, syslog-ng in its syslog driver)",
+        examples=["octet_counting"],
+        json_schema_extra=About(ours=True),
+    )
 
 
 class ConsoleConfig(Delivery):

@@ -77,7 +77,8 @@ class CheckContext(Struct, frozen=True):
     """What checks look at.
 
     units: what would run. interval: seconds between two receipts, as `run --interval`. objects: s3:// names
-    of existing objects of which one byte may be read. now: this machine's time, aware.
+    of existing objects of which one byte may be read. probe: send syslog outputs events. now: this
+    machine's time, aware.
     """
 
     settings: Settings
@@ -85,6 +86,7 @@ class CheckContext(Struct, frozen=True):
     interval: float = 3.0
     objects: tuple[str, ...] = ()
     now: Callable[[], datetime] = _now
+    probe: bool = False
     known: dict[str, object] = field(default_factory=dict)
     """What one check has learned and others need, by a name of its own."""
 

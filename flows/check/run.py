@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import orjson
 
@@ -38,13 +39,20 @@ CHECKS: tuple[Check, ...] = (
     Check("api", apis.apis, live=True),
     Check("permission", permissions.permissions, live=True),
     Check("output", outputs.outputs, live=True),
+    Check("probe", outputs.probes, live=True),
 )
 """Later ones build on what earlier ones have learned (`Context.known`)."""
 
 
-def check(
-    config: Path | None, *, offline: bool, as_json: bool, interval: float = 3.0, objects: Iterable[str] = ()
-) -> int:
+class CheckOptions(TypedDict, total=False):
+    """Options of the command, as in `CheckContext`."""
+
+    interval: float
+    objects: tuple[str, ...]
+    probe: bool
+
+
+def check(config: Path | None, *, offline: bool, as_json: bool, **asked: Unpack[CheckOptions]) -> int:
     """Check a configuration and print what is found; 1 when anything fails.
 
     Raises SettingsError when there is no configuration at all.
@@ -52,7 +60,7 @@ def check(
     LOG.addHandler(logging.NullHandler())  # findings tell it all; events would go to stderr besides
     path = find(config)
     found: list[Finding] = []
-    for finding in findings(path, offline=offline, interval=interval, objects=tuple(objects)):
+    for finding in findings(path, offline=offline, **asked):
         found.append(finding)
         if not as_json:
             sys.stdout.write(f"{finding}\n")
@@ -65,16 +73,14 @@ def check(
     return 1 if failed else 0
 
 
-def findings(
-    path: Path, *, offline: bool = False, interval: float = 3.0, objects: tuple[str, ...] = ()
-) -> Iterator[Finding]:
+def findings(path: Path, *, offline: bool = False, **asked: Unpack[CheckOptions]) -> Iterator[Finding]:
     """Yield what every check finds; only those of the configuration when it cannot be loaded."""
     try:
         loaded = load(path)
     except SettingsError as error:
         yield from settings.refused(error)
         return
-    yield from run(CheckContext(loaded, tuple(units(loaded)), interval, objects), offline=offline)
+    yield from run(CheckContext(loaded, tuple(units(loaded)), **asked), offline=offline)
 
 
 def run(context: CheckContext, *, offline: bool = False) -> Iterator[Finding]:

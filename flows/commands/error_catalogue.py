@@ -190,7 +190,8 @@ REASONS: dict[str, str] = {
     "customer_key": "the object is encrypted with a key of its writer's (SSE-C); nobody else can read it",
     "encoding_unknown": "an object is UTF-16; have it written in UTF-8",
     "event_broken": "one event of an API is no JSON; its bytes are in the file",
-    "event_too_large": "one event is larger than `max_event_bytes`; raise that, then replay",
+    "event_too_large": "one event is larger than `max_event_bytes`, or with its header than "
+    "`receiver_max_event_bytes`; raise that where the receiver takes it, then replay",
     "gzip_garbage": "bytes after the last gzip member are not gzip",
     "gzip_truncated": "a gzip object has no end; what came before is delivered",
     "header_unknown": "the first line of a VPC flow or CloudFront file names no fields",

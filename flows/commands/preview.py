@@ -7,9 +7,10 @@ position moves.
 
 import sys
 import threading
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from flows.config.load import Settings, SettingsError, load
 from flows.process.runtime import log_to_stderr
 from flows.steps import apply
 from sinks.frame import Framer, guard
+from sinks.outputs import event_limit
 from sources.apis.cursor import CursorSource
 from sources.errors import Denied, SourceError
 from sources.queues.lease import LeaseSource
@@ -38,10 +40,11 @@ def preview(config: Path | None, service: str, most: int) -> int:
     log_to_stderr(debug=settings.globals.debug)
     output = next(iter(settings.outputs.values())).config
     framer, failed = Framer.of(output), False
+    limit_of = partial(event_limit, tuple(settings.outputs.values()))
     for unit in units_of(settings, service):
         try:
             with closing(_items(unit)) as items:
-                for line in islice(_lines(items, framer, output.max_event_bytes), most):
+                for line in islice(_lines(items, framer, limit_of), most):
                     sys.stdout.buffer.write(line)
         except SourceError as error:
             _tell(str(error))
@@ -60,10 +63,10 @@ def units_of(settings: Settings, service: str) -> list[Unit]:
     return found
 
 
-def _lines(items: Iterable[Item], framer: Framer, limit: int) -> Iterator[bytes]:
+def _lines(items: Iterable[Item], framer: Framer, limit_of: Callable[[str], int]) -> Iterator[bytes]:
     """Yield the lines of the wire; for what would go to quarantine, its reason."""
     for item in items:
-        for fit in guard(item, limit) if isinstance(item, Block) else [item]:
+        for fit in guard(item, limit_of(item.tag)) if isinstance(item, Block) else [item]:
             if isinstance(fit, Poison):
                 _tell(f"would go to quarantine: {fit.reason}: {fit.detail}")
             else:

@@ -23,7 +23,7 @@ from flows.config.paths import base_folder, by_name, find, folder_or_bucket, loc
 from flows.config.read import References, read
 from flows.config.schema import spellings, takes_one
 from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
-from sinks.settings import OutputSettings, parse_output
+from sinks.settings import OutputSettings, Syslog, parse_output
 from transforms.setting import has_effect, ineffective
 
 __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
@@ -32,6 +32,11 @@ _TOP = frozenset({"globals", "global_overrides", "inputs", "outputs"})
 _NETWORK = frozenset({"devo_platform", "relay", "syslog", "in_house_relay", "sidecar"})
 _MARKED = " or ".join(f"types: [{one.name}]" for one in ANY_NAME if one is not CUSTOM)
 _ANY_NAME = f"a service of any name needs {_MARKED}, or file_format and routing_template"
+_RECEIVER_UNKNOWN = (
+    "is not set: of a line that is too long (rsyslog: 8097 bytes, syslog-ng: 65537, unless told otherwise) a "
+    "receiver makes several events, under tags that whoever wrote the log has chosen: say how long a line "
+    "it takes, which `check --probe` shows; Devo's relay cuts none"
+)
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
@@ -171,6 +176,8 @@ class _Loading(Struct):
         )
         if found:
             self._warn_of(ineffective(found.config), f"{place}.config")
+        if isinstance(found, Syslog) and "receiver_max_event_bytes" not in found.config.model_fields_set:
+            self._warn(f"{place}.config.receiver_max_event_bytes", _RECEIVER_UNKNOWN)
         return found
 
     def _input(self, name: str, raw: Any) -> Input | None:

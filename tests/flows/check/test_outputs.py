@@ -2,6 +2,7 @@
 
 import pytest
 
+from sinks import probe
 from tests.fakes.certs import make_certs
 from tests.fakes.process import free_port
 from tests.fakes.tls_sink import TlsSink
@@ -60,3 +61,35 @@ def test_a_receiver_of_another_domain(devo, certs, tmp_path):
         line = devo(sink.port, files, chain=certs.ca).of("fail")
     assert len(line) == 1
     assert line[0].code == "output_certificate"
+
+
+def relayed(port, **options):
+    """Return a configuration whose events go to a relay, and that collects nothing."""
+    idle = {"aws-guardduty": {"regions": ["us-east-1"], "enabled": False}}
+    about = {"address": "127.0.0.1", "port": port, **options}
+    return {**config(idle), "outputs": {"relay": {"type": "syslog", "config": about}}}
+
+
+def test_a8_a_receiver_of_unknown_length_is_a_warning(look):
+    """A syslog output that does not say how long a line its receiver takes is warned about."""
+    told = [str(one) for one in look(relayed(9), offline=True).of("warn")]
+    assert any("outputs.relay.config.receiver_max_event_bytes" in one and "cuts" in one for one in told)
+    assert not any(
+        "receiver_max" in str(one) for one in look(relayed(9, receiver_max_event_bytes=8096)).found
+    )
+
+
+def test_a8_a_probe_is_sent_when_asked_for(look):
+    """`--probe` sends a syslog output events of known lengths and says how to read them; else none."""
+    with TlsSink(None) as sink:
+        look(relayed(sink.port))
+        assert not sink.lines
+        line = look(relayed(sink.port), probe=True).line("probe")
+        assert "tag my.app.collector.probe" in line
+        assert sorted(map(len, sink.lines)) == list(probe.SIZES)
+
+
+def test_a8_a_probe_that_cannot_be_sent_is_a_failure(look):
+    """A receiver that is not there is told at once, not after the time that an outage may take."""
+    found = look(relayed(free_port()), probe=True).of("fail")
+    assert [one.code for one in found] == ["output_unreachable", "probe"]

@@ -548,8 +548,12 @@ def test_replay_needs_no_inputs():
 
 def test_globals_reach_connections_only():
     """Devo's sender settings in globals win over an output's own, and leave the console alone."""
+    whole = {"receiver_max_event_bytes": 8096}
     outputs = {
-        "relay": {"type": "syslog", "config": {"address": "x", "port": 1, "concurrent_connections": 2}},
+        "relay": {
+            "type": "syslog",
+            "config": {"address": "x", "port": 1, "concurrent_connections": 2, **whole},
+        },
         "console": {"type": "console", "config": {}},
     }
     content = {"globals": {"sender_concurrent_connections": 3}, "outputs": outputs, **with_input()}
