@@ -23,7 +23,7 @@ from flows.config.load import Settings, SettingsError, load
 from flows.journal import keeping
 from flows.process import telemetry
 from flows.process.epoch_alignment import EpochAlignment
-from flows.process.hardening import ignore_key_log
+from flows.process.hardening import cluster_port, ignore_key_log
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import check
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr, settings_warning
@@ -47,10 +47,11 @@ def flow(config: str | None = None) -> Dataflow:
         settings = load(Path(config) if config else None)
     reuse_blocks()
     log_to_stderr(debug=settings.globals.debug)
-    for warning in (*settings.warnings, ignore_key_log()):
-        if warning:
-            settings_warning(warning)
     started, drain = launch(), drain_on_signals(alone_seconds(settings))
+    with one_line():
+        warnings = (*settings.warnings, ignore_key_log(), cluster_port(started.addresses))
+    for warning in filter(None, warnings):
+        settings_warning(warning)
     with one_line():
         check(started.recovery, alone=started.process.count == 1)
         running = selected(units(settings), os.environ.get(VARIABLE, ""))

@@ -26,6 +26,7 @@ from transforms.telemetry import LOG
 
 CHECKS: tuple[Check, ...] = (
     Check("settings", settings.loaded),
+    Check("cluster_port", settings.cluster),
     Check("queue_shared", settings.shared_queues),
     Check("queue_region", settings.queue_regions),
     Check("visibility", settings.visibility),

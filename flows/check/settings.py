@@ -8,9 +8,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from flows.catalogue.service import Unit
-from flows.check.finding import CheckContext, Finding, fail, ok, warn
+from flows.check.finding import CheckContext, Finding, fail, of_error, ok, warn
 from flows.config.base import QueuedSettings, region_of
 from flows.config.load import SettingsError, SettingsErrors
+from flows.process.hardening import cluster_port
+from flows.process.runtime import launch
 from sinks.settings import File
 
 SAFE_INTERVALS = 3
@@ -45,6 +47,19 @@ def loaded(context: CheckContext) -> Iterator[Finding]:
     for line in settings.warnings:
         place, _, text = line.partition(": ")
         yield warn("settings_warning", text, place, "see python -m flows reference settings")
+
+
+def cluster(context: CheckContext) -> Iterator[Finding]:
+    """Tell who may reach the ports of the cluster that this environment describes, if it does."""
+    del context
+    try:
+        told = cluster_port(launch([]).addresses)
+    except SettingsError as error:
+        yield of_error("cluster_port", error)
+        return
+    if told:
+        what, where, hint = told.split(": ", 2)
+        yield warn("cluster_port", what, where, hint)
 
 
 def empty_columns(context: CheckContext) -> str:

@@ -1,4 +1,4 @@
-"""What a process does not take from where it was started."""
+"""What a process does not take from where it was started, and whom its cluster port trusts."""
 
 import os
 import re
@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-from flows.process.hardening import ignore_key_log
+from flows.check.finding import CheckContext
+from flows.check.settings import cluster
+from flows.config.errors import SettingsError
+from flows.process.hardening import cluster_port, ignore_key_log
 from tests.fakes.collector import ROOT
 
 OURS = ("bytewax.py", "yaml.py", "argparse.py", "pathlib.py")
@@ -77,3 +80,52 @@ def test_a15_no_key_is_written(tmp_path, by):
     assert ended.returncode == 0, ended.stderr
     assert "SSLKEYLOGFILE is ignored" in ended.stderr
     assert not (tmp_path / "keys").exists()
+
+
+@pytest.mark.parametrize(
+    "addresses", [("10.0.0.1:9999", "10.0.0.2:9999"), ("127.0.0.1:1", "pod-1.siem:2"), ("[::]:1",)]
+)
+def test_a12_a_cluster_port_beyond_loopback_is_refused(addresses):
+    """Addresses that others reach are refused, with the cure, unless the network is said to be trusted."""
+    with pytest.raises(SettingsError, match=r"whoever reaches this port runs code.*COLLECTOR_CLUSTER_PORT"):
+        cluster_port(addresses, {})
+    told = cluster_port(addresses, {"COLLECTOR_CLUSTER_PORT": "network-trusted"})
+    assert told.startswith("whoever reaches this port runs code: cluster ports ")
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.1:1", "127.0.0.2:2"), ("[::1]:1", "localhost:2")])
+def test_a12_a_cluster_port_on_loopback_is_warned_about(addresses):
+    """On loopback a cluster runs, and says who may reach it; without a cluster nothing is said."""
+    assert "every user of this machine" in cluster_port(addresses, {})
+    assert cluster_port((), {}) == ""
+
+
+def test_a12_a_process_of_an_open_cluster_does_not_start(tmp_path):
+    """A process whose cluster others reach ends with one line before it opens the port."""
+    config = tmp_path / "config.yaml"
+    config.write_text("inputs: {a: {id: '1', services: {aws-guardduty: {regions: [us-east-1]}}}}")
+    env = {**os.environ, "BYTEWAX_ADDRESSES": "0.0.0.0:9999;10.0.0.2:9999", "BYTEWAX_PROCESS_ID": "0"}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "run", "--config", str(config)],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("whoever reaches this port runs code")
+
+
+def test_a12_check_says_who_reaches_the_port(tmp_path, monkeypatch):
+    """In a cluster's environment `check` says the same; elsewhere nothing."""
+
+    def found():
+        return [(one.level, one.what) for one in cluster(CheckContext(None, ()))]
+
+    monkeypatch.delenv("BYTEWAX_ADDRESSES", raising=False)
+    assert found() == []
+    monkeypatch.setenv("BYTEWAX_ADDRESSES", "127.0.0.1:1;127.0.0.1:2")
+    assert found() == [("warn", "whoever reaches this port runs code")]
+    monkeypatch.setenv("BYTEWAX_ADDRESSES", "10.0.0.1:1;10.0.0.2:2")
+    assert found() == [("fail", "whoever reaches this port runs code, since bytewax unpickles what comes in")]
