@@ -4,7 +4,8 @@ The order is the guarantee: emitted → receipted → journal durable → delete
 that everything which came from one object, message or window of an API has its receipt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from hashlib import blake2b
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -50,9 +51,27 @@ class JournalRow(Struct, frozen=True, array_like=True):
     start: int = 0
     end: int = 0
 
+    @property
+    def id(self) -> str:
+        """Return what makes a repeat recognisable: an object's and a message's id are those of its source."""
+        match self.kind:
+            case "object":
+                return f"{self.object.removeprefix('s3://')}@{self.version or self.etag}"
+            case "message":
+                return f"sqs/{self.container}/{self.object}"
+        return f"{self.object} {self.start}-{self.end}"
+
+
+def digest(identity: str) -> bytes:
+    """Return 16 bytes that stand for an id: keys may be a kilobyte long."""
+    return blake2b(identity.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
 
 class Journal(Protocol):
     """Where rows are kept."""
 
     def write(self, rows: Sequence[JournalRow]) -> None:
         """Return once the rows survive a power cut. Raises SourceError: then nothing may be deleted."""
+
+    def recent(self, service: str, owner: str) -> Iterable[bytes]:
+        """Return digests of the ids that former lives had receipts for last. owner: the input."""

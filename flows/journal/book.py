@@ -6,12 +6,13 @@ counted by object while they are made; an object's row takes its counts with it 
 
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from flows.journal.log import JournalLog
+from flows.journal.recent import Digests, split
 from sources.journal import JournalRow
 from transforms.block import Block, Item, Origin, Transform
 
@@ -24,11 +25,13 @@ _Key = tuple[str, str, str]
 class JournalBook:
     """Completes rows and writes them. Thread-safe.
 
-    process: its name in every row.
+    process: its name in every row. former: returns what former lives had receipts for; asked once.
     """
 
-    def __init__(self, log: JournalLog, process: str) -> None:
-        self._log, self._process = log, process
+    def __init__(self, log: JournalLog, process: str, former: Callable[[], Digests] = dict) -> None:
+        self._log, self._process, self._former = log, process, former
+        self._recalled: Digests | None = None
+        self._recalling = threading.Lock()
         self._lock = threading.Lock()
         self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
         self._poisons: Counter[_Key] = Counter()
@@ -67,6 +70,13 @@ class JournalBook:
             for row in rows:
                 self._events.pop(_key_of_row(row), None)
                 self._poisons.pop(_key_of_row(row), None)
+
+    def recent(self, service: str, owner: str) -> Iterable[bytes]:
+        """Return digests of the ids that former lives had receipts for last; may take seconds."""
+        with self._recalling:
+            if self._recalled is None:
+                self._recalled = self._former()
+        return split(self._recalled.get(service, {}).get(owner, b""))
 
     def _add(self, key: _Key, made: Counter[str], poisons: int) -> None:
         with self._lock:

@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 from flows.config.load import JournalPlace
 from flows.journal.book import JournalBook
 from flows.journal.compaction import compact_closed, prune
 from flows.journal.log import LOGS, JournalLog
+from flows.journal.recent import ask
 from flows.process import telemetry
 from transforms.telemetry import listen
 
@@ -30,7 +32,7 @@ def begin(place: JournalPlace, drain: threading.Event) -> JournalBook:
     closed = threading.Event()
     closed.set()
     log = JournalLog(place.folder / LOGS, process, lambda _path: closed.set())
-    made = JournalBook(log, process)
+    made = JournalBook(log, process, partial(ask, place.folder))
     listen(made.hear)
 
     def tend() -> None:

@@ -170,6 +170,12 @@ def logs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.log") if _NAME.fullmatch(path.name))
 
 
+def begun(stem: str) -> float:
+    """Return when the log of that name was begun, in epoch seconds; 0 for another name."""
+    found = _NAME.fullmatch(f"{stem}.log")
+    return int(found["millis"]) / 1000 if found else 0.0
+
+
 def is_open(path: Path) -> bool:
     """Tell whether a process of this machine writes to a log."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -60,7 +60,7 @@ def rows(folder: Path, query: Query) -> Iterator[JournalRow]:
         if _touches(day, query):
             for path in sorted((folder / f"day={day}").glob("*.parquet")):
                 if path.stem not in unfinished:
-                    yield from filter(query.wants, _of_parquet(path))
+                    yield from filter(query.wants, of_parquet(path))
     for path in running:
         yield from filter(query.wants, read(path))
 
@@ -97,11 +97,12 @@ def _touches(day: date, query: Query) -> bool:
     return begins < query.to and begins + 86_400_000 > query.start
 
 
-def _of_parquet(path: Path) -> Iterator[JournalRow]:
+def of_parquet(path: Path, only: Sequence[str] | None = None) -> Iterator[JournalRow]:
+    """Yield the rows of a file. only: columns to read, None = all."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - slow to import
 
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_BATCH_ROWS):
+        for batch in file.iter_batches(_BATCH_ROWS, columns=only):
             columns = {
                 name: _millis(batch.column(name)) if name in _MOMENTS else batch.column(name).to_pylist()
                 for name in batch.schema.names

@@ -42,6 +42,17 @@ def journal_not_compacted(folder: str, what: str) -> None:
     )
 
 
+def journal_not_recalled(folder: str, what: str) -> None:
+    """Warn that what former lives had delivered cannot be looked up: what they did not delete comes twice."""
+    say(
+        logging.WARNING,
+        "journal_not_recalled",
+        folder=folder,
+        what=what,
+        hint="nothing is lost; objects whose messages were not deleted are sent again",
+    )
+
+
 def collecting(service: str, owner: str, regions: str) -> None:
     """Log what one service of one input begins to collect."""
     say(logging.INFO, "collecting", service=service, input=owner, regions=regions or "of its queue's URL")

@@ -158,6 +158,8 @@ class LeaseFeed:
 
     def _start_all(self) -> None:
         telemetry.leasing(self.service)
+        if self.options.journal:
+            self.progress.recall(self.options.journal.recent(self.service, self.options.owner.input))
         for receiver in self._receivers:
             receiver.start()
         for manager in self._managers:
@@ -347,9 +349,12 @@ class LeaseFeed:
             with closing(self._opener.open(lease.message, resume)) as cuts:
                 for cut in cuts:
                     fetch.moved = math.inf  # what it waits for now is the dataflow
-                    if (cut.items or cut.object_id) and not inbox.put(lease, cut, self._cut_short):
-                        back = 0
-                        break
+                    if cut.items or cut.object_id:
+                        if not inbox.put(lease, cut, self._cut_short):
+                            back = 0
+                            break
+                    elif cut.row:  # nothing of it is emitted, so there is no receipt to wait for
+                        lease.rows.append(cut.row)
                     fetch.moved = time.monotonic()
         except Exception as error:  # noqa: BLE001 - told by `_failed`; the message stays
             failure, back = error, self._failed(lease, error)

@@ -6,7 +6,8 @@ deleted, so that whoever receives the message again goes on behind what the data
     claimed    one lease reads it; a second notice of it is told ObjectBusy
     partial    so many of its records were emitted, by that lane; part of that lane's snapshot
     complete   all were emitted; known in snapshots too, until its message is deleted (or an hour is over)
-    done       receipted: a repeat emits nothing, within a window of the last 100,000 objects
+    done       receipted: a repeat emits nothing, within a window of the last 100,000 objects; those of former
+               lives are known from the journal, whose rows are later than any snapshot
     gone       not there when its notice came: forgotten, since it may be there when the next one comes
 
 A snapshot never tells more than its lane had emitted when it was taken. An object may move to another lane
@@ -19,12 +20,12 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from hashlib import blake2b
 from typing import Any, Protocol
 
 from msgspec import Struct, field
 
 from sources.errors import ObjectBusy
+from sources.journal import digest
 from sources.queues.message_opener import ObjectBatch
 from transforms.locks import Guard, guarded
 
@@ -60,18 +61,13 @@ class _Window(Struct):
     _known: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
 
     def __contains__(self, object_id: str) -> bool:
-        return _digest(object_id) in self._known
+        return digest(object_id) in self._known
 
-    def add(self, object_id: str) -> None:
-        digest = _digest(object_id)
-        self._known.pop(digest, None)
-        self._known[digest] = None
+    def add(self, known: bytes) -> None:
+        self._known.pop(known, None)
+        self._known[known] = None
         if len(self._known) > self.limit:
             self._known.popitem(last=False)
-
-
-def _digest(object_id: str) -> bytes:
-    return blake2b(object_id.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 @guarded(_LOCKS)
@@ -97,7 +93,13 @@ class ObjectProgress:
                     self._set(object_id, _Entry(records, lane))
             for object_id in state.get("done", ()):
                 self._set(object_id, _Entry(0, lane, complete=True))
-                self._done.add(object_id)
+                self._done.add(digest(object_id))
+
+    def recall(self, digests: Iterable[bytes]) -> None:
+        """Take over the ids that the journal has rows of: they are done. digests: the latest last."""
+        with self._lock:
+            for one in digests:
+                self._done.add(one)
 
     def state(self, lane: str) -> dict[str, Any]:
         """Return what a lane's snapshot has to know: plain data, a copy."""
@@ -154,7 +156,7 @@ class ObjectProgress:
                     del self._claims[object_id]
                 entry = self._entries.get(object_id)
                 if whole or (entry and entry.complete):
-                    self._done.add(object_id)
+                    self._done.add(digest(object_id))
 
     def settled(self, holder: Holder) -> None:
         """Forget the numbers of complete objects: their message is deleted and comes no more."""

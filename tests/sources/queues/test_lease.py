@@ -9,8 +9,10 @@ from msgspec.structs import replace
 
 from sources import lanes
 from sources.errors import Denied, ObjectGone, SourceError
+from sources.journal import JournalRow, digest
 from sources.queues import lease
 from sources.queues.lease import ObjectBatch
+from sources.queues.object_progress import ALL
 from tests.fakes.process import wait_until
 from tests.sources.queues.leasing import QUICK, FakeSqs, Rig, WordOpener, aws_error, idle, run_out, take
 from transforms.block import Block, Origin
@@ -536,3 +538,39 @@ def test_source_serves_a_second_dataflow(rigs):
     rig.close()
     rig.sqs.advance(1000)
     assert take(rig.lane(), 1) == ["a"]
+
+
+class _Former:
+    """A journal with rows of a former life; keeps what is written, and how much was deleted by then."""
+
+    def __init__(self, rig, *ids):
+        self.rig, self.ids, self.rows, self.deleted = rig, ids, [], []
+
+    def recent(self, service, owner):
+        return [digest(one) for one in self.ids if (service, owner) == ("test", "")]
+
+    def write(self, rows):
+        self.rows += rows
+        self.deleted.append(len(self.rig.sqs.deleted))
+
+
+def test_s1_what_a_former_life_had_a_row_of_is_not_sent_again(rigs):
+    """An object that the journal knows is deleted behind another row of it, and brings no event."""
+    journal = _Former(None, "a b")
+    opener = WordOpener()
+    words = opener.open
+
+    def noted(message, resume):
+        known = resume(message.body) >= ALL
+        row = JournalRow(0, "object", "delivered", "test", object=message.body, repeated=True)
+        yield from [ObjectBatch((), row=row)] if known else words(message, resume)
+
+    opener.open = noted
+    rig = journal.rig = rigs("a b", "c d", opener=opener, options=replace(QUICK, journal=journal))
+    lane = rig.lane()
+    assert take(lane, 2) == ["c", "d"]
+    lane.snapshot()
+    idle(lane)
+    wait_until(lambda: len(rig.sqs.deleted) == 2, 10, "both are deleted")
+    assert {row.object for row in journal.rows if row.repeated} == {"a b"}
+    assert journal.deleted[0] == 0
