@@ -10,7 +10,7 @@ both free of charge.
 How late events are found
     quiet group   each window begins where everything is final, a reach ago: that is one page all the same
     busy group    windows follow each other, as far back as events are usually late; what has just become
-                  final is read a second time, a reach at once
+                  final is read a second time, in whole requests; new and final take turns if that spares one
     ids           of all that is not final; where those are too many, of what was ingested in the last
                   seconds before it was read: what had been ingested before was in the reply already
 
@@ -31,6 +31,7 @@ and left out; CloudWatch Logs has no API that reads them by time except Insights
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import ceil
 from typing import ClassVar
 
 from msgspec import Struct, field
@@ -62,7 +63,7 @@ _SHOWN_MS = 90_000
 
 _PAGE_EVENTS, _PAGE_BYTES = 10_000, 1 << 20
 _FORGET = 0.9
-_FITS = 0.5
+_FITS = 0.93
 """Pages that a window may be expected to fill and still be taken for one."""
 
 RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
@@ -131,6 +132,10 @@ class LogsPosition(Position, frozen=True, kw_only=True):
         """Return a state of version 1, which says how far the next window reaches back."""
         return {**state, "final": state.get("done", 0) - state.get("back", 0)}
 
+    def requests(self, length: int) -> int:
+        """Return how many requests so many ms of the group are expected to take."""
+        return max(1, ceil(self.load * length / 1000 / _FITS))
+
     def had(self, event: Reply) -> bool:
         """Tell whether an event whose id may be missing was read before, by when it was ingested."""
         ms = event["timestamp"]
@@ -155,15 +160,33 @@ class LogWindows(Struct, frozen=True):
         One that ends at or before `done` is a second reading of what has become final.
         """
         end = min(at.done + at.span, now - self.settle)
+        if at.requests(end - at.final) == 1:
+            return Window(at.final, end) if end > at.done else None
         reach = self.rule.of(at.late)
-        if at.load * (end - at.final) / 1000 > _FITS:
-            final = min(now - reach, at.done)
-            if final - at.final >= reach:
-                return Window(at.final, min(final, at.final + max(at.span, self.floor)))
-            start = max(at.final, at.done - min(2 * at.usual, reach))
-        else:
-            start = at.final
+        if second := self._second(at, min(now - reach, at.done), reach):
+            return second
+        start = max(at.final, at.done - min(2 * at.usual, reach))
         return Window(start, end) if end > at.done else None
+
+    def goes_on(self, at: LogsPosition, read: Window, now: int) -> bool:
+        """Tell whether the next window is read at once, `read` having just been read.
+
+        After a second reading what is new waits for the next poll, where that spares a request.
+        """
+        window = self.next(at, now)
+        if window is None or read.end == at.done:
+            return window is not None
+        length = window.end - window.start
+        apart = at.requests(length) + at.requests(self.floor)
+        return window.end <= at.done or length > 2 * self.floor or at.requests(length + self.floor) >= apart
+
+    def _second(self, at: LogsPosition, final: int, reach: int) -> Window | None:
+        """Return what is read a second time, up to `final`: whole requests, of two periods at least."""
+        request = max(1, int(_FITS * 1000 / at.load))
+        if final - at.final < min(reach, max(2 * self.floor, request)):
+            return None
+        whole = max(request, (final - at.final) // request * request)
+        return Window(at.final, min(final, at.final + whole, at.final + max(at.span, self.floor)))
 
     def after(self, at: LogsPosition, window: Window, now: int, read: "WindowEvents") -> LogsPosition:
         """Return the position after a window was read."""
@@ -226,8 +249,8 @@ class WindowEvents:
 
     @property
     def pages(self) -> float:
-        """How many pages it filled; one may be filled in part."""
-        return self.replies if self.replies > 1 else self._filled
+        """How many pages it filled, the last one in part."""
+        return max(self._filled, self.replies - 1)
 
     def add(self, events: Sequence[Reply]) -> tuple[dict[str, Reply], LateEvents]:
         """Return the events that were not read before, by fingerprint, and how late they are."""
@@ -308,7 +331,7 @@ class CloudWatchLogs:
                 yield Page(items, stored(within), upto=at.done, repeats=repeats, late=late, ids=kept)
             else:
                 after = self._windows.after(at, window, now, read)
-                again = self._windows.next(after, now) is not None
+                again = self._windows.goes_on(after, window, now)
                 yield Page(items, stored(after), again, after.done, repeats, late, kept)
 
     def _kept(self, fresh: Mapping[str, Reply]) -> dict[str, int]:

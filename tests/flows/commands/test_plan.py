@@ -8,6 +8,7 @@ from flows.catalogue.guess import Guess
 from flows.cli import main
 from flows.commands.plan import DAYS_A_MONTH, plan, totals
 from flows.config.load import load
+from tests.sources.apis.test_lateness import HOUR, START, Logs, live, logs
 
 REGIONS = ["eu-west-1", "us-east-1"]
 FLOW = {"types": ["flowlogs"], "regions": REGIONS, "vpcflowlogs_sqs_queue_name": "flow"}
@@ -141,3 +142,18 @@ def test_the_machine_form(planned, tmp_path, capsys):
     assert report["assumed"]["processes"] == 2
     assert report["calls_per_day"] == pytest.approx(sum(row["calls"] for row in report["rows"]), abs=5)
     assert report["usd_per_month"] == pytest.approx(sum(row["usd"] for row in report["rows"]), abs=0.01)
+
+
+@pytest.mark.parametrize("fill", [0.05, 0.375, 1.2, 2.1])
+def test_r20_log_groups_cost_no_more_calls_than_planned(planned, fill):
+    """What a day of a log group takes, counted at its API; fill: pages of 1 MiB in a period."""
+    aws, message = Logs(page=400), "x" * (1_048_576 // 400)
+    run, apart = logs(aws), 300_000 / (fill * 400)
+    for n in range(int(24 * HOUR / apart)):
+        aws.put(START + int(n * apart), START + int(n * apart) + 500, message)
+    live(run, START + 24 * HOUR)
+    service = {"types": ["logs"], "regions": REGIONS[:1], "log_group": "/g"}
+    megabytes = fill * 288 * 1.048576
+    asked = of(planned({"mine": service}, log_megabytes=megabytes), "logs:FilterLogEvents").calls
+    assert aws.calls <= asked
+    assert asked <= aws.calls * 1.8

@@ -1,6 +1,7 @@
 """Lateness: measured, found within a reach that follows it, at no more calls; every event once."""
 
 import json
+import random
 import threading
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -109,25 +110,51 @@ def test_r20_a_quiet_group_costs_one_call_a_poll():
     assert aws.calls <= 20_000_000 / 300_000 + 1
 
 
-@pytest.mark.parametrize("a_second", [0.5, 2, 7])
-def test_r20_a_busy_group_is_read_twice_and_not_more(a_second, figures, monkeypatch):
-    """Groups that fill pages cost what they did: each event is read when it is new and when it is final."""
+def requests_of(times: list[int], until: int, page: int) -> int:
+    """Return what a reach of six minutes takes: each poll reads two periods, in full pages."""
+    calls, done = 0, START
+    for now in range(START, until, 300_000):
+        if (end := now - 60_000) > done:
+            count = bisect_left(times, end) - bisect_left(times, max(done - 300_000, START))
+            calls, done = calls + max(1, -(-count // page)), end
+    return calls
+
+
+@pytest.mark.parametrize("fill", [0.1, 0.25, 0.375, 0.42, 0.6, 0.9, 1.2, 2.1, 3.5])
+def test_r20_a_reach_of_twenty_minutes_takes_no_more_requests(fill, figures, monkeypatch):
+    """However full its pages: each event is read when it is new and when it is final, in whole requests.
+
+    fill: pages in a period. Before, with a reach of six minutes, each event was read twice too.
+    """
     monkeypatch.setattr("sources.apis.cloudwatch_logs._PAGE_EVENTS", 400)
     aws = Logs(page=400)
     run = logs(aws)
-    count = int(4 * 3600 * a_second)
-    ids = {}
-    for n in range(count):
-        time = START + int(n * 1000 / a_second)
-        late = 1_100_000 if n % 97 == 0 else 2_000
-        ids[aws.put(time, time + late)] = time
-    live(run, START + 4 * HOUR)
-    before = sum(-(-int(600 * a_second) // 400) for _ in range(48))  # two periods in each request
-    calls = aws.calls
-    figures(f"{a_second} events/s: {calls} calls, {before} with an overlap of 5 minutes")
-    live(run, START + 6 * HOUR)
-    assert run.got == Counter(dict.fromkeys(ids, 1))
-    assert calls <= before * 1.25 + 12
+    rng, time, times = random.Random(f"{fill}"), float(START), list[int]()
+    while time < START + 8 * HOUR:
+        time += rng.expovariate(fill * 400 / 300) * 1000
+        times.append(int(time))
+    ids = [aws.put(at, at + (1_100_000 if n % 97 == 0 else 2_000)) for n, at in enumerate(times)]
+    live(run, START + 8 * HOUR)
+    calls, before = aws.calls, requests_of(times, START + 8 * HOUR, 400)
+    figures(f"{fill} pages a period: {calls} calls, {before} with a reach of 6 minutes")
+    live(run, START + 10 * HOUR)
+    assert run.got == Counter(ids)
+    assert calls <= before * 1.08 + 2  # how full a page will be is a guess
+
+
+def test_new_events_wait_a_period_at_most(monkeypatch):
+    """Where a second reading takes a poll's one request, what is new comes with the next one."""
+    monkeypatch.setattr("sources.apis.cloudwatch_logs._PAGE_EVENTS", 400)
+    aws = Logs(page=400)
+    run = logs(aws)
+    for n in range(8 * 3600 // 2):
+        aws.put(START + n * 2_000, START + n * 2_000 + 500)
+    behind = set[int]()
+    while aws.now < START + 8 * HOUR:
+        run.once(GROUP, "eventId")
+        behind.add(aws.now - run.state["done"])
+        aws.now += 300_000
+    assert max(behind) <= 60_000 + 300_000
 
 
 def test_r20_ids_are_bounded_however_dense_a_group_is(monkeypatch):
