@@ -57,10 +57,10 @@ def identity_renewed(where: str, why: str) -> None:
 # what is pulled
 
 
-def events_dropped(service: str, count: int) -> None:
-    """Count events that the configuration leaves out (`drop_event_names`, `line_filter_rules`)."""
-    add("events_dropped", "Events left out by drop_event_names or line_filter_rules", count, service=service)
-    say(logging.DEBUG, "events_dropped", service=service, count=count)
+def events_dropped(service: str, rule: str, count: int) -> None:
+    """Count events that the configuration leaves out. rule: `drop_event_names`, `line_filter_rules[0]` …."""
+    add("events_dropped", "Events left out by the configuration, by rule", count, service=service, rule=rule)
+    say(logging.DEBUG, "events_dropped", service=service, rule=rule, count=count)
 
 
 _PULLED = {

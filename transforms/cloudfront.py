@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from transforms.block import Block, Item, Poison, Transform
-from transforms.columns import to_json
+from transforms.columns import Columns, to_json
 from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import TagRule
 
@@ -19,6 +19,7 @@ TEMPLATE = "cloud.aws.cloudfront.{event_type}"
 UNKNOWN, WEB, RTMP = "unknown", "web_1", "rmtp_1"
 """`rmtp_1` is Devo's spelling."""
 
+COLUMNS = Columns("\t", quoted=False)
 _NUMBERS = """
     sc-bytes sc-status cs-bytes time-taken c-port time-to-first-byte sc-content-len
     sc-range-start sc-range-end

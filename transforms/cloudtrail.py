@@ -1,11 +1,11 @@
 """CloudTrail records: one JSON object a line, byte for byte as AWS wrote it, with the tag of its service.
 
-Nothing is parsed unless the settings need it: without `auto_event_type`, filters and place in the tag, a
-block passes as it came.
+Nothing is parsed unless the settings need it: without `auto_event_type` and place in the tag, a block
+passes as it came.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import BytesIO
 
 import msgspec
@@ -18,23 +18,20 @@ from transforms.tags import FALLBACK, TagRule, cloudtrail_table, place
 
 TEMPLATE = "cloud.aws.cloudtrail.{event_type}"
 INSIGHTS, DIGEST = "insights", "digest_meta"
+EVENT_NAME = ("eventName",)
 _INSIGHT = "AwsCloudTrailInsight"
-_DROPPED = ""
 
 
 class CloudTrailOptions(Struct, frozen=True):
     """Settings of the transform.
 
-    place_of_event: account and region in tags are the event's own. on_drop: told how many records of a
-    block `drop_event_names` has left out.
+    place_of_event: account and region in tags are the event's own.
     """
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
     auto_event_type: bool = False
-    drop_event_names: frozenset[str] = frozenset()
     place_of_event: bool = True
     stamp: Stamp = NO_STAMP
-    on_drop: Callable[[int], None] = lambda _count: None
 
     @property
     def asks_for_place(self) -> bool:
@@ -43,10 +40,9 @@ class CloudTrailOptions(Struct, frozen=True):
 
 
 class Head(msgspec.Struct, gc=False):
-    """What tag and filters need of a record; all else is skipped, not decoded."""
+    """What a tag needs of a record; all else is skipped, not decoded."""
 
     event_source: str | None = msgspec.field(default="", name="eventSource")
-    event_name: str | None = msgspec.field(default="", name="eventName")
     event_type: str | None = msgspec.field(default="", name="eventType")
     region: str | None = msgspec.field(default="", name="awsRegion")
     account: str | None = msgspec.field(default="", name="recipientAccountId")
@@ -59,7 +55,7 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def transform(options: CloudTrailOptions) -> Transform:
     """Return the transform of CloudTrail records. Within a tag, events keep their order."""
-    parses = options.auto_event_type or options.drop_event_names or options.asks_for_place
+    parses = options.auto_event_type or options.asks_for_place
 
     def run(block: Block) -> Iterator[Item]:
         for made in _grouped(block, options) if parses else _whole(block, options):
@@ -75,15 +71,13 @@ def _whole(block: Block, options: CloudTrailOptions) -> Iterator[Block]:
 
 def _grouped(block: Block, options: CloudTrailOptions) -> Iterator[Block]:
     groups = divide(block, _tags_by_source(block, options) or _tags(heads_of(block), block, options))
-    if dropped := groups.pop(_DROPPED, None):
-        options.on_drop(dropped.count)
     for tag, part in groups.items():
         yield replace(part, tag=tag)
 
 
 def _tags_by_source(block: Block, options: CloudTrailOptions) -> list[str]:
     """Return the tag of each record when it depends on nothing but its eventSource, else []."""
-    if not options.auto_event_type or options.drop_event_names or options.asks_for_place:
+    if not options.auto_event_type or options.asks_for_place:
         return []
     sources = sources_of(block)
     origin = block.origin
@@ -128,15 +122,12 @@ def _head(line: bytes) -> Head:
 
 
 def _tags(heads: Iterable[Head], block: Block, options: CloudTrailOptions) -> Iterator[str]:
-    """Yield the tag of each record, `_DROPPED` for one that is dropped."""
-    dropped, of_event = options.drop_event_names, options.asks_for_place
+    """Yield the tag of each record."""
+    of_event = options.asks_for_place
     asked = (block.origin.account, block.origin.region)
     told = place(block.origin.object, *asked) if of_event else asked
     known: dict[tuple[str, str, str], str] = {}
     for head in heads:
-        if dropped and head.event_name in dropped:
-            yield _DROPPED
-            continue
         account, region = (head.account or told[0], head.region or told[1]) if of_event else told
         key = (head.event_source or _kind(head), account, region)
         tag = known.get(key)

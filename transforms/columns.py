@@ -5,14 +5,17 @@ A block of "2 000123456789 - 22\n…" and its column names become {"version":2,"
 as numbers (and only when they look like one), all else keeps its characters, leading zeros included.
 """
 
+import csv
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from msgspec.structs import replace
 
 from transforms import arrow as pa
 from transforms.block import Block, Item, Poison
+from transforms.fields import RecordField
 
 _NULL = "-"
 _NOT_IN_JSON = bytes({*range(0x20), *b'"\\'} - {*b"\n"})
@@ -21,6 +24,48 @@ _LARGEST_BATCH = 4096
 _MOST_COLUMNS = 10_000
 _MOST_BYTES = 64 << 20
 """Of names in the JSON of a block, which has about 1 MiB."""
+
+
+class Columns(Struct, frozen=True):
+    """How a row is divided. names: of columns, none = the header's, else default. quoted: may have quotes."""
+
+    separator: str = ","
+    names: tuple[str, ...] = ()
+    quoted: bool = True
+    default: tuple[str, ...] = ()
+
+    def names_of(self, block: Block) -> list[str]:
+        """Return the names for a block's rows; numbers where there are none."""
+        header = block.header.decode()
+        if names := self.names or (() if header else self.default):
+            return list(names)
+        if not header:
+            width = block.payload.partition(b"\n")[0].count(self.separator.encode()) + 1
+            return [str(number) for number in range(width)]
+        return cells(header, self.separator) if self.quoted else header.split(self.separator)
+
+
+def cells(line: str, separator: str) -> list[str]:
+    """Divide a row of CSV. Python's parser stops at a carriage return, and at a field of 128 KiB."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(line)))
+    return next(csv.reader([line.replace("\r", " ")], delimiter=separator, skipinitialspace=True), [])
+
+
+def row_values(block: Block, columns: Columns, wanted: Sequence[RecordField]) -> list[list[str]]:
+    """Return for each field its text in each row; "" where a row has none.
+
+    A field's key is a column's name, or its number from 0.
+    """
+    places = {name: at for at, name in enumerate(columns.names_of(block))}
+    keys = [field.keys[0] for field in wanted]
+    at = [places.get(key, int(key) if key.isdecimal() else None) for key in keys]
+    lines = block.payload.decode().split("\n")[:-1]
+    comma = columns.separator
+    rows = [cells(line, comma) if columns.quoted else line.split(comma) for line in lines]
+    return [
+        field.of([row[place] if place is not None and place < len(row) else "" for row in rows])
+        for field, place in zip(wanted, at, strict=True)
+    ]
 
 
 def to_json(

@@ -166,17 +166,18 @@ def _elements(raw: bytes) -> list[bytes]:
 def _renamed(event: bytes, names: Mapping[str, str]) -> bytes:
     if not names or not event.startswith(b"{"):
         return event
-    return _object({names.get(key, key): raw for key, raw in fields(event).items()})
+    return joined({names.get(key, key): raw for key, raw in fields(event).items()})
 
 
 def _with(event: bytes, added: Mapping[str, bytes]) -> bytes:
     if not added or not event.startswith(b"{"):
         return event
-    begin, rest = _object(added), event[1:].lstrip()
+    begin, rest = joined(added), event[1:].lstrip()
     return begin if rest == b"}" else begin[:-1] + b"," + rest
 
 
-def _object(values: Mapping[str, bytes]) -> bytes:
+def joined(values: Mapping[str, bytes]) -> bytes:
+    """Return an object of raw values, by key."""
     pairs = [msgspec.json.encode(key) + b":" + raw for key, raw in values.items()]
     return b"{" + b",".join(pairs) + b"}"
 

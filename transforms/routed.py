@@ -1,23 +1,20 @@
 """Events of a table that key and content tell: lines are dropped by rules, the rest tagged by a template.
 
-Without rules and without values of the events in the tag, a block passes as it came, with one tag. Rules are
-checked column by column in Arrow, patterns by RE2, which cannot run away.
+Without rules and without values of the events in the tag, a block passes as it came, with one tag.
 """
 
-import csv
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import reduce
-from typing import Any
 
 import orjson
 from msgspec import Struct
 from msgspec.structs import replace
 
-from transforms import arrow as pa
 from transforms.block import Block, Item, Transform, divide
-from transforms.columns import to_json, too_wide, wrong_width
+from transforms.columns import Columns, cells, to_json, too_wide, wrong_width
 from transforms.fields import KeyFields, RecordField, record_values
+from transforms.filters import Filters, keep
 from transforms.jsonline import add_fields
 from transforms.layout import JSON_ROWS
 from transforms.tagged import NO_STAMP, Stamp
@@ -27,59 +24,24 @@ PLACEHOLDER = re.compile(r"\[(file|record)-(\w+)\]")
 """Devo's own form: `my.app.[file-log_type].[record-kind]`."""
 
 
-class Rule(Struct, frozen=True):
-    """One condition on an event; those that fulfil all conditions of a list are dropped.
-
-    source: `line` (its text), `record` (a field of the event) or `file` (of its object's key). name: the
-    field. value: text that it must be, or pattern: RE2 expression that must be found in it.
-    negated: must not.
-    """
-
-    source: str
-    name: str = ""
-    value: str = ""
-    pattern: str = ""
-    negated: bool = False
-
-
 class RoutedOptions(Struct, frozen=True):
     """Settings of the transform.
 
     tag: its template may hold [file-…] and [record-…]. event_type: for {event_type}, told by key or content.
-    key_fields, record_fields: the values that there are. rules: lists of conditions, any of which drops.
-    dropped: is told how many events the rules dropped of a block. added: names of key fields that are put
-    into JSON events. columns: rows become JSON by the header, or by these names. base: tags the events
-    instead of `tag`.
+    key_fields, record_fields: the values that there are. filters: what is dropped before that. added: names
+    of key fields that are put into JSON events. columns: rows become JSON by the header, or by these names.
+    base: tags the events instead of `tag`.
     """
 
     tag: TagRule
     event_type: Callable[[Block], str] = lambda _block: ""
     key_fields: KeyFields = lambda _key: {}
     record_fields: tuple[RecordField, ...] = ()
-    rules: tuple[tuple[Rule, ...], ...] = ()
-    dropped: Callable[[int], None] = lambda _count: None
+    filters: Filters = Filters()
     added: tuple[str, ...] = ()
-    columns: "Columns | None" = None
+    columns: Columns | None = None
     stamp: Stamp = NO_STAMP
     base: Transform | None = None
-
-
-class Columns(Struct, frozen=True):
-    """How rows become JSON. names: of columns, none = the header's. quoted: fields may stand in quotes."""
-
-    separator: str = ","
-    names: tuple[str, ...] = ()
-    quoted: bool = True
-
-    def names_of(self, block: Block) -> list[str]:
-        """Return the names for a block's rows; numbers where there are none."""
-        if self.names:
-            return list(self.names)
-        header = block.header.decode()
-        if not header:
-            width = block.payload.partition(b"\n")[0].count(self.separator.encode()) + 1
-            return [str(number) for number in range(width)]
-        return _cells(header, self.separator) if self.quoted else header.split(self.separator)
 
 
 def transform(options: RoutedOptions) -> Transform:
@@ -88,12 +50,16 @@ def transform(options: RoutedOptions) -> Transform:
     of_event = tuple(one for one in options.record_fields if one.name in by_record)
 
     def run(block: Block) -> Iterator[Item]:
+        counts = Counter[str]()
         for row in _rows(block, options):
-            kept = _kept(row, options) if isinstance(row, Block) and options.rules else row
-            if not isinstance(kept, Block):
-                yield kept
-            elif kept.count:
+            if not isinstance(row, Block):
+                yield row
+                continue
+            kept, dropped = keep(row, options.filters) if options.filters.rules else (row, {})
+            counts.update(dropped)
+            if kept.count:
                 yield from _tagged(kept, options, of_event)
+        options.filters.tell(counts)
 
     return run
 
@@ -133,19 +99,13 @@ def _one_by_one(block: Block, names: Sequence[str], separator: str) -> Iterator[
     into the value.
     """
     lines = block.payload.decode().split("\n")[:-1]
-    rows = [_cells(line, separator) for line in lines]
+    rows = [cells(line, separator) for line in lines]
     made = [orjson.dumps(dict(zip(names, row, strict=True))) for row in rows if len(row) == len(names)]
     bad = [line for line, row in zip(lines, rows, strict=True) if len(row) != len(names)]
     if made:
         yield replace(block, payload=b"\n".join([*made, b""]), count=len(made))
     if bad:
         yield wrong_width(block, len(names), bad)
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    """Divide one row. Python's parser stops at a carriage return, and at a field of 128 KiB."""
-    csv.field_size_limit(max(csv.field_size_limit(), len(line)))
-    return next(csv.reader([line.replace("\r", " ")], delimiter=separator, skipinitialspace=True), [])
 
 
 def _tagged(block: Block, options: RoutedOptions, of_event: Sequence[RecordField]) -> Iterator[Item]:
@@ -179,59 +139,3 @@ def _parts(block: Block, wanted: Sequence[RecordField]) -> Iterator[tuple[Block,
     names = [one.name for one in wanted]
     for values, part in divide(block, zip(*columns, strict=True)).items():
         yield part, dict(zip(names, values, strict=True))
-
-
-def _kept(block: Block, options: RoutedOptions) -> Block:
-    """Return the events that no list of rules drops."""
-    lines = pa.compute.split_pattern(pa.array([block.payload[:-1]], pa.string()), "\n").flatten()
-    columns = _columns(block, lines, options)
-    rules = [reduce(pa.compute.and_, [_fits(one, columns) for one in each]) for each in options.rules]
-    drops = reduce(pa.compute.or_, rules)
-    gone = drops.true_count
-    if not gone:
-        return block
-    options.dropped(gone)
-    if gone == block.count:
-        return replace(block, payload=b"", count=0)
-    return replace(block, payload=_joined(lines.filter(pa.compute.invert(drops))), count=block.count - gone)
-
-
-def _joined(rows: Any) -> bytes:
-    """Return an Arrow array of texts as newline-terminated lines."""
-    whole = pa.compute.binary_join(pa.ListArray.from_arrays(pa.array([0, len(rows)], pa.int32()), rows), "\n")
-    return b"".join([bytes(whole[0].as_buffer().to_pybytes()), b"\n"])
-
-
-def _columns(block: Block, lines: Any, options: RoutedOptions) -> dict[tuple[str, str], Any]:
-    """Return what rules are about: the lines, and a column for each field."""
-    used = {rule.name for rules in options.rules for rule in rules if rule.source == "record"}
-    fields = [one for one in options.record_fields if one.name in used]
-    columns: dict[tuple[str, str], Any] = {("line", ""): lines}
-    if fields:
-        found = record_values(block.payload, block.count, fields)
-        columns |= {
-            ("record", one.name): pa.array(texts, pa.string())
-            for one, texts in zip(fields, found, strict=True)
-        }
-    values = options.key_fields(block.origin.key)
-    for name in {rule.name for rules in options.rules for rule in rules if rule.source == "file"}:
-        columns["file", name] = pa.repeat(pa.scalar(values.get(name, "")), block.count)
-    return columns
-
-
-def _fits(rule: Rule, columns: Mapping[tuple[str, str], Any]) -> Any:
-    column = columns[rule.source, rule.name]
-    if rule.pattern:
-        found = pa.compute.match_substring_regex(column, rule.pattern)
-    else:
-        found = pa.compute.equal(column, rule.value)
-    return pa.compute.invert(found) if rule.negated else found
-
-
-def compiles(pattern: str) -> None:
-    """Raise ValueError when RE2 does not know a pattern."""
-    try:
-        pa.compute.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid as error:
-        told = str(error).splitlines()[0]
-        raise ValueError(f"is no regular expression of RE2 ({told})") from error

@@ -11,9 +11,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from transforms.block import Block, Item, Transform
+from transforms.columns import Columns
 from transforms.tags import TagRule
 
 TEMPLATE = "sig.cisco.umbrella.{event_type}"
+COLUMNS = Columns()
 UNKNOWN = "unknown"
 """A folder that Devo has no table for: as with VPC and CloudFront logs, the tag keeps what is certain."""
 

@@ -7,7 +7,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from transforms.block import Block, Item, Poison, Transform
-from transforms.columns import to_json
+from transforms.columns import Columns, to_json
 from transforms.tagged import NO_STAMP, Stamp
 from transforms.tags import TagRule
 
@@ -21,6 +21,7 @@ _DEFAULT_FIELDS = """
 DEFAULT_FIELDS = " ".join(_DEFAULT_FIELDS.split()).encode()
 """Fields of version 2: what an object without a header holds."""
 
+COLUMNS = Columns(" ", quoted=False, default=tuple(DEFAULT_FIELDS.decode().split()))
 _NUMBERS = """
     version srcport dstport protocol packets bytes start end tcp-flags traffic-path
     packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired

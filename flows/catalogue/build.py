@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from flows.catalogue.calls import OptionsT
 from flows.catalogue.service import ConfiguredService, RunContext, Source, Unit
-from flows.config.base import ObjectsSettings, Polled, QueuedSettings, limits
+from flows.config.base import ObjectsSettings, QueuedSettings
+from flows.config.polled import Polled, limits
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.poll import Poll
 from sources.apis.window import to_ms
@@ -79,7 +80,7 @@ def object_opener(
     name = unit.service.name
     trust = BucketTrust(name, [one.rule for one in options.buckets], queues)
     access = Access(trust, options.requester_pays, unit.quarantine)
-    return S3Opener(name, unit.account, pieces, options.key_filter, rules, access), rules
+    return S3Opener(name, unit.account, pieces, options.left_out, rules, access), rules
 
 
 def messages(split: Split) -> Build[QueuedSettings]:

@@ -10,7 +10,7 @@ from typing import Generic, TypeAlias, TypeVar
 from msgspec import Struct
 
 from flows.catalogue.guess import Guess
-from flows.config.base import Polled
+from flows.config.polled import Polled
 
 DAY = 86_400
 QUEUE_RESOURCE, OBJECT_RESOURCE, ANY_RESOURCE = "{queue}", "{bucket}/*", "*"

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from functools import partial
 from math import ceil
 from threading import Event
 from typing import Annotated, Literal, Self
@@ -12,12 +11,13 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, PlanScope, polls
 from flows.catalogue.delays import AUTO, max_reach, overlap, settle
+from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Probe
 from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import rule, stamp
-from flows.config.base import ObjectsSettings, OwnQueue, recheck_setting
+from flows.config.base import ObjectsSettings, OwnQueue
+from flows.config.polled import recheck_setting
 from flows.config.types import Moment, RequestLimit, one_or_many
-from sources import telemetry
 from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
@@ -124,10 +124,8 @@ def _records(unit: ConfiguredService[AuditEventsSettings]) -> Transform:
         cloudtrail.CloudTrailOptions(
             tag=rule(unit, cloudtrail.TEMPLATE),
             auto_event_type=options.auto_event_type,
-            drop_event_names=frozenset(options.drop_event_names),
             place_of_event=options.use_region_and_account_id_from_event,
             stamp=stamp(unit),
-            on_drop=partial(telemetry.events_dropped, unit.service.name),
         )
     )
 
@@ -160,7 +158,8 @@ AUDITS_S3 = Service(
     service_key="audit-events-all",
     settings=AuditEventsSettings,
     source=build.objects,
-    transform=_records,
+    transform=sifted(_records),
+    event_name=cloudtrail.EVENT_NAME,
     calls=(*QUEUE, *OBJECTS),
     layout=lambda options: Layout(records="Records", digests=options.collect_digests),
     detect=cloudtrail.detect,
@@ -171,7 +170,8 @@ AUDITS_API = Service(
     service_key="audit-events-all",
     settings=AuditEventsSettings,
     source=build.polled(_poll, build.within(RATES, fixed=True)),
-    transform=_records,
+    transform=sifted(_records),
+    event_name=cloudtrail.EVENT_NAME,
     calls=(ApiCall("cloudtrail:LookupEvents", _lookups),),
     probes=(Probe("cloudtrail:LookupEvents", "Events", lambda *_: {"MaxResults": 1}),),
 )

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from flows.catalogue import build
 from flows.catalogue.delays import AUTO
+from flows.catalogue.filters import sifted
 from flows.catalogue.service import QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import one_table, rule, stamp
 from flows.config.base import OwnQueue, QueuedSettings
@@ -76,7 +77,8 @@ SERVICE_EVENTS = Service(
     service_key="service-events-all",
     settings=ServiceEventsSettings,
     source=build.messages(events.eventbridge),
-    transform=_envelopes,
+    transform=sifted(_envelopes),
+    event_name=("detail-type",),
     calls=QUEUE,
 )
 SECURITY_HUB = Service(
@@ -84,6 +86,7 @@ SECURITY_HUB = Service(
     service_key="sqs-cloudwatch-consumer",
     settings=SecurityHubSettings,
     source=build.messages(events.securityhub),
-    transform=one_table("cloud.aws.securityhub.findings"),
+    transform=sifted(one_table("cloud.aws.securityhub.findings")),
+    event_name=("Title",),
     calls=QUEUE,
 )

@@ -10,10 +10,11 @@ from pydantic import BeforeValidator, Field
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, polls
 from flows.catalogue.delays import max_reach, overlap, reach
+from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
-from flows.config.base import PolledSettings
+from flows.config.polled import PolledSettings
 from flows.config.types import one_or_many
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
 from sources.apis.poll import Poll
@@ -72,7 +73,8 @@ GUARDDUTY = Service(
     service_key="aws-guardduty",
     settings=GuardDutySettings,
     source=build.polled(_poll, build.as_configured),
-    transform=one_table("cloud.aws.guardduty.findings"),
+    transform=sifted(one_table("cloud.aws.guardduty.findings")),
+    event_name=("type",),
     calls=(
         ApiCall("guardduty:ListDetectors", polls),
         ApiCall(

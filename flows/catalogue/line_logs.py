@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from flows.catalogue import build
 from flows.catalogue.delays import AUTO
+from flows.catalogue.filters import sifted
 from flows.catalogue.service import OBJECTS, QUEUE, Service
 from flows.catalogue.tagging import flow_logs, web_logs
 from flows.config.base import OwnQueue, TypedSettings
@@ -48,12 +49,19 @@ class NonCloudwatchLogsSettings(TypedSettings):
         }
 
 
+def _is_text(options: NonCloudwatchLogsSettings) -> bool:
+    return options.format == "raw"
+
+
 FLOW_LOGS = Service(
     name="flowlogs",
     service_key="non-cloudwatch-logs",
     settings=NonCloudwatchLogsSettings,
     source=build.objects,
-    transform=flow_logs,
+    transform=sifted(flow_logs),
+    is_text=_is_text,
+    columns=vpcflow.COLUMNS,
+    event_name=("action",),
     calls=(*QUEUE, *OBJECTS),
     layout=lambda _options: Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column),
     detect=vpcflow.detect,
@@ -64,7 +72,10 @@ CLOUDFRONT_LOGS = Service(
     service_key="non-cloudwatch-logs",
     settings=NonCloudwatchLogsSettings,
     source=build.objects,
-    transform=web_logs,
+    transform=sifted(web_logs),
+    is_text=_is_text,
+    columns=cloudfront.COLUMNS,
+    event_name=("x-edge-result-type",),
     calls=(*QUEUE, *OBJECTS),
     layout=lambda _options: Layout(comment=b"#", separator=b"\t", column=cloudfront.column),
     detect=cloudfront.detect,

@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, PlanScope, polls
 from flows.catalogue.delays import linked, max_reach, overlap, settle
+from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
-from flows.config.base import PolledSettings
+from flows.config.polled import PolledSettings
 from flows.config.types import Model, Moment, one_or_many
 from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
 from sources.apis.log_groups import GroupRule
@@ -160,7 +161,8 @@ LOGS = Service(
     service_key="",
     settings=CloudWatchLogsSettings,
     source=build.polled(_poll, build.within(RATES)),
-    transform=one_table("cloud.aws.cloudwatch.logs"),
+    transform=sifted(one_table("cloud.aws.cloudwatch.logs")),
+    event_name=("logGroup",),
     calls=(
         # checked against `log-group::log-stream:`, whatever name is asked for
         ApiCall(

@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, Field, model_validator
 from flows.catalogue import build
 from flows.catalogue.calls import DAY, ApiCall, PlanScope, Price, in_trouble, polls
 from flows.catalogue.delays import linked, max_reach, reach
+from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
-from flows.config.base import PolledSettings
+from flows.config.polled import PolledSettings
 from flows.config.types import one_or_many
 from sources.apis.cloudwatch_metrics import RATES, CloudWatchMetrics, MetricsOptions
 from sources.apis.metric_data import QUERIES, STATISTICS
@@ -142,7 +143,8 @@ METRICS = Service(
     service_key="metrics-all",
     settings=MetricsSettings,
     source=build.polled(_poll, build.within(RATES)),
-    transform=one_table("cloud.aws.cloudwatch.metrics"),
+    transform=sifted(one_table("cloud.aws.cloudwatch.metrics")),
+    event_name=("metricName",),
     calls=(
         ApiCall("cloudwatch:ListMetrics", _listings, price=_REQUEST),
         ApiCall(

@@ -15,6 +15,7 @@ from flows.catalogue.tagging import flow_logs, rule, stamp, umbrella_rows, web_l
 from flows.config.objects import SqsLogsSettings
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
 from transforms.block import Block, Item, Transform, divide
+from transforms.columns import Columns
 from transforms.fields import RecordField, key_fields, record_values, replaced, split
 from transforms.layout import Layout
 from transforms.object_kinds import json_with, text_like
@@ -29,6 +30,10 @@ def _cloudtrail(unit: SqsUnit) -> Transform:
             stamp=stamp(unit),
         )
     )
+
+
+def _as_json(options: SqsLogsSettings) -> bool:
+    return options.format == "json"
 
 
 _FALCON = "edr.crowdstrike.cannon"
@@ -68,6 +73,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "CloudTrail",
         cloudtrail.TEMPLATE,
         Layout(records="Records"),
+        event_name=cloudtrail.EVENT_NAME,
         mixed=r"/CloudTrail(?:-Digest|-Insight)?/",
         own=_cloudtrail,
     ),
@@ -76,6 +82,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "CloudTrail by way of Firehose",
         cloudtrail.TEMPLATE,
         Layout(values=True, unwrap=documents.carried),
+        event_name=cloudtrail.EVENT_NAME,
         own=_cloudtrail,
     ),
     ObjectType(
@@ -84,6 +91,9 @@ _TYPES: tuple[ObjectType, ...] = (
         vpcflow.TEMPLATE,
         Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column),
         text=True,
+        some_json=_as_json,
+        columns=vpcflow.COLUMNS,
+        event_name=("action",),
         mixed=r"/(?:aws-service=)?vpcflowlogs/",
         own=flow_logs,
     ),
@@ -93,6 +103,9 @@ _TYPES: tuple[ObjectType, ...] = (
         vpcflow.TEMPLATE,
         Layout(values=True, unwrap=documents.carried),
         text=True,
+        some_json=_as_json,
+        columns=vpcflow.COLUMNS,
+        event_name=("action",),
         own=flow_logs,
     ),
     ObjectType(
@@ -109,6 +122,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "cloud.aws.configlogs.events",
         Layout(records="configurationItems"),
         object_kinds.is_config,
+        event_name=("resourceType",),
         mixed=r"/Config/",
     ),
     ObjectType(
@@ -117,6 +131,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "cloud.aws.guardduty.findings",
         JSON_LINES,
         object_kinds.is_finding,
+        event_name=("type",),
         mixed=r"/GuardDuty/",
     ),
     ObjectType(
@@ -125,6 +140,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "cloud.aws.guardduty.findings",
         Layout(values=True, unwrap=documents.carried),
         json_with(b'"detail-type"', b'"GuardDuty Finding"'),
+        event_name=("type",),
     ),
     ObjectType(
         "aws_sqs_waf",
@@ -132,6 +148,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "cloud.aws.waf.logs",
         JSON_LINES,
         json_with(b'"webaclId"', b'"httpRequest"'),
+        event_name=("action",),
         mixed=r"/WAFLogs/",
     ),
     ObjectType(  # (N): of Devo's list of tables, not of its collector's services
@@ -141,6 +158,7 @@ _TYPES: tuple[ObjectType, ...] = (
         JSON_LINES,
         json_with(b'"firewall_name"', b'"event_timestamp"', b'"event_type"'),
         fields=(RecordField("kind", ("event", "event_type")),),
+        event_name=("event", "event_type"),
         mixed=r"/network-firewall/",
     ),
     ObjectType(
@@ -149,6 +167,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "dns.aws.route53",
         JSON_LINES,
         json_with(b'"query_name"', b'"query_timestamp"', b'"vpc_id"'),
+        event_name=("rcode",),
         mixed=r"/vpcdnsquerylogs/",
     ),
     ObjectType(
@@ -159,6 +178,7 @@ _TYPES: tuple[ObjectType, ...] = (
         object_kinds.is_alb,
         object_kinds.alb_kind,
         text=True,
+        columns=Columns(" "),
         mixed=r"/elasticloadbalancing/.*_app\.",
     ),
     ObjectType(
@@ -169,6 +189,7 @@ _TYPES: tuple[ObjectType, ...] = (
         object_kinds.is_elb,
         object_kinds.elb_kind,
         text=True,
+        columns=Columns(" "),
         mixed=r"/elasticloadbalancing/",
     ),
     ObjectType(
@@ -186,6 +207,7 @@ _TYPES: tuple[ObjectType, ...] = (
         umbrella.TEMPLATE,
         Layout(is_header=umbrella.is_header, quoted=True),
         text=True,
+        columns=umbrella.COLUMNS,
         own=umbrella_rows,
     ),
     ObjectType(
@@ -202,6 +224,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "cloud.aws.cloudflare.audit",
         JSON_LINES,
         object_kinds.is_cloudflare_audit,
+        event_name=("ActionType",),
     ),
     ObjectType(
         "aws_sqs_incapsula",
@@ -225,6 +248,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "my.app.kubernetes.events",
         JSON_LINES,
         json_with(b'"apiVersion"', b'"audit.k8s.io/'),
+        event_name=("verb",),
     ),
     ObjectType("aws_sqs_lacework", "Lacework's exports", "monitor.lacework", JSON_LINES),
     ObjectType(
@@ -242,6 +266,7 @@ _TYPES: tuple[ObjectType, ...] = (
         Layout(),
         text_like(rb"\d*,\d{4}/\d\d/\d\d \d\d:\d\d:\d\d,\w*,[A-Z][A-Z-]+,"),
         text=True,
+        columns=Columns(),
         key_fields=_BY_FOLDER,
     ),
     ObjectType(
@@ -251,6 +276,7 @@ _TYPES: tuple[ObjectType, ...] = (
         Layout(),
         text_like(rb"(?:\d{8} \d\d:\d\d:\d\d|\d{16}),[\w.-]+,[^,]*,[^,]*,\d+,\d+,[A-Z_]+,"),
         text=True,
+        columns=Columns(),
     ),
     ObjectType(
         "aws_sqs_s1_funnel",
@@ -258,6 +284,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "edr.sentinelone.dv",
         JSON_LINES,
         json_with(b'"event.type"', b'"agent.uuid"'),
+        event_name=("event.type",),
     ),
     ObjectType(
         "aws_sqs_fdr",
@@ -265,6 +292,7 @@ _TYPES: tuple[ObjectType, ...] = (
         _FALCON,
         JSON_LINES,
         object_kinds.is_crowdstrike,
+        event_name=("event_simpleName",),
         own=_crowdstrike,
     ),
     ObjectType(
@@ -272,6 +300,7 @@ _TYPES: tuple[ObjectType, ...] = (
         "the same, another name",
         _FALCON,
         JSON_LINES,
+        event_name=("event_simpleName",),
         own=_crowdstrike,
     ),
 )
@@ -317,6 +346,7 @@ _CONTROL_TOWER = ObjectType(
     "",
     Layout(by_key=_mixed_layout),
     text=True,
+    some_json=lambda _options: True,
     own=_mixed,
 )
 

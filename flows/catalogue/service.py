@@ -32,6 +32,7 @@ from sources.journal import Journal
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT
 from transforms.block import Item, Transform
+from transforms.columns import Columns
 from transforms.layout import Layout
 
 PREFETCH_BYTES = 24 << 20
@@ -125,7 +126,8 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     the configuration each is read for. layout, detect: for types read from S3: settings → how objects are
     cut; whether an object (key, first decoded bytes) is one. replayed: settings for a replay without a
     configuration: the tags that name the table. placed: Devo's tables have columns for account and region,
-    filled from the tag's last levels. about: one line for the reference.
+    filled from the tag's last levels. is_text: events are no JSON, under these settings. columns: how a line
+    of text is divided. event_name: the way to what names an event. about: one line for the reference.
     """
 
     name: str
@@ -140,6 +142,9 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     detect: Callable[[str, bytes], bool] | None = None
     replayed: Mapping[str, object] = {}
     placed: bool = True
+    is_text: Callable[[OptionsT], bool] = lambda _options: False
+    columns: Columns | None = None
+    event_name: tuple[str, ...] = ()
     about: str = ""
 
     @property
@@ -152,6 +157,9 @@ class Service(Struct, Generic[OptionsT], frozen=True):
         """The IAM actions that it needs."""
         return tuple(call.action for call in self.calls)
 
+
+Made: TypeAlias = Callable[[Any], Transform]
+"""Makes the transform of a unit, whatever its settings are."""
 
 AnyService: TypeAlias = Service[Any]
 """A service of whatever settings; its own value has them checked against its source and transform."""

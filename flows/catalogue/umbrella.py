@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from flows.catalogue import build
+from flows.catalogue.filters import sifted
 from flows.catalogue.service import OBJECTS, QUEUE, Service
 from flows.catalogue.tagging import umbrella_rows
 from flows.config.base import OwnQueue, TypedSettings
@@ -45,7 +46,9 @@ UMBRELLA = Service(
     service_key="cisco-umbrella",
     settings=CiscoUmbrellaSettings,
     source=build.objects,
-    transform=umbrella_rows,
+    transform=sifted(umbrella_rows),
+    is_text=lambda _options: True,
+    columns=umbrella.COLUMNS,
     calls=(*QUEUE, *OBJECTS),
     layout=lambda _options: Layout(is_header=umbrella.is_header, quoted=True),
     detect=umbrella.detect,

@@ -30,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     Check("queue_shared", settings.shared_queues),
     Check("queue_region", settings.queue_regions),
     Check("visibility", settings.visibility),
+    Check("filters", settings.filters),
     Check("folder", settings.folders),
     Check("certificate", certificates.certificates),
     Check("clock", identities.clock, live=True),

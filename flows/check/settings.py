@@ -7,9 +7,10 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from flows.catalogue.filters import filters_of
 from flows.catalogue.service import Unit
 from flows.check.finding import CheckContext, Finding, fail, of_error, ok, warn
-from flows.config.base import QueuedSettings, region_of
+from flows.config.base import ObjectsSettings, QueuedSettings, region_of
 from flows.config.load import SettingsError, SettingsErrors
 from flows.process.hardening import cluster_port
 from flows.process.runtime import launch
@@ -73,6 +74,19 @@ def empty_columns(context: CheckContext) -> str:
         return ""
     cure = "tag_suffix: account_region fills Devo's columns of account and region, now empty, of"
     return f"{cure} {', '.join(bare)}"
+
+
+def filters(context: CheckContext) -> Iterator[Finding]:
+    """Tell what the configuration leaves out of each service's events, or hides in them."""
+    for unit in context.units:
+        options = unit.options
+        rules = [*filters_of(unit).rules]
+        if isinstance(options, ObjectsSettings) and options.filename_filter_rules:
+            rules.append("filename_filter_rules")
+        told = [f"events are left out by {', '.join(rules)}"] if rules else []
+        told += [f"masked: {', '.join(options.mask.keys)}"] if options.mask else []
+        if told:
+            yield ok("filters", "; ".join(told), place_of(unit))
 
 
 class _Reading(Struct):

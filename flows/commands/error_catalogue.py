@@ -220,6 +220,7 @@ REASONS: dict[str, str] = {
     "row_width": "a line has fewer or more fields than its header; only with `format: json`",
     "rows_unreadable": "lines cannot be read as the header says; only with `format: json`",
     "version_unknown": "the notice names a version that S3 cannot have; replay reads the object as it is",
+    "mask_failed": "a line begins as JSON and is none, so `mask` cannot tell what to hide; unmasked here",
     "transform_failed": "an error of ours met these events; report it, then replay",
     "zstd_truncated": "a zstd object has no end; what came before is delivered",
 }

@@ -15,16 +15,12 @@ from pydantic_core import PydanticUndefined
 from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
 from flows.catalogue.services import ANY_NAME, CATALOGUE, SETTINGS
 from flows.commands import error_catalogue
-from flows.config.base import ObjectsSettings, PolledSettings, QueuedSettings, ServiceSettings, TypedSettings
+from flows.config.base import ObjectsSettings, QueuedSettings, ServiceSettings, TypedSettings
 from flows.config.errors import SettingsError
 from flows.config.file_formats import FileFormat, FormatConfig
-from flows.config.objects import (
-    FieldOperation,
-    FileRule,
-    LineRule,
-    RecordMapping,
-    SqsLogsSettings,
-)
+from flows.config.filters import FieldOperation, FileRule, LineRule, MaskSettings, RecordMapping
+from flows.config.objects import SqsLogsSettings
+from flows.config.polled import PolledSettings
 from flows.config.schema import spellings
 from flows.config.settings import Globals, Input, JournalSettings, Persistence, PersistenceConfig
 from flows.config.types import RequestLimit
@@ -85,6 +81,7 @@ def _page() -> Iterator[str]:
         ("filename_filter_rules[][]", "", FileRule, ()),
         ("record_field_mapping.<name>", "", RecordMapping, ()),
         ("line_filter_rules[][]", "", LineRule, ()),
+        ("mask", "", MaskSettings, ()),
         ("outputs.<name> of type devo_platform (relay)", "", DevoConfig, ()),
         ("outputs.<name> of type syslog (in_house_relay, sidecar)", "", SyslogConfig, ()),
         ("outputs.<name> of type devo_http", "", DevoHttpConfig, ()),

@@ -1,24 +1,25 @@
 """What the settings of several services have in common.
 
 Service      every one
-├── Polled   asks an API every so often
+├── Polled   asks an API every so often (polled.py)
 └── Queued   long-polls SQS; the messages are the events
     └── Objects   … or announce S3 objects
         └── Typed   whose keys tell the event type
 """
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from flows.config.filters import FieldOperation, FileRule, FilterSettings
 from flows.config.types import (
     MOST_LEVELS,
     BucketSetting,
     EventTypes,
-    Model,
     Moment,
     Pattern,
     Region,
@@ -27,10 +28,11 @@ from flows.config.types import (
     one_or_many,
 )
 from sources.aws.partitions import region_of_queue
+from transforms.fields import KeyFields, key_fields
 from transforms.setting import About, without_effect
 
 
-class ServiceSettings(Model):
+class ServiceSettings(FilterSettings):
     """What every service has."""
 
     enabled: bool = Field(
@@ -79,89 +81,6 @@ class ServiceSettings(Model):
         if not self.regions:
             raise ValueError("has no regions: add regions: [eu-west-1], or set AWS_REGION")
         return self.regions
-
-
-def recheck_setting(of: str = "") -> Any:
-    """Declare `recheck`. of: what it is for, where a service has other types too."""
-    told = f"{of}daily: each day is read once more when it is final, and what came later is sent"
-    return Field(
-        None,
-        description=told[0].upper() + told[1:],
-        examples=["daily"],
-        json_schema_extra=About(ours=True),
-    )
-
-
-class PolledSettings(ServiceSettings):
-    """What every service has that asks an API every so often."""
-
-    request_period_in_seconds: float = Field(
-        300,
-        gt=0,
-        description="From one poll of a region, group or detector to the next",
-        examples=[60],
-        json_schema_extra=About(unit="seconds"),
-    )
-    requests_per_second: float | None = Field(
-        None,
-        gt=0,
-        description="Most requests of each API, region and account, counted by each service and process for "
-        "itself; by default the input's, else what AWS allows CloudWatch's APIs by default",
-        examples=[2],
-        json_schema_extra=About(unit="requests/s"),
-    )
-    requests_limits: tuple[RequestLimit, ...] = Field(
-        (),
-        description="Most requests in longer periods, counted likewise, from the process's start on; after "
-        "it, or a rest, up to twice as many",
-        examples=[[{"period": "1d", "number_of_requests": 10_000}]],
-    )
-    start_time: Moment | None = Field(
-        None,
-        description="Collect from this time (ISO 8601) on, by default from the first start. "
-        "Changing it begins anew from there",
-        examples=["2026-01-02T03:04:05Z"],
-    )
-
-    recheck: Literal["daily"] | None = recheck_setting()
-
-    def beginning(self, moment: datetime) -> Self:
-        """Return the settings with this start time, unless they give one."""
-        return self if self.start_time else self.model_copy(update={"start_time": moment})
-
-    @model_validator(mode="after")
-    def _knows_its_regions(self) -> Self:
-        if self.enabled:
-            self._known_regions()
-        return self
-
-
-class Polled(Protocol):
-    """The settings of a service that asks an API: `PolledSettings`, or those of both families."""
-
-    @property
-    def regions(self) -> tuple[str, ...]:
-        """AWS regions."""
-
-    @property
-    def request_period_in_seconds(self) -> float:
-        """From one poll to the next."""
-
-    @property
-    def requests_per_second(self) -> float | None:
-        """Most requests, None = as AWS allows."""
-
-    @property
-    def requests_limits(self) -> tuple[RequestLimit, ...]:
-        """Most requests in longer periods."""
-
-    @property
-    def start_time(self) -> datetime | None:
-        """From when on, None = from the first start."""
-
-    @property
-    def recheck(self) -> str | None:
-        """How often finished ranges are read once more, None = never."""
 
 
 class OwnQueue(NamedTuple):
@@ -290,6 +209,22 @@ class ObjectsSettings(QueuedSettings):
         "one that begins with (?!X) leaves out keys that begin with X",
         examples=[r"\.json\.gz$"],
     )
+    file_field_definitions: dict[str, tuple[FieldOperation, ...]] = Field(
+        default_factory=dict,
+        description="Name → how its value is made of the object's key",
+        examples=[{"log_type": [{"operator": "split", "on": "/", "element": 0}]}],
+    )
+    key_pattern: Pattern | None = Field(
+        None,
+        description="Regex searched in the object's key, whose named groups are file fields too",
+        examples=["^(?P<log_type>[^/]+)/"],
+        json_schema_extra=About(ours=True),
+    )
+    filename_filter_rules: tuple[tuple[FileRule, ...], ...] = Field(
+        (),
+        description="Objects are not read whose key fulfils all conditions of one of the lists",
+        examples=[[[{"type": "match", "pattern": "CloudTrail-Digest"}]]],
+    )
     buckets: tuple[BucketSetting, ...] = Field(
         (),
         description="Buckets to read objects from: NAME or NAME/PREFIX, * for what varies, or a mapping that "
@@ -344,10 +279,37 @@ class ObjectsSettings(QueuedSettings):
     )
 
     @property
+    def left_out(self) -> Callable[[str], str]:
+        """Why an object's key is not to be read, "" = it is."""
+        pattern, rules = self.s3_file_type_filter, self.filename_filter_rules
+
+        def why(key: str) -> str:
+            if pattern and not pattern.fits(key):
+                return "key_filter"
+            found = (at for at, one in enumerate(rules) if one and all(rule.fits(key) for rule in one))
+            return next((f"filename_filter_rules[{at}]" for at in found), "")
+
+        return why if pattern or rules else (lambda _key: "")
+
+    @property
     def key_filter(self) -> Callable[[str], bool]:
         """Whether an object's key is to be read."""
-        pattern = self.s3_file_type_filter
-        return pattern.fits if pattern else (lambda _key: True)
+        why = self.left_out
+        return lambda key: not why(key)
+
+    @property
+    def file_names(self) -> AbstractSet[str]:
+        """The names of values in objects' keys."""
+        return {*self.file_field_definitions, *(self.key_pattern.groups if self.key_pattern else ())}
+
+    @property
+    def key_fields(self) -> KeyFields:
+        """Takes the file fields out of an object's key."""
+        definitions = {
+            name: tuple(one.step for one in steps) for name, steps in self.file_field_definitions.items()
+        }
+        search = {"search": self.key_pattern.search} if self.key_pattern else {}
+        return key_fields(definitions, **search)
 
 
 class TypedSettings(ObjectsSettings):
@@ -363,13 +325,6 @@ class TypedSettings(ObjectsSettings):
         """Return the event type that the configuration gives to an object's key, "" for none."""
         found = (name for name, pattern in self.event_type_file_regex_patterns.items() if pattern.fits(key))
         return next(found, "")
-
-
-def limits(service: Polled) -> tuple[tuple[float, float], ...]:
-    """Return what bounds the requests of each API, region and account: (requests per second, burst)."""
-    counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
-    longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]
-    return ((service.requests_per_second, 1), *longer) if service.requests_per_second else tuple(longer)
 
 
 def region_of(url: str) -> str:

@@ -12,8 +12,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from flows.config.types import Model, one_or_many
 from transforms import documents, vpcflow
+from transforms.columns import Columns
 from transforms.layout import Layout
-from transforms.routed import Columns
 from transforms.setting import without_effect
 
 _SUFFIX = "_processor"

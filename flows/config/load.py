@@ -14,8 +14,9 @@ from typing import Any
 from msgspec import Struct, field
 from pydantic import ValidationError
 
+from flows.catalogue.filters import impossible
 from flows.catalogue.object_types import CUSTOM
-from flows.catalogue.services import ANY_NAME, SETTINGS, settings_of
+from flows.catalogue.services import ANY_NAME, SETTINGS, services_of, settings_of
 from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_any, told
 from flows.config.objects import SqsLogsSettings, sqs_defaults
@@ -226,6 +227,9 @@ class _Loading(Struct):
             self._wrong(f"{name} has no {missing}", place, "a custom service needs file_format and a tag")
         if found:
             self._warn_of(ineffective(found), place)
+            wishes = [one for kind in services_of(name, found) for one in impossible(kind, found)]
+            for what, hint in dict.fromkeys(wishes):
+                self._wrong(what, place, hint)
         return found
 
     def _warn_of_texts(self, model: type[ServiceSettings], given: Mapping[str, object], place: str) -> None:

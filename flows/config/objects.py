@@ -19,13 +19,11 @@ from flows.config.file_formats import FileFormat
 from flows.config.types import (
     MOST_LEVELS,
     Model,
-    Pattern,
     Region,
     one_or_many,
     only_text,
 )
-from transforms.fields import KeyFields, Operation, RecordField, key_fields, replaced, split
-from transforms.routed import PLACEHOLDER, Rule, compiles
+from transforms.routed import PLACEHOLDER
 from transforms.setting import About, no_effect, without_effect
 
 CUSTOM_KEYS = frozenset({"file_format", "routing_template"})
@@ -39,92 +37,6 @@ _NO_EVENTS = re.compile(
 _QUEUE_KEYS = ("sqs_queue_name", "queue_url", "queue_name")
 _LEVEL = re.compile(r"[A-Za-z0-9_-]+")
 _BRACED = re.compile(r"\{(event_type|account|region)\}")
-
-
-class FieldOperation(Model):
-    """One step from a text to a value."""
-
-    operator: Literal["split", "replace"] = Field(description="What to do", examples=["split"])
-    on: str = Field("/", min_length=1, description="split: what to divide at", examples=["/"])
-    element: int = Field(0, description="split: which part to keep, from 0; -1 is the last", examples=[0])
-    to_replace: str = Field("", description="replace: each of these", examples=["_"])
-    replace_with: str = Field("", description="replace: becomes this", examples=[""])
-
-    @model_validator(mode="before")
-    @classmethod
-    def _on_is_a_word(cls, value: object) -> object:
-        """Read the key `on`, which YAML takes for true when it stands without quotes."""
-        if isinstance(value, dict) and value.keys() & {"True", True}:
-            return {"on" if key in ("True", True) else key: inner for key, inner in value.items()}
-        return value
-
-    @property
-    def step(self) -> Operation:
-        """The step as a function."""
-        if self.operator == "split":
-            return split(self.on, self.element)
-        return replaced(self.to_replace, self.replace_with)
-
-
-class RecordMapping(Model):
-    """A value in each JSON event."""
-
-    keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
-        description="The way to it, from the top down", examples=[["file", "type"]]
-    )
-    operations: tuple[FieldOperation, ...] = Field((), description="What to do with it", examples=[[]])
-
-
-class FileRule(Model):
-    """A condition on an object's key."""
-
-    type: Literal["match", "doesnotmatch"] = Field(
-        "match", description="Whether the pattern must be found, or must not", examples=["match"]
-    )
-    pattern: Pattern = Field(description="Regex searched in the object's key", examples=["CloudTrail-Digest"])
-
-    def fits(self, key: str) -> bool:
-        """Tell whether a key fulfils the condition."""
-        return self.pattern.fits(key) == (self.type == "match")
-
-
-def _re2(value: str) -> str:
-    compiles(value)
-    return value
-
-
-class LineRule(Model):
-    """A condition on an event."""
-
-    source: Literal["record", "file", "line"] = Field(
-        "line",
-        description="What it is about: a field of record_field_mapping, one of file_field_definitions, "
-        "or the event's text",
-        examples=["record"],
-    )
-    key: str = Field("", description="Name of the field", examples=["event_simpleName"])
-    type: Literal["match", "doesnotmatch"] = Field(
-        "match", description="Whether value or pattern must fit, or must not", examples=["match"]
-    )
-    value: str = Field("", description="Text that the field must be", examples=["EndOfProcess"])
-    pattern: Annotated[str, AfterValidator(_re2)] = Field(
-        "", description="Regex (RE2) to be found instead", examples=["^(DEBUG|TRACE) "]
-    )
-
-    @model_validator(mode="after")
-    def _says_what(self) -> Self:
-        if self.source == "line" and (self.key or self.value or not self.pattern):
-            raise ValueError("is about the event's text: give a pattern, or a source and a key")
-        if self.source != "line" and not self.key:
-            raise ValueError(f"has no key: name the field of {self.source}")
-        if self.value and self.pattern:
-            raise ValueError("has a value and a pattern: keep one")
-        return self
-
-    @property
-    def rule(self) -> Rule:
-        """The condition as the transform takes it."""
-        return Rule(self.source, self.key, self.value, self.pattern, self.type == "doesnotmatch")
 
 
 def _template(value: str) -> str:
@@ -196,37 +108,11 @@ class SqsLogsSettings(TypedSettings):
             examples=["my.app.web.[file-log_type]"],
         )
     )
-    file_field_definitions: dict[str, tuple[FieldOperation, ...]] = Field(
-        default_factory=dict,
-        description="Name → how its value is made of the object's key",
-        examples=[{"log_type": [{"operator": "split", "on": "/", "element": 0}]}],
-    )
-    key_pattern: Pattern | None = Field(
-        None,
-        description="Regex searched in the object's key, whose named groups are file fields too",
-        examples=["^(?P<log_type>[^/]+)/"],
-        json_schema_extra=About(ours=True),
-    )
     add_file_fields: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
         (),
         description="File fields to put into each JSON event",
         examples=[["log_type"]],
         json_schema_extra=About(ours=True),
-    )
-    filename_filter_rules: tuple[tuple[FileRule, ...], ...] = Field(
-        (),
-        description="Objects are not read whose key fulfils all conditions of one of the lists",
-        examples=[[[{"type": "match", "pattern": "CloudTrail-Digest"}]]],
-    )
-    record_field_mapping: dict[str, RecordMapping] = Field(
-        default_factory=dict,
-        description="Name → where its value is in a JSON event",
-        examples=[{"kind": {"keys": ["file", "type"]}}],
-    )
-    line_filter_rules: tuple[tuple[LineRule, ...], ...] = Field(
-        (),
-        description="Events are counted and not sent that fulfil all conditions of one of the lists",
-        examples=[[[{"source": "record", "key": "kind", "type": "match", "value": "EndOfProcess"}]]],
     )
     regions: Annotated[tuple[Region, ...], BeforeValidator(one_or_many)] = Field(
         (),
@@ -278,27 +164,20 @@ class SqsLogsSettings(TypedSettings):
             self.queues("")
         return self
 
+    def fields_asked_for(self) -> list[tuple[str, str]]:
+        """Return (source, name) of each field that rules, template and events ask for."""
+        placed = PLACEHOLDER.findall(self.routing_template or "")
+        return [*placed, *(("file", name) for name in self.add_file_fields), *super().fields_asked_for()]
+
     @model_validator(mode="after")
-    def _fields_are_there(self) -> Self:
-        """Check that every field that is asked for is defined."""
-        template = self.routing_template or ""
-        asked = [
-            *PLACEHOLDER.findall(template),
-            *(("file", name) for name in self.add_file_fields),
-            *((one.source, one.key) for rules in self.line_filter_rules for one in rules if one.key),
-        ]
-        groups = self.key_pattern.groups if self.key_pattern else ()
-        known = {"file": {*self.file_field_definitions, *groups}, "record": {*self.record_field_mapping}}
-        places = {"file": "file_field_definitions or key_pattern", "record": "record_field_mapping"}
-        for source, name in asked:
-            if name not in known[source]:
-                raise ValueError(f"asks for {source} field {name}: define it in {places[source]}")
-        if self.file_format and not self.file_format.of_json and (known["record"] or self.add_file_fields):
+    def _fits_together(self) -> Self:
+        fields = self.record_field_mapping or self.add_file_fields or self.mask
+        if self.file_format and not self.file_format.of_json and fields:
             raise ValueError("reads or adds fields of events that are text: only JSON events have fields")
         if self.tag and self.routing_template:
             raise ValueError("has tag and routing_template: keep one")
         room = MOST_LEVELS - (0 if self.tag_suffix == "none" else 2)
-        if len(template.split(".")) > room:
+        if len((self.routing_template or "").split(".")) > room:
             raise ValueError("has a routing_template and a tag_suffix of more than 6 levels together")
         return self
 
@@ -308,38 +187,10 @@ class SqsLogsSettings(TypedSettings):
         return self.file_format is not None and bool(self.routing_template or self.tag)
 
     @property
-    def key_filter(self) -> Callable[[str], bool]:
-        """Whether an object's key is to be read."""
-        pattern, rules = super().key_filter, self.filename_filter_rules
-
-        def wanted(key: str) -> bool:
-            if _NO_EVENTS.search(key) or not pattern(key):
-                return False
-            return not any(all(rule.fits(key) for rule in one) for one in rules if one)
-
-        return wanted
-
-    @property
-    def key_fields(self) -> KeyFields:
-        """Takes the file fields out of an object's key."""
-        definitions = {
-            name: tuple(one.step for one in steps) for name, steps in self.file_field_definitions.items()
-        }
-        search = {"search": self.key_pattern.search} if self.key_pattern else {}
-        return key_fields(definitions, **search)
-
-    @property
-    def record_fields(self) -> tuple[RecordField, ...]:
-        """The fields of events that the settings name."""
-        return tuple(
-            RecordField(name, one.keys, tuple(step.step for step in one.operations))
-            for name, one in self.record_field_mapping.items()
-        )
-
-    @property
-    def rules(self) -> tuple[tuple[Rule, ...], ...]:
-        """What drops events."""
-        return tuple(tuple(one.rule for one in rules) for rules in self.line_filter_rules if rules)
+    def left_out(self) -> Callable[[str], str]:
+        """Why an object's key is not to be read, "" = it is."""
+        why = super().left_out
+        return lambda key: "no_events" if _NO_EVENTS.search(key) else why(key)
 
 
 class SqsInput(Model):

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from flows.journal.log import JournalLog
 from flows.journal.recent import Digests, split
+from sources.errors import SourceError
 from sources.journal import JournalRow
 from transforms.block import Block, Item, Origin, Transform
 
@@ -35,10 +36,14 @@ class JournalBook:
         self._lock = threading.Lock()
         self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
         self._poisons: Counter[_Key] = Counter()
+        self._filtered: Counter[tuple[str, str]] = Counter()
         self._strengths: dict[str, str] = {}
 
     def counted(self, transform: Transform) -> Transform:
-        """Return the same transform; what it makes of each object's blocks is counted."""
+        """Return the same transform; what it makes of each object's blocks is counted.
+
+        Of blocks that come from no object, what is left out is counted by queue: messages' rows share it.
+        """
 
         def run(block: Block) -> Iterator[Item]:
             made: Counter[str] = Counter()
@@ -47,10 +52,13 @@ class JournalBook:
                 if isinstance(item, Block):
                     made[item.tag] += item.count
                 else:
-                    poisons += 1
+                    poisons += max(item.body.count(b"\n"), 1)
                 yield item
             if block.origin.object:
                 self._add(_key(block.origin), made, poisons)
+            elif left := block.count - sum(made.values()) - poisons:
+                with self._lock:
+                    self._filtered[block.origin.service, block.origin.container] += max(left, 0)
 
         return run
 
@@ -64,8 +72,15 @@ class JournalBook:
         """Write rows with counts and receipts. Raises SourceError: the counts then stay for another try."""
         with self._lock:
             outputs = tuple(f"{name}:{strength}" for name, strength in sorted(self._strengths.items()))
-            whole = [self._completed(row, outputs) for row in rows]
-        self._log.write(whole)
+            taken: Counter[tuple[str, str]] = Counter()
+            whole = [self._completed(row, outputs, taken) for row in rows]
+            self._filtered -= taken
+        try:
+            self._log.write(whole)
+        except SourceError:
+            with self._lock:
+                self._filtered += taken
+            raise
         with self._lock:
             for row in rows:
                 self._events.pop(_key_of_row(row), None)
@@ -88,16 +103,27 @@ class JournalBook:
                 oldest, _ = self._events.popitem(last=False)
                 self._poisons.pop(oldest, None)
 
-    def _completed(self, row: JournalRow, outputs: tuple[str, ...]) -> JournalRow:
+    def _completed(
+        self, row: JournalRow, outputs: tuple[str, ...], taken: Counter[tuple[str, str]]
+    ) -> JournalRow:
+        if row.kind == "message":
+            queue = row.service, row.container
+            filtered = min(self._filtered[queue] - taken[queue], row.events)
+            taken[queue] += filtered
+            return self._settled(row, row.events - filtered, filtered, outputs)
         tags = self._events.get(_key_of_row(row), Counter()) if row.object else Counter()
         events, poisons = sum(tags.values()) or row.events, self._poisons[_key_of_row(row)] + row.quarantined
-        counted = row.kind == "object"
+        filtered = max(row.records - events - poisons, 0) if row.kind == "object" else 0
+        row = replace(row, tags=dict(tags), quarantined=poisons)
+        return self._settled(row, events, filtered, outputs)
+
+    def _settled(self, row: JournalRow, events: int, filtered: int, outputs: tuple[str, ...]) -> JournalRow:
+        nothing = filtered and not (events or row.quarantined)
         return replace(
             row,
+            outcome="filtered" if nothing else row.outcome,
             events=events,
-            tags=dict(tags),
-            quarantined=poisons,
-            filtered=max(row.records - events - poisons, 0) if counted else 0,
+            filtered=filtered,
             outputs=outputs if events else (),
             process=self._process,
         )

@@ -71,6 +71,7 @@ def view(state: Mapping[str, Any]) -> View:
         "quarantine": _quarantine(state["quarantine"]),
         "missing": _missing(not_read["missing"]),
         "ignored": _ignored(not_read["ignored"]),
+        "dropped": _dropped(not_read["dropped"]),
         "open": _open(not_read["open_queues"]),
     }
 
@@ -222,6 +223,12 @@ def _ignored(found: Mapping[str, int]) -> Cell:
     if not found:
         return Cell("No notice was settled unread.", "mute")
     return Cell(f"Notices settled unread, as they announce nothing to collect: {_reasons(found)}.", "mute")
+
+
+def _dropped(found: Mapping[str, int]) -> Cell:
+    if not found:
+        return Cell("")
+    return Cell(f"Events left out by the configuration: {_reasons(found)}.", "mute")
 
 
 def _open(queues: Sequence[str]) -> Cell:

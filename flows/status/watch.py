@@ -102,6 +102,7 @@ class Watch(Struct):
                     labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
                 },
                 "ignored": _by_reason(now, "notices_ignored_total"),
+                "dropped": _by_reason(now, "events_dropped_total", "rule"),
                 "open_queues": sorted(self.event_status.open_queues.copy()),
             },
         }
@@ -170,9 +171,9 @@ class Watch(Struct):
         return {**asdict(failure), "at": _iso(failure.at), "seconds_ago": self._ago(failure.at)}
 
 
-def _by_reason(now: MetricsSnapshot, name: str) -> dict[str, int]:
-    """Return a counter by reason and service."""
-    return {f"{labels['reason']} ({labels['service']})": int(value) for labels, value in now.series(name)}
+def _by_reason(now: MetricsSnapshot, name: str, label: str = "reason") -> dict[str, int]:
+    """Return a counter by reason, or another label, and service."""
+    return {f"{labels[label]} ({labels['service']})": int(value) for labels, value in now.series(name)}
 
 
 def _iso(seconds: float) -> str:

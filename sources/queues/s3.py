@@ -116,11 +116,11 @@ class Access(Struct, frozen=True):
 class S3Opener:
     """Opens S3 notices of one service.
 
-    account: reads the objects. reader: knows the service's layout. wanted: tells of each key whether its
-    object is read; others are settled unread. rules: see `failure_policy.py`.
+    account: reads the objects. reader: knows the service's layout. left_out: tells of each key why its
+    object is settled unread, "" = it is read. rules: see `failure_policy.py`.
 
     openings: where objects that end the process are noted.
-    journaled: objects are hashed, and also those that are not wanted have rows for the journal.
+    journaled: objects are hashed, and also those that are left out have rows for the journal.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - each is a strategy of its own
@@ -128,13 +128,13 @@ class S3Opener:
         service: str,
         account: QueueAccount,
         reader: Reader,
-        wanted: Callable[[str], bool] = lambda _key: True,
+        left_out: Callable[[str], str] = lambda _key: "",
         rules: Rules | None = None,
         access: Access | None = None,
     ) -> None:
         self.journaled = False
         self.openings: OpeningRecord | NoRecord = NoRecord()
-        self._service, self._reader, self._wanted = service, reader, wanted
+        self._service, self._reader, self._left_out = service, reader, left_out
         self._rules = rules or Rules()
         access = access or Access(BucketTrust(service))
         self._trust, self._own = access.trust, access.own
@@ -185,10 +185,10 @@ class S3Opener:
     def _is_left_out(self, ref: ObjectRef) -> bool:
         """Tell whether an object is settled unread: by the key filter, or since it is of our quarantine."""
         ours = f"{ref.bucket}/{ref.key}".startswith(self._own) if self._own else False
-        if ours or not self._wanted(ref.key):
-            telemetry.notice_ignored(self._service, "own_quarantine" if ours else "key_filter")
-            return True
-        return False
+        why = "own_quarantine" if ours else self._left_out(ref.key)
+        if why:
+            telemetry.notice_ignored(self._service, why)
+        return bool(why)
 
     def one(self, ref: ObjectRef, records: int = 0) -> Generator[ObjectBatch, None, None]:
         """Yield one object that no message announced, behind the records of it that are done."""

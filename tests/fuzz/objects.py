@@ -28,7 +28,7 @@ from tests.fuzz.target import Target, constants, knobs
 from tests.sources.objects.decoding import Body, check, joined
 from transforms import cloudfront, documents, routed, umbrella, vpcflow
 from transforms.block import Block, Origin, Poison
-from transforms.routed import Columns
+from transforms.columns import Columns
 from transforms.tags import TagRule
 
 _LIMITS = DecodeLimits(max_bytes=8 << 20, max_event_bytes=1 << 16)

@@ -23,8 +23,8 @@ def test_pull_totals_add_up(said):
     """What a service has pulled, left out and failed at is one line; what never happened is not in it."""
     telemetry.polled(STATISTICS, "eu-west-1", "123456789012", 5, 1)
     telemetry.polled(STATISTICS, "us-east-1", "123456789012", 7, 2)
-    telemetry.events_dropped("statistics", 3)
-    telemetry.events_dropped("statistics", 4)
+    telemetry.events_dropped("statistics", "keep_one_in", 3)
+    telemetry.events_dropped("statistics", "drop_event_names", 4)
     for _ in range(2):
         telemetry.poll_failed(STATISTICS, "eu-west-1", Throttled("a", "b", "c"), ONCE)
     telemetry.poll_failed(STATISTICS, "eu-west-1", Denied("a", "b", "c"), FailureStreak(2))

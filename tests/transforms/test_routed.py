@@ -1,13 +1,13 @@
 """Events are dropped by rules and tagged by key and content; all else keeps its bytes and order."""
 
-import re
-
 import pytest
 from msgspec.structs import replace
 
 from transforms.block import Block, Origin, Poison
+from transforms.columns import Columns
 from transforms.fields import RecordField, key_fields, split
-from transforms.routed import Columns, RoutedOptions, Rule, compiles, transform
+from transforms.filters import Filters, Rule
+from transforms.routed import RoutedOptions, transform
 from transforms.tagged import Stamp
 from transforms.tagged import transform as tagged
 from transforms.tags import TagRule
@@ -49,36 +49,6 @@ def test_values_of_events_divide_a_block():
     ]
 
 
-@pytest.mark.parametrize(
-    ("rules", "left"),
-    [
-        ([[Rule("record", "type", "a")]], [2, 3]),
-        ([[Rule("record", "type", "a", negated=True)]], [1, 4]),
-        ([[Rule("record", "type", "a"), Rule("line", pattern="4")]], [1, 2, 3]),
-        ([[Rule("record", "type", "a")], [Rule("line", pattern='"n":3')]], [2]),
-        ([[Rule("record", "type", pattern="^b")]], [1, 3, 4]),
-        ([[Rule("file", "kind", "web app")]], []),
-        ([[Rule("file", "kind", "other")]], [1, 2, 3, 4]),
-        ([[Rule("line", pattern="nowhere")]], [1, 2, 3, 4]),
-    ],
-)
-def test_rules_drop_events(rules, left):
-    """All conditions of a list drop an event, any list does; what is dropped is counted."""
-    told = []
-    options = RoutedOptions(
-        TagRule("my.app.x"),
-        key_fields=KEYS,
-        record_fields=(TYPE,),
-        rules=tuple(map(tuple, rules)),
-        dropped=told.append,
-    )
-    made = run(options)
-    numbers = [int(n) for one in made for n in re.findall(rb'"n":(\d)', one.payload)]
-    assert numbers == left
-    assert sum(one.count for one in made) == len(left)
-    assert told == ([4 - len(left)] if len(left) < 4 else [])
-
-
 def test_fields_of_the_key_are_put_into_events():
     """`added` names what each JSON event is told of its object's key; the stamp stands before it."""
     options = RoutedOptions(TagRule("a.b"), key_fields=KEYS, added=("kind",), stamp=Stamp("pro"))
@@ -92,7 +62,7 @@ def test_another_transform_can_tag():
     """With a base, rules come first and its tags are kept."""
     options = RoutedOptions(
         TagRule("unused.x"),
-        rules=((Rule("line", pattern='"n":[12]'),),),
+        filters=Filters({"x": (Rule("line", pattern='"n":[12]'),)}),
         base=tagged(TagRule("the.base")),
     )
     (made,) = run(options)
@@ -144,11 +114,3 @@ def test_rows_without_names_are_numbered():
         RoutedOptions(TagRule("a.b"), columns=Columns("\t", ("p", "q"))), block(b"x\ty\n", header=b"h\ti")
     )
     assert made.payload == b'{"p":"x","q":"y"}\n'
-
-
-def test_patterns_are_re2():
-    """What RE2 cannot do in linear time is refused when the configuration is read."""
-    compiles(r"^(a+)+b")
-    for pattern in (r"(a)\1", "(?<=a)b", "("):
-        with pytest.raises(ValueError, match="RE2"):
-            compiles(pattern)

@@ -33,6 +33,15 @@ def test_a_bad_regex_is_named(look, pattern, told):
     assert "s3_file_type_filter" in line
 
 
+def test_filters_and_masks_are_told(look):
+    """What is left out or hidden by the configuration stands in a line for each service."""
+    filters = {"keep_one_in": 10, "line_filter_rules": [[{"pattern": "NODATA"}]], "format": "json"}
+    hidden = {"mask": {"keys": ["srcaddr"]}, "filename_filter_rules": [[{"pattern": "tmp"}]]}
+    look(config(flow_logs("flow", **filters, **hidden)), offline=True)
+    line = look.line("filters")
+    assert "left out by line_filter_rules[0], keep_one_in, filename_filter_rules; masked: srcaddr" in line
+
+
 def test_several_errors_are_several_lines(look):
     """Every error of a configuration has a line of its own."""
     look(config(flow_logs("flow", regoins=1, typs=2)), offline=True)

@@ -143,13 +143,11 @@ def test_the_documented_custom_service_loads(tmp_path):
 def test_dropped_events_are_counted(tmp_path, monkeypatch):
     """What line_filter_rules drop is told with the service and the number."""
     told = []
-    monkeypatch.setattr(
-        "sources.telemetry.events_dropped", lambda service, count: told.append((service, count))
-    )
+    monkeypatch.setattr("sources.telemetry.events_dropped", lambda *fields: told.append(fields))
     one = unit(tmp_path, "custom_service", EXAMPLE)
     block = Block(b'{"event_simpleName":"EndOfProcess"}\n' * 3, 3, Origin("custom", object="a/1"))
     assert list(one.service.transform(one)(block)) == []
-    assert told == [("custom", 3)]
+    assert told == [("custom", "line_filter_rules[0]", 3)]
 
 
 def test_a_service_may_be_overridden_in_part(tmp_path):

@@ -16,8 +16,9 @@ from flows.catalogue.logs import CloudWatchLogsSettings
 from flows.catalogue.metrics import MetricsSettings
 from flows.catalogue.services import SETTINGS
 from flows.catalogue.umbrella import CiscoUmbrellaSettings
-from flows.config.base import QueuedSettings, limits, region_of
+from flows.config.base import QueuedSettings, region_of
 from flows.config.objects import SqsLogsSettings
+from flows.config.polled import limits
 from flows.config.settings import FROM_GLOBALS, Globals, Input, json_schema
 from flows.config.types import RequestLimit
 from transforms.setting import about, ineffective

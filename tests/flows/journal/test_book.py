@@ -80,3 +80,31 @@ def test_counts_are_bounded(journal, monkeypatch):
     for number in range(9):
         list(transform(Block(b"p\na\n", 2, Origin("s", object=f"s3://b/{number}", version="v"))))
     assert len(book._events) == len(book._poisons) == 3
+
+
+def test_what_is_left_out_of_messages_is_in_their_rows(journal):
+    """Messages that are events have what a filter dropped in their rows; one without any left is filtered."""
+    book, read = journal
+    transform = book.counted(by_first_letter)
+    for payload in (b"x\n", b"x\nx\na\n"):
+        list(transform(Block(payload, payload.count(b"\n"), Origin("events", container="q"))))
+    row = JournalRow(1, "message", "delivered", "events", container="q", records=1, events=1)
+    book.write([row, row])
+    book.write([row, row])
+    found = [(one.outcome, one.events, one.filtered) for one in read()]
+    assert found == [("filtered", 0, 1)] * 3 + [("delivered", 1, 0)]
+
+
+def test_an_object_of_which_all_is_left_out_is_filtered(journal):
+    """A row says `filtered` when nothing of its object was wanted; rows in one poison are as many events."""
+    book, read = journal
+    list(book.counted(by_first_letter)(Block(b"x\n" * 10, 10, ORIGIN)))
+    book.write([ROW])
+    list(
+        book.counted(lambda one: [Poison("odd", "p", one.origin, one.payload)])(
+            Block(b"p\n" * 10, 10, ORIGIN)
+        )
+    )
+    book.write([ROW])
+    told = [(one.outcome, one.events, one.filtered, one.quarantined) for one in read()]
+    assert told == [("filtered", 0, 10, 0), ("delivered", 0, 0, 10)]

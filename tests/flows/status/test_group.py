@@ -23,6 +23,7 @@ def test_figures_are_added_and_the_worst_is_shown():
         assert place["lag_seconds"] in {first["lag_seconds"], second["lag_seconds"]}
     assert both["health"]["unready"] == other["health"]["unready"]
     assert both["not_read"]["ignored"] == one["not_read"]["ignored"]
+    assert both["not_read"]["dropped"] == one["not_read"]["dropped"]
     assert both["quarantine"]["items"] == one["quarantine"]["items"] + other["quarantine"]["items"]
     assert both["collector"]["process"] == {"index": 0, "count": 2}
     assert view(both)["sum"].level == "bad"

@@ -25,7 +25,8 @@ from sources.errors import ObjectBroken
 from sources.objects.decode import DecodeLimits, Layout, read
 from transforms import vpcflow
 from transforms.block import Block, Item, Origin, Poison, made_of
-from transforms.routed import Columns, RoutedOptions
+from transforms.columns import Columns
+from transforms.routed import RoutedOptions
 from transforms.routed import transform as routed
 from transforms.tags import TagRule
 

@@ -1,0 +1,100 @@
+"""Settings of services that ask an API every so often."""
+
+from datetime import datetime
+from typing import Any, Literal, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from flows.config.base import ServiceSettings
+from flows.config.types import Moment, RequestLimit
+from transforms.setting import About
+
+
+def recheck_setting(of: str = "") -> Any:
+    """Declare `recheck`. of: what it is for, where a service has other types too."""
+    told = f"{of}daily: each day is read once more when it is final, and what came later is sent"
+    return Field(
+        None,
+        description=told[0].upper() + told[1:],
+        examples=["daily"],
+        json_schema_extra=About(ours=True),
+    )
+
+
+class PolledSettings(ServiceSettings):
+    """What every service has that asks an API every so often."""
+
+    request_period_in_seconds: float = Field(
+        300,
+        gt=0,
+        description="From one poll of a region, group or detector to the next",
+        examples=[60],
+        json_schema_extra=About(unit="seconds"),
+    )
+    requests_per_second: float | None = Field(
+        None,
+        gt=0,
+        description="Most requests of each API, region and account, counted by each service and process for "
+        "itself; by default the input's, else what AWS allows CloudWatch's APIs by default",
+        examples=[2],
+        json_schema_extra=About(unit="requests/s"),
+    )
+    requests_limits: tuple[RequestLimit, ...] = Field(
+        (),
+        description="Most requests in longer periods, counted likewise, from the process's start on; after "
+        "it, or a rest, up to twice as many",
+        examples=[[{"period": "1d", "number_of_requests": 10_000}]],
+    )
+    start_time: Moment | None = Field(
+        None,
+        description="Collect from this time (ISO 8601) on, by default from the first start. "
+        "Changing it begins anew from there",
+        examples=["2026-01-02T03:04:05Z"],
+    )
+
+    recheck: Literal["daily"] | None = recheck_setting()
+
+    def beginning(self, moment: datetime) -> Self:
+        """Return the settings with this start time, unless they give one."""
+        return self if self.start_time else self.model_copy(update={"start_time": moment})
+
+    @model_validator(mode="after")
+    def _knows_its_regions(self) -> Self:
+        if self.enabled:
+            self._known_regions()
+        return self
+
+
+class Polled(Protocol):
+    """The settings of a service that asks an API: `PolledSettings`, or those of both families."""
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """AWS regions."""
+
+    @property
+    def request_period_in_seconds(self) -> float:
+        """From one poll to the next."""
+
+    @property
+    def requests_per_second(self) -> float | None:
+        """Most requests, None = as AWS allows."""
+
+    @property
+    def requests_limits(self) -> tuple[RequestLimit, ...]:
+        """Most requests in longer periods."""
+
+    @property
+    def start_time(self) -> datetime | None:
+        """From when on, None = from the first start."""
+
+    @property
+    def recheck(self) -> str | None:
+        """How often finished ranges are read once more, None = never."""
+
+
+def limits(service: Polled) -> tuple[tuple[float, float], ...]:
+    """Return what bounds the requests of each API, region and account: (requests per second, burst)."""
+    counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
+    longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]
+    return ((service.requests_per_second, 1), *longer) if service.requests_per_second else tuple(longer)
