@@ -70,7 +70,8 @@ def flow(config: str | None = None) -> Dataflow:
     kept = str(settings.globals.quarantine)
     most = settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
-    context = RunContext(drain, started.recovery, ahead, services, book, quarantine.room.full)
+    full = quarantine.room.full
+    context = RunContext(drain, started.recovery, ahead, services, book, full, early_receipts=True)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")

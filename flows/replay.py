@@ -205,7 +205,7 @@ def _flow(
     )
     fitting = op.flat_map("fit", op.input("captures", dataflow, source), sink.fit)
     events = op.filter("readable", fitting, tally.count)
-    op.output("devo", op.map("connection", events, spread(sink.keys())), sink)
+    op.output("devo", op.flat_map("connection", events, spread(sink.keys())), sink)
     return dataflow
 
 

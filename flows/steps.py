@@ -3,7 +3,7 @@
 A step that holds items would let a message be settled before its events are delivered (see `sources`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -12,28 +12,75 @@ from bytewax.dataflow import Dataflow, Stream
 
 from flows.catalogue.service import Source
 from flows.status.liveness import Liveness
+from sinks.answering_sink import AnsweringSink
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
-from transforms.block import TARGET_BYTES, Block, Item, Poison, Transform, coalesce, made_of, of_origin
+from transforms.block import (
+    TARGET_BYTES,
+    Block,
+    Flowing,
+    Item,
+    Poison,
+    Transform,
+    coalesce,
+    made_of,
+    of_origin,
+)
+from transforms.receipt_request import OfPoison, ReceiptRequest
 
 
 def collect(
     dataflow: Dataflow, step: str, source: Source, transform: Transform, largest: int
-) -> Stream[Item]:
+) -> Stream[Flowing]:
     """Read one source and make events of what it holds. largest: see `apply`."""
-    return op.flat_map_batch(f"{step}-events", op.input(step, dataflow, source), apply(transform, largest))
+    return op.flat_map_batch(
+        f"{step}-events", op.input(step, dataflow, source), passing(apply(transform, largest))
+    )
 
 
 def deliver(
-    streams: list[Stream[Item]], devo: DevoSink, quarantine: QuarantineSink, liveness: Liveness | None = None
+    streams: list[Stream[Flowing]],
+    devo: DevoSink,
+    quarantine: QuarantineSink,
+    liveness: Liveness | None = None,
 ) -> None:
-    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end."""
-    fitting = op.flat_map("fit", op.merge("all", *streams), devo.fit)
+    """Send events to every output, and poison to quarantine; both are receipted at each epoch's end.
+
+    And before, where a source asks for it.
+    """
+    answers = len(devo.keys()) + len(quarantine.keys())
+    fitting = op.flat_map("fit", op.merge("all", *streams), fit(devo, answers))
     sides = op.branch("readable", fitting, is_block)
     liveness = liveness or Liveness()
-    events, poison = liveness.sink("output", devo), liveness.sink("quarantine", quarantine)
-    op.output("devo", op.map("connection", sides.trues, spread(devo.keys())), events)
-    op.output("quarantine", op.map("folder", sides.falses, spread(quarantine.keys())), poison)
+    events = liveness.sink("output", AnsweringSink(devo))
+    poison = liveness.sink("quarantine", AnsweringSink(quarantine))
+    op.output("devo", op.flat_map("connection", sides.trues, spread(devo.keys())), events)
+    op.output("quarantine", op.flat_map("folder", sides.falses, spread(quarantine.keys())), poison)
+
+
+def fit(devo: DevoSink, answers: int) -> Callable[[Flowing], Sequence[Item | ReceiptRequest | OfPoison]]:
+    """Return what makes items fit the outputs, and sends requests to both sides. answers: to expect."""
+
+    def run(item: Flowing) -> Sequence[Item | ReceiptRequest | OfPoison]:
+        if isinstance(item, ReceiptRequest):
+            item.expect(answers)
+            return item, OfPoison(item)
+        return devo.fit(item)
+
+    return run
+
+
+def passing(apply: Callable[[list[Item]], list[Item]]) -> Callable[[list[Flowing]], list[Flowing]]:
+    """Return the batch form of a transform that lets requests for receipts pass.
+
+    They come last: they are about more then, never about less.
+    """
+
+    def run(flowing: list[Flowing]) -> list[Flowing]:
+        asked = [item for item in flowing if isinstance(item, ReceiptRequest)]
+        return [*apply([item for item in flowing if not isinstance(item, ReceiptRequest)]), *asked]
+
+    return run
 
 
 def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[Item]], list[Item]]:
@@ -55,12 +102,21 @@ def apply(transform: Transform, largest: int = TARGET_BYTES) -> Callable[[list[I
     return run
 
 
-def is_block(item: Item) -> bool:
+def is_block(item: Item | ReceiptRequest | OfPoison) -> bool:
     """Tell events from poison."""
-    return isinstance(item, Block)
+    return isinstance(item, Block | ReceiptRequest)
 
 
-def spread(keys: list[str]) -> Callable[[object], tuple[str, Any]]:
-    """Deal items over the sink partitions of this process, so that none crosses to another one."""
+def spread(keys: list[str]) -> Callable[[object], list[tuple[str, Any]]]:
+    """Deal items over the sink partitions of this process, so that none crosses to another one.
+
+    Requests go to all of them.
+    """
     numbers = count()
-    return lambda item: (keys[next(numbers) % len(keys)], item)
+
+    def run(item: object) -> list[tuple[str, Any]]:
+        if isinstance(item, ReceiptRequest | OfPoison):
+            return [(key, item) for key in keys]
+        return [(keys[next(numbers) % len(keys)], item)]
+
+    return run

@@ -11,6 +11,8 @@ from typing import TypeAlias, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
+from transforms.receipt_request import ReceiptRequest
+
 TARGET_BYTES = 1 << 20
 """Largest payload that `coalesce` builds by joining; a single larger block passes as it is."""
 
@@ -82,6 +84,9 @@ POISON_MARK = b'{\n "v": 1,\n "reason": '
 
 
 Item: TypeAlias = Block | Poison
+Flowing: TypeAlias = Item | ReceiptRequest
+"""What sources may emit."""
+
 Transform: TypeAlias = Callable[[Block], Iterable[Item]]
 
 Key = TypeVar("Key", bound=Hashable)

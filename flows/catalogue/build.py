@@ -99,7 +99,7 @@ def _leases(
     context: RunContext,
     opener: MessageOpener,
     rules: Rules,
-    **more: int,
+    fetchers: int = LeaseOptions().fetchers,
 ) -> Source:
     name = unit.service.name
     queues = _queues(unit)
@@ -111,7 +111,8 @@ def _leases(
         wait_seconds=poll_seconds(context.services),
         rules=rules,
         journal=context.journal,
-        **more,
+        early_receipts=context.early_receipts,
+        fetchers=fetchers,
     )
     return LeaseSource(name, queues, opener, options, context.drain)
 

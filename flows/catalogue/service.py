@@ -31,7 +31,7 @@ from sources.aws.account import Account
 from sources.journal import Journal
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT
-from transforms.block import Item, Transform
+from transforms.block import Flowing, Transform
 from transforms.columns import Columns
 from transforms.layout import Layout
 
@@ -50,7 +50,7 @@ class RunContext(Struct, frozen=True):
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
     prefetch_bytes: how much a service may hold in memory before the dataflow takes it. services: how many
         the process runs. journal: where what was settled is written down. full: tells whether quarantine
-        takes no more.
+        takes no more. early_receipts: the dataflow's sinks answer a `ReceiptRequest`.
     """
 
     drain: Event
@@ -59,6 +59,7 @@ class RunContext(Struct, frozen=True):
     services: int = 1
     journal: Journal | None = None
     full: Callable[[], bool] = lambda: False
+    early_receipts: bool = False
 
 
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):
@@ -110,7 +111,7 @@ def identities_of(unit: Unit) -> tuple[Account, ...]:
     return (unit.account, unit.queue_account) if queues else (unit.account,)
 
 
-Source = FixedPartitionedSource[Item, Any]
+Source = FixedPartitionedSource[Flowing, Any]
 
 
 def _whole(_options: object, _region: str) -> Sequence[str]:

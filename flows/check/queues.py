@@ -129,7 +129,7 @@ def _judged(context: CheckContext, queue: CheckedQueue, told: Mapping[str, str])
             queue.where,
             "raise it for other readers; the collector asks for visibility_timeout_seconds at each receive",
         )
-    yield from _fifo(context, queue)
+    yield from _fifo(queue)
     yield from _redrive(queue, told.get("RedrivePolicy", ""))
     retention = int(told.get("MessageRetentionPeriod", 345_600))
     if retention < _SHORT_RETENTION:
@@ -155,17 +155,15 @@ def _judged(context: CheckContext, queue: CheckedQueue, told: Mapping[str, str])
         )
 
 
-def _fifo(context: CheckContext, queue: CheckedQueue) -> Iterator[Finding]:
+def _fifo(queue: CheckedQueue) -> Iterator[Finding]:
     """Tell a FIFO queue's ceiling: of a group it gives ten messages, and more once those are deleted."""
     if queue.name.endswith(".fifo"):
-        rate = sqs.LOT / context.interval if context.interval else 0
         yield warn(
             "queue_fifo",
-            f"a FIFO queue gives at most {rate:.1f} messages a second of one message group"
-            f" at an interval of {context.interval:g} s",
+            f"a FIFO queue gives {sqs.LOT} messages of one message group, and more when an output has"
+            " receipted them and they are deleted: some hundred a second, fewer when AWS or Devo is far away",
             queue.where,
-            "use a standard queue, nothing here needs the order; or many groups;"
-            " or a process of its own: flows run --only NAME --interval 0.05",
+            "use a standard queue, nothing here needs the order; or many groups",
         )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.process.wrapped_source import Lane, WrappedSource
-from transforms.block import Item
+from transforms.block import Flowing
 
 _TOLERATED_SECONDS = 0.005
 """So much earlier than the last a lane may end its epoch; less is not worth a pause."""
@@ -46,7 +46,7 @@ class EpochAlignment:
         self._sealed: dict[int, float] = {}
         self._lag = self._begun = 0.0
 
-    def source(self, source: FixedPartitionedSource[Item, Any]) -> WrappedSource:
+    def source(self, source: FixedPartitionedSource[Flowing, Any]) -> WrappedSource:
         """Return the same source, in step with all others."""
         return WrappedSource(source, lambda _name, lane: _Stepped(lane, self))
 
@@ -87,14 +87,14 @@ class EpochAlignment:
         return end if early or wish > end else wish
 
 
-class _Stepped(StatefulSourcePartition[Item, Any]):
+class _Stepped(StatefulSourcePartition[Flowing, Any]):
     def __init__(self, lane: Lane, epochs: EpochAlignment) -> None:
         self._lane, self._epochs = lane, epochs
         self._epoch, self._new = 0, False
         self._sealed = self._asked = time.time()
         epochs.seal(0, self._sealed)
 
-    def next_batch(self) -> Iterable[Item]:
+    def next_batch(self) -> Iterable[Flowing]:
         if self._new:
             self._new = False
             self._epochs.begin(self._epoch, self._asked, time.time())

@@ -5,15 +5,17 @@ from typing import Any, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from transforms.block import Item
+from transforms.block import Flowing
 
-Lane: TypeAlias = StatefulSourcePartition[Item, Any]
+Lane: TypeAlias = StatefulSourcePartition[Flowing, Any]
 
 
-class WrappedSource(FixedPartitionedSource[Item, Any]):
+class WrappedSource(FixedPartitionedSource[Flowing, Any]):
     """The same source. wrap: called with a lane's name (step and partition) and the lane."""
 
-    def __init__(self, source: FixedPartitionedSource[Item, Any], wrap: Callable[[str, Lane], Lane]) -> None:
+    def __init__(
+        self, source: FixedPartitionedSource[Flowing, Any], wrap: Callable[[str, Lane], Lane]
+    ) -> None:
         self._source, self._wrap = source, wrap
 
     def list_parts(self) -> list[str]:

@@ -19,7 +19,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from flows.process import telemetry
 from flows.process.wrapped_source import Lane, WrappedSource
-from transforms.block import Block, Item, Transform
+from transforms.block import Block, Flowing, Item, Transform
 
 GRACE_SECONDS = 120.0
 """How long there may be no sign of life. The longest that a healthy output is silent is its timeouts' sum."""
@@ -74,7 +74,7 @@ class Liveness:
             self.beat()
             del self._inside[me]
 
-    def source(self, source: FixedPartitionedSource[Item, Any]) -> WrappedSource:
+    def source(self, source: FixedPartitionedSource[Flowing, Any]) -> WrappedSource:
         """Return the same source, watched: its calls are signs of life."""
         return WrappedSource(source, lambda name, lane: _WatchedLane(name, lane, self))
 
@@ -91,11 +91,11 @@ class Liveness:
         return watched
 
 
-class _WatchedLane(StatefulSourcePartition[Item, Any]):
+class _WatchedLane(StatefulSourcePartition[Flowing, Any]):
     def __init__(self, name: str, lane: Lane, liveness: Liveness) -> None:
         self._name, self._lane, self._liveness = name, lane, liveness
 
-    def next_batch(self) -> Iterable[Item]:
+    def next_batch(self) -> Iterable[Flowing]:
         return self._liveness.during(self._name, self._lane.next_batch)
 
     def next_awake(self) -> datetime | None:

@@ -24,7 +24,7 @@ from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, final_of, 
 from sources.apis.poll_scheduler import Pace, PollScheduler
 from sources.collected import CollectedIds, CollectedRange
 from sources.errors import SourceError
-from transforms.block import Item
+from transforms.block import Flowing, Item
 
 __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "known"]
 
@@ -61,7 +61,7 @@ class CursorOptions(Struct, frozen=True):
     collected: CollectedIds | None = None
 
 
-class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
+class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads one API of one account. Shared by all workers of a process: they share threads and listings."""
 
     def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
@@ -102,7 +102,7 @@ class CursorSource(FixedPartitionedSource[Item, dict[str, Any]]):
         return fresh
 
 
-class _CursorLane(StatefulSourcePartition[Item, dict[str, Any]]):
+class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     """Emits what was fetched for its targets; its state is what it has emitted."""
 
     def __init__(

@@ -18,7 +18,7 @@ from sources.apis.poll_scheduler import PageInbox, pause_after
 from sources.errors import Throttled, Transient
 from sources.objects.object_ref import ObjectRef
 from sources.queues.message_opener import ObjectBatch
-from transforms.block import Item
+from transforms.block import Flowing, Item
 
 Opened = Callable[[ObjectRef, int], Iterator[ObjectBatch]]
 """(object, records of it that are done) → cuts behind them. Raises SourceError when it cannot be had."""
@@ -29,7 +29,7 @@ _INBOX_BYTES = 4 << 20
 _PAUSE = timedelta(milliseconds=20)
 
 
-class BacklogSource(FixedPartitionedSource[Item, dict[str, Any]]):
+class BacklogSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads objects, dealt over the lanes by their place in the list, which must stay the same.
 
     finished: called with each object when all of it has been emitted, by this run or the one resumed.
@@ -59,7 +59,7 @@ class BacklogSource(FixedPartitionedSource[Item, dict[str, Any]]):
         return _BacklogLane(self, objects, position)
 
 
-class _BacklogLane(StatefulSourcePartition[Item, dict[str, Any]]):
+class _BacklogLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     """One thread reads ahead, in bounds; the dataflow takes what there is."""
 
     def __init__(self, source: BacklogSource, objects: Sequence[ObjectRef], position: dict[str, Any]) -> None:

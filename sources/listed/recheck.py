@@ -17,7 +17,7 @@ from sources.apis.poll_scheduler import PageInbox
 from sources.apis.window import Window, now_ms
 from sources.collected import CollectedIds
 from sources.errors import SourceError, translate
-from transforms.block import Block, Item
+from transforms.block import Block, Flowing, Item
 
 CHUNK = 6 * 3_600_000
 """Longest stretch that is read and compared at once, in ms."""
@@ -86,7 +86,7 @@ class DailyRecheck:
         yield Page((), {**state, "done": end})
 
 
-class LateSource(FixedPartitionedSource[Item, dict[str, int]]):
+class LateSource(FixedPartitionedSource[Flowing, dict[str, int]]):
     """What a range of several targets holds that was not collected; one lane, read ahead by one thread.
 
     found: ids of what was emitted, by target. failed: targets that could not be looked at, and why.
@@ -120,7 +120,7 @@ class LateSource(FixedPartitionedSource[Item, dict[str, int]]):
                 self.failed[target.key] = translate(error, target.key)
 
 
-class _LateLane(StatefulSourcePartition[Item, dict[str, int]]):
+class _LateLane(StatefulSourcePartition[Flowing, dict[str, int]]):
     def __init__(self, source: LateSource) -> None:
         self._source, self._inbox = source, PageInbox(_INBOX_BYTES)
         self._closed = threading.Event()

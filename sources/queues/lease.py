@@ -25,16 +25,19 @@ from sources.queues.lease_life import Ledger
 from sources.queues.message_opener import MessageOpener, ObjectBatch, Resume
 from sources.queues.object_progress import VERSION
 from sources.queues.sqs import Message, Queue
-from transforms.block import Block, Item
+from transforms.block import Block, Flowing, Item
 
 __all__ = ["LeaseOptions", "LeaseSource", "Message", "MessageOpener", "ObjectBatch", "Queue", "Resume"]
 
 _SOON = timedelta(milliseconds=20)
+_ORDERED = timedelta(milliseconds=4)
+"""While a FIFO queue waits for what was emitted."""
+
 _LAST_SETTLE_SECONDS = 15.0
 """How long a drained lane waits for deletions; what is left comes again and is recognised, or comes twice."""
 
 
-class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
+class LeaseSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads the queues of one service. Shared by all workers of a process.
 
     queues, opener: what it reads and how, for a preview.
@@ -71,7 +74,7 @@ class LeaseSource(FixedPartitionedSource[Item, dict[str, Any]]):
             return _LeaseLane(for_part, self._feed, state)
 
 
-class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
+class _LeaseLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     """Emits what was fetched for it and keeps the ledger of its leases."""
 
     def __init__(self, name: str, feed: LeaseFeed, state: Mapping[str, Any]) -> None:
@@ -85,21 +88,24 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
         self._leave = weakref.finalize(self, feed.leave, name)
         self._leave.atexit = False
 
-    def next_batch(self) -> list[Item]:
+    def next_batch(self) -> list[Flowing]:
         """Settle what being called proves delivered, return what has arrived; never waits.
 
         While draining, empty until all that was emitted is settled; then the end.
         """
         self._feed.start()  # bytewax has built all lanes of the process when it calls the first one
         self._feed.check()
-        if delivered := self._ledger.confirm():
+        now = time.monotonic()
+        if delivered := self._ledger.confirm(now):
             self._feed.settle(delivered)
         emptied = self._feed.drain.is_set() and self._feed.emptied()
-        items = self._emit()
+        items: list[Flowing] = [*self._emit()]
+        if self._feed.options.early_receipts and (request := self._ledger.ask(now)):
+            items.append(request)
         if items:
             self._pause = None
             return items
-        self._pause = min(self._pause * 2, self._idle) if self._pause and not self._ledger.ordered else _SOON
+        self._pause = self._longer() if self._pause else _SOON
         if emptied and self._is_settled():
             raise StopIteration
         return items
@@ -116,6 +122,11 @@ class _LeaseLane(StatefulSourcePartition[Item, dict[str, Any]]):
     def close(self) -> None:
         """Let the threads end when this was the last lane; acknowledges nothing."""
         self._leave()
+
+    def _longer(self) -> timedelta:
+        if self._ledger.ordered:
+            return _ORDERED
+        return min(max(self._pause or _SOON, _SOON) * 2, self._idle)
 
     def _emit(self) -> list[Item]:
         items: list[Item] = []

@@ -17,7 +17,7 @@ import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -78,6 +78,7 @@ class LeaseOptions(Struct, frozen=True):
     drain_seconds: how long begun objects may go on after SIGTERM. idle_seconds: longest sleep of a lane.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
     owner: whom figures are counted for. journal: has the rows of a message before it is deleted.
+    early_receipts: the sinks answer a `ReceiptRequest`; then FIFO queues need not wait for epochs.
     """
 
     visibility_timeout_seconds: int = 120
@@ -92,6 +93,7 @@ class LeaseOptions(Struct, frozen=True):
     rules: Rules = field(default_factory=Rules)
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
     journal: Journal | None = None
+    early_receipts: bool = False
 
 
 @guarded(_LOCKS)
@@ -122,6 +124,8 @@ class LeaseFeed:
         self._fetchers = 0
         self._drained_at = self._weighed = 0.0
         self._failures = 0
+        ordered = not options.fetchers and any(queue.fifo for queue in queues)
+        self._turn = threading.Lock() if ordered else nullcontext()  # receivers must not overtake each other
         length = options.visibility_timeout_seconds
         polling = Polling(options.receivers, options.wait_seconds, length)
         self._managers = [
@@ -315,8 +319,9 @@ class LeaseFeed:
                     self._leased.wait(_WAKE_INTERVAL_SECONDS if self._bulkheads.waiting else None)
 
     def _fetch_ready(self) -> None:
-        while (begun := self._begin()) is not None:
-            self._fetch(*begun)
+        with self._turn:
+            while (begun := self._begin()) is not None:
+                self._fetch(*begun)
 
     def _begin(self) -> tuple[Fetch[Lease], BatchInbox] | None:
         """Take a lease and choose its lane: the one with the least waiting. None = there is none."""

@@ -21,6 +21,7 @@ from sources.errors import SourceError
 from sources.journal import JournalRow
 from sources.queues.sqs import Message
 from transforms.locks import Guard, guarded
+from transforms.receipt_request import ReceiptRequest
 
 if TYPE_CHECKING:
     from sources.queues.lease_manager import LeaseManager
@@ -35,11 +36,12 @@ _LOCKS = (
 class LeaseState(Enum):
     """How far a lease has come.
 
-    received: it waits for a fetcher. fetching: one opens it, and fills an inbox. fetched: nothing more of
-    it will come; how it shall end is decided. emitted: its last event is in the epoch that runs. sealed: that
-    epoch was closed. confirmed: all that was emitted is receipted; it waits to be deleted or given back.
-    leaving: that is asked of SQS just now. settled: deleted. given back: it comes again, to anybody. lost: it
-    is somebody else's, or will be; nothing more of it is emitted, and it is never deleted.
+    received: it waits for a fetcher. fetching: one opens it, and fills an inbox. fetched: nothing more of it
+    will come; how it shall end is decided. emitted: its last event is in the epoch that runs. sealed: that
+    epoch was closed, or a receipt asked for within it. confirmed: all that was emitted is receipted; it waits
+    to be deleted or given back. leaving: that is asked of SQS just now. settled: deleted. given back: it
+    comes again, to anybody. lost: it is somebody else's, or will be; nothing more of it is emitted, and it is
+    never deleted.
     """
 
     RECEIVED = "received"
@@ -53,6 +55,8 @@ class LeaseState(Enum):
     GIVEN_BACK = "given back"
     LOST = "lost"
 
+
+_LONGEST_REST_SECONDS = 1.0
 
 _HELD = frozenset(LeaseState) - {
     LeaseState.LEAVING,
@@ -134,7 +138,7 @@ class Lease(Struct, eq=False):
         self._step(LeaseState.EMITTED, LeaseState.FETCHED)
 
     def seal(self) -> None:
-        """Note that this epoch was closed; nothing is known yet."""
+        """Note that this epoch was closed, or its receipt asked for; nothing is known yet."""
         self._step(LeaseState.SEALED, LeaseState.EMITTED)
 
     def confirm(self) -> None:
@@ -218,20 +222,23 @@ class Ledger:
 
     The delivery contract as bookkeeping (see `sources/__init__.py`): bytewax calls a partition for the next
     epoch only when every output has finished the last one. So what was emitted before a `snapshot` is
-    delivered as soon as `next_batch` is called after it.
+    delivered as soon as `next_batch` is called after it; and before that, what a receipt was asked for.
     """
 
     def __init__(self) -> None:
         self._open: list[Lease] = []
         self._sealed: list[Lease] = []
+        self._asked: tuple[ReceiptRequest, list[Lease]] | None = None
+        self._rest_until = 0.0
 
     def __len__(self) -> int:
-        return len(self._open) + len(self._sealed)
+        return len(self._open) + len(self._sealed) + len(self._asked[1] if self._asked else ())
 
     @property
     def ordered(self) -> bool:
         """Tell that a FIFO queue waits for what is here: it gives no more of a group until that is gone."""
-        return any(lease.message.group for lease in (self._open or self._sealed)[-1:])
+        last = self._open or self._sealed or (self._asked[1] if self._asked else [])
+        return any(lease.message.group for lease in last[-1:])
 
     def emitted(self, lease: Lease) -> None:
         """Note that the last of a lease was handed to the dataflow, in the epoch that is running."""
@@ -247,9 +254,27 @@ class Ledger:
         self._sealed += self._open
         self._open = []
 
-    def confirm(self) -> list[Lease]:
+    def ask(self, now: float) -> ReceiptRequest | None:
+        """Return a request for the receipt of what is open, when a FIFO queue waits for it; to be emitted.
+
+        One at a time, and as long a rest after it as it took: receipts make others wait.
+        """
+        if self._asked or now < self._rest_until or not (self._open and self.ordered):
+            return None
+        asked, self._open = self._open, []
+        for lease in asked:
+            with lease.manager.lock:
+                lease.seal()
+        self._asked = ReceiptRequest(), asked
+        return self._asked[0]
+
+    def confirm(self, now: float = 0.0) -> list[Lease]:
         """Note that `next_batch` was called; return what is delivered by that, each lease once."""
         delivered, self._sealed = self._sealed, []
+        if self._asked and self._asked[0].complete:
+            (request, asked), self._asked = self._asked, None
+            self._rest_until = now + min(request.seconds, _LONGEST_REST_SECONDS)
+            delivered += asked
         for lease in delivered:
             with lease.manager.lock:
                 lease.confirm()

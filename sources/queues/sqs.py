@@ -46,6 +46,11 @@ class Queue(Struct, frozen=True):
         return self.name.rstrip("/").rpartition("/")[2]
 
     @property
+    def fifo(self) -> bool:
+        """Tell whether it keeps an order; SQS asks for the ending."""
+        return self.name.endswith(".fifo")
+
+    @property
     def where(self) -> str:
         """For messages: which queue, where, asked by whom."""
         return f"queue {self.name} in {self.region} ({self.account.where})"

@@ -178,8 +178,8 @@ def test_nothing_is_pulled(ask, bob, proxy, queue):
 
 
 def test_s1_a_fifo_queue_has_a_ceiling(ask, bob, unique):
-    """A FIFO queue is told with the rate that one of its groups can reach, and what to do instead."""
+    """A FIFO queue is told with what bounds each of its groups, and what to do instead."""
     line = ask(bob.aws.queue(unique("ordered"), fifo=True).url).line("queue_fifo")
     assert line.startswith("warn")
-    assert "at most 3.3 messages a second of one message group at an interval of 3 s" in line
+    assert "gives 10 messages of one message group, and more when an output has receipted them" in line
     assert "use a standard queue" in line

@@ -72,7 +72,8 @@ class FakeSqs:
 
     @property
     def queue(self) -> Queue:
-        return Queue(Account(self.client), "us-east-1", "fake")
+        fifo = ".fifo" if any(message.group for message in self.messages) else ""
+        return Queue(Account(self.client), "us-east-1", f"fake{fifo}")
 
     def send(self, *bodies: str, group: str = "") -> None:
         """Let messages wait. group: of a FIFO queue, which gives none of it while others are in flight."""
