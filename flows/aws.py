@@ -35,6 +35,7 @@ from sinks.outputs import WINDOW_BYTES
 from sinks.quarantine import QuarantineSink
 from sinks.settings import Remote
 from sources.lanes import switch_seconds
+from sources.objects.decoded_chunk import SpoolRoom
 from transforms.block import Transform
 from transforms.errors import CollectorError
 
@@ -70,8 +71,8 @@ def flow(config: str | None = None) -> Dataflow:
     kept = str(settings.globals.quarantine)
     most = settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
-    full = quarantine.room.full
-    context = RunContext(drain, started.recovery, ahead, services, book, full, early_receipts=True)
+    full, spool = quarantine.room.full, SpoolRoom(settings.globals.spool_max_bytes)
+    context = RunContext(drain, started.recovery, ahead, services, book, full, spool, early_receipts=True)
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")

@@ -23,6 +23,7 @@ from sources.listed.recheck import DailyRecheck
 from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body
 from sources.objects.decode import DecodedChunk, DecodeLimits, read
+from sources.objects.decoded_chunk import SpoolRoom
 from sources.objects.object_ref import ObjectRef
 from sources.objects.opening_record import opening_record
 from sources.queues.bucket_trust import BucketTrust
@@ -42,7 +43,7 @@ Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
 
 def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> Source:
     """Return the source of a service whose events are in S3 objects that its queues announce."""
-    opener, rules = object_opener(unit, _queues(unit), context.full)
+    opener, rules = object_opener(unit, _queues(unit), context.full, context.spool)
     opener.journaled = context.journal is not None
     if context.recovery:
         opener.openings = opening_record(context.recovery / "openings")
@@ -58,11 +59,12 @@ def object_opener(
     unit: ConfiguredService[ObjectsSettings],
     queues: Sequence[Queue] = (),
     full: Callable[[], bool] = lambda: False,
+    spool: SpoolRoom | None = None,
 ) -> tuple[S3Opener, Rules]:
     """Return what opens the objects of a unit, and the rules for those that cannot be had.
 
     queues: whose policies tell which buckets to read, where the configuration does not. full: tells whether
-    quarantine takes no more.
+    quarantine takes no more. spool: of all services of the process.
     """
     options, layout = unit.options, unit.layout()
     sizes = DecodeLimits(
@@ -71,6 +73,7 @@ def object_opener(
         options.max_event_bytes,
         options.max_spool_bytes,
         options.max_window_bytes,
+        spool or SpoolRoom(),
     )
 
     def pieces(body: Body, ref: ObjectRef) -> Iterator[DecodedChunk]:

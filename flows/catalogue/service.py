@@ -12,7 +12,7 @@ from threading import Event
 from typing import Any, Generic, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flows.catalogue.calls import (
     OBJECT_RESOURCE,
@@ -29,6 +29,7 @@ from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError
 from sources.aws.account import Account
 from sources.journal import Journal
+from sources.objects.decoded_chunk import SpoolRoom
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT
 from transforms.block import Flowing, Transform
@@ -50,7 +51,8 @@ class RunContext(Struct, frozen=True):
     drain: set when the process shall end. recovery: the recovery directory, None = cursors do not survive.
     prefetch_bytes: how much a service may hold in memory before the dataflow takes it. services: how many
         the process runs. journal: where what was settled is written down. full: tells whether quarantine
-        takes no more. early_receipts: the dataflow's sinks answer a `ReceiptRequest`.
+        takes no more. spool: what objects may take in the temporary folder. early_receipts: the dataflow's
+        sinks answer a `ReceiptRequest`.
     """
 
     drain: Event
@@ -59,6 +61,7 @@ class RunContext(Struct, frozen=True):
     services: int = 1
     journal: Journal | None = None
     full: Callable[[], bool] = lambda: False
+    spool: SpoolRoom = field(default_factory=SpoolRoom)
     early_receipts: bool = False
 
 

@@ -1,6 +1,8 @@
 """Checks of the configuration itself: no network, no AWS."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -189,6 +191,11 @@ def folders(context: CheckContext) -> Iterator[Finding]:
     for place, name in wanted:
         if name and not str(name).startswith("s3://") and (reason := unwritable(Path(name))):
             yield fail("folder", f"{name} cannot be written ({reason})", place, "name another, or allow it")
+    temporary, wanted_bytes = tempfile.gettempdir(), settings.globals.spool_max_bytes
+    if (free := shutil.disk_usage(temporary).free) < wanted_bytes:
+        told = f"{temporary} has room for {free} bytes, less than {wanted_bytes}"
+        hint = "Parquet and zip objects wait when it is full: lower it, make room, or set TMPDIR"
+        yield warn("spool", told, "globals.spool_max_bytes", hint)
 
 
 def unwritable(folder: Path) -> str:

@@ -106,6 +106,14 @@ class Globals(Model):
         examples=[1_073_741_824],
         json_schema_extra=About(unit="bytes", ours=True),
     )
+    spool_max_bytes: int = Field(
+        4 << 30,
+        ge=1 << 20,
+        description="What Parquet and zip objects may take in the temporary folder ($TMPDIR), all that a "
+        "process reads at a time; an object without room is tried again later",
+        examples=[4_294_967_296],
+        json_schema_extra=About(unit="bytes", ours=True),
+    )
     status: str | None = Field(
         None,
         pattern=r"^\S*\d$",

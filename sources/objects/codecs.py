@@ -6,7 +6,6 @@ Each takes and gives chunks as those in `inflate.py`, in bounded memory; none is
 import bz2
 import io
 import lzma
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from typing import IO, Any
@@ -14,7 +13,7 @@ from typing import IO, Any
 from isal import igzip_lib
 
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, broken
-from sources.objects.stored_bytes import StoredBytes
+from sources.objects.stored_bytes import StoredBytes, spooled
 from transforms import arrow as pa
 
 Parts = Callable[[StoredBytes, Budget], Iterator[bytes]]
@@ -31,7 +30,6 @@ _BROTLI_SUFFIX = ".br"
 
 _STEP = 1 << 16
 _SNAPPY_BLOCK = 1 << 16
-_IN_MEMORY = 8 << 20
 _ZIP_TAIL = 22 + (1 << 16)
 _ZIP_END = b"PK\x05\x06"
 _ZIP_DIRECTORY = 1 << 17
@@ -120,10 +118,7 @@ def _snappy_size(block: bytes) -> int:
 
 def unzip(stored: StoredBytes, budget: Budget) -> Iterator[bytes]:
     """Inflate the one member of a zip, whose directory stands at its end: the object is held as a whole."""
-    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        while data := stored.take(_STEP):
-            budget.spool(file.tell() + len(data))
-            file.write(data)
+    with spooled(iter(lambda: stored.take(_STEP), b""), budget) as file:
         _check_directory(file)
         with zipfile.ZipFile(file) as archive:
             members = [one for one in archive.infolist() if not one.is_dir()]

@@ -1,10 +1,12 @@
 """What decoding yields and what bounds it: pieces, limits, the budget of an object."""
 
+import tempfile
+import threading
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from sources.errors import ObjectBroken, ObjectTooLarge
+from sources.errors import ObjectBroken, ObjectTooLarge, Transient
 
 CHUNK_BYTES = 1 << 20
 """Step of reading and inflating: one block of about this size stays in the processor's cache."""
@@ -21,6 +23,35 @@ class Readable(Protocol):
         ...
 
 
+class SpoolRoom:
+    """What objects that are held as a whole may take in the temporary folder, all of a process together.
+
+    Thread-safe. limit: bytes. Whoever finds no room is tried again later: the others give theirs back.
+    """
+
+    def __init__(self, limit: int = 4 << 30) -> None:
+        self._limit, self._held = limit, 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> None:
+        """Take `size` bytes more. Raises Transient when there is no room for them."""
+        with self._lock:
+            if self._held + size > self._limit:
+                raise no_room(f"{self._held} bytes are held of {self._limit}")
+            self._held += size
+
+    def give(self, size: int) -> None:
+        """Give bytes back."""
+        with self._lock:
+            self._held -= size
+
+
+def no_room(what: str) -> Transient:
+    """Return the error for an object that must wait until the temporary folder has room for it."""
+    hint = "it is tried again later; raise globals.spool_max_bytes as far as its disk goes, or set TMPDIR"
+    return Transient(f"no room to hold the object: {what}", f"temporary folder {tempfile.gettempdir()}", hint)
+
+
 class DecodeLimits(Struct, frozen=True):
     """What one object may cost.
 
@@ -28,6 +59,7 @@ class DecodeLimits(Struct, frozen=True):
     max_event_bytes: largest event that outputs take. Larger ones still come out, for quarantine, up to
         16 MiB (or this, when it is more): a longer line or record breaks the object.
     max_spool_bytes: of an object that must be held as a whole (Parquet, zip), in a temporary file.
+    room: of such files, all together.
     max_window_bytes: of what was inflated that a decoder may hold to refer to (the window of zstd and xz).
     """
 
@@ -36,6 +68,7 @@ class DecodeLimits(Struct, frozen=True):
     max_event_bytes: int = 1 << 20
     max_spool_bytes: int = 1 << 30
     max_window_bytes: int = 8 << 20
+    room: SpoolRoom = field(default_factory=SpoolRoom)
 
     @property
     def record_bytes(self) -> int:

@@ -1,8 +1,36 @@
-"""Stored bytes, taken a few at a time: a chunk may hold a hundred thousand members or frames."""
+"""Stored bytes: taken a few at a time, or held as a whole. A chunk may hold a hundred thousand frames."""
 
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import IO
 
-from sources.objects.decoded_chunk import broken
+from sources.objects.decoded_chunk import Budget, broken, no_room
+
+IN_MEMORY = 8 << 20
+"""Bytes of an object that are held in memory; more go to a temporary file without a name."""
+
+
+@contextmanager
+def spooled(chunks: Iterable[bytes], budget: Budget) -> Iterator[IO[bytes]]:
+    """Hold an object as a whole. Raises ObjectTooLarge, and Transient when the temporary folder is full."""
+    room, held = budget.limits.room, 0
+    with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY) as file:
+        try:
+            for chunk in chunks:
+                size = file.tell() + len(chunk)
+                budget.spool(size)
+                if size > IN_MEMORY:
+                    room.take(size - held)
+                    held = size
+                try:
+                    file.write(chunk)
+                except OSError as error:
+                    raise no_room(str(error)) from error
+            file.seek(0)
+            yield file
+        finally:
+            room.give(held)
 
 
 class StoredBytes:

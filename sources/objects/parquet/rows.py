@@ -1,18 +1,18 @@
 """Parquet objects as rows, a few thousand at a time: JSON objects, or the lines of the log's text form."""
 
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from io import SEEK_END
 from typing import IO, Any
 
-from sources.errors import ObjectBroken, ObjectTooLarge
+from sources.errors import ObjectBroken
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodedChunk, broken
 from sources.objects.parquet.bounds import BATCH_BYTES, RowGroupCost, check_columns, cost_of
 from sources.objects.parquet.row_json import objects
 from sources.objects.parquet.row_lines import lines_of
 from sources.objects.parquet.thrift import ColumnChunk, read_footer
+from sources.objects.stored_bytes import IN_MEMORY, spooled
 from sources.objects.text_repair import repaired
 from transforms import arrow as pa
 from transforms.layout import JSON_ROWS, Layout
@@ -21,7 +21,6 @@ MAGIC = b"PAR1"
 _UNREADABLE = (OSError, ValueError, OverflowError, KeyError, MemoryError)
 """Of what Arrow makes Python values with: names not in UTF-8, times beyond all calendars."""
 _TAIL_BYTES = 8  # the footer's length and the magic
-_IN_MEMORY = 8 << 20
 _LARGEST_FOOTER = 4 << 20
 """Its parsed form takes forty times as much: a million columns, or row groups, are nobody's log."""
 _DEEPEST_SCHEMA = 100
@@ -35,7 +34,7 @@ def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[De
 
     The object is held in memory up to 8 MiB, beyond that in a temporary file without a name.
     """
-    with _spooled(chunks, budget) as file:
+    with spooled(chunks, budget) as file:
         try:
             yield from _rows(file, layout, budget)
         except (pa.ArrowException, *_UNREADABLE) as error:
@@ -46,24 +45,11 @@ def rows(chunks: Iterator[bytes], layout: Layout, budget: Budget) -> Iterator[De
 def columns(chunks: Iterator[bytes], budget: Budget) -> list[str]:
     """Return the names of a Parquet object's columns; none when it is broken or too large."""
     try:
-        with _spooled(chunks, budget) as file:
+        with spooled(chunks, budget) as file:
             metadata, _ = _metadata(file)
             return list(metadata.schema.to_arrow_schema().names)
     except (pa.ArrowException, *_UNREADABLE, ObjectBroken):
         return []
-
-
-def _spooled(chunks: Iterator[bytes], budget: Budget) -> IO[bytes]:
-    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - the caller closes it
-    for chunk in chunks:
-        try:
-            budget.spool(file.tell() + len(chunk))
-        except ObjectTooLarge:
-            file.close()
-            raise
-        file.write(chunk)
-    file.seek(0)
-    return file
 
 
 def _metadata(file: IO[bytes]) -> tuple[Any, list[list[ColumnChunk]]]:
@@ -107,7 +93,7 @@ def _batches(file: IO[bytes], metadata: Any, group: int, cost: RowGroupCost) -> 
     opened = pa.parquet.ParquetFile(
         file,
         metadata=metadata,
-        buffer_size=CHUNK_BYTES if size > _IN_MEMORY else 0,
+        buffer_size=CHUNK_BYTES if size > IN_MEMORY else 0,
         pre_buffer=False,
         read_dictionary=cost.dictionaries,
         arrow_extensions_enabled=False,

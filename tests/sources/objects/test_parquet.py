@@ -180,7 +180,8 @@ def test_h09_a_claimed_size_beyond_the_limit_is_refused_before_reading():
 
 def test_large_files_are_spooled(monkeypatch):
     """Beyond the memory limit the object waits in a file without a name; the rows are the same."""
-    monkeypatch.setattr(parquet, "_IN_MEMORY", 100)
+    monkeypatch.setattr("sources.objects.stored_bytes.IN_MEMORY", 100)
+    monkeypatch.setattr(parquet, "IN_MEMORY", 100)
     assert events(file(FLOWS), VPC) == LINES
 
 
