@@ -131,8 +131,10 @@ def made_of(block: Block, transform: Transform) -> list[Item]:
 def _halves(block: Block) -> list[Block]:
     lines = BytesIO(block.payload).readlines()
     middle = len(lines) // 2
+    second = replace(block.origin, record=block.origin.record + middle)
     return [
-        replace(block, payload=b"".join(part), count=len(part)) for part in (lines[:middle], lines[middle:])
+        Block(b"".join(part), len(part), origin, block.tag, block.header)
+        for part, origin in ((lines[:middle], block.origin), (lines[middle:], second))
     ]
 
 

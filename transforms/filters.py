@@ -21,9 +21,10 @@ from transforms.fields import KeyFields, RecordField, record_values
 class Rule(Struct, frozen=True):
     """One condition on an event; those that fulfil all conditions of a list are dropped.
 
-    source: `line` (its text), `record` (a field of the event) or `file` (of its object's key). name: the
-    field. values: texts, one of which it must be, or pattern: RE2 expression that must be found in it, or
-    keep_one_in: over 1, the text is not one of the sample. negated: must not.
+    source: `line` (its text), `record` (a field of the event), `file` (of its object's key) or `number` (its
+    place in its object, from 0). name: the field. values: texts, one of which it must be, or pattern: RE2
+    expression that must be found in it, or keep_one_in: over 1, the text is not one of the sample. negated:
+    must not.
     """
 
     source: str
@@ -116,6 +117,9 @@ def _columns(block: Block, lines: Any, filters: Filters) -> dict[tuple[str, str]
     for source, name in used:
         if source == "file":
             columns["file", name] = pa.repeat(pa.scalar(values.get(name, "")), block.count)
+        elif source == "number":
+            first = block.origin.record
+            columns["number", name] = pa.array([str(first + at) for at in range(block.count)], pa.string())
     return columns
 
 

@@ -13,7 +13,7 @@ JSON_ROWS = b"{}"
 
 
 class Layout(Struct, frozen=True):
-    """Layout of one type of object. Compression and Parquet need no word here: content shows them.
+    r"""Layout of one type of object. Compression and Parquet need no word here: content shows them.
 
     records: events are the elements of this top-level JSON array, e.g. "Records"; "" = one event per line.
     digests: with `records`, a CloudTrail digest document is one event; by default it holds none.
@@ -27,6 +27,7 @@ class Layout(Struct, frozen=True):
     values: JSON values one after another, whatever stands between them; each is one event, or what `unwrap`
         takes out of it. An object that is one JSON array holds its elements.
     between: with `values`, what may stand between two besides white space and commas, e.g. "||".
+    line_end: what ends a line, b"" = a newline, with or without \r; a newline within a line becomes a space.
     or_lines: with `values`, an object that does not begin as JSON is cut into lines.
     by_key: the key of an object tells its layout (a queue of several types).
     refused: why no object is read; "" = they are.
@@ -43,6 +44,7 @@ class Layout(Struct, frozen=True):
     values: bool = False
     unwrap: Unwrap | None = None
     between: bytes = b""
+    line_end: bytes = b""
     or_lines: bool = False
     by_key: "Callable[[str], Layout] | None" = None
     refused: str = ""

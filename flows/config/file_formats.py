@@ -1,22 +1,28 @@
 """`file_format` of a custom service: the processors of Devo's SQS collector, each as a `Layout` here.
 
 Documented by Devo ("General setup for S3 SQS collector", "file_format"): the names below and, for those with
-keys in `_PROCESSORS`, their `config`. What Devo names but does not describe (Bluecoat, Jamf, Windows security
-…) is refused. `csv` and `json` are our own short names.
+keys in `_PROCESSORS`, their `config`. Of `jamf` and `bluecoat` it says only that they are for these logs: (I)
+they cut what Jamf Protect writes (JSON values in a row), and what Blue Coat's manual "Access Logging" calls W3C
+ELFF (lines below `#Fields:`). What else Devo names but does not describe (Windows security …) is refused. `csv`
+and `json` are our own short names.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.types import Model, one_or_many
+from flows.config.types import LinePattern, Model, one_or_many
 from transforms import documents, vpcflow
 from transforms.columns import Columns
+from transforms.filters import Rule
 from transforms.layout import Layout
 from transforms.setting import without_effect
 
 _SUFFIX = "_processor"
+
+
 _LINE_ENDS = ("\n", "\r\n")
 _KEYS = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
 
@@ -59,7 +65,27 @@ class FormatConfig(Model):
         "", description="separated_json: what stands between two objects; a newline may", examples=["||"]
     )
     line_separator: str = Field(
-        "\n", description="text_file: what ends a line: a newline, with or without \\r", examples=["\n"]
+        "\n",
+        min_length=1,
+        description="line_split, text_file: what ends a line; by default a newline, with or without \\r",
+        examples=["\n"],
+    )
+    chunks: bool = Field(
+        default=False,
+        description="line_split: true: only lines are events that indices, substrings or regex name; the "
+        "others are counted as dropped by the rule `chunks`",
+        examples=[True],
+    )
+    indices: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (),
+        description="With chunks: numbers of lines of the object, from 0, blank ones left out",
+        examples=[[0, 2]],
+    )
+    substrings: _KEYS = Field(
+        (), description="With chunks: lines that hold one of these", examples=[["ERROR"]]
+    )
+    regex: Annotated[tuple[LinePattern, ...], BeforeValidator(one_or_many)] = Field(
+        (), description="With chunks: lines in which one of these (RE2) is found", examples=[["^E[0-9]+ "]]
     )
     header: bool | None = Field(
         None, description="text_file: the first line names the columns; for csv it does", examples=[True]
@@ -90,14 +116,30 @@ class FormatConfig(Model):
         """What divides columns."""
         return self.field_separator or self.header_field_separator or ","
 
+    @property
+    def line_end(self) -> bytes:
+        """What ends a line, b"" for a newline."""
+        return b"" if self.line_separator in _LINE_ENDS else self.line_separator.encode()
 
-def _lines(_config: FormatConfig) -> Layout:
-    return Layout(separator=b"\t")
+    @property
+    def unchosen(self) -> tuple[Rule, ...]:
+        """What lines fulfil that no selector names; () when all lines are events."""
+        patterns = (*map(re.escape, self.substrings), *self.regex)
+        numbers = (Rule("number", "", tuple(map(str, self.indices)), negated=True),) if self.indices else ()
+        return (
+            (*numbers, *(Rule("line", pattern=one, negated=True) for one in patterns)) if self.chunks else ()
+        )
+
+
+def _lines(config: FormatConfig) -> Layout:
+    return Layout(separator=b"\t", line_end=config.line_end)
 
 
 def _rows(config: FormatConfig) -> Layout:
     named = (lambda _line: True) if config.header else None
-    return Layout(is_header=named, quoted=config.comma == ",", separator=config.comma.encode())
+    return Layout(
+        is_header=named, quoted=config.comma == ",", separator=config.comma.encode(), line_end=config.line_end
+    )
 
 
 def _flow(_config: FormatConfig) -> Layout:
@@ -130,6 +172,7 @@ def _either(_config: FormatConfig) -> Layout:
 
 
 _OF_JSON = frozenset({"key", "include", "rename", "flat"})
+_SELECTORS = ("indices", "substrings", "regex")
 _OF_TEXT = frozenset(
     {
         "line_separator",
@@ -142,7 +185,9 @@ _OF_TEXT = frozenset(
 )
 
 _PROCESSORS: Mapping[str, tuple[Callable[[FormatConfig], Layout], frozenset[str]]] = {
-    "line_split": (_lines, frozenset({"json_"})),
+    "line_split": (_lines, frozenset({"json_", "line_separator", *_SELECTORS, "chunks"})),
+    "bluecoat": (lambda _: Layout(comment=b"#"), frozenset()),
+    "jamf": (_values, frozenset()),
     "aws_access_logs": (_lines, frozenset()),
     "split_or_unseparated": (_either, frozenset()),
     "text_file": (_rows, _OF_TEXT),
@@ -162,13 +207,10 @@ _PROCESSORS: Mapping[str, tuple[Callable[[FormatConfig], Layout], frozenset[str]
 }
 """Name → what makes its layout, and the keys of `config` that it knows. `_processor` may follow."""
 
-_UNDESCRIBED = (
-    "bluecoat",
-    "dict",
-    "jamf",
-    "windows_security",
+_UNDESCRIBED = ("dict", "windows_security")
+_TEXT = frozenset(
+    {"line_split", "bluecoat", "aws_access_logs", "split_or_unseparated", "text_file", "vpc_flow"}
 )
-_TEXT = frozenset({"line_split", "aws_access_logs", "split_or_unseparated", "text_file", "vpc_flow"})
 
 
 class FileFormat(Model):
@@ -200,8 +242,10 @@ class FileFormat(Model):
         unknown = sorted(self.config.model_fields_set - _PROCESSORS[self.name][1])
         if unknown:
             raise ValueError(f"has {unknown[0].rstrip('_')}, which {self.type} does not know: remove it")
-        if self.config.line_separator not in _LINE_ENDS:
-            raise ValueError("has a line_separator other than a newline: have it written with newlines")
+        selectors = [name for name in _SELECTORS if getattr(self.config, name)]
+        if bool(selectors) != self.config.chunks:
+            missing = "chunks: true, which they need" if selectors else f"one of {', '.join(_SELECTORS)}"
+            raise ValueError(f"selects lines without {missing}")
         if self.name == "json_object_to_linesplit" and not (self.config.key or self.config.keys):
             raise ValueError("has no key: say under which key the lines are")
         if self.name == "unseparated_json_processor_extract_key" and not self.config.extraction_key:

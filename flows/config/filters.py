@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.types import Model, Pattern, one_or_many
+from flows.config.types import LinePattern, Model, Pattern, one_or_many
 from transforms.fields import Operation, RecordField, replaced, split
-from transforms.filters import Rule, compiles
+from transforms.filters import Rule
 from transforms.setting import About
 
 
@@ -67,11 +67,6 @@ class FileRule(Model):
         return self.pattern.fits(key) == (self.type == "match")
 
 
-def _re2(value: str) -> str:
-    compiles(value)
-    return value
-
-
 class LineRule(Model):
     """A condition on an event."""
 
@@ -86,7 +81,7 @@ class LineRule(Model):
         "match", description="Whether value or pattern must fit, or must not", examples=["match"]
     )
     value: str = Field("", description="Text that the field must be", examples=["EndOfProcess"])
-    pattern: Annotated[str, AfterValidator(_re2)] = Field(
+    pattern: LinePattern = Field(
         "", description="Regex (RE2) to be found instead", examples=["^(DEBUG|TRACE) "]
     )
     keep_one_in: int = Field(

@@ -23,6 +23,7 @@ from flows.config.types import (
     one_or_many,
     only_text,
 )
+from transforms.filters import Rule
 from transforms.routed import PLACEHOLDER
 from transforms.setting import About, no_effect, without_effect
 
@@ -163,6 +164,12 @@ class SqsLogsSettings(TypedSettings):
         if self.enabled:
             self.queues("")
         return self
+
+    @property
+    def filter_rules(self) -> Mapping[str, tuple[Rule, ...]]:
+        """What drops events: lines that file_format does not select, and what the rules do."""
+        unchosen = self.file_format.config.unchosen if self.file_format else ()
+        return {**({"chunks": unchosen} if unchosen else {}), **super().filter_rules}
 
     def fields_asked_for(self) -> list[tuple[str, str]]:
         """Return (source, name) of each field that rules, template and events ask for."""

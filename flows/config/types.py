@@ -19,6 +19,7 @@ from pydantic import (
 from flows.config.patterns import KeyPattern, compiled
 from sources.aws.partitions import is_region, known_by
 from sources.queues.bucket_trust import BucketRule
+from transforms.filters import compiles
 
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -103,6 +104,15 @@ Pattern = Annotated[
     KeyPattern, PlainValidator(_pattern), WithJsonSchema({"type": "string", "format": "regex"})
 ]
 """A regular expression on an object's key, RE2's (see `flows/config/patterns.py`)."""
+
+
+def _of_lines(value: str) -> str:
+    compiles(value)
+    return value
+
+
+LinePattern = Annotated[str, AfterValidator(_of_lines)]
+"""A regular expression on events, RE2's, which Arrow runs over all lines of a block."""
 
 
 def _event_types(value: object) -> object:

@@ -20,7 +20,7 @@ _RECORD_BYTES = 64 << 10
 
 def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[DecodedChunk]:
     """Yield the lines of a text object. longest: a line over this many bytes breaks it (`line_too_long`)."""
-    texts = _clean(_cut(chunks, longest))
+    texts = _clean(_cut(_ended(chunks, layout.line_end) if layout.line_end else chunks, longest))
     if layout.quoted:
         texts = _records(texts)
     if layout.comment:
@@ -35,6 +35,17 @@ def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Dec
         if count:
             records += count
             yield DecodedChunk(payload, count, records, header)
+
+
+def _ended(chunks: Iterator[bytes], end: bytes) -> Iterator[bytes]:
+    """Make newlines of another separator, which may lie across two chunks."""
+    held = b""
+    for chunk in chunks:
+        *whole, rest = (held + chunk).split(end)
+        begun = next((n for n in range(len(end) - 1, 0, -1) if rest.endswith(end[:n])), 0)
+        rest, held = rest[: len(rest) - begun], rest[len(rest) - begun :]
+        yield b"\n".join(line.replace(b"\n", b" ") for line in (*whole, rest))
+    yield held.replace(b"\n", b" ")
 
 
 def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
