@@ -2,8 +2,8 @@
 
 Documented by Devo ("General setup for S3 SQS collector", "file_format"): the names below and, for those with
 keys in `_PROCESSORS`, their `config`. Of `jamf` and `bluecoat` it says only that they are for these logs: (I)
-they cut what Jamf Protect writes (JSON values in a row), and what Blue Coat's manual "Access Logging" calls W3C
-ELFF (lines below `#Fields:`). What else Devo names but does not describe (Windows security …) is refused. `csv`
+they cut what Jamf Protect writes (JSON values in a row), and what Blue Coat's "Access Logging" calls W3C ELFF
+(lines below `#Fields:`). What else Devo names but does not describe (Windows security …) is refused. `csv`
 and `json` are our own short names.
 """
 
