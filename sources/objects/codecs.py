@@ -23,10 +23,7 @@ SNAPPY = b"\xff\x06\x00\x00sNaPpY"
 ZIP = b"PK\x03\x04"
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_FIRST_BYTES = frozenset({b"B", b"x", b"\xfd", b"\x04", b"\xff", b"P"})
-"""First byte of every mark below: a new mark's must be added, or it is never looked at."""
-
-_BROTLI_SUFFIX = ".br"
+BROTLI_SUFFIX = ".br"
 
 _STEP = 1 << 16
 _SNAPPY_BLOCK = 1 << 16
@@ -49,16 +46,13 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 def codec(head: bytes, name: str) -> Parts | None:
     """Return what inflates an object with these first bytes; brotli, which has no mark, by its name."""
-    brotli = name.endswith(_BROTLI_SUFFIX)
-    if head[:1] not in _FIRST_BYTES and not brotli:
-        return None
     if head.startswith(BZ2) and head[4:10] in _BZ2_BLOCKS:
         return bunzip2
     if head.startswith(_ZLIB) and not head.isascii():
         return unzlib
     marks: tuple[tuple[bytes, Parts], ...] = ((XZ, unxz), (LZ4, unlz4), (SNAPPY, unsnappy), (ZIP, unzip))
     found = next((parts for mark, parts in marks if head.startswith(mark)), None)
-    return found or (unbrotli if brotli else None)
+    return found or (unbrotli if name.endswith(BROTLI_SUFFIX) else None)
 
 
 def bunzip2(stored: StoredBytes, _budget: Budget) -> Iterator[bytes]:

@@ -26,6 +26,7 @@ __all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "head", "read",
 
 _LAYERS = 2
 _HEAD_BYTES = 4096
+_JSON = (b'{"', b"[{", b"{\n", b"[\n")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -84,16 +85,21 @@ def _pieces(body: Readable, layout: Layout, limits: DecodeLimits, name: str) -> 
     start, chunks = _plain(body, budget, name)
     if start.startswith(parquet.MAGIC):
         return parquet.rows(chunks, layout, budget)
-    what = UTF_16 if start.startswith(_UTF_16) else not_text(start)
-    if what == UTF_16:
-        raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
-    if what:
-        raise broken("not_text", f"the object is {what}", "keep such objects out of what is announced")
+    if not ((layout.values or layout.records) and start.startswith(_JSON)):  # JSON's parser looks by itself
+        _check_text(start)
     if layout.values:
         return values(chunks, layout, limits.record_bytes)
     if layout.records:
         return records(chunks, layout, limits.record_bytes)
     return lines(chunks, layout, limits.record_bytes)
+
+
+def _check_text(start: bytes) -> None:
+    what = UTF_16 if start.startswith(_UTF_16) else not_text(start)
+    if what == UTF_16:
+        raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
+    if what:
+        raise broken("not_text", f"the object is {what}", "keep such objects out of what is announced")
 
 
 def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[bytes]]:
@@ -102,7 +108,7 @@ def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[b
     for layer in range(_LAYERS):
         inflate = inflater(start, name if layer == 0 else "")
         if inflate is None:
-            return start, _counted(chunks, budget) if layer == 0 else chunks
+            return start, map(budget.passing, chunks) if layer == 0 else chunks
         start, chunks = _peek(inflate(chunks, budget))
     return start, chunks
 
@@ -110,12 +116,6 @@ def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[b
 def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     first = next(chunks, b"")
     return first[:_HEAD_BYTES], chain([first], chunks) if first else iter(())
-
-
-def _counted(chunks: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
-    for chunk in chunks:
-        budget.spend(len(chunk))
-        yield chunk
 
 
 def _stored(body: Readable, budget: Budget) -> Iterator[bytes]:

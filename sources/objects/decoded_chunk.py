@@ -107,6 +107,11 @@ class Budget(Struct):
         if size > self.limits.max_spool_bytes:
             raise _bomb(f"more than {self.limits.max_spool_bytes} bytes stored", "max_spool_bytes")
 
+    def passing(self, chunk: bytes) -> bytes:
+        """Count a chunk that is as it was stored."""
+        self.spend(len(chunk))
+        return chunk
+
     def spend(self, size: int) -> None:
         """Count `size` bytes that decoding made. Raises ObjectTooLarge beyond the limits."""
         self.inflated += size

@@ -11,12 +11,15 @@ import zstandard
 from isal import igzip_lib
 
 from sources.errors import ObjectBroken, ObjectTooLarge
-from sources.objects.codecs import DAMAGE, Parts, codec
+from sources.objects.codecs import BROTLI_SUFFIX, DAMAGE, Parts, codec
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodeLimits, broken
 from sources.objects.stored_bytes import StoredBytes
 
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
+
+_FIRST_BYTES = frozenset(bytes([byte]) for byte in (*b"\x1f\x28\x04\xff\xfdBxP", *range(0x50, 0x60)))
+"""First byte of every mark here and in `codecs.py`: a new mark's must be added, or it is never looked at."""
 
 _FIRST_STEP, _GZIP_STEP = 1 << 10, 1 << 18  # what follows a member is copied: the step grows with the member
 _ZSTD_STEP = 1 << 10  # four stored bytes may become 128 KiB, and zstandard has no bound on one call's output
@@ -32,6 +35,8 @@ Inflate = Callable[[Iterator[bytes], Budget], Iterator[bytes]]
 
 def inflater(head: bytes, name: str) -> Inflate | None:
     """Return what inflates an object of these first bytes and name, None for one that is not compressed."""
+    if head[:1] not in _FIRST_BYTES and not name.endswith(BROTLI_SUFFIX):
+        return None
     if head.startswith(GZIP):
         return gunzip
     skippable = len(head) >= len(ZSTD) and head[1:4] == b"\x2a\x4d\x18" and head[0] >> 4 == 5  # noqa: PLR2004 - magic 184D2A5?

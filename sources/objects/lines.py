@@ -6,6 +6,7 @@ pattern that calls for it (a comment, an open quote) was found in the chunk.
 
 import re
 from collections.abc import Iterator
+from itertools import repeat
 
 from sources.objects.decoded_chunk import DecodedChunk, broken
 from sources.objects.text_repair import BOM, repaired, without_blanks
@@ -28,7 +29,7 @@ def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Dec
     elif layout.is_header:
         titled = _unheaded(texts, layout)
     else:
-        titled = ((text, b"") for text in texts)
+        titled = zip(texts, repeat(b""), strict=False)
     records = 0
     for text, header in titled:
         payload, count = without_blanks(text)
@@ -55,10 +56,11 @@ def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
     for chunk in chunks:
         end = chunk.rfind(b"\n") + 1
         if end:
-            yield b"".join([*held, memoryview(chunk)[:end]])
+            yield b"".join([*held, memoryview(chunk)[:end]]) if size or end < len(chunk) else chunk
             held, size = [], 0
-        held.append(chunk[end:])
-        size += len(chunk) - end
+        if end < len(chunk):
+            held.append(chunk[end:])
+            size += len(chunk) - end
         if size > longest:
             raise broken("line_too_long", f"a line of more than {longest} bytes")
     if size:
@@ -66,10 +68,11 @@ def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
 
 
 def _clean(texts: Iterator[bytes]) -> Iterator[bytes]:
-    for number, text in enumerate(texts):
+    mark = BOM
+    for text in texts:
         whole = repaired(text)
-        if number == 0:
-            whole = whole.removeprefix(BOM)
+        if mark:
+            whole, mark = whole.removeprefix(mark), b""
         yield whole.replace(b"\r\n", b"\n") if b"\r" in whole else whole
 
 

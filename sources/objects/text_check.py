@@ -6,7 +6,7 @@ line that is taken for a header. Text in any state passes: a few NULs, latin-1, 
 
 _LOOK_BYTES = 1024
 _CONTROLS = bytes({*range(1, 0x20)} - set(b"\t\n\v\f\r\x1b"))
-_CONTROLS_AND_NUL = _CONTROLS + b"\0"
+_CONTROLS_WITHIN = 256
 _MARKS = (
     (b"%PDF-", "a PDF"),
     (b"PK\x03\x04", "a zip"),
@@ -24,6 +24,9 @@ _MARKS = (
     (b"!<arch>\n", "an archive"),
 )
 _ALL_MARKS = tuple(mark for mark, _ in _MARKS)
+_MARKS_OF_TEXT = (b"%PDF-", b"GIF8", b"!<arch>\n")
+"""Of those above, what has nothing in it that a text has not."""
+
 _TAR, _TAR_AT = b"ustar", 257
 _FEW = 4
 _MOST_CONTROLS, _MOST_NULS, _MOST_INVALID = 0.02, 0.10, 0.30
@@ -32,17 +35,18 @@ UTF_16 = "UTF-16"
 
 def not_text(head: bytes) -> str:
     """Return what the beginning of an object is when it is no text, e.g. `a PNG`, `UTF-16`; else ""."""
+    look = head[:_LOOK_BYTES]
+    plain = look.isascii() and b"\0" not in look and not look.startswith(_MARKS_OF_TEXT)
+    start = look[:_CONTROLS_WITHIN]  # looking at each byte is the dear part
+    return "" if plain and len(start.translate(None, _CONTROLS)) == len(start) else _binary(look)
+
+
+def _binary(head: bytes) -> str:
     if head.startswith(_ALL_MARKS):
         return next(name for mark, name in _MARKS if head.startswith(mark))
     if head[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         return "a tar archive"
-    look = head[:_LOOK_BYTES].strip(b"\0")
-    if look.isascii() and len(look.translate(None, _CONTROLS_AND_NUL)) == len(look):
-        return ""
-    return _binary(look)
-
-
-def _binary(look: bytes) -> str:
+    look = head.strip(b"\0")
     nuls = look.count(b"\0")
     if nuls > _FEW and nuls > _MOST_NULS * len(look):
         return UTF_16 if _alternates(look, nuls) else "binary: it is full of NULs"

@@ -32,6 +32,7 @@ _SINGLE = (
 """Keys of records that may stand without their array: CloudTrail's, its Insights, AWS Config's items."""
 _DIGEST = ("digestStartTime", "digestS3Bucket", "logFiles")
 
+_BRACKET = ord("[")
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _FIRST_KEY = re.compile(rb'\s*\{\s*("[^"\\]*")')
 _LEAD: Any = re.compile(rb"[\s,]*+")
@@ -43,7 +44,7 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[D
     longest: bytes of the largest record, and of what stands before the array. Raises ObjectBroken after the
     records before the damage.
     """
-    yield from chunks_of(_parts(ChunkBuffer(chunks), layout, longest))
+    return chunks_of(_parts(ChunkBuffer(chunks), layout, longest))
 
 
 def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
@@ -54,20 +55,19 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
             if tape.ended:
                 break
             continue
+        if tape.ended and (whole := _whole(_from(tape.data, tape.at), layout)) is not None:
+            yield whole
+            break
         yield from _document(tape, layout, longest)
     if tape.failure:
         raise tape.failure
 
 
 def _document(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
-    if tape.ended and (whole := _whole(memoryview(tape.data)[tape.at :], layout)) is not None:
-        tape.at = len(tape.data)
-        yield whole
-        return
     first = tape.data[tape.at : tape.at + 1]
     start, end = _enter(tape, layout.records.encode(), longest)
     if start < 0:
-        events = _whole(memoryview(tape.data)[tape.at : end], layout)
+        events = _whole(tape.data[tape.at : end], layout)
         tape.at = end
         if events is None:
             raise broken("json_broken", "the document is not valid JSON")
@@ -180,10 +180,14 @@ def _window(tape: ChunkBuffer, border: bytes) -> tuple[Raws, int]:
         return [], 0
 
 
-def _whole(document: memoryview, layout: Layout) -> Raws | None:
+def _from(data: bytes, at: int) -> bytes | memoryview:
+    return memoryview(data)[at:] if at else data
+
+
+def _whole(document: bytes | memoryview, layout: Layout) -> Raws | None:
     """Return the events of a complete document, or None when it cannot be parsed at once."""
     try:
-        if bytes(document[:1]) == b"[":
+        if document[0] == _BRACKET:
             return _ARRAY.decode(document)
         found = _document_type(layout.records).decode(document)
         if found.records is not msgspec.UNSET:

@@ -50,14 +50,15 @@ def chunks(parts: "Iterator[Raws | Damage]") -> Iterator[DecodedChunk]:
                 raise broken(part.reason, f"{damages} values are damaged, the last: {part.what}")
         else:
             good = True
-        if good:
+        if good and waiting:
             for number, one in enumerate(waiting, done + 1):
                 yield DecodedChunk(one.raw, 1, number, reason=one.reason, detail=_told(one))
             done += len(waiting)
             waiting.clear()
-        for payload, count in payloads(part) if not isinstance(part, Damage) else ():
-            done += count
-            yield DecodedChunk(payload, count, done)
+        if not isinstance(part, Damage):
+            for payload, count in payloads(part):
+                done += count
+                yield DecodedChunk(payload, count, done)
     if waiting:
         raise broken(waiting[0].reason, waiting[0].what)
 

@@ -39,22 +39,19 @@ def values(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[De
     tape.at = BETWEEN.match(tape.data, 0).end()
     other = _otherwise(tape, layout)
     if other is not None:
-        rest = chain([tape.data[tape.at :]], tape.rest())
-        yield from other(rest, layout, longest)
-        return
-    yield from chunks_of(_parts(tape, layout, longest))
+        rest: Iterator[DecodedChunk] = other(chain([tape.data[tape.at :]], tape.rest()), layout, longest)
+        return rest
+    found = _raws(tape, layout.between, longest)
+    return chunks_of(_unwrapped(found, layout.unwrap) if layout.unwrap else found)
 
 
-def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
+def _unwrapped(parts: Iterator[Raws | Damage], unwrap: Unwrap) -> Iterator[Raws | Damage]:
     """Yield what is in the values, and what is damaged of them."""
-    if layout.unwrap is None:
-        yield from _raws(tape, layout.between, longest)
-        return
-    for part in _raws(tape, layout.between, longest):
+    for part in parts:
         if isinstance(part, Damage):
             yield part
         else:
-            yield from _events(part, layout.unwrap)
+            yield from _events(part, unwrap)
 
 
 def _otherwise(tape: ChunkBuffer, layout: Layout) -> Any:
@@ -77,7 +74,6 @@ def _gap(between: bytes) -> re.Pattern[bytes]:
 
 def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Damage]:
     """Yield the values of the tape, all that are complete at once."""
-    gap = _gap(between)
     size, last = CHUNK_BYTES, b""
     while True:
         tape.fill(size)
@@ -87,7 +83,7 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
             yield raws
             size, last = CHUNK_BYTES, bytes(raws[-1])
             continue
-        found = scanner.elements(tape.data, tape.at, gap)
+        found = scanner.elements(tape.data, tape.at, _gap(between))
         tape.at = found.end - (found.state == scanner.CLOSED)
         if found.state == scanner.BROKEN:
             tape.at = words_before(tape.data, found.raws, tape.at)
@@ -102,7 +98,8 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
             yield damage
         elif not found.raws:
             size *= 2
-    if tape.failure or BETWEEN.match(tape.data, tape.at).end() < len(tape.data):
+    rest = len(tape.data) - tape.at
+    if tape.failure or (rest and BETWEEN.match(tape.data, tape.at).end() < len(tape.data)):
         raise tape.cut_short("the last JSON value")
 
 
