@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 HASHED := $(PIP) --require-hashes --requirement requirements
 OURS   := $(PIP) --no-deps --no-build-isolation
 LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --constraint constraints.txt \
-            --generate-hashes --no-header --no-annotate --no-emit-package colorama --no-emit-package pywin32 --output-file requirements
+            --generate-hashes --no-header --no-annotate --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs lock status format clean

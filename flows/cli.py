@@ -9,49 +9,20 @@ A command is a row of COMMANDS: its module is imported when it runs, so that `--
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from flows.catalogue.guess import ASSUMPTIONS, Guess
+from flows.commands.command import FROM, JSON, TO, Command, Option, option
 from flows.process.hardening import ignore_key_log
 from flows.process.memory import unswept
 from transforms.errors import CollectorError
 
 FAILED, USAGE = 1, 2
 _OURS = ("flows", "sources", "sinks", "transforms")
-
-
-class Option(Struct, frozen=True):
-    """An option or argument. names: as written. about: argparse's own keywords."""
-
-    names: tuple[str, ...]
-    about: Mapping[str, Any]
-
-
-class Command(Struct, frozen=True):
-    """One command. module: imported when it runs. run: module and arguments → exit code.
-
-    configured: it reads a configuration.
-    """
-
-    name: str
-    help: str
-    module: str
-    run: Callable[[Any, argparse.Namespace], int | None]
-    options: tuple[Option, ...] = ()
-    configured: bool = True
-
-
-def _option(*names: str, **about: object) -> Option:
-    return Option(names, about)
-
-
-_JSON = _option("--json", action="store_true", help="for machines")
 
 
 def _run(module: Any, args: argparse.Namespace) -> int:
@@ -70,6 +41,12 @@ def _journal(module: Any, args: argparse.Namespace) -> int:
     names = ("service", "account", "region", "key", "tag", "outcome")
     query = module.query_of(args.start, args.end, {name: getattr(args, name) for name in names})
     return int(module.show(args.config, query, by=args.sum, as_format=args.format))
+
+
+def _prove(module: Any, args: argparse.Namespace) -> int:
+    names = ("service", "start", "end", "location", "journal", "sample", "grace", "backfill")
+    wanted = module.ProofRequest(**{name: getattr(args, name) for name in names})
+    return int(module.prove(args.config, wanted, as_json=args.json, html=args.html))
 
 
 def _policy(module: Any, args: argparse.Namespace) -> int:
@@ -91,7 +68,7 @@ def _plan(module: Any, args: argparse.Namespace) -> int:
 
 
 def _number(name: str, default: float, text: str, **more: str) -> Option:
-    return _option(name, type=float, default=default, metavar="N", help=f"{text} ({default:g})", **more)
+    return option(name, type=float, default=default, metavar="N", help=f"{text} ({default:g})", **more)
 
 
 COMMANDS: tuple[Command, ...] = (
@@ -101,22 +78,20 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.run",
         _run,
         (
-            _option(
+            option(
                 "--processes",
                 type=int,
                 default=1,
                 metavar="N",
                 help="independent processes that share the queues, and one for the APIs (1)",
             ),
-            _option(
+            option(
                 "--cluster", type=int, default=1, metavar="N", help="processes of a local bytewax cluster (1)"
             ),
-            _option("--only", default="", metavar="NAMES", help="queues, apis, or services by name (all)"),
-            _option("--workers", type=int, default=1, metavar="N", help="worker threads per process (1)"),
-            _option(
-                "--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"
-            ),
-            _option("--state", type=Path, help="recovery directory (default: the configuration's)"),
+            option("--only", default="", metavar="NAMES", help="queues, apis, or services by name (all)"),
+            option("--workers", type=int, default=1, metavar="N", help="worker threads per process (1)"),
+            option("--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"),
+            option("--state", type=Path, help="recovery directory (default: the configuration's)"),
         ),
     ),
     Command(
@@ -125,9 +100,9 @@ COMMANDS: tuple[Command, ...] = (
         "flows.demo.demo",
         lambda demo, args: demo.demo(args.objects, args.timeout, as_json=args.json, strict=args.strict),
         (
-            _option("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)"),
-            _option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
-            _option(
+            option("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)"),
+            option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
+            option(
                 "--strict",
                 nargs="?",
                 const="printed",
@@ -136,7 +111,7 @@ COMMANDS: tuple[Command, ...] = (
                 metavar="POLICY",
                 help="enforce IAM: the policy that `policy` prints, or `old`, without GetObjectVersion",
             ),
-            _JSON,
+            JSON,
         ),
         configured=False,
     ),
@@ -151,15 +126,15 @@ COMMANDS: tuple[Command, ...] = (
             quiet=args.quiet,
         ),
         (
-            _option("paths", nargs="+", metavar="PATH", help="files, folders or s3:// URIs"),
-            _option("--service", default="", help="type of the objects (default: detected for each object)"),
-            _option(
+            option("paths", nargs="+", metavar="PATH", help="files, folders or s3:// URIs"),
+            option("--service", default="", help="type of the objects (default: detected for each object)"),
+            option(
                 "--output",
                 default="",
                 help="stdout, devo (of the configuration), or a file (default: stdout; with --json nowhere)",
             ),
-            _option("--quiet", action="store_true", help="no progress bar"),
-            _option("--json", action="store_true", help="for machines: what was done, instead of the events"),
+            option("--quiet", action="store_true", help="no progress bar"),
+            option("--json", action="store_true", help="for machines: what was done, instead of the events"),
         ),
     ),
     Command(
@@ -168,8 +143,8 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.preview",
         lambda preview, args: preview.preview(args.config, args.service, args.number),
         (
-            _option("--service", required=True, help="its name or its key under `services`"),
-            _option("-n", dest="number", type=int, default=20, metavar="N", help="events to show (20)"),
+            option("--service", required=True, help="its name or its key under `services`"),
+            option("-n", dest="number", type=int, default=20, metavar="N", help="events to show (20)"),
         ),
     ),
     Command(
@@ -178,16 +153,14 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.backfill",
         _backfill,
         (
-            _option("--service", required=True, help="one that is read from S3"),
-            _option("--location", required=True, metavar="s3://BUCKET/PREFIX", help="where the objects are"),
-            _option("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC, inclusive"),
-            _option("--to", dest="end", required=True, metavar="TIME", help="ISO 8601, UTC, exclusive"),
-            _option("--dry-run", action="store_true", help="objects, bytes, cost and time; collects nothing"),
-            _option(
-                "--rate", type=float, default=20.0, metavar="MB/S", help="for the time of --dry-run (20)"
-            ),
-            _option("--quiet", action="store_true", help="no progress bar"),
-            _JSON,
+            option("--service", required=True, help="one that is read from S3"),
+            option("--location", required=True, metavar="s3://BUCKET/PREFIX", help="where the objects are"),
+            FROM,
+            TO,
+            option("--dry-run", action="store_true", help="objects, bytes, cost and time; collects nothing"),
+            option("--rate", type=float, default=20.0, metavar="MB/S", help="for the time of --dry-run (20)"),
+            option("--quiet", action="store_true", help="no progress bar"),
+            JSON,
         ),
     ),
     Command(
@@ -196,17 +169,54 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.journal",
         _journal,
         (
-            _option("--from", dest="start", default="", metavar="TIME", help="ISO 8601, UTC, inclusive"),
-            _option("--to", dest="end", default="", metavar="TIME", help="ISO 8601, UTC, exclusive"),
+            option("--from", dest="start", default="", metavar="TIME", help="ISO 8601, UTC, inclusive"),
+            option("--to", dest="end", default="", metavar="TIME", help="ISO 8601, UTC, exclusive"),
             *(
-                _option(f"--{name}", default="", metavar=name.upper())
+                option(f"--{name}", default="", metavar=name.upper())
                 for name in ("service", "account", "region")
             ),
-            _option("--key", default="", metavar="PATTERN", help="of s3://bucket/key, as shells have it"),
-            _option("--tag", default="", help="rows with an event of this tag"),
-            _option("--outcome", default="", help="delivered, filtered, quarantined, missing or ignored"),
-            _option("--sum", default="", metavar="NAMES", help="add up: by day, service, account, tag …"),
-            _option("--format", choices=("table", "jsonl", "csv"), default="table"),
+            option("--key", default="", metavar="PATTERN", help="of s3://bucket/key, as shells have it"),
+            option("--tag", default="", help="rows with an event of this tag"),
+            option("--outcome", default="", help="delivered, filtered, quarantined, missing or ignored"),
+            option("--sum", default="", metavar="NAMES", help="add up: by day, service, account, tag …"),
+            option("--format", choices=("table", "jsonl", "csv"), default="table"),
+        ),
+    ),
+    Command(
+        "prove",
+        "say of past days which objects were delivered, and prove that none is missing",
+        "flows.commands.prove",
+        _prove,
+        (
+            option("--service", required=True, help="one that is read from S3"),
+            FROM,
+            TO,
+            option(
+                "--location",
+                action="append",
+                default=[],
+                metavar="s3://BUCKET/PREFIX",
+                help="where the objects are (default: `buckets` of the service, else those of the journal)",
+            ),
+            option(
+                "--journal",
+                action="append",
+                default=[],
+                type=Path,
+                metavar="FOLDER",
+                help="of another machine that shares the queue, beside the configuration's (may be repeated)",
+            ),
+            option("--sample", type=int, default=0, metavar="N", help="read N delivered objects again (0)"),
+            option("--backfill", action="store_true", help="collect what is missing, and prove again"),
+            option(
+                "--grace",
+                type=float,
+                default=900.0,
+                metavar="SECONDS",
+                help="after which what was written must have been announced (900)",
+            ),
+            option("--html", type=Path, metavar="FILE", help="write one page for an auditor"),
+            JSON,
         ),
     ),
     Command(
@@ -219,11 +229,11 @@ COMMANDS: tuple[Command, ...] = (
             as_json=args.json,
         ),
         (
-            _option("--service", required=True, help="one that asks an API: its name, or its key"),
-            _option("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC, inclusive"),
-            _option("--to", dest="end", required=True, metavar="TIME", help="ISO 8601, UTC, exclusive"),
-            _option("--state", type=Path, help="recovery directory (default: the configuration's)"),
-            _JSON,
+            option("--service", required=True, help="one that asks an API: its name, or its key"),
+            FROM,
+            TO,
+            option("--state", type=Path, help="recovery directory (default: the configuration's)"),
+            JSON,
         ),
     ),
     Command(
@@ -239,21 +249,21 @@ COMMANDS: tuple[Command, ...] = (
             probe=args.probe,
         ),
         (
-            _option(
+            option(
                 "--probe", action="store_true", help="send syslog outputs events that show where they are cut"
             ),
-            _option("--offline", action="store_true", help="configuration and certificate files only"),
-            _option(
+            option("--offline", action="store_true", help="configuration and certificate files only"),
+            option(
                 "--object",
                 action="append",
                 default=[],
                 metavar="s3://BUCKET/KEY",
                 help="prove with one byte of it that objects can be read, KMS included (may be repeated)",
             ),
-            _option(
+            option(
                 "--interval", type=float, default=3.0, metavar="SECONDS", help="that run will be given (3)"
             ),
-            _JSON,
+            JSON,
         ),
     ),
     Command(
@@ -262,23 +272,23 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.iam_policy_formats",
         _policy,
         (
-            _option("--format", choices=("json", "cloudformation", "terraform", "trust"), default="json"),
-            _option("--account", default="", metavar="NUMBER", help="the account, when no role tells it"),
-            _option(
+            option("--format", choices=("json", "cloudformation", "terraform", "trust"), default="json"),
+            option("--account", default="", metavar="NUMBER", help="the account, when no role tells it"),
+            option(
                 "--bucket",
                 action="append",
                 default=[],
                 metavar="NAME[/PREFIX]",
                 help="of S3 objects; default: every bucket (may be repeated)",
             ),
-            _option(
+            option(
                 "--kms-key",
                 action="append",
                 default=[],
                 metavar="ARN",
                 help="of encrypted queues and buckets (may be repeated)",
             ),
-            _option("--no-check", action="store_true", help="leave out what only check needs"),
+            option("--no-check", action="store_true", help="leave out what only check needs"),
         ),
     ),
     Command(
@@ -289,9 +299,9 @@ COMMANDS: tuple[Command, ...] = (
         (
             *(_number(one.option, one.of(Guess()), one.text, dest=one.name) for one in ASSUMPTIONS),
             _number("--traffic-gb-per-day", 0, "out of AWS, if the collector runs elsewhere"),
-            _option("--processes", type=int, default=1, metavar="N", help="as run --processes (1)"),
-            _option("--encrypted", action="store_true", help="objects use a KMS key without bucket keys"),
-            _JSON,
+            option("--processes", type=int, default=1, metavar="N", help="as run --processes (1)"),
+            option("--encrypted", action="store_true", help="objects use a KMS key without bucket keys"),
+            JSON,
         ),
     ),
     Command(
@@ -299,7 +309,7 @@ COMMANDS: tuple[Command, ...] = (
         "print the page of all settings, or of all errors",
         "flows.commands.reference",
         lambda reference, args: reference.show(args.page),
-        (_option("page", choices=("settings", "errors")),),
+        (option("page", choices=("settings", "errors")),),
         configured=False,
     ),
     Command(
@@ -375,8 +385,8 @@ def parser() -> argparse.ArgumentParser:
         made = commands.add_parser(command.name, parents=[common], help=command.help)
         if command.configured:
             made.add_argument("--config", type=Path, help="configuration file (YAML or JSON)")
-        for option in command.options:
-            made.add_argument(*option.names, **option.about)
+        for one in command.options:
+            made.add_argument(*one.names, **one.about)
         made.set_defaults(command=command)
     return top
 

@@ -15,6 +15,9 @@ from flows.config.polled import Polled
 DAY = 86_400
 QUEUE_RESOURCE, OBJECT_RESOURCE, ANY_RESOURCE = "{queue}", "{bucket}/*", "*"
 
+PUBLIC_KEYS = "cloudtrail:ListPublicKeys"
+"""What asks for the keys of CloudTrail's digests; it has no narrower resource than `*`."""
+
 OptionsT = TypeVar("OptionsT")
 Options_contra = TypeVar("Options_contra", contravariant=True)
 Options_co = TypeVar("Options_co", covariant=True)

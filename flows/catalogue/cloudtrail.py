@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from flows.catalogue import build
-from flows.catalogue.calls import ApiCall, PlanScope, polls
+from flows.catalogue.calls import PUBLIC_KEYS, ApiCall, PlanScope, polls
 from flows.catalogue.delays import AUTO, max_reach, overlap, settle
 from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Probe
@@ -164,6 +164,7 @@ AUDITS_S3 = Service(
     layout=lambda options: Layout(records="Records", digests=options.collect_digests),
     detect=cloudtrail.detect,
     replayed={"auto_event_type": True},
+    digests=PUBLIC_KEYS,
 )
 AUDITS_API = Service(
     name="audits_api",

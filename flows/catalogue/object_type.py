@@ -40,7 +40,7 @@ class ObjectType(Struct, frozen=True):
     some_json: but may be, under these settings. columns: how its lines are divided, for rules. event_name:
     the way to what names an event.
     mixed: pattern of its keys in a queue of several types, "" = it does not come so. own: the
-    transform of a type that needs more than a tag.
+    transform of a type that needs more than a tag. digests: see `Service`.
     """
 
     name: str
@@ -57,6 +57,7 @@ class ObjectType(Struct, frozen=True):
     event_name: tuple[str, ...] = ()
     mixed: str = ""
     own: Callable[[SqsUnit], Transform] | None = None
+    digests: str = ""
 
 
 def _kind(options: SqsLogsSettings, one: ObjectType) -> Callable[[Block], str]:
@@ -93,6 +94,7 @@ def service(one: ObjectType) -> Service[SqsLogsSettings]:
         columns=one.columns,
         event_name=one.event_name,
         about=one.about,
+        digests=one.digests,
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from flows.catalogue.calls import PUBLIC_KEYS
 from flows.catalogue.object_type import JSON_LINES, ObjectType, SqsUnit, service, tagged
 from flows.catalogue.service import Service
 from flows.catalogue.tagging import flow_logs, rule, stamp, umbrella_rows, web_logs
@@ -76,6 +77,7 @@ _TYPES: tuple[ObjectType, ...] = (
         event_name=cloudtrail.EVENT_NAME,
         mixed=r"/CloudTrail(?:-Digest|-Insight)?/",
         own=_cloudtrail,
+        digests=PUBLIC_KEYS,
     ),
     ObjectType(
         "aws_sqs_cloudtrail_kinesis",

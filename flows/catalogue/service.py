@@ -132,6 +132,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     configuration: the tags that name the table. placed: Devo's tables have columns for account and region,
     filled from the tag's last levels. is_text: events are no JSON, under these settings. columns: how a line
     of text is divided. event_name: the way to what names an event. about: one line for the reference.
+    digests: its objects are named by digests that AWS signs; the action that asks for the public keys.
     """
 
     name: str
@@ -150,6 +151,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     columns: Columns | None = None
     event_name: tuple[str, ...] = ()
     about: str = ""
+    digests: str = ""
 
     @property
     def queued(self) -> bool:

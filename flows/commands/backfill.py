@@ -29,6 +29,7 @@ from flows.commands.progress_bar import progress
 from flows.commands.run import root_cause
 from flows.config.base import ObjectsSettings
 from flows.config.load import Settings, SettingsError, load
+from flows.journal import keeping
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import failure, hold, prepare
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr
@@ -98,7 +99,7 @@ def backfill(
     if not objects:
         raise SettingsError(*_NOTHING)
     with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
-        _run(settings, unit, (objects, tally), folder)
+        run(settings, unit, (objects, tally), folder)
     complete = tally.objects == len(objects)
     if complete:
         (folder / _DONE).touch()
@@ -149,16 +150,22 @@ def _kept_list(folder: Path, unit: _Unit, wanted: BackfillRequest, stretch: Stre
     return [ObjectRef(**orjson.loads(line)) for line in kept.read_bytes().splitlines()]
 
 
-def _run(
+def run(
     settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], BackfillTally], folder: Path
 ) -> None:
+    """Deliver objects; those that a former run in this folder has delivered are left out."""
     objects, tally = backlog
     drain, started = drain_on_signals(), launch()
+    book = keeping.begin(settings.journal, drain) if settings.journal else None
     opener, _ = object_opener(unit)
-    source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished)
+    opener.journaled = book is not None
+    source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished, book)
+    transform = unit.service.transform(unit)
     dataflow = Dataflow("backfill")
     devo = DevoSink(tuple(settings.outputs.values()), started, drain)
-    stream = collect(dataflow, unit.step_id, source, unit.service.transform(unit), devo.limit)
+    stream = collect(
+        dataflow, unit.step_id, source, book.counted(transform) if book else transform, devo.limit
+    )
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of([unit]))
     deliver([stream], devo, quarantine)
     try:
@@ -166,6 +173,7 @@ def _run(
         cli_main(dataflow, epoch_interval=_INTERVAL, recovery_config=recovery)
     except Exception as error:
         raise failure(error, folder) or root_cause(error) from error
+    source.end()
 
 
 def _forecast(objects: Sequence[ObjectRef], asked: ListingCalls, rate: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""The journal: what was delivered, kept for years as Parquet, and proved against the bucket.
+"""The journal: what was delivered, kept for years as Parquet.
 
     <journal>/log/<time>-<process>.log              what the running hour has settled: appended, synced
     <journal>/day=2026-01-02/<time>-<process>.parquet    the same, compacted when the hour is over, sorted

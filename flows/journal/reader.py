@@ -13,6 +13,7 @@ from flows.journal.compaction import day_of
 from flows.journal.log import LOGS, logs, read
 from sources.journal import JournalRow
 
+PARQUET = ".parquet"
 _BATCH_ROWS = 20_000
 _MOMENTS = ("time", "first", "last", "start", "end")
 SUMMED_BY = ("day", "service", "input", "account", "region", "container", "outcome", "tag", "process", "kind")
@@ -54,15 +55,20 @@ class Query(Struct, frozen=True):
 
 def rows(folder: Path, query: Query) -> Iterator[JournalRow]:
     """Yield the rows of a journal that a query wants, day by day."""
+    for path in files(folder, query):
+        yield from filter(query.wants, of_parquet(path) if path.suffix == PARQUET else read(path))
+
+
+def files(folder: Path, query: Query) -> Iterator[Path]:
+    """Yield the files that rows of a query may be in, each row in one of them: Parquet by day, then logs."""
     running = logs(folder / LOGS)
     unfinished = {path.stem for path in running}
     for day in sorted(filter(None, map(day_of, folder.glob("day=*")))):
         if _touches(day, query):
-            for path in sorted((folder / f"day={day}").glob("*.parquet")):
+            for path in sorted((folder / f"day={day}").glob(f"*{PARQUET}")):
                 if path.stem not in unfinished:
-                    yield from filter(query.wants, of_parquet(path))
-    for path in running:
-        yield from filter(query.wants, read(path))
+                    yield path
+    yield from running
 
 
 def sums(found: Iterable[JournalRow], by: Sequence[str]) -> dict[tuple[str, ...], Counter[str]]:

@@ -8,15 +8,21 @@ and whoever writes them alike. IAM: s3:ListBucket.
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from queue import Full, Queue
+from threading import Event
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from sources.errors import translate
+from sources.errors import SourceError, translate
 from sources.objects.object_ref import ObjectRef
 
-_THREADS = 16
+Entry: TypeAlias = dict[str, Any]
+"""What ListObjectsV2 tells of an object: Key, ETag, Size, LastModified."""
+
+_THREADS, _PAGES, _PAUSE_SECONDS = 16, 64, 0.2
 _FOLDERS = (
     re.compile(
         r"(?:^|/)(?:year=)?(?P<Y>20\d\d)/"
@@ -90,45 +96,86 @@ def key_moment(key: str) -> datetime | None:
 
 def wanted(key: str, written: datetime, stretch: Stretch) -> bool:
     """Tell whether an object belongs to a stretch: by its name, else its folder, else when it was written."""
+    found = told(key, stretch)
+    return written in stretch if found is None else found
+
+
+def told(key: str, stretch: Stretch) -> bool | None:
+    """Tell whether what an object's key says is of a stretch; None when it says no date."""
     moment = key_moment(key)
     if moment:
         return moment in stretch
     folder = folder_stretch(key.rpartition("/")[0] + "/")
-    return folder.overlaps(stretch) if folder else written in stretch
+    return folder.overlaps(stretch) if folder else None
 
 
 def listed(
     client: Any, bucket: str, prefix: str, stretch: Stretch, asked: ListingCalls
 ) -> Iterator[ObjectRef]:
-    """Yield the objects of a stretch, folder level by folder level. Raises SourceError."""
+    """Yield the objects of a stretch, in no order. Raises SourceError."""
+    return (_ref(bucket, entry) for entry in entries(client, bucket, prefix, stretch, asked))
 
-    def folder(one: str) -> tuple[list[str], list[ObjectRef]]:
-        folders: list[str] = []
-        found: list[ObjectRef] = []
-        token: dict[str, str] = {}
-        while True:
-            try:
-                reply = client.list_objects_v2(Bucket=bucket, Prefix=one, Delimiter="/", **token)
-            except Exception as error:
-                raise translate(error, f"s3://{bucket}/{one}", "s3:ListBucket") from error
-            asked.requests += 1
-            folders += [each["Prefix"] for each in reply.get("CommonPrefixes", ())]
-            found += [_ref(bucket, each) for each in reply.get("Contents", ()) if _fits(each, stretch)]
-            if not reply.get("IsTruncated"):
-                return folders, found
-            token = {"ContinuationToken": reply["NextContinuationToken"]}
 
-    level = [prefix]
+def entries(client: Any, bucket: str, prefix: str, stretch: Stretch, asked: ListingCalls) -> Iterator[Entry]:
+    """Yield what S3 tells of each object of a stretch, in no order. Raises SourceError.
+
+    Folders are listed side by side, level by level; no more than some pages wait to be taken.
+    """
+    found: Queue[list[Entry] | BaseException | None] = Queue(_PAGES)
+    stopped = Event()
+
+    def put(page: list[Entry] | BaseException | None) -> None:
+        while not stopped.is_set():
+            with suppress(Full):
+                found.put(page, timeout=_PAUSE_SECONDS)
+                break
+
+    def folder(one: str) -> list[str]:
+        below: list[str] = []
+        try:
+            for reply in _pages(client, bucket, one):
+                asked.requests += 1
+                below += [each["Prefix"] for each in reply.get("CommonPrefixes", ())]
+                put([each for each in reply.get("Contents", ()) if _fits(each, stretch)])
+                if stopped.is_set():
+                    break
+        except SourceError as error:
+            put(error)
+        finally:
+            put(None)
+        return below
+
     with ThreadPoolExecutor(_THREADS) as pool:
-        while level:
-            below: list[str] = []
-            for folders, found in pool.map(folder, level):
-                yield from found
-                below += [one for one in folders if _may_hold(one, stretch)]
-            level = below
+        try:
+            level = [prefix]
+            while level:
+                running, left = [pool.submit(folder, one) for one in level], len(level)
+                while left:
+                    page = found.get()
+                    if isinstance(page, BaseException):
+                        raise page
+                    left -= page is None
+                    yield from page or ()
+                level = [one for each in running for one in each.result() if _may_hold(one, stretch)]
+        finally:
+            stopped.set()
+            pool.shutdown(cancel_futures=True)
 
 
-def _fits(entry: dict[str, Any], stretch: Stretch) -> bool:
+def _pages(client: Any, bucket: str, prefix: str) -> Iterator[Any]:
+    token: dict[str, str] = {}
+    while True:
+        try:
+            reply = client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", **token)
+        except Exception as error:
+            raise translate(error, f"s3://{bucket}/{prefix}", "s3:ListBucket") from error
+        yield reply
+        if not reply.get("IsTruncated"):
+            return
+        token = {"ContinuationToken": reply["NextContinuationToken"]}
+
+
+def _fits(entry: Entry, stretch: Stretch) -> bool:
     key: str = entry["Key"]
     return not key.endswith("/") and wanted(key, entry["LastModified"], stretch)
 
@@ -138,5 +185,5 @@ def _may_hold(prefix: str, stretch: Stretch) -> bool:
     return span is None or span.overlaps(stretch)
 
 
-def _ref(bucket: str, entry: dict[str, Any]) -> ObjectRef:
+def _ref(bucket: str, entry: Entry) -> ObjectRef:
     return ObjectRef(bucket, entry["Key"], etag=entry["ETag"].strip('"'), size=entry["Size"])

@@ -1,6 +1,17 @@
 """Which S3 object is meant: what a notice, a listing or a quarantine tells of it."""
 
+import re
+
 from msgspec import Struct
+
+from sources.aws.partitions import is_region
+
+_LAYOUTS = (
+    re.compile(
+        r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?:[^/]+/(?P<region>[a-z][a-z0-9-]+)/)?"
+    ),
+    re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
+)
 
 
 class ObjectRef(Struct, frozen=True):
@@ -26,3 +37,11 @@ class ObjectRef(Struct, frozen=True):
     def uri(self) -> str:
         """Return `s3://bucket/key`."""
         return f"s3://{self.bucket}/{self.key}"
+
+
+def place_of(key: str) -> tuple[str, str]:
+    """Return the account and the region that a key names where AWS lays it out; "" = it names none."""
+    found = next(filter(None, (layout.search(key) for layout in _LAYOUTS)), None)
+    told = found.groupdict() if found else {}
+    region = told.get("region") or ""
+    return told.get("account") or "", region if is_region(region) else ""

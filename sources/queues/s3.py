@@ -17,14 +17,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.aws.partitions import beside, is_region
+from sources.aws.partitions import beside
 from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.journal import JournalRow
 from sources.objects import telemetry as object_telemetry
 from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
 from sources.objects.decode import DecodedChunk, skip
-from sources.objects.object_ref import ObjectRef
+from sources.objects.object_ref import ObjectRef, place_of
 from sources.objects.opening_record import NoRecord, OpeningRecord
 from sources.queues.bucket_trust import BucketTrust
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
@@ -56,12 +56,6 @@ __all__ = ["Body", "DecodedChunk", "ObjectRef", "Reader", "S3Opener"]
 Reader: TypeAlias = Callable[[Body, ObjectRef], Iterator[DecodedChunk]]
 """Cuts an object's stored bytes into pieces of whole events; `decode.read` with the service's layout."""
 
-_LAYOUTS = (
-    re.compile(
-        r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?:[^/]+/(?P<region>[a-z][a-z0-9-]+)/)?"
-    ),
-    re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
-)
 _LARGE_BYTES = 64 << 10
 _TURN_SECONDS = 1.0
 _SHORT = 8 << 10
@@ -347,13 +341,11 @@ class S3Opener:
 
     def _origin(self, ref: ObjectRef, message: Message) -> Origin:
         """Tell where events are from: by the key's layout where AWS writes one, else by the notice."""
-        found = next(filter(None, (layout.search(ref.key) for layout in _LAYOUTS)), None)
-        told = found.groupdict() if found else {}
-        region = told.get("region") or ""
+        account, region = place_of(ref.key)
         return Origin(
             self._service,
-            account=told.get("account") or ref.account or message.account,
-            region=(region if is_region(region) else "") or ref.region or message.region,
+            account=account or ref.account or message.account,
+            region=region or ref.region or message.region,
             container=message.queue,
             object=ref.uri,
             version=ref.version_id or ref.etag,

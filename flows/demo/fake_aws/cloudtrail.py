@@ -1,4 +1,7 @@
-"""CloudTrail's LookupEvents, which moto lacks: newest first, pages, window, 90 days, late arrivals."""
+"""What moto lacks of CloudTrail.
+
+LookupEvents: newest first, pages, window, 90 days, late arrivals. ListPublicKeys: all that were put.
+"""
 
 import json
 import uuid
@@ -40,6 +43,14 @@ class _Event(Struct, frozen=True):
     visible: float
     category: str
     shown: dict[str, Any]
+
+
+class _PublicKey(Struct, frozen=True):
+    """value: PKCS #1, DER. start, end: epoch seconds between which it signs."""
+
+    value: bytes
+    start: float
+    end: float
 
 
 def lookup_events(request: Request) -> dict[str, Any]:
@@ -156,8 +167,41 @@ def _has(shown: Mapping[str, Any], key: str, value: str) -> bool:
     return any(resource.get(key) == value for resource in shown["Resources"])
 
 
+def list_public_keys(request: Request) -> dict[str, Any]:
+    """Serve the public keys of a region that are valid within the times asked for."""
+    start = epoch_seconds(request.get("StartTime", 0))
+    end = epoch_seconds(request.get("EndTime", CLOCK.now()))
+    kept = state("cloudtrail-keys", request.account, request.region, dict[str, _PublicKey])
+    return {
+        "PublicKeyList": [
+            {
+                "Fingerprint": fingerprint,
+                "Value": key.value,
+                "ValidityStartTime": key.start,
+                "ValidityEndTime": key.end,
+            }
+            for fingerprint, key in kept.items()
+            if key.start <= end and start <= key.end
+        ]
+    }
+
+
+def put_public_key(
+    fingerprint: str,
+    value: bytes,
+    span: tuple[float, float] = (0, 4_000_000_000),
+    account: str = ACCOUNT,
+    region: str = REGION,
+) -> None:
+    """Add a public key (PKCS #1, DER). span: epoch seconds between which it is valid."""
+    with LOCK:
+        state("cloudtrail-keys", account, region, dict[str, _PublicKey])[fingerprint] = _PublicKey(
+            value, *span
+        )
+
+
 def extend() -> None:
     """Install the extension in moto."""
     from moto.cloudtrail.responses import CloudTrailResponse  # noqa: PLC0415 - moto is slow to import
 
-    install(CloudTrailResponse, "cloudtrail", lookup_events)
+    install(CloudTrailResponse, "cloudtrail", lookup_events, list_public_keys)

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 
 from sources.errors import Denied, Transient
+from sources.journal import JournalRow
 from sources.listed.backlog import BacklogSource
 from sources.objects.object_ref import ObjectRef
 from sources.queues.message_opener import ObjectBatch
@@ -19,7 +21,8 @@ def opened(ref, records):
     """Cut an object in four pieces of one record."""
     for record in range(records, PIECES):
         yield ObjectBatch((Block(f"{ref.key}/{record}".encode(), 1, Origin("s")),), ref.id, record + 1)
-    yield ObjectBatch((), ref.id, PIECES, last=True)
+    row = JournalRow(0, "object", "delivered", "s", object=ref.uri, records=PIECES)
+    yield ObjectBatch((), ref.id, PIECES, last=True, row=row)
 
 
 def every_event():
@@ -106,3 +109,44 @@ def test_a_drain_ends_every_lane():
     for part in parts:
         with pytest.raises(StopIteration):
             part.next_batch()
+
+
+class Rows(list):
+    """A journal that keeps rows in memory."""
+
+    write = list.extend
+
+
+def test_each_object_has_its_row_when_all_is_receipted():
+    """Rows come behind their epoch, those of the last one when the dataflow has ended."""
+    rows = Rows()
+    source = BacklogSource("s", OBJECTS, opened, threading.Event(), journal=rows)
+    run(source)
+    assert not rows
+    source.end()
+    assert sorted(row.object for row in rows) == sorted(ref.uri for ref in OBJECTS)
+    assert all(row.time for row in rows)
+
+
+def test_a_row_waits_for_its_epoch():
+    """What is sealed is written when the lane is asked again, once."""
+    rows = Rows()
+    source = BacklogSource("s", OBJECTS[:1], opened, threading.Event(), journal=rows)
+    lane = source.build_part("step", source.list_parts()[0], None)
+    while "rows" not in lane.snapshot():
+        lane.next_batch()
+    assert not rows
+    with suppress(StopIteration):
+        lane.next_batch()
+    assert [row.object for row in rows] == [OBJECTS[0].uri]
+
+
+@pytest.mark.parametrize("stop", [7, 30, 79])
+def test_a_killed_process_leaves_no_object_without_its_row(stop):
+    """Rows that were not written when it was killed are in the state, and written by the next one."""
+    rows = Rows()
+    _, states = run(BacklogSource("s", OBJECTS, opened, threading.Event(), journal=rows), stop=stop)
+    source = BacklogSource("s", OBJECTS, opened, threading.Event(), journal=rows)
+    run(source, states)
+    source.end()
+    assert sorted({row.object for row in rows}) == sorted(ref.uri for ref in OBJECTS)

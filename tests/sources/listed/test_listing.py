@@ -1,5 +1,6 @@
 """Which objects belong to a stretch of time, and how little of a bucket is listed to find them."""
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
@@ -110,3 +111,13 @@ def test_a_bucket_that_may_not_be_listed_says_so():
 
     with pytest.raises(Denied, match=r"s3://b/AWSLogs/.*s3:ListBucket"):
         list(listed(Closed(), "b", "AWSLogs/", MARCH, ListingCalls()))
+
+
+def test_a_listing_that_is_left_half_way_ends():
+    """Who takes no more pages leaves no thread behind that waits for room."""
+    before = threading.active_count()
+    bucket = Bucket([f"f{folder}/{number}.log" for folder in range(40) for number in range(40)])
+    found = listed(bucket, "b", "", Stretch(day(2000, 1, 1), day(2100, 1, 1)), ListingCalls())
+    assert next(found).key
+    found.close()
+    assert threading.active_count() == before

@@ -51,6 +51,11 @@ class Digest(Struct, frozen=True):
     previous_key: str | None = msgspec.field(name="previousDigestS3Object", default=None)
     logs: tuple[LogFile, ...] | None = msgspec.field(name="logFiles", default=None)
 
+    @property
+    def end(self) -> datetime:
+        """Return until when the log files were delivered that it names."""
+        return datetime.fromisoformat(self.end_text)
+
 
 class DigestStored(Struct, frozen=True):
     """A digest as S3 has it. body: stored bytes. metadata: the object's own."""
@@ -60,12 +65,22 @@ class DigestStored(Struct, frozen=True):
 
 
 class DigestVerdict(Struct, frozen=True):
-    """What is known of one digest. problem: "" = it is valid. gap: none is named before it, but there is."""
+    """What is known of one digest. problem: "" = it is valid. deleted: another one names it, it is not there.
 
+    before: key of the one that was found before it although it names none: nothing was delivered in between.
+    """
+
+    bucket: str
     key: str
     problem: str = ""
     digest: Digest | None = None
-    gap: bool = False
+    deleted: bool = False
+    before: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return `s3://bucket/key`."""
+        return f"s3://{self.bucket}/{self.key}"
 
 
 class DigestInvalidError(ValueError):
@@ -75,8 +90,11 @@ class DigestInvalidError(ValueError):
 Fetch = Callable[[str, str], DigestStored | None]
 """Bucket and key → a digest, None when it is not there."""
 
-Keys = Mapping[str, str]
-"""Fingerprint → public key (PKCS #1, DER, base64), as ListPublicKeys gives them."""
+Keys = Mapping[str, bytes]
+"""Fingerprint → public key (PKCS #1, DER), as ListPublicKeys gives them."""
+
+KeysFor = Callable[[Mapping[str, str]], Keys]
+"""Metadata of a digest → the keys that it may be signed with."""
 
 
 def place_of(key: str) -> Mapping[str, str] | None:
@@ -91,8 +109,17 @@ def end_of(key: str) -> datetime | None:
     return datetime.strptime(found["end"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC) if found else None
 
 
+def generated(metadata: Mapping[str, str]) -> datetime:
+    """Return when a backfill digest was made: its keys are those of then. Raises DigestInvalidError."""
+    try:
+        found = datetime.fromisoformat(metadata["backfill-generation-timestamp"])
+    except (KeyError, ValueError) as error:
+        raise DigestInvalidError("it does not say when it was made") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
 def walk(
-    listed: Sequence[str], bucket: str, start: datetime, fetch: Fetch, keys: Keys
+    listed: Sequence[str], bucket: str, start: datetime, fetch: Fetch, keys: KeysFor
 ) -> Iterator[DigestVerdict]:
     """Yield a verdict on every digest of a chain, from the last one listed back to `start`.
 
@@ -111,17 +138,17 @@ def walk(
             bucket, key = digest.previous_bucket, digest.previous_key
         else:
             key = _before(left, key)
-            yield replace(verdict, gap=bool(digest and key))
+            yield replace(verdict, before=key if digest else "")
 
 
-def _verdict(bucket: str, key: str, fetch: Fetch, keys: Keys) -> DigestVerdict:
+def _verdict(bucket: str, key: str, fetch: Fetch, keys: KeysFor) -> DigestVerdict:
     stored = fetch(bucket, key)
     if stored is None:
-        return DigestVerdict(key, "it has been deleted")
+        return DigestVerdict(bucket, key, "it has been deleted", deleted=True)
     try:
-        return DigestVerdict(key, digest=verified(bucket, key, stored, keys))
+        return DigestVerdict(bucket, key, digest=verified(bucket, key, stored, keys(stored.metadata)))
     except DigestInvalidError as error:
-        return DigestVerdict(key, str(error))
+        return DigestVerdict(bucket, key, str(error))
 
 
 def _before(left: list[str], key: str) -> str:
@@ -165,14 +192,14 @@ def signed_text(digest: Digest, content: bytes) -> bytes:
     return "\n".join(parts).encode()
 
 
-def _is_signed(digest: Digest, content: bytes, signature: str, key: str) -> bool:
+def _is_signed(digest: Digest, content: bytes, signature: str, key: bytes) -> bool:
     from cryptography.exceptions import InvalidSignature  # noqa: PLC0415 - only a proof needs it
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
 
     try:
-        public: Any = _public_key(base64.b64decode(key))
+        public: Any = _public_key(key)
         if not isinstance(public, RSAPublicKey):
             return False
         public.verify(binascii.unhexlify(signature), signed_text(digest, content), PKCS1v15(), SHA256())
@@ -197,4 +224,6 @@ def _inflated(body: bytes) -> bytes:
         raise DigestInvalidError("it is not gzip") from error
     if inflate.unconsumed_tail:
         raise DigestInvalidError(f"it is larger than {MOST_BYTES} bytes")
+    if not inflate.eof:
+        raise DigestInvalidError("it is cut short")
     return content

@@ -1,0 +1,38 @@
+"""What a command of `python -m flows` is, and the options that several have."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import Struct
+
+
+class Option(Struct, frozen=True):
+    """An option or argument. names: as written. about: argparse's own keywords."""
+
+    names: tuple[str, ...]
+    about: Mapping[str, Any]
+
+
+class Command(Struct, frozen=True):
+    """One command. module: imported when it runs. run: module and arguments → exit code.
+
+    configured: it reads a configuration.
+    """
+
+    name: str
+    help: str
+    module: str
+    run: Callable[[Any, argparse.Namespace], int | None]
+    options: tuple[Option, ...] = ()
+    configured: bool = True
+
+
+def option(*names: str, **about: object) -> Option:
+    """Return an option with argparse's own keywords."""
+    return Option(names, about)
+
+
+JSON = option("--json", action="store_true", help="for machines")
+FROM = option("--from", dest="start", required=True, metavar="TIME", help="ISO 8601, UTC, inclusive")
+TO = option("--to", dest="end", required=True, metavar="TIME", help="ISO 8601, UTC, exclusive")

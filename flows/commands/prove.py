@@ -1,0 +1,226 @@
+"""`python -m flows prove`: says of past days which objects were delivered, and proves that none is missing.
+
+Exit code 0: all was delivered; 1: something was not, or not yet; 2: it could not look.
+"""
+
+import hashlib
+import logging
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+from msgspec import Struct
+
+from flows.catalogue.service import ConfiguredService
+from flows.commands.backfill import BackfillTally, run, unit_of
+from flows.commands.journal import folder_of
+from flows.commands.moments import between
+from flows.config.base import ObjectsSettings
+from flows.config.load import Settings, SettingsError, load
+from flows.process.memory import reuse_blocks
+from flows.process.recovery_store import hold, prepare
+from flows.process.runtime import log_to_stderr
+from flows.proof import text
+from flows.proof.bucket_facts import bucket_facts
+from flows.proof.digests import place_of
+from flows.proof.facts import Fact, FactTable
+from flows.proof.journal_facts import buckets, journal_facts
+from flows.proof.judge import judge
+from flows.proof.page import page
+from flows.proof.proof import Proof
+from flows.proof.queue_facts import look
+from flows.proof.samples import differing
+from flows.proof.signed_facts import Signatures, Signer, signatures
+from sources.errors import SourceError
+from sources.listed.listing import ListingCalls, Stretch
+from sources.queues.sqs import Queue
+from transforms.telemetry import LOG
+
+_COULD_NOT_LOOK = 2
+Clock = Callable[[], float]
+
+
+class ProofRequest(Struct, frozen=True):
+    """What to prove. service: name or setting. location: `s3://bucket/prefix` of each, () = as configured.
+
+    journal: folders beside the configuration's own. sample: delivered objects to read again. grace: seconds
+    after which an object that was written must have been announced. backfill: collect what is missing.
+    """
+
+    service: str
+    start: str
+    end: str
+    location: Sequence[str] = ()
+    journal: Sequence[Path] = ()
+    sample: int = 0
+    grace: float = 900.0
+    backfill: bool = False
+
+
+class ProofScope(Struct, frozen=True):
+    """A request that is right in itself, with what it is about."""
+
+    unit: ConfiguredService[ObjectsSettings]
+    stretch: Stretch
+    locations: tuple[str, ...]
+    journals: tuple[Path, ...]
+    sample: int
+    grace: float
+
+
+def prove(config: Path | None, wanted: ProofRequest, *, as_json: bool, html: Path | None = None) -> int:
+    """Look, and say what was found; see the module for the exit code."""
+    settings = load(config)
+    asked = _asked(settings, wanted)
+    LOG.addHandler(logging.NullHandler())  # the proof tells it all; events would go to stderr besides
+    try:
+        found = proof(asked)
+        if wanted.backfill and found.collectable:
+            collected = _collect(settings, asked, found)
+            found = proof(asked)
+            found.backfilled = collected
+    except SourceError as error:
+        sys.stderr.write(f"could not look: {error}\n")
+        return _COULD_NOT_LOOK
+    if html:
+        html.write_text(page(found))
+    _tell(found, as_json=as_json)
+    return 0 if found.complete else 1
+
+
+def _collect(settings: Settings, asked: ProofScope, found: Proof) -> int:
+    """Bring what is missing on the path of a backfill; returns how many objects came."""
+    if settings.state_directory is None:
+        hint = "name a folder in globals.persistence"
+        raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
+    log_to_stderr(debug=settings.globals.debug)
+    reuse_blocks()
+    named = "\n".join(sorted(ref.id for ref in found.collectable))
+    folder = (
+        settings.state_directory / "backfill" / f"prove-{hashlib.sha256(named.encode()).hexdigest()[:16]}"
+    )
+    prepare(folder, first=True)
+    hold(folder)
+    tally = BackfillTally()
+    run(settings, asked.unit, (found.collectable, tally), folder)
+    if tally.objects == len(found.collectable):
+        shutil.rmtree(folder)
+    return tally.objects
+
+
+def proof(asked: ProofScope, clock: Clock = time.time) -> Proof:
+    """Return what is found. Raises SourceError where AWS does not let itself be looked at."""
+    began = clock()
+    found = Proof(
+        asked.unit.name,
+        asked.stretch.start,
+        asked.stretch.end,
+        datetime.fromtimestamp(began, UTC),
+        asked.locations,
+        tuple(map(str, asked.journals)),
+    )
+    with tempfile.TemporaryDirectory(prefix="prove-") as folder, closing(FactTable(Path(folder))) as facts:
+        signed, since = _gather(asked, facts, found)
+        for name, known in facts.by_object():
+            judged = judge(name, known, since)
+            if judged:
+                found.add(judged)
+                found.draw(judged, asked.sample)
+                found.compare(judged, signed.covered)
+    for gap in signed.gaps:
+        found.find(gap)
+    found.chains += signed.chains
+    sample = [judged for _, _, judged in found.lottery]
+    differs = list(differing(asked.unit, sample))
+    found.sampled, found.same = len(sample), len(sample) - len(differs)
+    for gap in differs:
+        found.find(gap)
+    return found
+
+
+def _gather(asked: ProofScope, facts: FactTable, found: Proof) -> tuple[Signatures, int]:
+    """Put down all that is known; returns what is signed, and since when (ms) things may be on their way.
+
+    The journal comes after the bucket, and once more after the queue: what is settled meanwhile is seen.
+    """
+    unit, now = asked.unit, int(found.looked.timestamp() * 1000)
+    client = unit.account.client("s3", unit.options.regions[0])
+    digests: list[str] = []
+    for location in asked.locations:
+        listed = bucket_facts(client, location, asked.stretch, unit.options.key_filter, ListingCalls())
+        facts.add(_without(listed, digests, signed=bool(unit.service.digests)))
+    signed = _signed(asked, digests, facts, found)
+    facts.add(_rows(asked))
+    since = int(now - asked.grace * 1000)
+    if facts.unexplained():
+        named = unit.options.queues(unit.service.name)
+        seen = look([Queue(unit.queue_account, region, queue) for region, queue in named], now)
+        since = min(since, seen.since)
+        facts.add(seen.facts)
+        facts.add(_rows(asked, now))
+    return signed, since
+
+
+def _signed(asked: ProofScope, digests: Sequence[str], facts: FactTable, found: Proof) -> Signatures:
+    """Verify what is signed, where objects of the service are."""
+    unit = asked.unit
+    if not unit.service.digests:
+        return Signatures()
+    if not digests:
+        found.notes.append(
+            "that nobody wrote, altered or deleted objects: no digests of these days are there"
+        )
+        return Signatures()
+    most, region = unit.options.max_object_bytes, unit.options.regions[0]
+    signer = Signer(unit.account.client, region, unit.service.digests, most, found.looked)
+    return signatures(signer, digests, asked.stretch, facts.add)
+
+
+def _without(listed: Iterable[Fact], digests: list[str], *, signed: bool) -> Iterator[Fact]:
+    """Yield what holds events; digests are put aside."""
+    for fact in listed:
+        if signed and place_of(fact.object):
+            digests.append(fact.object)
+        else:
+            yield fact
+
+
+def _rows(asked: ProofScope, since: int = 0) -> Iterable[Fact]:
+    rows = journal_facts(asked.journals, asked.unit.service.name, asked.stretch, since)
+    inside = (row for row in rows if row.object.startswith(asked.locations))
+    return _without(inside, [], signed=bool(asked.unit.service.digests))
+
+
+def _asked(settings: Settings, wanted: ProofRequest) -> ProofScope:
+    unit, stretch = unit_of(settings, wanted.service), Stretch(*between(wanted.start, wanted.end))
+    journals = (folder_of(settings), *wanted.journal)
+    for location in wanted.location:
+        if not location.removeprefix("s3://").partition("/")[0] or not location.startswith("s3://"):
+            hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
+            raise SettingsError(f"no location: {location}", "--location", hint)
+    configured = [
+        f"s3://{one.name}/{one.prefix}" for one in unit.options.buckets if "*" not in one.name + one.prefix
+    ]
+    found = tuple(wanted.location) or tuple(configured)
+    if not found:
+        found = tuple(f"s3://{name}/" for name in sorted(buckets(journals, unit.service.name, stretch)))
+    if not found:
+        hint = "name it: --location s3://BUCKET/PREFIX/"
+        raise SettingsError(
+            "neither configuration nor journal tells a bucket", f"--service {wanted.service}", hint
+        )
+    found = tuple(one if "/" in one.removeprefix("s3://") else f"{one}/" for one in found)
+    return ProofScope(unit, stretch, found, journals, wanted.sample, wanted.grace)
+
+
+def _tell(found: Proof, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(text.report(found)) + b"\n")
+    else:
+        sys.stdout.writelines(f"{line}\n" for line in text.lines(found))

@@ -1,0 +1,89 @@
+"""What the journal says of a service's objects, as facts; only the columns that are needed are read."""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from flows.journal.log import read
+from flows.journal.reader import PARQUET, Query, files
+from flows.proof.facts import Fact, Witness
+from sources.journal import JournalRow
+from sources.listed.listing import Stretch, told
+
+_BATCH_ROWS = 20_000
+_COLUMNS = (
+    "object",
+    "etag",
+    "outcome",
+    "time",
+    "stored_bytes",
+    "events",
+    "filtered",
+    "quarantined",
+    "records",
+    "sha256",
+    "account",
+    "region",
+    "repeated",
+)
+_BEFORE = timedelta(days=1)
+"""So much may a clock be behind: an object's row is later than the time in its key."""
+
+
+def journal_facts(folders: Iterable[Path], service: str, stretch: Stretch, since: int = 0) -> Iterator[Fact]:
+    """Yield a fact for each row of an object of a stretch; also of those whose keys say no date.
+
+    since: epoch milliseconds; rows before are not looked at.
+    """
+    begins = max(since, int((stretch.start - _BEFORE).timestamp() * 1000))
+    query = Query(start=begins, service=service)
+    for folder in folders:
+        for path in files(folder, query):
+            for values in _values(folder, path, query):
+                if told(values[0].partition("//")[2].partition("/")[2], stretch) is not False:
+                    yield _fact(values)
+
+
+def buckets(folders: Iterable[Path], service: str, stretch: Stretch) -> set[str]:
+    """Return the buckets that objects of a stretch came from."""
+    found = journal_facts(folders, service, stretch)
+    return {fact.object.removeprefix("s3://").partition("/")[0] for fact in found}
+
+
+def _fact(values: tuple[Any, ...]) -> Fact:
+    name, etag, outcome, *counts, account, region, repeated = values
+    state = "repeated" if repeated else outcome
+    return Fact._make((name, Witness.JOURNAL, etag, state, *counts, f"{account} {region}"))
+
+
+def _values(folder: Path, path: Path, query: Query) -> Iterator[tuple[Any, ...]]:
+    """Yield the columns of a file's rows; of a log that was compacted meanwhile, those of its Parquet."""
+    if path.suffix == PARQUET:
+        yield from _of_parquet(path, query)
+        return
+    try:
+        yield from map(_of_row, filter(lambda row: row.kind == "object" and query.wants(row), read(path)))
+    except FileNotFoundError:
+        for made in folder.glob(f"day=*/{path.stem}{PARQUET}"):
+            yield from _of_parquet(made, query)
+
+
+def _of_row(row: JournalRow) -> tuple[Any, ...]:
+    return tuple(getattr(row, name) for name in _COLUMNS)
+
+
+def _of_parquet(path: Path, query: Query) -> Iterator[tuple[Any, ...]]:
+    import pyarrow as pa  # noqa: PLC0415 - slow to import
+    import pyarrow.compute as pc  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=["kind", "service", *_COLUMNS]):
+            moment = batch.column("time").cast(pa.int64())
+            wanted = pc.and_(
+                pc.and_(pc.equal(batch.column("kind"), "object"), pc.greater_equal(moment, query.start)),
+                pc.equal(batch.column("service"), query.service),
+            )
+            found = batch.set_column(batch.schema.get_field_index("time"), "time", moment).filter(wanted)
+            yield from zip(*(found.column(name).to_pylist() for name in _COLUMNS), strict=True)
