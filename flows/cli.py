@@ -27,7 +27,7 @@ _OURS = ("flows", "sources", "sinks", "transforms")
 
 def _run(module: Any, args: argparse.Namespace) -> int:
     names = ("processes", "cluster", "workers", "interval", "state", "only")
-    return int(module.run(args.config, module.RunRequest(**{name: getattr(args, name) for name in names})))
+    return int(module.run(args.config, module.RunRequest(**{name: vars(args)[name] for name in names})))
 
 
 def _backfill(module: Any, args: argparse.Namespace) -> int:
@@ -39,13 +39,13 @@ def _backfill(module: Any, args: argparse.Namespace) -> int:
 
 def _journal(module: Any, args: argparse.Namespace) -> int:
     names = ("service", "account", "region", "key", "tag", "outcome")
-    query = module.query_of(args.start, args.end, {name: getattr(args, name) for name in names})
+    query = module.query_of(args.start, args.end, {name: vars(args)[name] for name in names})
     return int(module.show(args.config, query, by=args.sum, as_format=args.format))
 
 
 def _prove(module: Any, args: argparse.Namespace) -> int:
     names = ("service", "start", "end", "location", "journal", "sample", "grace", "backfill")
-    wanted = module.ProofRequest(**{name: getattr(args, name) for name in names})
+    wanted = module.ProofRequest(**{name: vars(args)[name] for name in names})
     return int(module.prove(args.config, wanted, as_json=args.json, html=args.html))
 
 

@@ -180,5 +180,6 @@ def _match(table: tuple[tuple[str, str], ...], message: str) -> str:
 
 
 def _name(error: Exception) -> str:
-    reason = getattr(error, "reason", None)
-    return str(reason or getattr(error, "strerror", None) or type(error).__name__).lower().replace("_", " ")
+    reason = error.reason if isinstance(error, ssl.SSLError) else None
+    told = reason or (error.strerror if isinstance(error, OSError) else None)
+    return (told or type(error).__name__).lower().replace("_", " ")

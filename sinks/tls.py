@@ -208,7 +208,7 @@ def _unusable(path: Path, error: Exception) -> CertificateRejected:
         return CertificateRejected(
             "not a usable PEM file", str(path), "download certificate, key and chain again"
         )
-    what = getattr(error, "strerror", None) or type(error).__name__
+    what = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
     return CertificateRejected(
         f"cannot read it ({what})", str(path), "put it there, readable by this user, or correct the path"
     )

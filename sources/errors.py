@@ -374,7 +374,8 @@ def _denied(reply: _Reply, refused: AccessDenial) -> Denied:
 
 def _lost(error: Exception) -> str:
     """Return what became of the connection; who cannot be reached is named, without the path."""
-    url = urlsplit(str(getattr(error, "kwargs", {}).get("endpoint_url", "")))
+    told = error.kwargs if isinstance(error, boto.BotoCoreError) else {}
+    url = urlsplit(str(told.get("endpoint_url", "")))
     host = url.netloc.rpartition("@")[2]  # a password may stand before it
     to = f" to {url.scheme}://{host}" if host else ""
     return f"connection{to} lost ({type(error).__name__})"

@@ -2,8 +2,6 @@
 
 Without a journal it passes at once. With one, a thread writes the rows of all that has come, and hands it on;
 while the journal cannot be written it stays here (leases are kept alive by their manager meanwhile).
-
-Locks: `_changed` guards `_waiting`, `_writing`, `_running` and `_stopped`.
 """
 
 import threading
@@ -16,12 +14,16 @@ from msgspec.structs import replace
 from sources import telemetry
 from sources.errors import SourceError
 from sources.journal import Journal, JournalRow
+from transforms.locks import Guard, guarded
 
 T = TypeVar("T")
 
 _PAUSE_SECONDS = (0.5, 30.0)
 
+_LOCKS = (Guard("_changed", ("_waiting", "_writing", "_running", "_stopped")),)
 
+
+@guarded(_LOCKS)
 class JournalGate(Generic[T]):
     """Writes the rows of what comes, then hands it to `passed`. Thread-safe.
 

@@ -108,6 +108,44 @@ def test_clients_are_made_in_one_place(path):
     assert not [module for module in imports(tree(path)) if module.split(".")[0] == "boto3"]
 
 
+BY_STRING = {
+    "sources/aws/botocore_internals.py",  # what may go with any release
+    "sources/aws/replies.py",  # boto3 makes its methods when a client is made
+    "transforms/arrow.py",  # a module's own __getattr__
+    "transforms/locks.py",  # puts watchers into classes
+    "flows/journal/reader.py",  # columns of a table
+    "flows/journal/compaction.py",
+    "flows/config/file_formats.py",  # keys of a processor's settings
+    "flows/commands/reference.py",  # reads annotations
+    "flows/demo/fake_aws/core.py",  # puts its operations into the emulator
+}
+"""Modules that reach attributes by a name which is data."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_attributes_are_reached_by_name(path):
+    """What a string names is found by no reader, and by no type checker."""
+    if str(path.relative_to(ROOT)) not in BY_STRING:
+        assert not [found for found in calls(tree(path)) if found[0] in {"getattr", "setattr", "hasattr"}]
+
+
+NO_FIELDS = {
+    "CollectedIds": "its lock guards files",
+    "StrictState": "read when the demo is over; the lock keeps counting whole",
+}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_class_with_a_lock_says_what_it_guards(path):
+    """The suite enforces the tables (transforms/locks.py); a lock without one would be a guess."""
+    locks = ("threading.Lock", "threading.RLock", "threading.Condition")
+    for found in ast.walk(tree(path)):
+        if isinstance(found, ast.ClassDef) and found.name not in NO_FIELDS:
+            makes = any(called in locks for called, _ in calls(found))
+            told = any(ast.unparse(one).startswith("guarded(") for one in found.decorator_list)
+            assert told or not makes, found.name
+
+
 PUBLIC_IN_SPITE_OF_IT = {"_asdict", "_fields", "_make", "_replace", "_exit"}
 """Of namedtuple and os: the underline is no secret there."""
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
+from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -95,7 +96,7 @@ def _columns(payload: bytes, count: int, tops: tuple[str, ...]) -> list[list[obj
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         heads = []
     if len(heads) == count:
-        return [[getattr(head, name) for head in heads] for name in names]
+        return [list(map(attrgetter(name), heads)) for name in names]
     rows = [_head(line, tops) for line in BytesIO(payload)]
     return [list(column) for column in zip(*rows, strict=True)]
 

@@ -14,6 +14,7 @@ from typing import TypeAlias, TypeVar
 from prometheus_client import REGISTRY, Counter, Gauge
 
 from transforms.errors import CollectorError
+from transforms.locks import Guard, guarded
 
 LOG = logging.getLogger("collector")
 
@@ -108,11 +109,15 @@ def _shown(value: object) -> object:
     return printable(value)
 
 
+_LINES_LOCKS = (Guard("_lock", ("_since", "_told")),)
+
+
+@guarded(_LINES_LOCKS)
 class _Lines:
     """How many warnings of one event and service were logged in a minute. Bounded by the words there are."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._since: dict[tuple[str, str], float] = {}
         self._told: dict[tuple[str, str], int] = {}
 

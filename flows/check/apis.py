@@ -6,7 +6,6 @@ nothing to ask with, the action stays unproven, and the line does not name it.
 
 from collections.abc import Iterator, Mapping
 
-from botocore import xform_name
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
@@ -16,6 +15,7 @@ from flows.check.finding import CheckContext, Finding, denied, fail, of_error, o
 from flows.check.identities import arn, known_accounts
 from flows.config.base import ServiceSettings
 from sources.aws.account import required
+from sources.aws.replies import call
 from sources.errors import BadCredentials, Denied, SourceError, translate
 
 
@@ -77,7 +77,7 @@ def _ask(probe: Probe[ServiceSettings], asked: _Asked, parameters: Mapping[str, 
     service, _, operation = probe.action.partition(":")
     client = asked.unit.account.client(service, asked.target.region)
     try:
-        reply = getattr(client, xform_name(operation))(**parameters)
+        reply = call(client, operation, parameters)
     except (ClientError, BotoCoreError) as error:
         raise translate(error, asked.where, probe.action) from error
     return [one for one in required(reply, probe.key, asked.where) if probe.fits(asked.target, one)]

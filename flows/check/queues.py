@@ -11,6 +11,7 @@ from flows.check.identities import arn, known_accounts, number
 from flows.check.settings import SAFE_INTERVALS, queues_of
 from flows.commands.iam_policy import queue_arn
 from sources.aws.account import Account, required
+from sources.aws.replies import call
 from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
 from sources.queues import sqs
 from sources.queues.bucket_trust import open_to_all
@@ -58,7 +59,7 @@ def attributes(context: CheckContext, queue: CheckedQueue) -> Mapping[str, str]:
 def _queue(context: CheckContext, queue: CheckedQueue) -> Iterator[Finding]:
     try:
         url = _url(queue)
-        found = _ask(queue, "get_queue_attributes", QueueUrl=url, AttributeNames=list(_WANTED))
+        found = _ask(queue, "GetQueueAttributes", QueueUrl=url, AttributeNames=list(_WANTED))
         told: Mapping[str, str] = required(found, "Attributes", queue.where)
     except Missing as error:
         yield fail("queue_missing", error.what, queue.where, _elsewhere(queue) or error.hint)
@@ -88,16 +89,14 @@ def _denied(context: CheckContext, queue: CheckedQueue, error: Denied) -> Findin
 def _url(queue: CheckedQueue) -> str:
     if "://" in queue.name:
         return queue.name
-    return str(required(_ask(queue, "get_queue_url", QueueName=queue.name), "QueueUrl", queue.where))
+    return str(required(_ask(queue, "GetQueueUrl", QueueName=queue.name), "QueueUrl", queue.where))
 
 
 def _ask(queue: CheckedQueue, operation: str, **asked: object) -> Mapping[str, object]:
-    action = {"get_queue_url": "sqs:GetQueueUrl"}.get(operation, "sqs:GetQueueAttributes")
     try:
-        reply: Mapping[str, object] = getattr(queue.account.client("sqs", queue.region), operation)(**asked)
+        return call(queue.account.client("sqs", queue.region), operation, asked)
     except Exception as error:
-        raise translate(error, queue.where, action) from error
-    return reply
+        raise translate(error, queue.where, f"sqs:{operation}") from error
 
 
 def _elsewhere(queue: CheckedQueue) -> str:

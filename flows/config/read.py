@@ -172,7 +172,7 @@ class References:
             text = _content(place)
         except (OSError, ValueError) as error:
             shown = place if expanded == name else name  # a variable could hold the secret by mistake
-            why = getattr(error, "strerror", None) or error
+            why = (error.strerror if isinstance(error, OSError) else None) or error
             hint = f"put the secret there, readable for this user ({why})"
             self._missing(f"file {shown} cannot be read", path, hint)
             return ""

@@ -40,7 +40,11 @@ def configuration(
 
 
 def _output(port: int, certificates: Certificates) -> dict[str, Any]:
-    files = {name: str(getattr(certificates, name)) for name in ("chain", "cert", "key")}
+    files = {
+        "chain": str(certificates.chain),
+        "cert": str(certificates.cert),
+        "key": str(certificates.key),
+    }
     return {"address": "127.0.0.1", "port": port, "type": "SSL", **files}
 
 

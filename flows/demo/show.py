@@ -41,7 +41,7 @@ def _plain(console: Console) -> Update:
 
     def update(progress: Sequence[DemoProgress], waiting: int) -> None:
         nonlocal told
-        put_in, arrived = (sum(getattr(one, name) for one in progress) for name in ("put_in", "arrived"))
+        put_in, arrived = sum(one.put_in for one in progress), sum(one.arrived for one in progress)
         done = sum(one.arrived == one.put_in for one in progress)
         line = (
             f"{arrived} of {put_in} events arrived, {done} of {len(progress)} services complete, "
@@ -109,7 +109,11 @@ def report(found: Sequence[Found], *, complete: bool) -> dict[str, Any]:
 
 def _content(found: Sequence[Found]) -> str:
     """Tell how what arrived compares with what was put in."""
-    counts = {name: sum(getattr(one, name) for one in found) for name in ("missing", "repeated", "unknown")}
+    counts = {
+        "missing": sum(one.missing for one in found),
+        "repeated": sum(one.repeated for one in found),
+        "unknown": sum(one.unknown for one in found),
+    }
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or _SAME
 
 

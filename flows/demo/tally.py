@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from transforms.locks import Guard, guarded
+
 _DIGEST_BYTES = 16
 
 
@@ -42,11 +44,15 @@ class Found(Struct, frozen=True):
     services: dict[str, int]
 
 
+_LOCKS = (Guard("_lock", ("_open", "_whose", "_put_in", "_arrived", "_repeated", "_unknown")),)
+
+
+@guarded(_LOCKS)
 class Tally:
     """Counts arrivals against what was put in. Thread-safe."""
 
     def __init__(self, expected: Iterable[Expected]) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._open: Counter[bytes] = Counter()
         self._whose: dict[bytes, tuple[str, str]] = {}
         self._put_in: Counter[tuple[str, str]] = Counter()
@@ -80,7 +86,8 @@ class Tally:
     @property
     def pure(self) -> bool:
         """Tells whether nothing else has arrived; a repeat is nothing else, delivery is at least once."""
-        return not self._unknown
+        with self._lock:
+            return not self._unknown
 
     def progress(self) -> list[DemoProgress]:
         """Return how far each service has come, in the order in which they were put in."""

@@ -16,13 +16,20 @@ from flows.journal.recent import Digests, split
 from sources.errors import SourceError
 from sources.journal import JournalRow
 from transforms.block import Block, Item, Origin, Transform
+from transforms.locks import Guard, guarded
 
 MOST_OBJECTS = 100_000
 """Objects whose counts wait for their rows; beyond it the oldest go, and their rows have no tags."""
 
 _Key = tuple[str, str, str]
 
+_LOCKS = (
+    Guard("_lock", ("_events", "_poisons", "_filtered", "_strengths")),
+    Guard("_recalling", ("_recalled",)),
+)
 
+
+@guarded(_LOCKS)
 class JournalBook:
     """Completes rows and writes them. Thread-safe.
 
@@ -32,8 +39,8 @@ class JournalBook:
     def __init__(self, log: JournalLog, process: str, former: Callable[[], Digests] = dict) -> None:
         self._log, self._process, self._former = log, process, former
         self._recalled: Digests | None = None
-        self._recalling = threading.Lock()
-        self._lock = threading.Lock()
+        self._recalling = threading.RLock()
+        self._lock = threading.RLock()
         self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
         self._poisons: Counter[_Key] = Counter()
         self._filtered: Counter[tuple[str, str]] = Counter()
@@ -91,7 +98,8 @@ class JournalBook:
         with self._recalling:
             if self._recalled is None:
                 self._recalled = self._former()
-        return split(self._recalled.get(service, {}).get(owner, b""))
+            recalled = self._recalled
+        return split(recalled.get(service, {}).get(owner, b""))
 
     def _add(self, key: _Key, made: Counter[str], poisons: int) -> None:
         with self._lock:

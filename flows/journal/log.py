@@ -21,6 +21,7 @@ import msgspec
 
 from sources.errors import SourceError
 from sources.journal import JournalRow
+from transforms.locks import Guard, guarded
 
 LOGS = "log"
 """The folder of the logs, within the journal's."""
@@ -35,7 +36,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[JournalRow])
 _NAME = re.compile(r"(?P<millis>\d{13})-(?P<process>[A-Za-z0-9_.-]+)\.log")
 
+_LOCKS = (Guard("_changed", ("_file", "_path", "_hour", "_written", "_synced", "_lost", "_syncing")),)
 
+
+@guarded(_LOCKS)
 class JournalLog:
     """Appends to logs in `folder`, one for each hour. Thread-safe: who writes together is synced together.
 

@@ -63,7 +63,12 @@ def ask(folder: Path) -> Digests:
         ended = subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 - our own module
         return msgspec.msgpack.decode(ended.stdout, type=dict[str, dict[str, bytes]])
     except (OSError, subprocess.SubprocessError, msgspec.DecodeError) as error:
-        said = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip().splitlines()
+        said = (
+            ((error.stderr if isinstance(error, subprocess.CalledProcessError) else b"") or b"")
+            .decode(errors="replace")
+            .strip()
+            .splitlines()
+        )
         telemetry.journal_not_recalled(str(folder), (said or [str(error)])[-1])
         return {}
 

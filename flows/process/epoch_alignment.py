@@ -16,6 +16,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.process.wrapped_source import Lane, WrappedSource
 from transforms.block import Flowing
+from transforms.locks import Guard, guarded
 
 _TOLERATED_SECONDS = 0.005
 """So much earlier than the last a lane may end its epoch; less is not worth a pause."""
@@ -25,7 +26,10 @@ _AHEAD_SECONDS = 0.02
 
 _AGAIN_SECONDS = 0.001
 
+_LOCKS = (Guard("_lock", ("_sealed", "_lag", "_begun")),)
 
+
+@guarded(_LOCKS)
 class EpochAlignment:
     """Keeps the lanes of a process in step with each other and, in a cluster, with other processes'.
 
@@ -42,7 +46,7 @@ class EpochAlignment:
         receipted: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._interval, self._alone, self._receipted = interval, alone, receipted
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._sealed: dict[int, float] = {}
         self._lag = self._begun = 0.0
 
@@ -77,7 +81,9 @@ class EpochAlignment:
         wish: when it wants to be. sealed: when it ended the epoch before `epoch`. asked: what this returned
         for the call that is under way.
         """
-        earliest, end = sealed + self._interval, self._sealed[epoch] + self._interval + self._lag
+        with self._lock:
+            end = self._sealed[epoch] + self._interval + self._lag
+        earliest = sealed + self._interval
         if now >= end:  # it ends with this call, unless bytewax looked at its clock a little earlier
             return wish if asked >= end else min(wish, now + _AGAIN_SECONDS)
         if now >= earliest and end - now > self._interval / 2:

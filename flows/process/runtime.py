@@ -127,7 +127,7 @@ class _JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
-        fields = getattr(record, "fields", {})
+        fields = record.__dict__.get("fields", {})
         line = {
             "time": _stamp(record.created),
             "level": record.levelname.lower(),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def _values(folder: Path, path: Path, query: Query) -> Iterator[tuple[Any, ...]]
 
 
 def _of_row(row: JournalRow) -> tuple[Any, ...]:
-    return tuple(getattr(row, name) for name in _COLUMNS)
+    return attrgetter(*_COLUMNS)(row)
 
 
 def _of_parquet(path: Path, query: Query) -> Iterator[tuple[Any, ...]]:

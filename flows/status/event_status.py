@@ -96,13 +96,15 @@ def _declared(status: EventStatus, told: Mapping[str, Any]) -> None:
     known.connected = known.connected or known.strength == "written"  # a file, the console: nothing to reach
 
 
-def _set(**values: Any) -> Heard:
+def _set(*, connected: bool | None = None, blocked: bool | None = None, refused: bool | None = None) -> Heard:
+    """Set what is given of the output that an event tells of, and the strength that it tells."""
+
     def heard(status: EventStatus, told: Mapping[str, Any]) -> None:
         output = status.output(told["output"])
-        for name, value in values.items():
-            setattr(output, name, value)
-        if "strength" in told:
-            output.strength = str(told["strength"])
+        output.connected = output.connected if connected is None else connected
+        output.blocked = output.blocked if blocked is None else blocked
+        output.refused = output.refused if refused is None else refused
+        output.strength = str(told.get("strength", output.strength))
 
     return heard
 
@@ -122,7 +124,7 @@ def _retried(status: EventStatus, told: Mapping[str, Any]) -> None:
 
 def _missed(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.fail(told["output"], told["error"])
-    _set(strength="none")(status, told)
+    status.output(told["output"]).strength = "none"
 
 
 def _place_failed(status: EventStatus, told: Mapping[str, Any]) -> None:

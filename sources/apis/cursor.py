@@ -25,6 +25,7 @@ from sources.apis.poll_scheduler import Pace, PollScheduler
 from sources.collected import CollectedIds, CollectedRange
 from sources.errors import SourceError
 from transforms.block import Flowing, Item
+from transforms.locks import Guard, guarded
 
 __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "known"]
 
@@ -61,6 +62,10 @@ class CursorOptions(Struct, frozen=True):
     collected: CollectedIds | None = None
 
 
+_LOCKS = (Guard("_lock", ("_told",)),)
+
+
+@guarded(_LOCKS)
 class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads one API of one account. Shared by all workers of a process: they share threads and listings."""
 
@@ -69,7 +74,7 @@ class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
         pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
         self._feed = PollScheduler(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
         self._told: set[str] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def list_parts(self) -> list[str]:
         """Return the lanes, the same for ever."""

@@ -23,7 +23,7 @@ that is not final, six hours by default (as long as GuardDuty may hold an update
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -36,6 +36,7 @@ from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
+from sources.aws.replies import call
 from sources.errors import SourceError, Transient, translate
 from transforms.block import Block, Origin
 
@@ -224,7 +225,7 @@ class GuardDuty:
         found: list[dict[str, Any]] = readable(required(wire, "findings", where), shape)
         return found
 
-    def _ask(self, region: str, api: str, **asked: Any) -> Any:
+    def _ask(self, region: str, api: str, **asked: object) -> Mapping[str, Any]:
         """Call an API at its pace; raises SourceError, also when the process drains instead."""
         where = self._where(api, region)
         if not self._limiters.of(self._account.name, region, api).wait(self._drain):
@@ -233,13 +234,8 @@ class GuardDuty:
         client.meta.events.register(
             "before-parse.guardduty.GetFindings", _keep_wire, unique_id="collector-wire"
         )
-        method = {
-            "ListDetectors": client.list_detectors,
-            "ListFindings": client.list_findings,
-            "GetFindings": client.get_findings,
-        }[api]
         try:
-            return method(**asked)
+            return call(client, api, asked)
         except (ClientError, BotoCoreError) as error:
             raise translate(error, where, f"guardduty:{api}") from error
 

@@ -9,10 +9,10 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 import botocore
 from botocore.config import Config
@@ -28,6 +28,7 @@ from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
 from sources.aws.replies import PLAIN, hollow, read_plainly, required
 from sources.aws.sessions import new_session, region_of_machine
 from sources.errors import IDENTITY, REGION, BadCredentials, Denied, SourceError, translate
+from transforms.locks import Guard, guarded
 
 _UNKNOWN_KEY = frozenset(
     {"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "AuthFailure"}
@@ -46,6 +47,8 @@ _ENDED = _UNKNOWN_KEY | {
 _REGION_SECONDS = 300.0
 """So long is remembered whether AWS knows who asks, when one region does not."""
 
+_LOCKS = (Guard("_lock", ("_sts", "_known_until")),)
+
 
 class AssumedSessions(Struct, frozen=True):
     """Of assumed roles: how long they last, and the clock that decides when they end."""
@@ -54,6 +57,17 @@ class AssumedSessions(Struct, frozen=True):
     clock: Clock
 
 
+class RoleAssumer(Protocol):
+    """boto3's client of STS, as far as it is used."""
+
+    def assume_role(self, **asked: object) -> Mapping[str, Any]:
+        """`Credentials`."""
+
+    def get_caller_identity(self) -> Mapping[str, Any]:
+        """`Account`, `Arn`."""
+
+
+@guarded(_LOCKS)
 class ChainLink:
     """One identity of the chain, and its clients.
 
@@ -66,7 +80,7 @@ class ChainLink:
     ) -> None:
         self.home, self.where = home, where
         self._session, self._renewed = session, renewed
-        self._sts: Any = None
+        self._sts: RoleAssumer | None = None
         self._known_until = 0.0
         self._lock = threading.RLock()  # a botocore session makes its clients in one thread at a time only
 
@@ -81,10 +95,11 @@ class ChainLink:
         return client
 
     @property
-    def sts(self) -> Any:
+    def sts(self) -> RoleAssumer:
         """The client that asks STS at home, always the same one."""
         with self._lock:
-            self._sts = self._sts or self.client("sts", self.home)
+            if self._sts is None:
+                self._sts = self.client("sts", self.home)
             return self._sts
 
     def renew(self, why: str = "") -> bool:
@@ -113,13 +128,15 @@ class ChainLink:
 
     def _is_known(self) -> bool:
         """Ask AWS at home whether it knows who asks; "yes" is remembered for a while."""
-        if time.monotonic() < self._known_until:
-            return True
+        with self._lock:
+            if time.monotonic() < self._known_until:
+                return True
         try:
             self.sts.get_caller_identity()
         except (ClientError, BotoCoreError, SourceError, KeyError):
             return False
-        self._known_until = time.monotonic() + _REGION_SECONDS
+        with self._lock:
+            self._known_until = time.monotonic() + _REGION_SECONDS
         return True
 
 
@@ -173,7 +190,7 @@ def place_of(where: str, hop: Hop) -> str:
     return f"{where}.{hop.setting} {hop.role}"
 
 
-def assume(sts: Any, hop: Hop, sessions: AssumedSessions, name: str, where: str) -> SessionKeys:
+def assume(sts: RoleAssumer, hop: Hop, sessions: AssumedSessions, name: str, where: str) -> SessionKeys:
     """Assume a role; raises SourceError naming hop and principal."""
     session = re.sub(r"[^\w+=,.@-]", "-", f"devo-aws-collector-{name}", flags=re.ASCII)[:64]
     external = {"ExternalId": hop.external_id} if hop.external_id else {}

@@ -25,6 +25,7 @@ from typing import Protocol, TypeVar
 
 from sources.aws import telemetry
 from sources.errors import SourceError
+from transforms.locks import Guard, guarded
 
 Clock = Callable[[], float]
 
@@ -36,9 +37,11 @@ _MARGIN = 0.8
 _HORIZON_SECONDS = 900.0
 """A shared turn further away than this was left by a former boot of the machine."""
 
-
 _LATE = 0.1
 """Part of the gap between two turns by which one may be late."""
+
+_BUCKET_LOCKS = (Guard("_lock", ("_next",)),)
+_LOCKS = (Guard("_lock", ("_made",)),)
 
 
 class Limiter(Protocol):
@@ -51,6 +54,7 @@ class Limiter(Protocol):
         """Take the next turn and wait for it; False when `drain` was set meanwhile (do not ask AWS then)."""
 
 
+@guarded(_BUCKET_LOCKS)
 class Bucket:
     """At most `burst` requests at once and `per_second` in the long run, within this process.
 
@@ -62,7 +66,7 @@ class Bucket:
         self._slack = self._gap * (max(burst, 1) - 1)
         self._clock = clock
         self._next = 0.0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def reserve(self) -> float:
         """Take the next turn and return the seconds until it comes."""
@@ -174,13 +178,14 @@ class Chain:
         return all(limiter.wait(drain) for limiter in self._limiters)
 
 
+@guarded(_LOCKS)
 class Limiters:
     """One limiter for each account, region and API, made on first use by `make(account, region, api)`."""
 
     def __init__(self, make: Callable[[str, str, str], Limiter]) -> None:
         self._make = make
         self._made: dict[tuple[str, str, str], Limiter] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def of(self, account: str, region: str, api: str) -> Limiter:
         """Return the limiter of one API in one account and region, always the same one."""

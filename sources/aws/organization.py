@@ -7,14 +7,14 @@ denied. Which accounts are wanted is decided here without AWS (`choose`).
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from sources.aws.account import Account
-from sources.aws.replies import required
+from sources.aws.replies import call, required
 from sources.errors import Denied, SourceError, Transient, translate
 
 _ACCOUNT = re.compile(r"\d{12}")
@@ -143,11 +143,10 @@ def listed(
     client: Any, api: str, key: str, where: str, action: str, **asked: Any
 ) -> Iterator[Mapping[str, Any]]:
     """Yield what all pages of a listing hold; a page may be empty and not the last one."""
-    call: Callable[..., Mapping[str, Any]] = getattr(client, _python(api))
     token = ""
     for _ in range(_PAGES):
         try:
-            reply = call(**asked, **({"NextToken": token} if token else {}))
+            reply = call(client, api, {**asked, **({"NextToken": token} if token else {})})
         except (ClientError, BotoCoreError) as error:
             raise translate(error, where, action) from error
         yield from required(reply, key, where)
@@ -158,7 +157,3 @@ def listed(
             break
         token = following
     raise Transient("pages without an end", where, "it is asked again from the first one")
-
-
-def _python(api: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", api).lower()

@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+from botocore import xform_name
 
 from sources.errors import Transient
 
@@ -13,6 +14,15 @@ PLAIN = ("cloudwatch-logs.FilterLogEvents", "sqs.ReceiveMessage", "sqs.DeleteMes
 
 _BOTOCORES_OWN = ("Error", "ResponseMetadata")
 """Keys that botocore puts into replies; whatever says them itself is not AWS."""
+
+
+def call(client: Any, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
+    """Ask AWS: an operation by its name in AWS's reference, for those that are named by data.
+
+    boto3 makes its methods when a client is made: their names stand nowhere in code.
+    """
+    reply: Mapping[str, Any] = getattr(client, xform_name(operation))(**parameters)
+    return reply
 
 
 def required(reply: Mapping[str, Any], key: str, where: str) -> Any:

@@ -60,7 +60,7 @@ def open_stored(path: str, client: Any = None) -> BinaryIO:
     except OSError as error:
         if not path.startswith("s3://"):
             raise
-        raise translate(getattr(error, "backend_error", error), path, "s3:GetObject") from error
+        raise translate(error.__dict__.get("backend_error", error), path, "s3:GetObject") from error
     return stream
 
 

@@ -7,7 +7,7 @@ of a read. Then the rest is asked for by range, of the same version (If-Match), 
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumError
 from msgspec import Struct
@@ -26,6 +26,13 @@ SLOW_WINDOWS = 2
 """Windows of one object under its least throughput after which it is left for later."""
 
 _LOST = (BotoCoreError, HTTPError, OSError)
+
+
+class ObjectGetter(Protocol):
+    """boto3's client of S3, as far as it is used."""
+
+    def get_object(self, **asked: str) -> dict[str, Any]:
+        """`Body`, `ContentLength`, `ETag`, `VersionId`, `ContentRange`."""
 
 
 class BodyOptions(Struct, frozen=True):
@@ -54,7 +61,7 @@ class Body:
 
     def __init__(
         self,
-        client: Any,
+        client: ObjectGetter,
         ref: ObjectRef,
         where: str,
         pause: Callable[[float], None] = time.sleep,
@@ -159,7 +166,7 @@ class Body:
 
     def _get(self, **more: str) -> dict[str, Any]:
         try:
-            reply: dict[str, Any] = self._client.get_object(**self._asked, **more)
+            reply = self._client.get_object(**self._asked, **more)
         except Exception as error:
             action = VERSION_ACTION if self._by_version else OBJECT_ACTION
             raise translate(error, self._where, action) from error

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -19,9 +19,14 @@ from sources.errors import Denied, ObjectChanged, ObjectGone, SourceError
 from sources.objects.body import VERSION_ACTION, Body, BodyOptions, told_region
 from sources.objects.object_ref import ObjectRef
 from sources.objects.signed_get import SignedGet
+from transforms.locks import Guard, guarded
+
+_T = TypeVar("_T")
 
 _BUCKETS, _REGIONS = 10_000, 64
 """Buckets of which something is remembered; the one longest unused is forgotten."""
+
+_LOCKS = (Guard("_lock", ("_regions", "_versionless", "_getters")),)
 
 
 class BucketOwner(Protocol):
@@ -35,6 +40,7 @@ class BucketOwner(Protocol):
         """Return a boto3 client."""
 
 
+@guarded(_LOCKS)
 class BucketReader:
     """Opens objects for one service as one identity. Thread-safe.
 
@@ -55,7 +61,7 @@ class BucketReader:
         self._regions: OrderedDict[str, str] = OrderedDict()
         self._versionless: OrderedDict[str, None] = OrderedDict()
         self._getters: OrderedDict[str, tuple[object, SignedGet]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def open(self, ref: ObjectRef, region: str, owner: str = "") -> Body:
         """Return an object's bytes, from the region that its bucket is known to be in, else from `region`.
@@ -63,7 +69,8 @@ class BucketReader:
         owner: the account that the bucket must be of, "" = any. Raises SourceError that names bucket, key and
         who asked.
         """
-        region = self._regions.get(ref.bucket) or region
+        with self._lock:
+            region = self._regions.get(ref.bucket) or region
         where = f"{ref.uri}{f', expected to be of account {owner}' * bool(owner)} ({self._account.where})"
         more = {**self._agreed, **({"ExpectedBucketOwner": owner} if owner else {})}
         try:
@@ -72,7 +79,8 @@ class BucketReader:
             told = told_region(error)
             if not told or told == region or not self._follows(told, region):
                 raise
-            self._remember(self._regions, ref.bucket, told)
+            with self._lock:
+                _remember(self._regions, ref.bucket, told, _BUCKETS)
             return self._version(partial(Body, self._getter(told), ref, where), ref, more)
 
     def _version(self, opened: Callable[..., Body], ref: ObjectRef, more: Mapping[str, str]) -> Body:
@@ -80,7 +88,9 @@ class BucketReader:
         announced, current = BodyOptions(more=more), BodyOptions(by_version=False, more=more)
         if not ref.version_id:
             return opened(options=announced)
-        if ref.bucket in self._versionless:
+        with self._lock:
+            versionless = ref.bucket in self._versionless
+        if versionless:
             try:
                 return opened(options=current)
             except (ObjectGone, ObjectChanged):  # its version may well be there, behind a newer one
@@ -94,7 +104,8 @@ class BucketReader:
                 body = opened(options=current)
             except (Denied, ObjectGone, ObjectChanged):
                 raise error from error.__cause__
-            self._remember(self._versionless, ref.bucket, None)
+            with self._lock:
+                _remember(self._versionless, ref.bucket, None, _BUCKETS)
             telemetry.versions_denied(self._service, error)
             return body
 
@@ -102,20 +113,16 @@ class BucketReader:
         client = self._account.client("s3", region)
         with self._lock:
             made, getter = self._getters.get(region, (None, None))
-            if (
-                getter is None or made is not client
-            ):  # an account keeps so many clients, and makes others anew
+            if getter is None or made is not client:  # an account forgets clients, and makes others anew
                 getter = SignedGet(client)
-                self._getters[region] = client, getter
-                if len(self._getters) > _REGIONS:
-                    self._getters.popitem(last=False)
+                _remember(self._getters, region, (client, getter), _REGIONS)
             return getter
 
-    def _remember(self, learnt: "OrderedDict[str, Any]", bucket: str, what: Any) -> None:
-        with self._lock:
-            learnt[bucket] = what
-            if len(learnt) > _BUCKETS:
-                learnt.popitem(last=False)
+
+def _remember(learnt: "OrderedDict[str, _T]", name: str, what: _T, most: int) -> None:
+    learnt[name] = what
+    if len(learnt) > most:
+        learnt.popitem(last=False)
 
 
 def _of_version(error: Denied) -> bool:

@@ -7,12 +7,15 @@ from typing import Protocol
 from msgspec import Struct, field
 
 from sources.errors import ObjectBroken, ObjectTooLarge, Transient
+from transforms.locks import Guard, guarded
 
 CHUNK_BYTES = 1 << 20
 """Step of reading and inflating: one block of about this size stays in the processor's cache."""
 
 _LARGEST_RECORD = 16 << 20
 _RATIO_FLOOR = 64 << 20
+
+_LOCKS = (Guard("_lock", ("_held",)),)
 
 
 class Readable(Protocol):
@@ -23,6 +26,7 @@ class Readable(Protocol):
         ...
 
 
+@guarded(_LOCKS)
 class SpoolRoom:
     """What objects that are held as a whole may take in the temporary folder, all of a process together.
 
@@ -31,7 +35,7 @@ class SpoolRoom:
 
     def __init__(self, limit: int = 4 << 30) -> None:
         self._limit, self._held = limit, 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def take(self, size: int) -> None:
         """Take `size` bytes more. Raises Transient when there is no room for them."""

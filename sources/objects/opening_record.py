@@ -24,6 +24,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from sources.errors import ObjectBroken
+from transforms.locks import Guard, guarded
 
 DEATHS = 3
 _SIZE, _SLOTS = 16, 256
@@ -33,7 +34,10 @@ _NONE = bytes(_SIZE)
 _PATIENCE_SECONDS = 20.0
 REASON = "object_deadly"
 
+_LOCKS = (Guard("_lock", ("_free",)),)
 
+
+@guarded(_LOCKS)
 class OpeningRecord:
     """The record of one process, in a folder that outlives it. Thread-safe. Making it may raise OSError."""
 
@@ -42,7 +46,7 @@ class OpeningRecord:
         self._file, died = _taken_over(folder)
         self._deaths = Counter(_counted(folder / "deaths", died))
         self._free = list(range(_SLOTS))
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._alone = threading.Lock()
         atexit.register(self._wipe)
 

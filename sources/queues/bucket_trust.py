@@ -23,6 +23,7 @@ from sources.aws.partitions import beside
 from sources.errors import Transient, translate
 from sources.objects.object_ref import ObjectRef
 from sources.queues.sqs import Message, Queue
+from transforms.locks import Guard, guarded
 
 ATTRIBUTES_ACTION = "sqs:GetQueueAttributes"
 
@@ -36,6 +37,8 @@ _SOURCE = re.compile(r"arn:[\w-]+:s3:[^:]*:[^:]*:(?P<bucket>[A-Za-z0-9._*?-]+)")
 _SENDS = re.compile(r"sqs:send\*?|sqs:sendmessage\*?|sqs:\*|\*", re.IGNORECASE)
 _NARROWS = ("arnequals", "arnlike", "stringequals", "stringlike")
 _LOOK_AGAIN_SECONDS = 60.0
+
+_LOCKS = (Guard("_lock", ("_rules", "_asked_at")),)
 
 
 class BucketRule(Struct, frozen=True):
@@ -85,12 +88,13 @@ class BucketTrust:
         return learnt.rules(ref) if learnt else None
 
 
+@guarded(_LOCKS)
 class _LearntRules:
     """What a queue's policy says; looked at again when it does not name a bucket, at most once a minute."""
 
     def __init__(self, service: str, queue: Queue) -> None:
         self._service, self._queue = service, queue
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._rules: tuple[BucketRule, ...] | None = None
         self._asked_at: float | None = None
 

@@ -26,6 +26,7 @@ from sources.queues.message_opener import MessageOpener, ObjectBatch, Resume
 from sources.queues.object_progress import VERSION
 from sources.queues.sqs import Message, Queue
 from transforms.block import Block, Flowing, Item
+from transforms.locks import Guard, guarded
 
 __all__ = ["LeaseOptions", "LeaseSource", "Message", "MessageOpener", "ObjectBatch", "Queue", "Resume"]
 
@@ -36,7 +37,10 @@ _ORDERED = timedelta(milliseconds=4)
 _LAST_SETTLE_SECONDS = 15.0
 """How long a drained lane waits for deletions; what is left comes again and is recognised, or comes twice."""
 
+_LOCKS = (Guard("_lock", ("_feed",)),)
 
+
+@guarded(_LOCKS)
 class LeaseSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads the queues of one service. Shared by all workers of a process.
 
@@ -56,7 +60,7 @@ class LeaseSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
         self._service, self.queues, self.opener = service, queues, opener
         self._options, self._drain = options, drain
         self._feed: LeaseFeed | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def list_parts(self) -> list[str]:
         """Return the lanes, the same for ever."""

@@ -4,12 +4,13 @@ Calls block, never retry beyond botocore, and raise only SourceError. IAM: sqs:G
 given by URL), sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
 from sources.aws.account import required
+from sources.aws.replies import call
 from sources.errors import Missing, SourceError, Transient, kind_of, translate
 
 LOT = 10
@@ -80,8 +81,7 @@ class SqsQueue:
     def receive(self, wait_seconds: int, visibility_seconds: int, most: int = LOT) -> list[Message]:
         """Return up to `most` messages, waiting up to `wait_seconds` for the first."""
         reply = self._call(
-            "receive_message",
-            "sqs:ReceiveMessage",
+            "ReceiveMessage",
             MaxNumberOfMessages=most,
             WaitTimeSeconds=wait_seconds,
             VisibilityTimeout=visibility_seconds,
@@ -92,7 +92,7 @@ class SqsQueue:
     def delete(self, receipt_handles: Sequence[str]) -> list[SourceError | None]:
         """Delete up to ten messages; for each of them None, or why it is still there."""
         entries = [{"Id": str(n), "ReceiptHandle": handle} for n, handle in enumerate(receipt_handles)]
-        reply = self._call("delete_message_batch", "sqs:DeleteMessage", Entries=entries)
+        reply = self._call("DeleteMessageBatch", Entries=entries)
         return self._outcomes(reply, len(entries))
 
     def change(self, receipt_handles: Sequence[str], seconds: Sequence[int]) -> list[SourceError | None]:
@@ -101,32 +101,31 @@ class SqsQueue:
             {"Id": str(n), "ReceiptHandle": handle, "VisibilityTimeout": after}
             for n, (handle, after) in enumerate(zip(receipt_handles, seconds, strict=True))
         ]
-        reply = self._call("change_message_visibility_batch", "sqs:ChangeMessageVisibility", Entries=entries)
+        reply = self._call("ChangeMessageVisibilityBatch", Entries=entries)
         return self._outcomes(reply, len(entries))
 
     def depth(self) -> tuple[int, int]:
         """Return about how many messages are visible and how many in flight. IAM: sqs:GetQueueAttributes."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        reply = self._call("get_queue_attributes", "sqs:GetQueueAttributes", AttributeNames=names)
+        reply = self._call("GetQueueAttributes", AttributeNames=names)
         found = required(reply, "Attributes", self.queue.where)
         return int(found[names[0]]), int(found[names[1]])
 
-    def _call(self, operation: str, action: str, **parameters: Any) -> dict[str, Any]:
+    def _call(self, operation: str, **parameters: object) -> Mapping[str, Any]:
         queue = self.queue
         try:
             client = queue.account.client("sqs", queue.region)
             if not self._url:
                 found = client.get_queue_url(QueueName=queue.name)
                 self._url = required(found, "QueueUrl", queue.where)
-            reply: dict[str, Any] = getattr(client, operation)(QueueUrl=self._url, **parameters)
+            return call(client, operation, {"QueueUrl": self._url, **parameters})
         except Exception as error:
-            ours = translate(error, queue.where, action)
+            ours = translate(error, queue.where, f"sqs:{operation.removesuffix('Batch')}")
             if isinstance(ours, Missing) and "://" not in queue.name:
                 self._url = ""  # deleted, perhaps made anew elsewhere
             raise ours from error
-        return reply
 
-    def _outcomes(self, reply: dict[str, Any], count: int) -> list[SourceError | None]:
+    def _outcomes(self, reply: Mapping[str, Any], count: int) -> list[SourceError | None]:
         """Tell each entry's outcome; what a hollow reply does not name has not happened."""
         done = {entry["Id"] for entry in reply.get("Successful", ())}
         failed = {entry["Id"]: entry for entry in reply.get("Failed", ())}
