@@ -5,7 +5,8 @@ passes as it came.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 
 import msgspec
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from transforms.block import Block, Item, Transform, divide
 from transforms.tagged import NO_STAMP, Stamp
-from transforms.tags import FALLBACK, TagRule, cloudtrail_table, place
+from transforms.tags import DEVO_TABLES, FALLBACK, CloudTrailTables, TagRule, place
 
 TEMPLATE = "cloud.aws.cloudtrail.{event_type}"
 INSIGHTS, DIGEST = "insights", "digest_meta"
@@ -25,13 +26,16 @@ _INSIGHT = "AwsCloudTrailInsight"
 class CloudTrailOptions(Struct, frozen=True):
     """Settings of the transform.
 
-    place_of_event: account and region in tags are the event's own.
+    place_of_event: account and region in tags are the event's own. unknown: is told each eventSource that
+    has no table, and how many events of a block went to `events` for it.
     """
 
     tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
     auto_event_type: bool = False
     place_of_event: bool = True
     stamp: Stamp = NO_STAMP
+    tables: CloudTrailTables = DEVO_TABLES
+    unknown: Callable[[str, int], None] = lambda _source, _count: None
 
     @property
     def asks_for_place(self) -> bool:
@@ -70,21 +74,30 @@ def _whole(block: Block, options: CloudTrailOptions) -> Iterator[Block]:
 
 
 def _grouped(block: Block, options: CloudTrailOptions) -> Iterator[Block]:
-    groups = divide(block, _tags_by_source(block, options) or _tags(heads_of(block), block, options))
-    for tag, part in groups.items():
+    fallen = Counter[str]()
+    tags = _tags_by_source(block, options, fallen) or _tags(heads_of(block), block, options, fallen)
+    for tag, part in divide(block, tags).items():
         yield replace(part, tag=tag)
+    for source, count in fallen.items():
+        options.unknown(source, count)
 
 
-def _tags_by_source(block: Block, options: CloudTrailOptions) -> list[str]:
-    """Return the tag of each record when it depends on nothing but its eventSource, else []."""
+def _tags_by_source(block: Block, options: CloudTrailOptions, fallen: Counter[str]) -> list[str]:
+    """Return the tag of each record when it depends on nothing but its eventSource, else [].
+
+    fallen: takes the eventSources that have no table, with their numbers.
+    """
     if not options.auto_event_type or options.asks_for_place:
         return []
     sources = sources_of(block)
     origin = block.origin
     made = {
-        one: options.tag.tag(cloudtrail_table(one.decode()), origin.account, origin.region)
+        one: options.tag.tag(options.tables.of(one.decode()), origin.account, origin.region)
         for one in set(sources)
     }
+    fallen.update(
+        {one.decode(): sources.count(one) for one in made if not options.tables.known(one.decode())}
+    )
     return [made[one] for one in sources]
 
 
@@ -121,7 +134,9 @@ def _head(line: bytes) -> Head:
             return Head()
 
 
-def _tags(heads: Iterable[Head], block: Block, options: CloudTrailOptions) -> Iterator[str]:
+def _tags(
+    heads: Iterable[Head], block: Block, options: CloudTrailOptions, fallen: Counter[str]
+) -> Iterator[str]:
     """Yield the tag of each record."""
     of_event = options.asks_for_place
     asked = (block.origin.account, block.origin.region)
@@ -129,17 +144,22 @@ def _tags(heads: Iterable[Head], block: Block, options: CloudTrailOptions) -> It
     known: dict[tuple[str, str, str], str] = {}
     for head in heads:
         account, region = (head.account or told[0], head.region or told[1]) if of_event else told
-        key = (head.event_source or _kind(head), account, region)
+        source = head.event_source
+        key = (source or _kind(head), account, region)
         tag = known.get(key)
         if tag is None:
-            table = _table(head) if options.auto_event_type else FALLBACK
+            table = _table(head, options.tables) if options.auto_event_type else FALLBACK
             tag = known[key] = options.tag.tag(table, account, region)
+            if source and options.auto_event_type and not options.tables.known(source):
+                fallen[source] += 0
+        if source and source in fallen:
+            fallen[source] += 1
         yield tag
 
 
-def _table(head: Head) -> str:
+def _table(head: Head, tables: CloudTrailTables) -> str:
     """Return the table of a record; Insights and digests have no eventSource of their own."""
-    return cloudtrail_table(head.event_source) if head.event_source else _kind(head)
+    return tables.of(head.event_source) if head.event_source else _kind(head)
 
 
 def _kind(head: Head) -> str:

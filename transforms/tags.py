@@ -4,7 +4,9 @@ A tag has 2 to 6 levels, divided by dots; a value that becomes a level can hold 
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -54,16 +56,38 @@ _PLACE = re.compile(
 """Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 
 
-def cloudtrail_table(event_source: str) -> str:
-    """Return the table of an `eventSource`: up to its first dot, `-` as `_`, `events` if Devo has none."""
-    return _table(event_source) if len(event_source) <= _LONGEST_SOURCE else FALLBACK
+class CloudTrailTables:
+    """Which table below `cloud.aws.cloudtrail` an `eventSource` has: of Devo's list, and a configuration's.
+
+    added: further tables. mapped: an eventSource, or its name up to the first dot → its table, first of all.
+    """
+
+    def __init__(self, added: Iterable[str] = (), mapped: Mapping[str, str] = MappingProxyType({})) -> None:
+        self.names = CLOUDTRAIL_TABLES | {*added, *mapped.values()}
+        self._mapped = {_plain(source): table for source, table in mapped.items()}
+        self._found = lru_cache(maxsize=4096)(self._look_up)
+
+    def of(self, event_source: str) -> str:
+        """Return the table: up to the first dot, `-` as `_`; `events` if there is none."""
+        return self.known(event_source) or FALLBACK
+
+    def known(self, event_source: str) -> str:
+        """Return the table, "" if there is none."""
+        return self._found(event_source) if len(event_source) <= _LONGEST_SOURCE else ""
+
+    def _look_up(self, event_source: str) -> str:
+        name = event_source.partition(".")[0].replace("-", "_")
+        told = self._mapped.get(_plain(event_source)) or self._mapped.get(name)
+        table = told or _IRREGULAR.get(name, name)
+        return table if table in self.names else ""
 
 
-@lru_cache(maxsize=4096)
-def _table(event_source: str) -> str:
-    name = event_source.partition(".")[0].replace("-", "_")
-    table = _IRREGULAR.get(name, name)
-    return table if table in CLOUDTRAIL_TABLES else FALLBACK
+def _plain(event_source: str) -> str:
+    return event_source.replace("-", "_")
+
+
+DEVO_TABLES = CloudTrailTables()
+"""As Devo documents them."""
 
 
 def level(value: str) -> str:

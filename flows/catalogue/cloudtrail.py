@@ -1,10 +1,10 @@
 """CloudTrail, from its API (`audits_api`) and from its trails in S3 (`audits_s3`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from math import ceil
 from threading import Event
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
@@ -12,9 +12,9 @@ from flows.catalogue import build
 from flows.catalogue.calls import PUBLIC_KEYS, ApiCall, PlanScope, polls
 from flows.catalogue.delays import AUTO, max_reach, overlap, settle
 from flows.catalogue.filters import sifted
-from flows.catalogue.probe import Probe
+from flows.catalogue.probe import Probe, Told
 from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
-from flows.catalogue.tagging import rule, stamp
+from flows.catalogue.tagging import cloudtrail_records
 from flows.config.base import ObjectsSettings, OwnQueue
 from flows.config.polled import recheck_setting
 from flows.config.types import Moment, RequestLimit, one_or_many
@@ -120,14 +120,8 @@ class AuditEventsSettings(ObjectsSettings):
 
 def _records(unit: ConfiguredService[AuditEventsSettings]) -> Transform:
     options = unit.options
-    return cloudtrail.transform(
-        cloudtrail.CloudTrailOptions(
-            tag=rule(unit, cloudtrail.TEMPLATE),
-            auto_event_type=options.auto_event_type,
-            place_of_event=options.use_region_and_account_id_from_event,
-            stamp=stamp(unit),
-        )
-    )
+    of_event = options.use_region_and_account_id_from_event
+    return cloudtrail_records(unit, auto_event_type=options.auto_event_type, place_of_event=of_event)
 
 
 def _poll(unit: ConfiguredService[AuditEventsSettings], limiters: Limiters, drain: Event) -> Poll:
@@ -143,6 +137,16 @@ def _poll(unit: ConfiguredService[AuditEventsSettings], limiters: Limiters, drai
         service=unit.service.name,
     )
     return LookupEvents(unit.account, chosen, limiters, drain)
+
+
+def _untabled(unit: ConfiguredService[AuditEventsSettings], events: Sequence[Any]) -> Told | None:
+    """Tell which services of the latest events have no table of their own."""
+    sources = {str(event.get("EventSource", "")) for event in events} - {""}
+    fallen = sorted(one for one in sources if not unit.tables.known(one))
+    if not fallen or not unit.options.auto_event_type:
+        return None
+    what = f"no table for {', '.join(fallen)}: their events go to cloud.aws.cloudtrail.events"
+    return what, "if Devo has one, name it in globals.tables.cloudtrail"
 
 
 def _lookups(at: PlanScope[AuditEventsSettings]) -> float:
@@ -174,5 +178,7 @@ AUDITS_API = Service(
     transform=sifted(_records),
     event_name=cloudtrail.EVENT_NAME,
     calls=(ApiCall("cloudtrail:LookupEvents", _lookups),),
-    probes=(Probe("cloudtrail:LookupEvents", "Events", lambda *_: {"MaxResults": 1}),),
+    probes=(
+        Probe("cloudtrail:LookupEvents", "Events", lambda *_: {"MaxResults": _LOOKUP_PAGE}, tell=_untabled),
+    ),
 )

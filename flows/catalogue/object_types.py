@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from flows.catalogue.calls import PUBLIC_KEYS
 from flows.catalogue.object_type import JSON_LINES, ObjectType, SqsUnit, service, tagged
 from flows.catalogue.service import Service
-from flows.catalogue.tagging import flow_logs, rule, stamp, umbrella_rows, web_logs
+from flows.catalogue.tagging import cloudtrail_records, flow_logs, rule, stamp, umbrella_rows, web_logs
 from flows.config.objects import SqsLogsSettings
 from transforms import cloudfront, cloudtrail, documents, object_kinds, routed, umbrella, vpcflow
 from transforms.block import Block, Item, Transform, divide
@@ -24,13 +24,7 @@ from transforms.tags import FALLBACK, TagRule, level
 
 
 def _cloudtrail(unit: SqsUnit) -> Transform:
-    return cloudtrail.transform(
-        cloudtrail.CloudTrailOptions(
-            tag=rule(unit, cloudtrail.TEMPLATE),
-            auto_event_type=unit.options.auto_event_type is not False,
-            stamp=stamp(unit),
-        )
-    )
+    return cloudtrail_records(unit, auto_event_type=unit.options.auto_event_type is not False)
 
 
 def _as_json(options: SqsLogsSettings) -> bool:

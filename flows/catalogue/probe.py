@@ -1,6 +1,6 @@
 """What `check` may read of an AWS API: one harmless call of each action, as data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Generic, TypeAlias
 
@@ -25,6 +25,10 @@ Parameters: TypeAlias = Callable[[ProbeTarget[Options_contra], Found], Mapping[s
 """From what was found before to the call's parameters; None = there is nothing to ask with."""
 
 
+Told: TypeAlias = tuple[str, str]
+"""What, and a hint."""
+
+
 def _fits(_asked: ProbeTarget[object], _entry: object) -> bool:
     return True
 
@@ -32,11 +36,13 @@ def _fits(_asked: ProbeTarget[object], _entry: object) -> bool:
 class Probe(Struct, Generic[Options_contra], frozen=True):
     """One read. action: IAM's name of the call. key: the mandatory list of its reply.
 
-    none: (what, hint) when the list is empty and that is worth a word. fits: whether an entry counts.
+    none: what to say when the list is empty and that is worth a word. fits: whether an entry counts. tell:
+    what the entries show of a unit.
     """
 
     action: str
     key: str
     parameters: Parameters[Options_contra] = lambda _asked, _found: {}
-    none: tuple[str, str] | None = None
+    none: Told | None = None
     fits: Callable[[ProbeTarget[Options_contra], Any], bool] = _fits
+    tell: Callable[[Any, Sequence[Any]], Told | None] = lambda _unit, _found: None

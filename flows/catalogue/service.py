@@ -35,6 +35,7 @@ from sources.queues.sqs import LOT
 from transforms.block import Flowing, Transform
 from transforms.columns import Columns
 from transforms.layout import Layout
+from transforms.tags import DEVO_TABLES, CloudTrailTables
 
 PREFETCH_BYTES = 24 << 20
 _ALL_PREFETCH_BYTES, _LEAST_PREFETCH_BYTES = 10 * PREFETCH_BYTES, 1 << 20
@@ -70,7 +71,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
 
     service_key: its key under `services`. account: reads objects and asks APIs. options: its settings.
     environment: the input's, for `@devo_environment`. queue_identity: reads its queues, None = account does.
-    quarantine: where what cannot be read goes, a folder or an `s3://` prefix.
+    quarantine: where what cannot be read goes, a folder or an `s3://` prefix. tables: of CloudTrail.
     """
 
     input_id: str
@@ -81,6 +82,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     environment: str = ""
     queue_identity: Account | None = None
     quarantine: str = ""
+    tables: CloudTrailTables = DEVO_TABLES
 
     @property
     def queue_account(self) -> Account:

@@ -19,6 +19,7 @@ from flows.catalogue.umbrella import UMBRELLA
 from flows.config.base import ServiceSettings
 from flows.config.objects import CUSTOM_KEYS, SqsLogsSettings
 from sources.aws.account import Account
+from transforms.tags import DEVO_TABLES
 
 if TYPE_CHECKING:
     from flows.config.load import Settings
@@ -69,8 +70,11 @@ def settings_of(service_key: str, given: Mapping[str, object]) -> type[ServiceSe
 def units(settings: "Settings") -> list[Unit]:
     """Return what to run for a configuration: every enabled service of every enabled input."""
     quarantine = str(settings.globals.quarantine or "")
+    tables = settings.globals.tables.cloudtrail.tables
     return [
-        ConfiguredService(one.id, service_key, account, service, options, one.environment, queues, quarantine)
+        ConfiguredService(
+            one.id, service_key, account, service, options, one.environment, queues, quarantine, tables
+        )
         for name, one in settings.inputs.items()
         if one.enabled
         for account, queues in [_identities(name, one)]
@@ -129,4 +133,5 @@ def replay_unit(service: AnyService, settings: "Settings | None") -> Unit:
         return found
     typed = {"types": [service.name]} if service in CATALOGUE else {}
     made = service.settings.model_validate({"enabled": False, **typed, **service.replayed})
-    return ConfiguredService(REPLAYED, service.service_key, Account(REPLAYED), service, made)
+    tables = settings.globals.tables.cloudtrail.tables if settings else DEVO_TABLES
+    return ConfiguredService(REPLAYED, service.service_key, Account(REPLAYED), service, made, tables=tables)

@@ -1,11 +1,13 @@
 """From a unit's settings to its tags: what the transforms of all services have in common."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
 from flows.catalogue.service import ConfiguredService
+from flows.catalogue.telemetry import table_missing
 from sources.apis.window import now_ms
-from transforms import cloudfront, tagged, umbrella, vpcflow
+from transforms import cloudfront, cloudtrail, tagged, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
@@ -61,6 +63,22 @@ def stamp(unit: ConfiguredService[Tagged]) -> Stamp:
 def one_table(template: str) -> Callable[[ConfiguredService[Tagged]], Transform]:
     """JSON events that all belong to one table."""
     return lambda unit: tagged.transform(rule(unit, template), stamp(unit))
+
+
+def cloudtrail_records(
+    unit: ConfiguredService[Tagged], *, auto_event_type: bool, place_of_event: bool = True
+) -> Transform:
+    """CloudTrail records."""
+    return cloudtrail.transform(
+        cloudtrail.CloudTrailOptions(
+            tag=rule(unit, cloudtrail.TEMPLATE),
+            auto_event_type=auto_event_type,
+            place_of_event=place_of_event,
+            stamp=stamp(unit),
+            tables=unit.tables,
+            unknown=partial(table_missing, unit.service.name),
+        )
+    )
 
 
 def flow_logs(unit: ConfiguredService[Lines]) -> Transform:

@@ -63,6 +63,8 @@ def _service(asked: _Asked) -> Iterator[Finding]:
             return
         if not found[probe.action] and probe.none:
             yield warn("nothing_there", probe.none[0], where, probe.none[1])
+        if told := probe.tell(asked.unit, found[probe.action]):
+            yield warn("table_missing", told[0], where, told[1])
     yield ok("api", f"allowed: {', '.join(found)}", where)
 
 

@@ -22,7 +22,14 @@ from flows.config.filters import FieldOperation, FileRule, LineRule, MaskSetting
 from flows.config.objects import SqsLogsSettings
 from flows.config.polled import PolledSettings
 from flows.config.schema import spellings
-from flows.config.settings import Globals, Input, JournalSettings, Persistence, PersistenceConfig
+from flows.config.settings import (
+    CloudTrailTablesSettings,
+    Globals,
+    Input,
+    JournalSettings,
+    Persistence,
+    PersistenceConfig,
+)
 from flows.config.types import RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
@@ -60,6 +67,7 @@ def _page() -> Iterator[str]:
         ("globals.persistence", "", Persistence, ()),
         ("globals.persistence.config", "", PersistenceConfig, ()),
         ("globals.journal", "", JournalSettings, ()),
+        ("globals.tables.cloudtrail", "", CloudTrailTablesSettings, ()),
         ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
         ("inputs.<name>.credentials", "Without any: boto3's default chain.", Credentials, ()),
         ("services.<any>", "What every service has.", ServiceSettings, ()),

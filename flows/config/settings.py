@@ -6,19 +6,20 @@ outputs     name → sinks/settings.py
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
 from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
 from flows.config.objects import SqsInput
 from flows.config.schema import models_below, widen
-from flows.config.types import Model
+from flows.config.types import Model, one_or_many
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
 from transforms.setting import About, without_effect
+from transforms.tags import CloudTrailTables
 
 _MEBIBYTE = 1 << 20
 _WITHOUT_CONNECTION = "devo_http, console and file"
@@ -71,6 +72,42 @@ class JournalSettings(Model):
     )
 
 
+_TABLE = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class CloudTrailTablesSettings(Model):
+    """Tables below cloud.aws.cloudtrail that Devo has besides those that it documents."""
+
+    add: Annotated[tuple[_TABLE, ...], BeforeValidator(one_or_many)] = Field(
+        (),
+        description="Names of tables: events go there whose eventSource is so called, with _ for -",
+        examples=[["bedrock", "quicksight"]],
+        json_schema_extra=About(ours=True),
+    )
+    map: dict[str, _TABLE] = Field(
+        default_factory=dict,
+        description="eventSource, or its name up to the first dot → table, where that is called otherwise",
+        examples=[{"sso.amazonaws.com": "identitystore"}],
+        json_schema_extra=About(ours=True),
+    )
+
+    @property
+    def tables(self) -> CloudTrailTables:
+        """All tables that there are."""
+        return CloudTrailTables(self.add, self.map)
+
+
+class TablesSettings(Model):
+    """Tables that Devo has besides those that it documents."""
+
+    cloudtrail: CloudTrailTablesSettings = Field(
+        default_factory=CloudTrailTablesSettings,
+        description="Below cloud.aws.cloudtrail",
+        examples=[{"add": ["bedrock"]}],
+        json_schema_extra=About(ours=True),
+    )
+
+
 class Globals(Model):
     """What concerns the whole collector."""
 
@@ -113,6 +150,13 @@ class Globals(Model):
         "process reads at a time; an object without room is tried again later",
         examples=[4_294_967_296],
         json_schema_extra=About(unit="bytes", ours=True),
+    )
+    tables: TablesSettings = Field(
+        default_factory=TablesSettings,
+        description="Tables that Devo has added since. What has none goes to events, and is counted by its "
+        "eventSource",
+        examples=[{"cloudtrail": {"add": ["bedrock"]}}],
+        json_schema_extra=About(ours=True),
     )
     status: str | None = Field(
         None,

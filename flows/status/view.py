@@ -72,6 +72,7 @@ def view(state: Mapping[str, Any]) -> View:
         "missing": _missing(not_read["missing"]),
         "ignored": _ignored(not_read["ignored"]),
         "dropped": _dropped(not_read["dropped"]),
+        "untabled": _untabled(not_read["untabled"]),
         "open": _open(not_read["open_queues"]),
     }
 
@@ -229,6 +230,13 @@ def _dropped(found: Mapping[str, int]) -> Cell:
     if not found:
         return Cell("")
     return Cell(f"Events left out by the configuration: {_reasons(found)}.", "mute")
+
+
+def _untabled(found: Mapping[str, int]) -> Cell:
+    if not found:
+        return Cell("")
+    told = f"In CloudTrail's table events, as there is no other: {_reasons(found)}."
+    return Cell(f"{told} Tables that Devo has added are named in globals.tables.", "mute")
 
 
 def _open(queues: Sequence[str]) -> Cell:

@@ -102,6 +102,7 @@ class Watch(Struct):
                     labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
                 },
                 "ignored": _by_reason(now, "notices_ignored_total"),
+                "untabled": _by_reason(now, "cloudtrail_table_missing_total", "event_source"),
                 "dropped": _by_reason(now, "events_dropped_total", "rule"),
                 "open_queues": sorted(self.event_status.open_queues.copy()),
             },

@@ -11,6 +11,7 @@ from flows.catalogue.service import ConfiguredService, RunContext
 from flows.catalogue.services import CATALOGUE, by_name, recognise, replay_unit, services_of
 from flows.config.base import QueuedSettings
 from flows.config.load import Settings
+from flows.config.settings import Globals
 from sources.apis.cursor import CursorSource
 from sources.aws.account import Account
 from sources.lanes import keys
@@ -170,6 +171,6 @@ def test_replay_uses_the_configured_options(service):
             services={service.service_key: tagged},
         )
     }
-    settings = Settings(globals=SimpleNamespace(quarantine=None), inputs=inputs, outputs={})
+    settings = Settings(globals=Globals(), inputs=inputs, outputs={})
     assert replay_unit(service, settings).options is tagged
     assert replay_unit(service, None).options.tag is None

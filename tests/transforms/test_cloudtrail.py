@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transforms.block import Block, Origin
 from transforms.cloudtrail import TEMPLATE, CloudTrailOptions, detect, sources_of, transform
 from transforms.tagged import Stamp
-from transforms.tags import TagRule
+from transforms.tags import CloudTrailTables, TagRule
 
 KEY = "s3://b/AWSLogs/o-1/000123456789/CloudTrail/eu-west-3/2026/01/02/x.json.gz"
 ORIGIN = Origin("audits_s3", "999999999999", "us-west-2", object=KEY)
@@ -236,3 +236,19 @@ def test_no_event_is_lost_or_changed(lines, auto):
 def test_cloudtrail_objects_are_recognised(key, head, expected):
     """Records, digests and empty objects of the right name are CloudTrail; notifications are not."""
     assert detect(key, head) is expected
+
+
+@pytest.mark.parametrize("suffix", ["none", "account_region"])
+def test_services_without_a_table_are_told_by_name(suffix):
+    """Each eventSource without a table is told with its number, whether a search or a parser finds it."""
+    told = {}
+    options = CloudTrailOptions(
+        tag=TagRule(TEMPLATE, suffix),
+        auto_event_type=True,
+        tables=CloudTrailTables(["bedrock"]),
+        unknown=lambda source, count: told.update({source: count}),
+    )
+    names = ["kiro.amazonaws.com", "kiro.amazonaws.com", "s3.amazonaws.com", "bedrock.amazonaws.com", "a.b"]
+    found = sent(options, block(*(as_aws(**AT | {"eventSource": name}) for name in names)))
+    assert told == {"kiro.amazonaws.com": 2, "a.b": 1}
+    assert {tag.split(".")[3] for tag in found} == {"events", "s3", "bedrock"}

@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 
 from transforms.block import Origin
 from transforms.errors import CollectorError
-from transforms.tags import CLOUDTRAIL_TABLES, TagRule, check, cloudtrail_table, level, place
-from transforms.tags import _table as tags_table
+from transforms.tags import CLOUDTRAIL_TABLES, DEVO_TABLES, CloudTrailTables, TagRule, check, level, place
 
 KEY = "s3://b/AWSLogs/000123456789/vpcflowlogs/eu-west-3/2026/01/02/x.log.gz"
 
@@ -37,7 +36,7 @@ KEY = "s3://b/AWSLogs/000123456789/vpcflowlogs/eu-west-3/2026/01/02/x.log.gz"
 )
 def test_event_source_names_a_table(source, table):
     """Up to the first dot, hyphens as underscores, Devo's own spellings; what Devo has not is `events`."""
-    assert cloudtrail_table(source) == table
+    assert DEVO_TABLES.of(source) == table
 
 
 def test_the_list_of_tables_is_the_contract_s():
@@ -47,10 +46,21 @@ def test_the_list_of_tables_is_the_contract_s():
     assert all(level(table) == table for table in CLOUDTRAIL_TABLES)
 
 
+def test_tables_may_be_added_and_mapped():
+    """What Devo has added since is named by its table, or by the eventSource that goes there."""
+    more = CloudTrailTables(["bedrock_agent"], {"sso.amazonaws.com": "identitystore", "s3-outposts": "s3"})
+    assert more.of("bedrock-agent.amazonaws.com") == "bedrock_agent"
+    assert more.of("sso.amazonaws.com") == "identitystore"
+    assert more.of("s3-outposts.amazonaws.com") == "s3"
+    assert more.of("ec2.amazonaws.com") == "ec2"
+    assert (more.known("kiro.amazonaws.com"), more.of("kiro.amazonaws.com")) == ("", "events")
+    assert CloudTrailTables((), {"kiro": "events"}).known("kiro.amazonaws.com") == "events"
+
+
 @given(st.text(max_size=40))
 def test_any_source_makes_a_known_table(source):
     """Nothing that a record may hold makes a tag that Devo does not know."""
-    assert cloudtrail_table(source) in CLOUDTRAIL_TABLES
+    assert DEVO_TABLES.of(source) in CLOUDTRAIL_TABLES
 
 
 @pytest.mark.parametrize(
@@ -135,6 +145,6 @@ def test_a10_levels_and_caches_are_bounded():
     assert len(level("r" * 1000)) == 64
     rule = TagRule("a.{event_type}", "account_region")
     assert max(map(len, rule.tag("x" * 10_000, "1" * 10_000, "eu" * 10_000).split("."))) == 64
-    before = tags_table.cache_info().currsize
-    assert cloudtrail_table("x" * 900_000) == "events"
-    assert tags_table.cache_info().currsize == before
+    before = DEVO_TABLES._found.cache_info().currsize
+    assert DEVO_TABLES.of("x" * 900_000) == "events"
+    assert DEVO_TABLES._found.cache_info().currsize == before

@@ -122,3 +122,13 @@ def test_h19_a_proxys_page_is_no_proof(look, apis, detector):
     """A 200 that is a proxy's page is a failure, not an empty answer."""
     apis.add("junk", op="cloudtrail.LookupEvents")
     assert "reply without Events" in look(config(SERVICES, KEYS)).only("fail", "api")
+
+
+def test_services_without_a_table_are_told(look, apis):
+    """With `auto_event_type`, services of the latest events without a table are named, and the cure."""
+    names = ("s3.amazonaws.com", "kiro.amazonaws.com")
+    fake_aws.put_cloudtrail_events([{"EventName": "Put", "EventSource": name} for name in names])
+    audits = {"types": ["audits_api"], "regions": [REGION], "auto_event_type": True}
+    line = look(config({"audit-events-all": audits}, KEYS)).only("warn", "table_missing")
+    assert "no table for kiro.amazonaws.com: their events go to cloud.aws.cloudtrail.events" in line
+    assert "globals.tables.cloudtrail" in line

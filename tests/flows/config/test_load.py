@@ -10,8 +10,10 @@ from flows.catalogue.cloudtrail import AuditEventsSettings
 from flows.catalogue.guardduty import GuardDutySettings
 from flows.catalogue.line_logs import NonCloudwatchLogsSettings
 from flows.catalogue.logs import CloudWatchLogsSettings
+from flows.catalogue.services import units
 from flows.config.load import SettingsError, SettingsErrors, find, load
 from sources.aws.partitions import known_by
+from transforms.block import Block, Origin
 
 ROOT = Path(__file__).parents[3]
 INPUT = {"id": "10001", "services": {"aws-guardduty": {"regions": ["eu-west-1"]}}}
@@ -618,3 +620,21 @@ def test_under_systemd_state_lies_in_its_state_directory(tmp_path):
     settings = load(file, {"STATE_DIRECTORY": "/var/lib/collector"})
     assert str(settings.state_directory) == "/var/lib/collector/state"
     assert settings.globals.quarantine == "/var/lib/collector/state/quarantine"
+
+
+def test_tables_of_cloudtrail_may_be_named():
+    """`globals.tables.cloudtrail` adds tables and maps eventSources to them, wherever records come from."""
+    tables = {"cloudtrail": {"add": "bedrock", "map": {"sso.amazonaws.com": "identitystore"}}}
+    services = {
+        "audit-events-all": {"types": ["audits_s3"], "sqs_queue_name": "q", "auto_event_type": True},
+        "aws_sqs_cloudtrail": {"sqs_queue_name": "r"},
+        "aws_sqs_cloudtrail_kinesis": {"sqs_queue_name": "s"},
+    }
+    around = {"globals": {"tables": tables}, **with_input(services=services)}
+    names = (b"bedrock", b"sso", b"kiro", b"s3")
+    block = Block(b"".join(b'{"eventSource":"%b.amazonaws.com"}\n' % name for name in names), 4, Origin("x"))
+    for unit in units(loaded(around, {"AWS_REGION": "eu-west-1"})):
+        made = unit.service.transform(unit)(block)
+        assert [one.tag.rpartition(".")[2] for one in made] == ["bedrock", "identitystore", "events", "s3"]
+    wrong = {"cloudtrail": {"add": ["a.b"]}}
+    assert "globals.tables.cloudtrail.add" in refused({"globals": {"tables": wrong}, **with_input()})

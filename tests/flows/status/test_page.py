@@ -47,6 +47,7 @@ def test_r14_what_is_not_collected_is_told():
         place |= {"targets_failing": 0, "lag_seconds": 10}
     state["not_read"] |= {"missing": {"flowlogs": 3}, "ignored": {"key_filter (flowlogs)": 1200}}
     state["not_read"]["dropped"] = {"keep_one_in (flowlogs)": 2500}
+    state["not_read"]["untabled"] = {"kiro.amazonaws.com (audits_s3)": 7}
     cells = view(state)
     assert cells["sum"].text == (
         "Collecting; 3 objects were gone before they were read, 7 items are in quarantine, see below."
@@ -58,6 +59,7 @@ def test_r14_what_is_not_collected_is_told():
     assert cells["missing"].text.startswith("Gone before they were read: 3 flowlogs.")
     assert "1.2 k key_filter (flowlogs)" in cells["ignored"].text
     assert "2.5 k keep_one_in (flowlogs)" in cells["dropped"].text
+    assert "7 kiro.amazonaws.com (audits_s3)" in cells["untabled"].text
     assert "queue q in eu-west-1 (input a)" in cells["open"].text
     state["not_read"]["missing"], state["quarantine"]["items"] = {}, 0
     assert view(state)["sum"].text.endswith("delivered. 1.2 k notices were settled unread, see below.")
