@@ -122,7 +122,7 @@ def replay(wanted: ReplayRequest, config: Path | None, *, as_json: bool, quiet: 
     if as_json and wanted.output == _STDOUT:
         raise SettingsError("events and --json would mix", "--output stdout", "leave out one of them")
     settings = settings_of(config, needed=bool(config) or wanted.output == "devo")
-    log_to_stderr(debug=bool(settings and settings.globals.debug))
+    log_to_stderr(debug=bool(settings and settings.globals.debug), ends=True)
     outputs = outputs_of(wanted.output or _STDOUT, settings)
     if as_json:
         outputs = [output for output in outputs if not isinstance(output, Console)]

@@ -27,6 +27,7 @@ from transforms.layout import Layout
 from transforms.setting import About
 
 _LOOKUP_PAGE = 50
+_DEFAULT = LookupOptions(())
 
 
 _SPELT = {"audit_apis": "audits_api"}
@@ -91,9 +92,9 @@ class AuditEventsSettings(ObjectsSettings):
         description="false: account and region in tags are those that were asked, not the event's",
         examples=[False],
     )
-    settle_seconds: int = settle(60, "For audits_api: ")
-    overlap_seconds: int = overlap(900, "For audits_api: ")
-    max_reach_seconds: int = max_reach(21_600, "For audits_api: ")
+    settle_seconds: int = settle(_DEFAULT.settle_seconds, "For audits_api: ")
+    overlap_seconds: int = overlap(_DEFAULT.overlap_seconds, "For audits_api: ")
+    max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds, "For audits_api: ")
     recheck: Literal["daily"] | None = recheck_setting("For audits_api, ")
     collect_insights: bool = Field(
         default=False,

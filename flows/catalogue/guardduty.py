@@ -22,6 +22,7 @@ from sources.aws.limiter import Limiters
 from transforms.setting import About
 
 _PAGE = 50
+_DEFAULT = GuardDutyOptions(())
 
 
 class GuardDutySettings(PolledSettings):
@@ -36,11 +37,11 @@ class GuardDutySettings(PolledSettings):
         examples=[False],
         json_schema_extra=About(ours=True),
     )
-    overlap_seconds: int = overlap(300, what="updates")
+    overlap_seconds: int = overlap(_DEFAULT.overlap_seconds, what="updates")
     reach_seconds: int = reach(
-        21_600, "how far back one poll an hour reaches, for updates that AWS shows hours late"
+        _DEFAULT.reach_seconds, "how far back one poll an hour reaches, for updates that AWS shows hours late"
     )
-    max_reach_seconds: int = max_reach(86_400)
+    max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds)
 
 
 def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain: Event) -> Poll:

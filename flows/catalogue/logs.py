@@ -27,6 +27,8 @@ _GROUP_PAGE, _PAGE_BYTES = 50, 1 << 20
 _READ = 2
 """Times that an event is read: when it is new, and when it has become final; see cloudwatch_logs.py."""
 
+_DEFAULT = LogsOptions((), ())
+
 
 class LogGroup(Model):
     """One log group of a custom logs service."""
@@ -75,9 +77,9 @@ class CloudWatchLogsSettings(PolledSettings):
         json_schema_extra=About(ours=True),
     )
     include_linked_accounts: bool = linked("log groups")
-    settle_seconds: int = settle(60)
-    overlap_seconds: int = overlap(1140)
-    max_reach_seconds: int = max_reach(86_400)
+    settle_seconds: int = settle(_DEFAULT.settle_seconds)
+    overlap_seconds: int = overlap(_DEFAULT.overlap_seconds)
+    max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds)
 
     @model_validator(mode="after")
     def _knows_its_groups(self) -> Self:

@@ -28,6 +28,7 @@ _HIGH_RESOLUTION = (1, 5, 10, 20, 30)
 _MINUTE = 60
 _LIST_PAGE = 500
 _REQUEST = Price(0.01, 1_000)
+_DEFAULT = MetricsOptions(())
 
 
 class MetricsSettings(PolledSettings):
@@ -55,22 +56,24 @@ class MetricsSettings(PolledSettings):
         json_schema_extra=About(ours=True),
     )
     period: int = Field(
-        300,
+        _DEFAULT.period,
         ge=1,
         description="Length of a point: 1, 5, 10, 20, 30 or whole minutes",
         examples=[60],
         json_schema_extra=About(unit="seconds", ours=True),
     )
     delay: int = Field(
-        180,
+        _DEFAULT.delay_seconds,
         ge=0,
         description="Points younger than this are not final and not asked for",
-        examples=[180],
+        examples=[_DEFAULT.delay_seconds],
         json_schema_extra=About(unit="seconds", ours=True),
     )
 
-    reach_seconds: int = reach(1_800, "how long after that a point may come or change at least")
-    max_reach_seconds: int = max_reach(10_800)
+    reach_seconds: int = reach(
+        _DEFAULT.reach_seconds, "how long after that a point may come or change at least"
+    )
+    max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds)
     late_namespaces: dict[str, Annotated[int, Field(gt=0)]] = Field(
         default_factory=lambda: dict(LATE_NAMESPACES),
         description="Namespaces whose points come hours late, and by how much; read four times a day. Of "
@@ -109,7 +112,7 @@ def _poll(unit: ConfiguredService[MetricsSettings], limiters: Limiters, drain: E
 
 
 def _listings(at: PlanScope[MetricsSettings]) -> float:
-    hours = DAY / MetricsOptions(()).list_seconds
+    hours = DAY / _DEFAULT.list_seconds
     return hours * max(len(at.options.namespaces), ceil(at.guess.metrics / _LIST_PAGE), 1)
 
 

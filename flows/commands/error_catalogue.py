@@ -226,6 +226,17 @@ REASONS: dict[str, str] = {
 }
 """Folders of the quarantine → why something lies there."""
 
+WARNINGS: dict[str, str] = {
+    "ids_not_kept": "the ids of what was collected cannot be written beside the state: make room there. That "
+    "target's second look begins anew",
+    "lateness_near_reach": "events of an API became visible almost later than is looked for (alert "
+    "EventsComeLate). The reach grows by itself up to `max_reach_seconds`; raise that if the warning stays. "
+    "`flows recheck` or `recheck: daily` sends what came later still",
+    "start_clamped": "the service knows nothing older than it says; what is older is not collected",
+    "target_unreadable": "a log group or metric is left out for the reason that is told; the others go on",
+}
+"""Log events of what may be missing though nothing failed → what to do."""
+
 
 def kinds(root: type[CollectorError] = CollectorError) -> Iterator[type[CollectorError]]:
     """Yield every kind of failure that has a meaning of its own."""
@@ -249,6 +260,12 @@ def page() -> str:
             meaning = (entry.error.__doc__ or "").strip().partition("\n")[0]
             lines += ["", f"### {entry.error.code()}", "", meaning, ""]
             lines += [f"- **By itself**: {entry.by_itself}", f"- **You**: {entry.you}"]
+    lines += ["", "## Warnings of what may be missing", "", "Nothing failed; the log names the place.", ""]
+    lines += [
+        "| event | what to do |",
+        "| --- | --- |",
+        *(f"| `{name}` | {do} |" for name, do in WARNINGS.items()),
+    ]
     lines += ["", "## In quarantine", "", "Each folder of the quarantine is a reason.", ""]
     lines += [
         "| reason | why |",

@@ -54,7 +54,7 @@ class RecheckRequest(Struct, frozen=True):
 def recheck(config: Path | None, wanted: RecheckRequest, *, as_json: bool) -> int:
     """Look, send what is found, and say it; see the module for the exit code."""
     settings = load(config)
-    log_to_stderr(debug=settings.globals.debug)
+    log_to_stderr(debug=settings.globals.debug, ends=True)
     reuse_blocks()
     unit = unit_of(settings, wanted.service)
     state = wanted.state or settings.state_directory

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, field
-from pydantic import ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from flows.catalogue.filters import impossible
 from flows.catalogue.object_types import CUSTOM
@@ -25,6 +25,7 @@ from flows.config.read import References, read
 from flows.config.schema import spellings, takes_one
 from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
 from sinks.settings import OutputSettings, Syslog, parse_output
+from transforms.file_secret import FileSecret
 from transforms.setting import has_effect, ineffective
 
 __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
@@ -80,7 +81,7 @@ def load(
     references = References(env, str(found), found.absolute().parent)
     raw = references.resolve(raw)
     raise_any(references.errors)  # what they stand for could be wrong only because it is missing
-    loading = _Loading(found, env, references.secrets)
+    loading = _Loading(found, env, references.secrets, references.files)
     settings = loading.settings(raw, need_inputs=need_inputs)
     raise_any(loading.errors)
     return settings
@@ -92,6 +93,7 @@ class _Loading(Struct):
     path: Path
     env: Mapping[str, str]
     secrets: set[str]
+    files: Mapping[tuple[str, ...], Path]
     errors: list[SettingsError] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -177,6 +179,8 @@ class _Loading(Struct):
         )
         if found:
             self._warn_of(ineffective(found.config), f"{place}.config")
+            config = self._read_again(found.config, ("outputs", name, "config"))
+            found = found.model_copy(update={"config": config})
         if isinstance(found, Syslog) and "receiver_max_event_bytes" not in found.config.model_fields_set:
             self._warn(f"{place}.config.receiver_max_event_bytes", _RECEIVER_UNKNOWN)
         return found
@@ -192,7 +196,22 @@ class _Loading(Struct):
             found = found.model_copy(update={"services": services}) if found else None
         if found:
             self._warn_of(ineffective(found), place)
+            kinds = {"credentials": found.credentials, "queue_credentials": found.queue_credentials}
+            again = {kind: self._read_again(one, ("inputs", name, kind)) for kind, one in kinds.items()}
+            found = found.model_copy(update=again)
         return found
+
+    def _read_again(self, model: Any, place: tuple[str, ...]) -> Any:
+        """Return a model whose secrets in files are read there whenever they are needed."""
+        if not isinstance(model, BaseModel):
+            return model
+        found = {
+            name: FileSecret(self.files[*place, key], value.get_secret_value())
+            for name, value in model
+            for key in spellings(name, type(model).model_fields[name])
+            if (*place, key) in self.files and isinstance(value, SecretStr)
+        }
+        return model.model_copy(update=found) if found else model
 
     def _share_no_queue(self, services: Mapping[str, ServiceSettings], base_url: object, place: str) -> None:
         """Note services that would take each other's messages from the input's one queue."""

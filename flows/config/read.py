@@ -9,13 +9,13 @@ from typing import Any
 import yaml
 
 from flows.config.errors import SettingsError, is_secret
+from transforms.file_secret import secret_of
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _LARGEST = 4 << 20
 _DEEPEST = 20
 _MOST_PARTS = 100_000
 """Of a configuration once its YAML aliases are written out; ten lines of them can stand for a billion."""
-_LONGEST_SECRET = 1 << 16
 
 
 class _Loader(yaml.SafeLoader):
@@ -103,27 +103,19 @@ def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
     return found
 
 
-def _content(place: Path) -> str:
-    """Return the text of a file that holds a secret. Raises OSError, ValueError."""
-    with place.open("rb") as file:
-        data = file.read(_LONGEST_SECRET + 1)
-    if len(data) > _LONGEST_SECRET:
-        raise ValueError(f"more than {_LONGEST_SECRET} bytes are no secret")
-    return data.decode().strip()
-
-
 class References:
     """Replaces `${VARIABLE}` and `{file: PATH}` by what they stand for, and remembers what must stay secret.
 
     env: the variables. where: the file's name, for messages. folder: relative PATHs lie there.
     `errors` tells of each reference that leads nowhere; `secrets` holds every text that came from one or
-    stands under a secret's key.
+    stands under a secret's key; `files` the file of each value that is one's text, by its path.
     """
 
     def __init__(self, env: Mapping[str, str], where: str, folder: Path) -> None:
         self._env, self._where, self._folder = env, where, folder
         self.errors: list[SettingsError] = []
         self.secrets: set[str] = set()
+        self.files: dict[tuple[str, ...], Path] = {}
         self._parts = 0
 
     def resolve(self, value: Any, path: tuple[str, ...] = ()) -> Any:
@@ -169,7 +161,7 @@ class References:
             return ""
         place = self._folder / Path(expanded).expanduser()
         try:
-            text = _content(place)
+            text = secret_of(place)
         except (OSError, ValueError) as error:
             shown = place if expanded == name else name  # a variable could hold the secret by mistake
             why = (error.strerror if isinstance(error, OSError) else None) or error
@@ -177,6 +169,7 @@ class References:
             self._missing(f"file {shown} cannot be read", path, hint)
             return ""
         self.secrets.add(text)
+        self.files[path] = place
         return text
 
     def _missing(self, what: str, path: tuple[str, ...], hint: str) -> None:

@@ -155,16 +155,19 @@ def _stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def log_to_stderr(*, debug: bool = False, as_json: bool | None = None) -> None:
+def log_to_stderr(*, debug: bool = False, as_json: bool | None = None, ends: bool = False) -> None:
     """Send the collector's named events to stderr, as text or (`COLLECTOR_LOG=json`) as JSON lines.
 
-    debug: debug events too, as `COLLECTOR_DEBUG=1` asks for (the commands' `--debug`).
+    debug: debug events too, as `COLLECTOR_DEBUG=1` asks for (the commands' `--debug`). ends: of a command
+    that ends with an error when it has no identity, which the log then leaves out.
     """
     debug = debug or os.environ.get("COLLECTOR_DEBUG") == "1"
     here = launch().process
     as_json = os.environ.get("COLLECTOR_LOG") == "json" if as_json is None else as_json
     handler = logging.StreamHandler()
     handler.setFormatter(_JsonLines(here) if as_json else _TextLines(here))
+    if ends:
+        handler.addFilter(lambda record: record.__dict__.get("event") != "identity_failed")
     for library in ("botocore", "urllib3"):  # without a handler their tracebacks go to stderr
         logging.getLogger(library).addHandler(logging.NullHandler())
     logger = logging.getLogger("collector")

@@ -9,7 +9,7 @@ import platform
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
@@ -44,6 +44,9 @@ _ENDED = _UNKNOWN_KEY | {
 }
 """What AWS says of a session that is over; of unknown keys too, which one renewal does not harm."""
 
+_UNMATCHED = frozenset({"SignatureDoesNotMatch", "InvalidSignatureException"})
+"""What AWS says of a secret that does not belong to its key, and of clocks that differ."""
+
 _REGION_SECONDS = 300.0
 """So long is remembered whether AWS knows who asks, when one region does not."""
 
@@ -72,13 +75,18 @@ class ChainLink:
     """One identity of the chain, and its clients.
 
     home: the region where STS is asked. where: what to repair when AWS refuses this identity itself, for
-    messages. renewed: its credentials, None for fixed keys.
+    messages. renewed: its credentials, None for fixed keys. ended: codes that are worth a renewal.
     """
 
     def __init__(
-        self, session: Session, home: str, where: str, renewed: RenewedCredentials | None = None
+        self,
+        session: Session,
+        home: str,
+        where: str,
+        renewed: RenewedCredentials | None = None,
+        ended: frozenset[str] = _ENDED,
     ) -> None:
-        self.home, self.where = home, where
+        self.home, self.where, self._ended = home, where, ended
         self._session, self._renewed = session, renewed
         self._sts: RoleAssumer | None = None
         self._known_until = 0.0
@@ -119,7 +127,7 @@ class ChainLink:
             return None
         context, notes = request_dict["context"], response[1].setdefault("ResponseMetadata", {})
         notes[IDENTITY] = self.where
-        if code in _ENDED and not context.get("collector_renewed") and self.renew(code):
+        if code in self._ended and not context.get("collector_renewed") and self.renew(code):
             context["collector_renewed"] = True
             return 0.0
         if code in _UNKNOWN_KEY and region != self.home and self._is_known():
@@ -151,26 +159,44 @@ def chain(
     session, hops = new_session(), credentials.hops
     machine = region_of_machine(session)
     home = home_of(hops[-1].partition if hops else name_of(region or machine), machine)
-    if credentials.access_key and credentials.access_secret:
-        token = credentials.session_token.get_secret_value() if credentials.session_token else None
-        session.set_credentials(credentials.access_key, credentials.access_secret.get_secret_value(), token)
-        links = [ChainLink(session, home, where)]
+    if credentials.access_key:
+        links = [_given(session, home, where, credentials, sessions.clock)]
     else:
-        links = [_renewing(session, home, where, partial(machine_keys, where, home), sessions.clock)]
+        machine_has = RenewedCredentials(partial(machine_keys, where, home), where, sessions.clock)
+        links = [_renewing(session, home, machine_has)]
     for hop in hops:
         place = place_of(where, hop)
         fetch = partial(assume, links[-1].sts, hop, sessions, name, place)
-        links.append(_renewing(new_session(), home, place, fetch, sessions.clock))
+        links.append(_renewing(new_session(), home, RenewedCredentials(fetch, place, sessions.clock)))
     return links
 
 
+def _given(session: Session, home: str, where: str, credentials: Credentials, clock: Clock) -> ChainLink:
+    """Return the link of keys that are given; those in files are read there again when AWS refuses them."""
+    if credentials.replaceable:
+        renewed = RenewedCredentials(partial(given_keys, credentials), where, clock)
+        return _renewing(session, home, renewed, _ENDED | _UNMATCHED)
+    keys = given_keys(credentials)
+    session.set_credentials(keys.access_key, keys.secret_key, keys.token or None)
+    return ChainLink(session, home, where)
+
+
+def given_keys(credentials: Credentials) -> SessionKeys:
+    """Return the keys that are given, as their files have them now."""
+    given = (credentials.access_key, credentials.access_secret, credentials.session_token)
+    key, secret, token = (one.get_secret_value() if one else "" for one in given)
+    return SessionKeys(key, secret, token)
+
+
 def _renewing(
-    session: Session, home: str, where: str, fetch: Callable[[], SessionKeys], clock: Clock
+    session: Session,
+    home: str,
+    renewed: RenewedCredentials,
+    ended: frozenset[str] = _ENDED,
 ) -> ChainLink:
-    renewed = RenewedCredentials(fetch, where, clock)
     provider: Any = _Provider(renewed)
     session.register_component("credential_provider", CredentialResolver([provider]))
-    return ChainLink(session, home, where, renewed)
+    return ChainLink(session, home, renewed.where, renewed, ended)
 
 
 class _Provider:

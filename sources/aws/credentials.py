@@ -7,17 +7,23 @@ from msgspec import Struct
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from sources.aws.partitions import names
+from transforms.file_secret import FileSecret
 from transforms.setting import About
 
 _ROLE = re.compile(r"arn:(?P<partition>[\w-]+):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
 
 
 class Hop(Struct, frozen=True):
-    """One role to assume. setting: the configuration's key, for messages. external_id: "" = none."""
+    """One role to assume. setting: the configuration's key, for messages. secret: the external id, if any."""
 
     setting: str
     role: str
-    external_id: str = ""
+    secret: SecretStr | None = None
+
+    @property
+    def external_id(self) -> str:
+        """The external id as it is now, "" for none."""
+        return self.secret.get_secret_value() if self.secret else ""
 
     @property
     def account(self) -> str:
@@ -45,7 +51,6 @@ def _role(value: Any) -> Any:
     return value
 
 
-_Text = Annotated[str | None, BeforeValidator(_blank_is_none)]
 _Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
 _Role = Annotated[str | None, BeforeValidator(_role)]
 
@@ -69,16 +74,16 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    access_key: _Text = Field(
+    access_key: _Secret = Field(
         None,
         validation_alias=AliasChoices("access_key", "aws_access_key_id"),
         description="Access key of an IAM user. Needs access_secret.",
-        examples=["${AWS_KEY}"],
+        examples=["${AWS_KEY}", {"file": "/run/secrets/aws-key"}],
     )
     access_secret: _Secret = Field(
         None,
         validation_alias=AliasChoices("access_secret", "aws_secret_access_key"),
-        description="Secret of the access key.",
+        description="Secret of the access key. What a file holds may be replaced there: it is read again.",
         examples=["${AWS_SECRET}", {"file": "/run/secrets/aws"}],
     )
     session_token: _Secret = Field(
@@ -118,10 +123,14 @@ class Credentials(BaseModel):
         return self
 
     @property
+    def replaceable(self) -> bool:
+        """Tell whether the keys are in files, where they may be replaced."""
+        return any(isinstance(one, FileSecret) for _, one in self)
+
+    @property
     def hops(self) -> tuple[Hop, ...]:
         """The roles to assume, in this order."""
-        external = self.assume_role_external_id.get_secret_value() if self.assume_role_external_id else ""
-        base, target = self.base_assume_role, self.target_assume_role
+        base, target, external = self.base_assume_role, self.target_assume_role, self.assume_role_external_id
         if base and target:
             return Hop("base_assume_role", base), Hop("target_assume_role", target, external)
         if target:

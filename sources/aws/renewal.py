@@ -73,7 +73,7 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
 
     def __init__(self, fetch: Callable[[], SessionKeys], where: str, clock: Clock) -> None:
         super().__init__("", "", method="collector")
-        self._fetch, self._where, self._clock = fetch, where, clock
+        self.where, self._fetch, self._clock = where, fetch, clock
         self._lock = threading.RLock()
         self._now: _Held | None = None
         self._refusal: SourceError | None = None
@@ -115,7 +115,7 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             if old is None:
                 if not self._told:
                     self._told = True
-                    telemetry.identity_failed(self._where, error)
+                    telemetry.identity_failed(self.where, error)
                 raise
             held = old
         return held.keys
@@ -131,8 +131,8 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             raise
         if self._told:
             self._told = False
-            telemetry.identity_recovered(self._where, self._refusal.cause if self._refusal else "")
+            telemetry.identity_recovered(self.where, self._refusal.cause if self._refusal else "")
         elif self._why and self._last not in ("", keys.access_key):
-            telemetry.identity_renewed(self._where, self._why)
+            telemetry.identity_renewed(self.where, self._why)
         self._refusal, self._why, self._last = None, "", keys.access_key
         return _held(keys, self._clock())

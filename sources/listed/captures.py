@@ -13,7 +13,7 @@ import smart_open
 from botocore.exceptions import BotoCoreError, ClientError
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from sources.errors import ObjectBroken, ObjectGone, SourceError, translate
+from sources.errors import BadCredentials, ObjectBroken, ObjectGone, SourceError, translate
 from transforms.block import Item, Origin, Poison
 
 Opened = Callable[[str, BinaryIO], Iterator[Item]]
@@ -103,6 +103,8 @@ class CaptureSource(FixedPartitionedSource[Item, int]):
                 yield Poison(error.reason, detail, Origin("replay", object=path, record=error.record))
             except SourceError as error:
                 yield Poison("object_unreadable", str(error), Origin("replay", object=path))
+                if isinstance(error, BadCredentials):
+                    return  # nor can the others be read
             self._finished(path)
 
 

@@ -90,7 +90,8 @@ def admit(state: StrictState, config: Path, account: str) -> None:
         key = settings.inputs[grant.input].credentials.access_key
         document = json.loads(json.dumps(grant.document()).replace("${ACCOUNT}", account))
         if key:
-            state.people[key] = Person(f"arn:aws:iam::{account}:user/{grant.input}", document)
+            who = f"arn:aws:iam::{account}:user/{grant.input}"
+            state.people[key.get_secret_value()] = Person(who, document)
 
 
 @contextmanager

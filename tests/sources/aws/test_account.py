@@ -12,7 +12,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 from botocore.session import Session
 from msgspec.structs import replace
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from sources.aws import account as account_module
 from sources.aws import chain as module
@@ -125,13 +125,13 @@ EXTERNAL = {"assume_role_external_id": "x"}
     [
         ({}, ()),
         ({"base_assume_role": BASE}, (Hop("base_assume_role", BASE),)),
-        ({"base_assume_role": BASE, **EXTERNAL}, (Hop("base_assume_role", BASE, "x"),)),
+        ({"base_assume_role": BASE, **EXTERNAL}, (Hop("base_assume_role", BASE, SecretStr("x")),)),
         ({"target_assume_role": TARGET}, (Hop("target_assume_role", TARGET),)),
-        ({"target_assume_role": TARGET, **EXTERNAL}, (Hop("target_assume_role", TARGET, "x"),)),
-        (HOPS | EXTERNAL, (Hop("base_assume_role", BASE), Hop("target_assume_role", TARGET, "x"))),
+        ({"target_assume_role": TARGET, **EXTERNAL}, (Hop("target_assume_role", TARGET, SecretStr("x")),)),
+        (HOPS | EXTERNAL, (Hop("base_assume_role", BASE), Hop("target_assume_role", TARGET, SecretStr("x")))),
         (
             {"aws_cross_account_role": TARGET, "aws_external_id": "x"},
-            (Hop("target_assume_role", TARGET, "x"),),
+            (Hop("target_assume_role", TARGET, SecretStr("x")),),
         ),
     ],
 )
