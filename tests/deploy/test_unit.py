@@ -92,3 +92,17 @@ def test_the_demo_runs_under_the_units_rules(tmp_path):
     )
     assert shown.returncode == 0, shown.stderr[-3000:]
     assert re.search(r"^total +\d+ +identical", shown.stdout, re.MULTILINE)
+
+
+def test_the_unit_for_queues_is_as_strict():
+    """Any number of them differ from the unit for everything in what they read and where their state lies."""
+
+    def lines(name):
+        text = (ROOT / "deploy/systemd" / name).read_text()
+        return {line for line in text.splitlines() if line and not line.startswith("#")}
+
+    alone, one_of_many = lines("devo-aws-collector.service"), lines("devo-aws-collector@.service")
+    changed = {line.partition("=")[0] for line in alone ^ one_of_many}
+    assert changed == {"Description", "StateDirectory", "WorkingDirectory", "ExecStart"}
+    assert any(" --only queues " in line for line in one_of_many)
+    assert not any("%i" in line for line in alone)
