@@ -82,7 +82,7 @@ def flow(config: str | None = None) -> Dataflow:
             dataflow,
             unit.step_id,
             liveness.source(epochs.source(unit.service.source(unit, context))),
-            liveness.transform(unit.step_id, counted(unit.service.transform(unit))),
+            liveness.transform(unit.step_id, counted(unit.service.transform(unit), unit.account.name)),
             devo.limit,
         )
         for unit in running
@@ -91,7 +91,7 @@ def flow(config: str | None = None) -> Dataflow:
     return dataflow
 
 
-def _as_it_is(transform: Transform) -> Transform:
+def _as_it_is(transform: Transform, _input: str) -> Transform:
     return transform
 
 

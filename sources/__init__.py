@@ -11,7 +11,8 @@ Every source here rests on that:
     settled    `next_batch` is called again: the epoch is receipted, the message may be deleted
 
 A message of which nothing was emitted needs no epoch: it is settled at once. With a journal its rows are on
-disk before it is deleted (`journal_gate.py`). A crash at any point leaves the message in its queue, or the
+disk before it is deleted (`journal_gate.py`); rows of what an API showed are part of the position until they
+are (`journal_pending.py`). A crash at any point leaves the message in its queue, or the
 cursor where it was: events may come twice, none is missing. `queues/lease_life.py` is this rule.
 
 Two families, one partition class each
@@ -24,8 +25,9 @@ Two families, one partition class each
 Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
 `aws/` is who asks, and how fast. Queues and APIs import nothing of each other, and objects know neither.
 For all of them: `errors.py` and `refusals.py` (what AWS answers), `lanes.py`, `threads.py`, `bulkheads.py`
-(who is fetched next), `journal.py` and `journal_gate.py` (what was settled, written down before it is
-deleted), `telemetry.py`, `metric_scopes.py` and `error_deduplicator.py` (what is logged).
+(who is fetched next), `journal.py`, `journal_gate.py`, `journal_pending.py` and `journal_windows.py` (what
+was settled, written down first), `telemetry.py`,
+`metric_scopes.py` and `error_deduplicator.py` (what is logged).
 
 Both families keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state
 whose partition key is no longer listed, so keys never change and targets are spread over them.

@@ -21,7 +21,7 @@ class JournalRow(Struct, frozen=True, array_like=True):
     container: queue, log group or other target. object: `s3://bucket/key`. sha256: of the stored bytes, raw.
     records: events that it held. events: of them sent. tags: events by tag. first, last: event times.
     outputs: each with the strength of its receipt, `devo:receipt`. resumed: it went on behind a former run.
-    start, end: of an API's window.
+    start, end: of an API's window, whose target is `object`; the target's next row begins where it ends.
     """
 
     time: int
@@ -72,6 +72,12 @@ class Journal(Protocol):
 
     def write(self, rows: Sequence[JournalRow]) -> None:
         """Return once the rows survive a power cut. Raises SourceError: then nothing may be deleted."""
+
+    def complete(self, rows: Sequence[JournalRow]) -> Sequence[JournalRow]:
+        """Return rows with what became of all that was emitted since the last rows of the same origin.
+
+        For rows that are written later, when more of that origin may have been emitted.
+        """
 
     def recent(self, service: str, owner: str) -> Iterable[bytes]:
         """Return digests of the ids that former lives had receipts for last. owner: the input."""

@@ -74,7 +74,7 @@ class JournalGate(Generic[T]):
         while found := self._next():
             now = int(time.time() * 1000)
             rows = [replace(row, time=now) for one in found for row in self._rows_of(one)]
-            if self._written(rows):
+            if not rows or self._written(rows):
                 self._passed(found)
             with self._changed:
                 self._writing = False
@@ -90,7 +90,7 @@ class JournalGate(Generic[T]):
     def _written(self, rows: Sequence[JournalRow]) -> bool:
         """Write rows, again and again while that fails; False when it is time to stop."""
         pause, most = _PAUSE_SECONDS
-        while self._journal:
+        while self._journal is not None:
             try:
                 self._journal.write(rows)
             except SourceError as error:

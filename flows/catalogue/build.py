@@ -139,6 +139,7 @@ def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:
             threads=max(_POLL_THREADS, min(len(unit.options.regions), _MOST_POLL_THREADS)),
             prefetch_bytes=context.prefetch_bytes,
             idle_seconds=idle_seconds(context.services, least=0.2),
+            journal=context.journal,
         )
         poll = poll_of(unit, paced(unit), context.drain)
         if context.recovery:

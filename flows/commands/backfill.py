@@ -36,6 +36,7 @@ from flows.process.runtime import drain_on_signals, launch, log_to_stderr
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
+from sources.journal_pending import RowKeeper
 from sources.listed.backlog import BacklogSource
 from sources.listed.listing import ListingCalls, Stretch, listed
 from sources.objects.object_ref import ObjectRef
@@ -99,8 +100,8 @@ def backfill(
     if not objects:
         raise SettingsError(*_NOTHING)
     with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
-        run(settings, unit, (objects, tally), folder)
-    complete = tally.objects == len(objects)
+        unwritten = run(settings, unit, (objects, tally), folder)
+    complete = tally.objects == len(objects) and not unwritten
     if complete:
         (folder / _DONE).touch()
     _tell({"objects": tally.objects, "of": len(objects), "bytes": tally.size}, as_json=as_json)
@@ -150,22 +151,23 @@ def _kept_list(folder: Path, unit: _Unit, wanted: BackfillRequest, stretch: Stre
     return [ObjectRef(**orjson.loads(line)) for line in kept.read_bytes().splitlines()]
 
 
-def run(
-    settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], BackfillTally], folder: Path
-) -> None:
-    """Deliver objects; those that a former run in this folder has delivered are left out."""
+def run(settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], BackfillTally], folder: Path) -> int:
+    """Deliver objects but those that a former run in this folder has delivered.
+
+    Returns how many rows the journal has not taken: they are in the folder, for the next run.
+    """
     objects, tally = backlog
     drain, started = drain_on_signals(), launch()
-    book = keeping.begin(settings.journal, drain) if settings.journal else None
     opener, _ = object_opener(unit)
-    opener.journaled = book is not None
-    source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished, book)
     transform = unit.service.transform(unit)
+    source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished)
+    if settings.journal:
+        book = keeping.begin(settings.journal, drain)
+        source.keeper = RowKeeper(book, unit.service.name, unit.account.name)
+        transform, opener.journaled = book.counted(transform, unit.account.name), True
     dataflow = Dataflow("backfill")
     devo = DevoSink(tuple(settings.outputs.values()), started, drain)
-    stream = collect(
-        dataflow, unit.step_id, source, book.counted(transform) if book else transform, devo.limit
-    )
+    stream = collect(dataflow, unit.step_id, source, transform, devo.limit)
     quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of([unit]))
     deliver([stream], devo, quarantine)
     try:
@@ -173,7 +175,7 @@ def run(
         cli_main(dataflow, epoch_interval=_INTERVAL, recovery_config=recovery)
     except Exception as error:
         raise failure(error, folder) or root_cause(error) from error
-    source.end()
+    return source.keeper.left
 
 
 def _forecast(objects: Sequence[ObjectRef], asked: ListingCalls, rate: float) -> dict[str, float]:

@@ -21,7 +21,8 @@ from transforms.locks import Guard, guarded
 MOST_OBJECTS = 100_000
 """Objects whose counts wait for their rows; beyond it the oldest go, and their rows have no tags."""
 
-_Key = tuple[str, str, str]
+_Key = tuple[str, str, str, str]
+_Queue = tuple[str, str, str]
 
 _LOCKS = (
     Guard("_lock", ("_events", "_poisons", "_filtered", "_strengths")),
@@ -43,11 +44,11 @@ class JournalBook:
         self._lock = threading.RLock()
         self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
         self._poisons: Counter[_Key] = Counter()
-        self._filtered: Counter[tuple[str, str]] = Counter()
+        self._filtered: Counter[_Queue] = Counter()
         self._strengths: dict[str, str] = {}
 
-    def counted(self, transform: Transform) -> Transform:
-        """Return the same transform; what it makes of each object's blocks is counted.
+    def counted(self, transform: Transform, owner: str = "") -> Transform:
+        """Return the same transform; what it makes of each origin's blocks is counted. owner: the input.
 
         Of blocks that come from no object, what is left out is counted by queue: messages' rows share it.
         """
@@ -61,11 +62,11 @@ class JournalBook:
                 else:
                     poisons += max(item.body.count(b"\n"), 1)
                 yield item
-            if block.origin.object:
-                self._add(_key(block.origin), made, poisons)
-            elif left := block.count - sum(made.values()) - poisons:
+            self._add(_key(owner, block.origin), made, poisons)
+            left = block.count - made.total() - poisons
+            if left > 0 and not block.origin.object:
                 with self._lock:
-                    self._filtered[block.origin.service, block.origin.container] += max(left, 0)
+                    self._filtered[owner, block.origin.service, block.origin.container] += left
 
         return run
 
@@ -77,21 +78,21 @@ class JournalBook:
 
     def write(self, rows: Sequence[JournalRow]) -> None:
         """Write rows with counts and receipts. Raises SourceError: the counts then stay for another try."""
-        with self._lock:
-            outputs = tuple(f"{name}:{strength}" for name, strength in sorted(self._strengths.items()))
-            taken: Counter[tuple[str, str]] = Counter()
-            whole = [self._completed(row, outputs, taken) for row in rows]
-            self._filtered -= taken
+        incomplete = [row for row in rows if not row.process]
+        whole, taken = self._all_completed(rows)
         try:
             self._log.write(whole)
         except SourceError:
             with self._lock:
                 self._filtered += taken
             raise
-        with self._lock:
-            for row in rows:
-                self._events.pop(_key_of_row(row), None)
-                self._poisons.pop(_key_of_row(row), None)
+        self._forget(incomplete)
+
+    def complete(self, rows: Sequence[JournalRow]) -> Sequence[JournalRow]:
+        """Return rows with counts and receipts as they are now; counting begins anew."""
+        whole, _ = self._all_completed(rows)
+        self._forget(rows)
+        return whole
 
     def recent(self, service: str, owner: str) -> Iterable[bytes]:
         """Return digests of the ids that former lives had receipts for last; may take seconds."""
@@ -111,18 +112,32 @@ class JournalBook:
                 oldest, _ = self._events.popitem(last=False)
                 self._poisons.pop(oldest, None)
 
-    def _completed(
-        self, row: JournalRow, outputs: tuple[str, ...], taken: Counter[tuple[str, str]]
-    ) -> JournalRow:
+    def _forget(self, rows: Sequence[JournalRow]) -> None:
+        with self._lock:
+            for row in rows:
+                self._events.pop(_key_of_row(row), None)
+                self._poisons.pop(_key_of_row(row), None)
+
+    def _all_completed(self, rows: Sequence[JournalRow]) -> tuple[list[JournalRow], Counter[_Queue]]:
+        """Return rows completed, but for those that are, and what was left out of each queue's messages."""
+        taken: Counter[_Queue] = Counter()
+        with self._lock:
+            outputs = tuple(f"{name}:{strength}" for name, strength in sorted(self._strengths.items()))
+            whole = [row if row.process else self._completed(row, outputs, taken) for row in rows]
+            self._filtered -= taken
+        return whole, taken
+
+    def _completed(self, row: JournalRow, outputs: tuple[str, ...], taken: Counter[_Queue]) -> JournalRow:
         if row.kind == "message":
-            queue = row.service, row.container
+            queue = row.input, row.service, row.container
             filtered = min(self._filtered[queue] - taken[queue], row.events)
             taken[queue] += filtered
             return self._settled(row, row.events - filtered, filtered, outputs)
-        tags = self._events.get(_key_of_row(row), Counter()) if row.object else Counter()
-        events, poisons = sum(tags.values()) or row.events, self._poisons[_key_of_row(row)] + row.quarantined
-        filtered = max(row.records - events - poisons, 0) if row.kind == "object" else 0
-        row = replace(row, tags=dict(tags), quarantined=poisons)
+        tags = self._events.get(_key_of_row(row))
+        events = row.events if tags is None else tags.total()
+        poisons = self._poisons[_key_of_row(row)] + row.quarantined
+        filtered = 0 if row.resumed else max(row.records - events - poisons, 0)
+        row = replace(row, tags=dict(tags or {}), quarantined=poisons)
         return self._settled(row, events, filtered, outputs)
 
     def _settled(self, row: JournalRow, events: int, filtered: int, outputs: tuple[str, ...]) -> JournalRow:
@@ -137,9 +152,12 @@ class JournalBook:
         )
 
 
-def _key(origin: Origin) -> _Key:
-    return origin.service, origin.object, origin.version
+def _key(owner: str, origin: Origin) -> _Key:
+    place = origin.object or f"{origin.account} {origin.region} {origin.container}"
+    return owner, origin.service, place, origin.version if origin.object else ""
 
 
 def _key_of_row(row: JournalRow) -> _Key:
-    return row.service, row.object, row.version or row.etag
+    if row.kind == "object":
+        return row.input, row.service, row.object, row.version or row.etag
+    return row.input, row.service, f"{row.account} {row.region} {row.container}", ""

@@ -20,10 +20,13 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
 
 from sources import lanes, metric_scopes, telemetry
-from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, final_of, known
+from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, done_of, final_of, known
 from sources.apis.poll_scheduler import Pace, PollScheduler
 from sources.collected import CollectedIds, CollectedRange
 from sources.errors import SourceError
+from sources.journal import Journal
+from sources.journal_pending import RowKeeper
+from sources.journal_windows import WindowRows
 from transforms.block import Flowing, Item
 from transforms.locks import Guard, guarded
 
@@ -48,6 +51,7 @@ class CursorOptions(Struct, frozen=True):
         is no longer listed is kept. backoff_seconds: shortest pause after a failure. idle_seconds: longest
         sleep of a lane.
     owner: whom figures are counted for. collected: where ids are kept for a second look, None = nowhere.
+    journal: has the rows of what was read.
     """
 
     fingerprint: str = ""
@@ -60,6 +64,7 @@ class CursorOptions(Struct, frozen=True):
     idle_seconds: float = 0.2
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
     collected: CollectedIds | None = None
+    journal: Journal | None = None
 
 
 _LOCKS = (Guard("_lock", ("_told",)),)
@@ -70,9 +75,10 @@ class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads one API of one account. Shared by all workers of a process: they share threads and listings."""
 
     def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
-        self.poll, self._options, self._drain = poll, options, drain
+        self.poll, self.options, self.drain = poll, options, drain
         pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
-        self._feed = PollScheduler(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
+        self.feed = PollScheduler(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
+        self.keeper = RowKeeper(options.journal, poll.name, options.owner.input)
         self._told: set[str] = set()
         self._lock = threading.RLock()
 
@@ -87,18 +93,18 @@ class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
         resume_state: dict[str, Any] | None,
     ) -> "_CursorLane":
         """Build a lane from its last snapshot, or anew when `start_time` has been changed."""
-        if not self._options.durable and self._first("durable"):
+        if not self.options.durable and self._first("durable"):
             telemetry.cursors_not_durable(self.poll.name)
         resumed = self._usable(resume_state or {}, f"{step_id} {for_part}")
-        return _CursorLane(for_part, self._feed, self._options, resumed, self._drain)
+        return _CursorLane(for_part, self, resumed)
 
     def _usable(self, state: dict[str, Any], where: str) -> dict[str, Any]:
         known(state, where, _VERSION)
-        if not state.get("targets") or self._options.fingerprint in {"", state["config"]}:
+        if not state.get("targets") or self.options.fingerprint in {"", state["config"]}:
             return state  # no start_time any more: there is nothing to begin anew from
         if self._first("reset"):
-            telemetry.cursors_reset(self.poll.name, state["config"], self._options.fingerprint)
-        return {}
+            telemetry.cursors_reset(self.poll.name, state["config"], self.options.fingerprint)
+        return {"journal": {"rows": state.get("journal", {}).get("rows", [])}}
 
     def _first(self, event: str) -> bool:
         with self._lock:
@@ -110,15 +116,9 @@ class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
 class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     """Emits what was fetched for its targets; its state is what it has emitted."""
 
-    def __init__(
-        self,
-        name: str,
-        feed: PollScheduler,
-        options: CursorOptions,
-        state: dict[str, Any],
-        drain: threading.Event,
-    ) -> None:
-        self._name, self._feed, self._drain = name, feed, drain
+    def __init__(self, name: str, source: CursorSource, state: dict[str, Any]) -> None:
+        self._name, self._feed, self._drain = name, source.feed, source.drain
+        options = source.options
         self._fingerprint = options.fingerprint
         self._keep_ms = int(options.keep_gone_days * _DAY_MS)
         self.state: dict[str, State] = dict(state.get("targets", {}))
@@ -129,7 +129,10 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._unsealed = False
         self._collected = options.collected
         self._noted: list[_Noted] = []
-        self._inbox = feed.attach(name, self.state)
+        journal = state.get("journal", {})
+        self._rows = source.keeper.join(journal)
+        self._windows = WindowRows(source.poll.name, journal) if options.journal else None
+        self._inbox = source.feed.attach(name, self.state)
 
     def next_batch(self) -> list[Item]:
         """Return what has arrived, at once; nothing more once the process drains.
@@ -137,13 +140,19 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         Being called after a snapshot means that its epoch is receipted, so draining ends here.
         """
         self._feed.check()
+        self._rows.confirm()
         if self._drain.is_set():
-            if self._unsealed:
+            if self._unsealed or not self._rows.over():
                 return []
             raise StopIteration
         self._keep_listed()
+        if self._rows.full:
+            return []
         arrived = self._inbox.take(_BATCH_BYTES)
         for key, page in arrived:
+            if self._windows:
+                reach = _reach(self.state.get(key), page)
+                self._windows.note(key, reach, page.items, [*page.ids.values()])
             if self._collected:
                 self._noted.append((key, page.ids, _collected_range(self.state.get(key), page.state)))
             self.state[key] = page.state
@@ -156,15 +165,18 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon: a lane that sleeps long holds every epoch of the process open."""
-        return None if len(self._inbox) else lanes.awake_after(self._pause)
+        return None if len(self._inbox) and not self._rows.full else lanes.awake_after(self._pause)
 
     def snapshot(self) -> dict[str, Any]:
         """Return the positions of everything emitted so far."""
         self._unsealed = False
         if self._collected:
             self._note(self._collected)
-        gone = {"gone": dict(self._gone)} if self._gone else {}
-        return {"v": _VERSION, "config": self._fingerprint, "targets": dict(self.state), **gone}
+        more: dict[str, Any] = {"gone": dict(self._gone)} if self._gone else {}
+        if self._windows:
+            self._rows.note(self._windows.rows())
+            more["journal"] = {**self._rows.seal(), **self._windows.state()}
+        return {"v": _VERSION, "config": self._fingerprint, "targets": dict(self.state), **more}
 
     def _note(self, collected: CollectedIds) -> None:
         """Keep the ids of what was emitted: after a crash it is emitted again, and kept again."""
@@ -181,6 +193,7 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     def close(self) -> None:
         """Let the fetch threads end when this was the last lane."""
         self._feed.detach(self._name)
+        self._rows.close()
 
     def _keep_listed(self) -> None:
         """After each listing: note which targets are gone, forget those gone for too long."""
@@ -192,6 +205,14 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         for key in [key for key, since in self._gone.items() if now - since > self._keep_ms]:
             del self.state[key], self._gone[key]
             self._feed.forget(key)
+            if self._windows:
+                self._windows.forget(key)
+
+
+def _reach(before: State | None, page: Page) -> tuple[int, int]:
+    """Return up to where a target had been read before a page, and has been with it."""
+    start = page.state.get("from", 0) if before is None else done_of(before)
+    return start, page.upto or done_of(page.state)
 
 
 def _collected_range(before: State | None, after: State) -> CollectedRange:

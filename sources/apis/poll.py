@@ -134,6 +134,11 @@ def final_of(state: State) -> int:
     return int(next((ms for ms in known_names if ms), 0))
 
 
+def done_of(state: State) -> int:
+    """Return the moment (epoch ms) up to which a target has been read."""
+    return int(state.get("done") or state.get("at") or state.get("from") or 0)
+
+
 def known(state: State, where: str, version: int) -> State:
     """Return a state as it is; raises SourceError for one that another release wrote."""
     if state and state.get("v") != version:

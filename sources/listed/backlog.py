@@ -2,19 +2,15 @@
 
 Parallel unit: one object, on one of a fixed number of lanes. Guarantee: at least once; a lane's position
 moves with what it has emitted, and the recovery store keeps it once that is receipted. Resume: behind the
-last record emitted, objects in the order of the list. Cost: one GET an object.
-
-With a journal an object's row is written when it is receipted. Until then it is part of the lane's state:
-what a killed process had not written, the next one writes as a repeat, without counts.
+last record emitted, objects in the order of the list. Rows of the journal ride in the state until they are
+written (`sources/journal_pending.py`). Cost: one GET an object.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
-import msgspec
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec.structs import replace
 
@@ -22,7 +18,7 @@ from sources import lanes, metric_scopes
 from sources.apis.poll import Page
 from sources.apis.poll_scheduler import PageInbox, pause_after
 from sources.errors import Throttled, Transient
-from sources.journal import Journal, JournalRow
+from sources.journal_pending import RowKeeper
 from sources.objects.object_ref import ObjectRef
 from sources.queues.message_opener import ObjectBatch
 from transforms.block import Flowing, Item
@@ -40,32 +36,20 @@ class BacklogSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     """Reads objects, dealt over the lanes by their place in the list, which must stay the same.
 
     finished: called with each object when all of it has been emitted, by this run or the one resumed.
-    journal: where their rows go; call `end` when the dataflow has ended well, for the last ones.
+    keeper: has each object's row written.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it reads, how, and whom it tells
+    def __init__(
         self,
         service: str,
         objects: Sequence[ObjectRef],
         opened: Opened,
         drain: threading.Event,
         finished: Callable[[ObjectRef], None] = lambda _ref: None,
-        journal: Journal | None = None,
     ) -> None:
+        self.keeper = RowKeeper(None, service)
         self.service, self.opened, self.drain, self.finished = service, opened, drain, finished
-        self._objects, self._journal = objects, journal
-        self.last: list[JournalRow] = []
-
-    def settle(self, rows: Sequence[JournalRow]) -> None:
-        """Write rows of what is receipted. Raises SourceError; the state then still has them."""
-        if self._journal is not None and rows:
-            now = int(time.time() * 1000)
-            self._journal.write([replace(row, time=now) for row in rows])
-
-    def end(self) -> None:
-        """Write the rows of the last epoch: the dataflow has ended, so all of it is receipted."""
-        self.settle(self.last)
-        self.last = []
+        self._objects = objects
 
     def list_parts(self) -> list[str]:
         """Return the lanes, the same for ever."""
@@ -74,11 +58,9 @@ class BacklogSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     def build_part(self, _step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> "_BacklogLane":
         """Build a lane from its position: the next object, and how many of its records are done."""
         objects = self._objects[self.list_parts().index(for_part) :: lanes.LANES]
-        position = dict(resume_state or {"at": 0, "records": 0})
+        position = resume_state or {"at": 0, "records": 0}  # and rows
         for ref in objects[: position["at"]]:
             self.finished(ref)
-        rows = [msgspec.json.decode(row, type=JournalRow) for row in position.pop("rows", ())]
-        self.settle([replace(row, repeated=True, records=0) for row in rows])
         return _BacklogLane(self, objects, position)
 
 
@@ -86,9 +68,9 @@ class _BacklogLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     """One thread reads ahead, in bounds; the dataflow takes what there is."""
 
     def __init__(self, source: BacklogSource, objects: Sequence[ObjectRef], position: dict[str, Any]) -> None:
-        self._source, self._objects, self._position = source, objects, position
-        self._emitted: list[JournalRow] = []
-        self._sealed: list[JournalRow] = []
+        self._source, self._objects = source, objects
+        self._position = {name: position[name] for name in ("at", "records")}
+        self._rows = source.keeper.join(position)
         self._inbox = PageInbox(_INBOX_BYTES)
         self._closed = threading.Event()
         self._failure: Exception | None = None
@@ -99,46 +81,42 @@ class _BacklogLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
 
         Raises what the reading thread could not go on from, once all before it is emitted.
         """
-        self._source.settle(self._sealed)
-        self._sealed = []
         if self._thread is None:
             self._thread = threading.Thread(target=self._read, name=self._source.service, daemon=True)
             self._thread.start()
+        self._rows.confirm()
         if self._source.drain.is_set():
-            self._end()
+            raise StopIteration
+        if self._rows.full:
+            return []
         over = not self._thread.is_alive()  # before taking: what it has put is then all there
         items: list[Item] = []
         for _, page in self._inbox.take(_BATCH_BYTES):
             items += page.items
             if page.state["at"] > self._position["at"]:
                 self._source.finished(self._objects[self._position["at"]])
-            self._emitted += page.state.pop("rows")
+            self._rows.note(page.state.pop("rows"))
             self._position = page.state
         if not items and over and not len(self._inbox):
             if self._failure:
                 raise self._failure
-            self._end()
+            if self._rows.over():
+                raise StopIteration
         metric_scopes.emitted(self._source.service, metric_scopes.NOBODY, [("", items)])
         return items
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon when nothing waits."""
-        return None if len(self._inbox) else datetime.now(UTC) + _PAUSE
+        return None if len(self._inbox) and not self._rows.full else datetime.now(UTC) + _PAUSE
 
     def snapshot(self) -> dict[str, Any]:
-        """Return the position of what was emitted, with the rows that are not in the journal yet."""
-        self._sealed, self._emitted = [*self._sealed, *self._emitted], []
-        rows = [msgspec.json.encode(row) for row in self._sealed]
-        return {**self._position, "rows": rows} if rows else self._position
-
-    def _end(self) -> NoReturn:
-        """End the lane; its last rows are written when the dataflow has ended."""
-        self._source.last += [*self._sealed, *self._emitted]
-        raise StopIteration
+        """Return the position of what was emitted."""
+        return {**self._position, **self._rows.seal()}
 
     def close(self) -> None:
         """Let the thread end."""
         self._closed.set()
+        self._rows.close()
 
     def _read(self) -> None:
         at, done, failures = self._position["at"], self._position["records"], 0
@@ -147,7 +125,8 @@ class _BacklogLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
                 try:
                     for cut in self._source.opened(self._objects[at], done):
                         at, done = (at + 1, 0) if cut.last else (at, cut.records)
-                        state = {"at": at, "records": done, "rows": [cut.row] if cut.row else []}
+                        rows = [replace(cut.row, events=cut.row.records)] if cut.row else []
+                        state = {"at": at, "records": done, "rows": rows}
                         if not self._inbox.put("", Page(cut.items, state), self._stopped):
                             return
                     failures = 0

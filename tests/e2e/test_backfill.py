@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import yaml
 
+from flows.journal.reader import Query, rows
 from tests.fakes.collector import ROOT, configuration, first_difference, output, verdict
 from tests.fakes.corpus import corpus, expected
 from tests.fakes.process import Child
@@ -101,6 +102,10 @@ def test_h22_a_backfill_that_is_killed_goes_on_and_keeps_its_word(stage, rsyslog
     assert found.torn <= 1  # the kill may cut the line that is being written; it comes again, whole
     # What comes again is younger than the last snapshot: one interval before the last receipt at most.
     assert found.repeated <= sum(receipts[-1:]) + interrupted
+    written = [row for row in rows(stage.folder / "state" / "journal", Query()) if row.kind == "object"]
+    by_object = {row.object: row for row in sorted(written, key=lambda one: not one.resumed)}
+    assert len(by_object) == count
+    assert sum(row.events for row in by_object.values()) == archive.due.total()
     again = subprocess.run(archive.command(), env=archive.env, capture_output=True, timeout=60, check=False)
     assert again.returncode == 0
     assert b"this backfill is done" in again.stderr

@@ -6,8 +6,10 @@ from collections import Counter
 
 import pytest
 
+from flows.catalogue.services import CATALOGUE
 from flows.demo.fake_aws import server as fake_aws
 from flows.demo.fake_aws.server import FakeAws
+from flows.journal.reader import Query, rows
 from tests.e2e.rows import ROWS, Place
 from tests.fakes.collector import Launch, configuration, merged, output, wait_while_moving
 from tests.fakes.strict import ruled
@@ -51,9 +53,30 @@ def test_every_row_arrives_byte_for_byte(place, stage, rsyslog, figures, auto):
     figures(table(due, found))
     assert {name: first(wanted - found) for name, wanted in due.items() if wanted - found} == {}
     assert first(found - sum(due.values(), Counter())) is None
+    check_journal(list(rows(stage.folder / "state" / "journal", Query())), events, auto=auto)
     typed = {name for name, some in events.items() if any(one.tag_on != one.tag_off for one in some)}
     assert typed == {row.name for row in ROWS if row.auto}
     assert place.site.waiting() == sum(sum(place.aws.depth(queue)) for queue in place.queues.values()) == 0
+
+
+def check_journal(written, events, *, auto):
+    """Every event is in a row; those of objects and of APIs by tag, and windows follow each other."""
+    tags = Counter()
+    for row in written:
+        tags.update(row.tags)
+    due = Counter(one.tag_on if auto else one.tag_off for some in events.values() for one in some)
+    messages = sum(row.events for row in written if row.kind == "message")
+    assert tags.total() + messages == due.total()
+    assert not tags - due
+    assert all(row.outputs == ("devo:receipt",) for row in written if row.events)
+    ends = {}
+    for row in written:
+        if row.kind == "window":
+            assert ends.get((row.service, row.object), row.start) == row.start < row.end
+            ends[row.service, row.object] = row.end
+    assert {service for service, _ in ends} == {
+        one.name for one in CATALOGUE if one.probes and not one.queued
+    }
 
 
 def lines(events, *, auto):

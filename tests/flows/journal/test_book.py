@@ -1,6 +1,7 @@
 """Rows are completed by what transforms made and how outputs took it."""
 
 import pytest
+from msgspec.structs import replace
 
 from flows.journal import book as module
 from flows.journal.book import JournalBook
@@ -108,3 +109,23 @@ def test_an_object_of_which_all_is_left_out_is_filtered(journal):
     book.write([ROW])
     told = [(one.outcome, one.events, one.filtered, one.quarantined) for one in read()]
     assert told == [("filtered", 0, 10, 0), ("delivered", 0, 0, 10)]
+
+
+def test_a_windows_row_takes_what_was_made_since_the_last_one(journal):
+    """Of an origin without object: counts go with a row when it is completed, not when it is written."""
+    book, read = journal
+    place = {"account": "123456789012", "region": "eu-west-1", "container": "/my/group"}
+    transform = book.counted(by_first_letter, "production")
+    window = JournalRow(1, "window", "delivered", "logs", input="production", object="t", records=4, **place)
+    list(transform(Block(b"a\nb\nx\np\n", 4, Origin("logs", **place))))
+    (first,) = book.complete([window])
+    list(transform(Block(b"a\n", 1, Origin("logs", **place))))
+    (second,) = book.complete([replace(window, records=1, resumed=True)])
+    (unknown,) = book.complete([replace(window, events=7, resumed=True)])
+    book.write([first, second, unknown])
+    assert [dict(row.tags) for row in read()] == [{"a": 1, "b": 1}, {"a": 1}, {}]
+    assert [(row.events, row.filtered, row.quarantined) for row in read()] == [
+        (2, 1, 1),
+        (1, 0, 0),
+        (7, 0, 0),
+    ]

@@ -17,6 +17,7 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 from sources import lanes, metric_scopes
 from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
 from sources.errors import Denied, SourceError, Throttled, Transient
+from sources.journal import digest
 from transforms.block import Block, Origin
 
 FAST = {"discover_seconds": 0.02, "backoff_seconds": 0.005, "threads": 3}
@@ -412,3 +413,57 @@ def test_drains_and_resumes_in_a_dataflow(tmp_path, workers):
                 flow, [], 0, worker_count_per_proc=workers, epoch_interval=epoch, recovery_config=recovery
             )
     assert sorted(out) == sorted(f"{key} {n}" for key in "abc" for n in range(100))
+
+
+class _Kept:
+    """A journal in memory; `fails` as long as it is told to."""
+
+    def __init__(self):
+        self.rows, self.fails = [], False
+
+    def recent(self, _service, _owner):
+        return [digest(row.id) for row in self.rows]
+
+    def complete(self, rows):
+        return rows
+
+    def write(self, rows):
+        if self.fails:
+            raise SourceError("no room", "journal", "make some")
+        self.rows += rows
+
+
+def test_a_position_moves_with_its_rows():
+    """A state of a release without journal resumes; what is emitted has its row once it is receipted."""
+    journal = _Kept()
+    old = {"v": 1, "config": "", "targets": {"a": {"v": 1, "at": 2}}}
+    with lane_of(Numbers("a"), old, journal=journal) as part:
+        assert take(part, 4) == ["a 2", "a 3", "a 4", "a 5"]
+        state = part.snapshot()
+        assert journal.rows == []
+        assert state["targets"] == {"a": {"v": 1, "at": 6}}
+        until(lambda: part.next_batch() or journal.rows)
+        assert [(row.start, row.end, row.records) for row in journal.rows] == [(2, 6, 4)]
+        assert "rows" not in part.snapshot()["journal"]
+    with lane_of(Numbers("a"), state, journal=(lost := _Kept())) as part:  # it died before the row
+        until(lambda: part.next_batch() or lost.rows)
+    with lane_of(Numbers("a"), state, journal=journal) as part:  # … or behind it
+        assert rest(part) == []
+    assert [(row.start, row.end, row.resumed) for row in lost.rows] == [(2, 6, True)]
+    assert len(journal.rows) == 1
+
+
+def test_a_drain_waits_for_the_rows_and_a_new_start_keeps_them():
+    """While the journal fails the lane does not end; rows outlive a changed `start_time`."""
+    journal, drain = _Kept(), threading.Event()
+    journal.fails = True
+    with lane_of(Numbers("a"), journal=journal, drain=drain, fingerprint="2024-01-01") as part:
+        take(part, 6)
+        state = part.snapshot()
+        drain.set()
+        assert rest(part) == []
+    journal.fails = False
+    with lane_of(Numbers("a", last=0), state, journal=journal, fingerprint="2025-01-01") as part:
+        until(lambda: part.next_batch() or journal.rows)
+        assert part.snapshot()["targets"] == {}
+    assert [row.records for row in journal.rows] == [6]
