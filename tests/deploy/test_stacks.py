@@ -46,7 +46,7 @@ def test_roles_allow_what_the_catalogue_needs():
     words = template("roles").replace(",", " ").replace("[", " ").replace("]", " ").split()
     services = ("sqs:", "s3:", "kms:", "logs:", "cloudtrail:", "cloudwatch:", "guardduty:", "sts:AssumeRole")
     written = {word for word in words if word.startswith(services)}
-    assert written == actions_needed()
+    assert written - {"sts:AssumeRoleWithWebIdentity"} == actions_needed()
 
 
 class Account:
@@ -89,6 +89,43 @@ def strict(certs):
     """Return an AWS that checks everything, over TLS: the queues' policies refuse what comes without."""
     with Ministack(auth=True, certs=certs) as aws:
         yield aws
+
+
+OIDC = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"
+
+TRUST = {
+    "instance-profile": ({"Service": "ec2.amazonaws.com"}, "sts:AssumeRole", None),
+    "ecs-task": ({"Service": "ecs-tasks.amazonaws.com"}, "sts:AssumeRole", None),
+    "pod-identity": ({"Service": "pods.eks.amazonaws.com"}, ["sts:AssumeRole", "sts:TagSession"], None),
+    "oidc": (
+        {"Federated": f"arn:aws:iam::000123456789:oidc-provider/{OIDC}"},
+        "sts:AssumeRoleWithWebIdentity",
+        {
+            "StringEquals": {
+                f"{OIDC}:sub": "system:serviceaccount:siem:aws",
+                f"{OIDC}:aud": "sts.amazonaws.com",
+            }
+        },
+    ),
+}
+"""What each form of a machine's own role trusts, as AWS documents it for EC2, ECS and EKS (twice)."""
+
+
+@pytest.mark.parametrize("form", TRUST)
+def test_a_machines_own_role_trusts_its_machine(strict, form):
+    """EC2, ECS, EKS Pod Identity and IRSA: principal, actions and conditions as AWS documents them."""
+    account, (principal, actions, condition) = Account(strict), TRUST[form]
+    more = {}
+    if form == "oidc":
+        more = {"OidcProviderArn": principal["Federated"], "ServiceAccount": "siem:aws"}
+    made = account.stack(f"own-{form}", "roles", Form=form, QueueArns="arn:aws:sqs:*:000123456789:q", **more)
+    role = strict.client("iam").get_role(RoleName=made["RoleArn"].rpartition("/")[2])["Role"]
+    document = role["AssumeRolePolicyDocument"]
+    (statement,) = (json.loads(document) if isinstance(document, str) else document)["Statement"]
+    assert statement["Principal"] == principal
+    assert statement["Action"] == actions
+    assert statement.get("Condition") == condition
+    assert ("InstanceProfile" in made) == (form == "instance-profile")
 
 
 @pytest.mark.slow

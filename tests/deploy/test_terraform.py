@@ -49,7 +49,7 @@ def test_roles_allow_what_the_catalogue_needs():
     written = set(
         re.findall(r'"((?:sqs|s3|kms|logs|cloudtrail|cloudwatch|guardduty|sts):\w+)"', source("roles"))
     )
-    assert written - {"sts:ExternalId"} == actions_needed()
+    assert written - {"sts:ExternalId", "sts:AssumeRoleWithWebIdentity", "sts:TagSession"} == actions_needed()
 
 
 def test_modules_are_in_terraforms_own_format():

@@ -16,7 +16,26 @@ variable "name" {
 
 variable "trusted_principals" {
   type        = list(string)
+  default     = []
   description = "ARNs that may assume the role; the base role's for a target role, the machine's or user's else"
+}
+
+variable "trusted_service" {
+  type        = string
+  default     = null
+  description = "For the machine's own role: ec2.amazonaws.com, ecs-tasks.amazonaws.com, pods.eks.amazonaws.com"
+}
+
+variable "oidc_provider_arn" {
+  type        = string
+  default     = null
+  description = "For a pod's role by IRSA: the provider of its EKS cluster"
+}
+
+variable "service_account" {
+  type        = string
+  default     = ""
+  description = "For a pod's role by IRSA: NAMESPACE:NAME"
 }
 
 variable "external_id" {
@@ -29,7 +48,7 @@ variable "external_id" {
 variable "target_role_arns" {
   type        = list(string)
   default     = []
-  description = "For the base role of a chain: what it may assume; it needs nothing else"
+  description = "Roles that this one may assume; the base role of a chain needs nothing else"
 }
 
 variable "queue_arns" {
@@ -64,6 +83,27 @@ data "aws_caller_identity" "here" {}
 data "aws_partition" "here" {}
 
 locals {
+  provider_url = var.oidc_provider_arn == null ? "" : split(":oidc-provider/", var.oidc_provider_arn)[1]
+  trust = var.oidc_provider_arn != null ? {
+    type        = "Federated"
+    identifiers = [var.oidc_provider_arn]
+    actions     = ["sts:AssumeRoleWithWebIdentity"]
+    } : var.trusted_service != null ? {
+    type        = "Service"
+    identifiers = [var.trusted_service]
+    actions     = concat(["sts:AssumeRole"], var.trusted_service == "pods.eks.amazonaws.com" ? ["sts:TagSession"] : [])
+    } : {
+    type        = "AWS"
+    identifiers = var.trusted_principals
+    actions     = ["sts:AssumeRole"]
+  }
+  equal = merge(
+    var.external_id == null ? {} : { "sts:ExternalId" = var.external_id },
+    var.oidc_provider_arn == null ? {} : {
+      "${local.provider_url}:sub" = "system:serviceaccount:${var.service_account}"
+      "${local.provider_url}:aud" = "sts.${data.aws_partition.here.dns_suffix}"
+    },
+  )
   groups = "arn:${data.aws_partition.here.partition}:logs:*:${data.aws_caller_identity.here.account_id}:log-group:*"
   queue_actions = [
     "sqs:GetQueueUrl",
@@ -97,17 +137,17 @@ locals {
 
 data "aws_iam_policy_document" "trust" {
   statement {
-    actions = ["sts:AssumeRole"]
+    actions = local.trust.actions
     principals {
-      type        = "AWS"
-      identifiers = var.trusted_principals
+      type        = local.trust.type
+      identifiers = local.trust.identifiers
     }
     dynamic "condition" {
-      for_each = var.external_id == null ? [] : [var.external_id]
+      for_each = nonsensitive(keys(local.equal))
       content {
         test     = "StringEquals"
-        variable = "sts:ExternalId"
-        values   = [condition.value]
+        variable = condition.value
+        values   = [local.equal[condition.value]]
       }
     }
   }
@@ -130,6 +170,12 @@ resource "aws_iam_role" "this" {
   assume_role_policy   = data.aws_iam_policy_document.trust.json
 }
 
+resource "aws_iam_instance_profile" "this" {
+  count = var.trusted_service == "ec2.amazonaws.com" ? 1 : 0
+  name  = var.name
+  role  = aws_iam_role.this.name
+}
+
 resource "aws_iam_role_policy" "this" {
   name   = "collect"
   role   = aws_iam_role.this.id
@@ -138,5 +184,10 @@ resource "aws_iam_role_policy" "this" {
 
 output "role_arn" {
   value       = aws_iam_role.this.arn
-  description = "For base_assume_role or target_assume_role"
+  description = "For base_assume_role or target_assume_role, or the machine's own"
+}
+
+output "instance_profile" {
+  value       = one(aws_iam_instance_profile.this[*].name)
+  description = "For the EC2 instance"
 }
