@@ -19,6 +19,8 @@ from sources.apis.window import to_ms
 from sources.aws.limiter import Bucket, Chain, Limiters, shared
 from sources.collected import CollectedIds
 from sources.lanes import idle_seconds, poll_seconds
+from sources.listed.listed_queue import BucketListing
+from sources.listed.listed_source import ListedSource
 from sources.listed.recheck import DailyRecheck
 from sources.metric_scopes import Counted, ScopeOwner, place
 from sources.objects.body import Body
@@ -26,7 +28,7 @@ from sources.objects.decode import DecodedChunk, DecodeLimits, read
 from sources.objects.decoded_chunk import SpoolRoom
 from sources.objects.object_ref import ObjectRef
 from sources.objects.opening_record import opening_record
-from sources.queues.bucket_trust import BucketTrust
+from sources.queues.bucket_trust import BucketRule, BucketTrust
 from sources.queues.events import EventOpener, Split
 from sources.queues.failure_policy import Rules
 from sources.queues.lease import LeaseOptions, LeaseSource, MessageOpener, Queue
@@ -42,12 +44,33 @@ Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
 
 
 def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> Source:
-    """Return the source of a service whose events are in S3 objects that its queues announce."""
+    """Return the source of a service whose events are in S3 objects: announced by queues, or listed."""
     opener, rules = object_opener(unit, _queues(unit), context.full, context.spool)
     opener.journaled = context.journal is not None
     if context.recovery:
         opener.openings = opening_record(context.recovery / "openings")
-    return _leases(unit, context, opener, rules)
+    listing = bucket_listing(unit)
+    if listing is None:
+        return _leases(unit, context, opener, rules)
+    options = _lease_options(unit, context, rules)
+    return ListedSource(unit.service.name, listing, opener, options, context.drain)
+
+
+def bucket_listing(unit: ConfiguredService[ObjectsSettings]) -> BucketListing | None:
+    """Return the listing that a unit's objects are found by, None when queues announce them."""
+    found = unit.options.listing(unit.service.name)
+    if found is None:
+        return None
+    return BucketListing(
+        unit.account,
+        unit.options.regions[0],
+        found.bucket,
+        found.prefix,
+        every_seconds=found.every_seconds,
+        late_seconds=found.late_seconds,
+        start_ms=start_ms(found.start_time),
+        requester_pays=unit.options.requester_pays,
+    )
 
 
 def reads_objects(unit: Unit) -> TypeGuard[ConfiguredService[ObjectsSettings]]:
@@ -81,7 +104,9 @@ def object_opener(
 
     rules = Rules(options.object_gone, options.unreadable, full)
     name = unit.service.name
-    trust = BucketTrust(name, [one.rule for one in options.buckets], queues)
+    listing = options.listing(name)
+    listed = [BucketRule(listing.bucket, listing.prefix)] if listing else []
+    trust = BucketTrust(name, [one.rule for one in options.buckets] or listed, queues)
     access = Access(trust, options.requester_pays, unit.quarantine)
     return S3Opener(name, unit.account, pieces, options.left_out, rules, access), rules
 
@@ -104,9 +129,14 @@ def _leases(
     rules: Rules,
     fetchers: int = LeaseOptions().fetchers,
 ) -> Source:
-    name = unit.service.name
-    queues = _queues(unit)
-    options = LeaseOptions(
+    options = replace(_lease_options(unit, context, rules), fetchers=fetchers)
+    return LeaseSource(unit.service.name, _queues(unit), opener, options, context.drain)
+
+
+def _lease_options(
+    unit: ConfiguredService[QueuedSettings], context: RunContext, rules: Rules
+) -> LeaseOptions:
+    return LeaseOptions(
         owner=owner(unit),
         visibility_timeout_seconds=unit.options.visibility_timeout_seconds,
         prefetch_bytes=context.prefetch_bytes,
@@ -115,9 +145,7 @@ def _leases(
         rules=rules,
         journal=context.journal,
         early_receipts=context.early_receipts,
-        fetchers=fetchers,
     )
-    return LeaseSource(name, queues, opener, options, context.drain)
 
 
 def _queues(unit: ConfiguredService[QueuedSettings]) -> list[Queue]:

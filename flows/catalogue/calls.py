@@ -11,9 +11,11 @@ from msgspec import Struct
 
 from flows.catalogue.guess import Guess
 from flows.config.polled import Polled
+from flows.config.types import ListingSetting
 
 DAY = 86_400
 QUEUE_RESOURCE, OBJECT_RESOURCE, ANY_RESOURCE = "{queue}", "{bucket}/*", "*"
+LISTED_RESOURCE = "{bucket}"
 
 PUBLIC_KEYS = "cloudtrail:ListPublicKeys"
 """What asks for the keys of CloudTrail's digests; it has no narrower resource than `*`."""
@@ -34,7 +36,7 @@ class Price(Struct, frozen=True):
 class PlanScope(Struct, Generic[Options_co], frozen=True):
     """Where calls are counted: a service's settings in one region.
 
-    queue: its name or URL, "" for APIs. messages: a day in that queue.
+    queue: its name or URL, "" for APIs. messages: a day in that queue. listing: the bucket that is listed.
     """
 
     options: Options_co
@@ -42,6 +44,7 @@ class PlanScope(Struct, Generic[Options_co], frozen=True):
     guess: Guess
     queue: str = ""
     messages: float = 0
+    listing: ListingSetting | None = None
 
 
 Resources: TypeAlias = Callable[[Options_contra, str], Iterable[str]]
@@ -52,9 +55,9 @@ class ApiCall(Struct, Generic[Options_contra], frozen=True):
     """One action. action: IAM's name.
 
     a_day: how often it is called in a quiet run, 0 for what happens in trouble only. resource: what it is
-    asked of: a queue, an object, what stands behind the account in an ARN, several such that the settings
-    tell, or `*` where AWS checks no narrower one. price: None = it is free. charged: what AWS counts a day,
-    None = the calls.
+    asked of: a queue, an object, a listed bucket, what stands behind the account in an ARN, several such that
+    the settings tell, or `*` where AWS checks no narrower one. price: None = it is free. charged: what AWS
+    counts a day, None = the calls.
     """
 
     action: str

@@ -116,7 +116,8 @@ class AuditEventsSettings(ObjectsSettings):
 
     def beginning(self, moment: datetime) -> Self:
         """Return the settings with this start time, unless they give one."""
-        return self if self.start_time else self.model_copy(update={"start_time": moment})
+        listed = super().beginning(moment)
+        return listed if self.start_time else listed.model_copy(update={"start_time": moment})
 
 
 def _records(unit: ConfiguredService[AuditEventsSettings]) -> Transform:

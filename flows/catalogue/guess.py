@@ -9,7 +9,8 @@ class Guess(Struct, frozen=True):
 
     objects: announced in S3. messages: of queues whose messages are the events. events: in CloudTrail's API.
     metrics: at any time. groups: log groups that a prefix stands for. log_megabytes: of log events.
-    findings: of GuardDuty. traffic_gb: out of AWS, of all services together. processes: of the collector.
+    findings: of GuardDuty. folders: that one listing of a bucket asks for. traffic_gb: out of AWS, of all
+    services together. processes: of the collector.
     encrypted: S3 objects are encrypted with a KMS key without bucket keys.
     """
 
@@ -20,6 +21,7 @@ class Guess(Struct, frozen=True):
     groups: float = 20
     log_megabytes: float = 100
     findings: float = 10
+    folders: float = 10
     traffic_gb: float = 0
     processes: int = 1
     encrypted: bool = False
@@ -52,4 +54,5 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
         "log_megabytes", "--log-megabytes-per-day", "log events of each logs service and region", "MB of logs"
     ),
     Assumption("findings", "--findings-per-day", "GuardDuty findings of each region", "findings"),
+    Assumption("folders", "--listed-folders", "folders that one s3_listing asks for", "folders per listing"),
 )

@@ -15,6 +15,7 @@ from bytewax.inputs import FixedPartitionedSource
 from msgspec import Struct, field
 
 from flows.catalogue.calls import (
+    LISTED_RESOURCE,
     OBJECT_RESOURCE,
     QUEUE_RESOURCE,
     ApiCall,
@@ -156,11 +157,6 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     digests: str = ""
 
     @property
-    def queued(self) -> bool:
-        """Whether it comes by a queue."""
-        return any(call.resource == QUEUE_RESOURCE for call in self.calls)
-
-    @property
     def actions(self) -> tuple[str, ...]:
         """The IAM actions that it needs."""
         return tuple(call.action for call in self.calls)
@@ -206,3 +202,32 @@ OBJECTS: tuple[ApiCall[object], ...] = (
 )
 """What services fed by a queue need, and S3 services besides, and no more: AWS asks for the last one instead
 of the first where a notice names a version."""
+
+_LIST = Price(0.005, 1_000)
+_PAGE = 1_000
+
+
+def _listings(at: PlanScope[object]) -> float:
+    """Return how many pages a day are listed: of each folder, and of the days whose keys may still appear."""
+    listing = at.listing
+    if listing is None:
+        return 0
+    days = 1 + listing.late_seconds / 86_400
+    return 86_400 / listing.every_seconds * (at.guess.folders + at.guess.objects * days / _PAGE)
+
+
+LISTED: tuple[ApiCall[object], ...] = (
+    ApiCall("s3:ListBucket", _listings, LISTED_RESOURCE, _LIST),
+    *OBJECTS,
+)
+"""What an S3 service needs instead where no queue announces its objects."""
+
+
+def calls_of(unit: Unit) -> Sequence[ApiCall[ServiceSettings]]:
+    """Return what a unit asks of AWS."""
+    return LISTED if unit.options.listing(unit.service.name) else unit.service.calls
+
+
+def queued(unit: Unit) -> bool:
+    """Tell whether a unit's events come by a queue."""
+    return any(call.resource == QUEUE_RESOURCE for call in calls_of(unit))

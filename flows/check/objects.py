@@ -25,7 +25,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from flows.catalogue.build import reads_objects
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, queued
 from flows.check.finding import CheckContext, Finding, Level, denied, fail, of_error, ok, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.queues import attributes, wanted
@@ -37,7 +37,7 @@ from sources.errors import Denied, Missing, ObjectGone, SourceError, translate
 from sources.objects.body import OBJECT_ACTION, VERSION_ACTION
 from sources.queues.bucket_trust import told_by_policy
 
-_ABSENT = "devo-aws-collector-check/there-is-no-such-object"
+ABSENT = "devo-aws-collector-check/there-is-no-such-object"
 _BUCKET = re.compile(r"arn:[\w-]+:s3:[^:]*:[^:]*:([a-z0-9.-]+)")
 _REGION_HEADER = "x-amz-bucket-region"
 
@@ -77,7 +77,9 @@ def buckets(context: CheckContext) -> Iterator[Finding]:
     yield from spread(lambda place: _bucket(context, place), dict.fromkeys(places))
     yield from _open(context)
     yield from _feeds_itself(context, places)
-    unseen = any(unit.service.layout for unit in context.units if unit.account.key in readers)
+    unseen = any(
+        unit.service.layout and queued(unit) for unit in context.units if unit.account.key in readers
+    )
     if unseen and not places and not context.objects:
         yield warn(
             "bucket",
@@ -145,7 +147,7 @@ def _bucket(context: CheckContext, place: ObjectLocation) -> Iterator[Finding]:
 def _absent(client: Any, place: ObjectLocation, action: str, **more: str) -> SourceError:
     """Return what S3 answers to who asks for an object that is not there."""
     try:
-        client.get_object(Bucket=place.bucket, Key=_ABSENT, Range="bytes=0-0", **more)["Body"].close()
+        client.get_object(Bucket=place.bucket, Key=ABSENT, Range="bytes=0-0", **more)["Body"].close()
     except (ClientError, BotoCoreError, SourceError) as error:
         return translate(error, place.where, action)
     return ObjectGone("there is such an object, after all", place.where, "nothing needs to be done")

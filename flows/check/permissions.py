@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from botocore.exceptions import BotoCoreError, ClientError
 
 from flows.catalogue.calls import QUEUE_RESOURCE
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, calls_of
 from flows.check.finding import CheckContext, Finding, fail, ok, spread, warn
 from flows.check.identities import greeting, known_accounts, number
 from flows.check.queues import attributes, wanted
@@ -75,7 +75,7 @@ def unproven(context: CheckContext, account: Account) -> dict[str, list[str]]:
 
 
 def _actions(unit: Unit) -> Iterator[str]:
-    for call in unit.service.calls:
+    for call in calls_of(unit):
         if call.resource == QUEUE_RESOURCE and call.action not in _READ:
             yield call.action
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from flows.catalogue.filters import filters_of
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, queued
 from flows.check.finding import CheckContext, Finding, fail, of_error, ok, warn
 from flows.config.base import ObjectsSettings, QueuedSettings, region_of
 from flows.config.load import SettingsError, SettingsErrors
@@ -164,7 +164,7 @@ def visibility(context: CheckContext) -> Iterator[Finding]:
     """Find leases too short to be receipted: their messages come again while they are being delivered."""
     least = SAFE_INTERVALS * context.interval
     for unit in context.units:
-        if not unit.service.queued or not isinstance(unit.options, QueuedSettings):
+        if not queued(unit) or not isinstance(unit.options, QueuedSettings):
             continue
         seconds = unit.options.visibility_timeout_seconds
         if seconds < least:

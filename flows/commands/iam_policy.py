@@ -20,8 +20,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct, field
 
-from flows.catalogue.calls import ANY_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
-from flows.catalogue.service import Unit, identities_of, regions_of
+from flows.catalogue.calls import ANY_RESOURCE, LISTED_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
+from flows.catalogue.service import Unit, calls_of, identities_of, regions_of
 from flows.catalogue.services import units
 from flows.commands import trust_policy
 from flows.config.base import ObjectsSettings, ServiceSettings
@@ -53,23 +53,27 @@ _NOTHING = Known()
 
 
 class Statement(Struct, frozen=True):
-    """Actions on resources. regions, accounts of buckets: the only ones where, () = everywhere."""
+    """Actions on resources. regions, bucket accounts, listed prefixes: the only ones where, () = any."""
 
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     regions: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
 
     def document(self, sid: str) -> dict[str, object]:
         """Return the statement as IAM writes it."""
         told = {"aws:RequestedRegion": self.regions, "s3:ResourceAccount": self.accounts}
         equals = {key: list(values) for key, values in told.items() if values}
+        like = {"s3:prefix": list(self.prefixes)} if self.prefixes else {}
+        conditions = {"StringEquals": equals, "StringLike": like}
+        kept = {operator: about for operator, about in conditions.items() if about}
         return {
             "Sid": sid,
             "Effect": "Allow",
             "Action": list(self.actions),
             "Resource": list(self.resources),
-            **({"Condition": {"StringEquals": equals}} if equals else {}),
+            **({"Condition": kept} if kept else {}),
         }
 
 
@@ -106,23 +110,26 @@ class Grant(Struct, frozen=True):
 
 
 class _Wanted(Struct):
-    """Actions with their resources, regions and bucket owners, gathered and then grouped."""
+    """Actions with their resources, regions, bucket owners and prefixes, gathered and then grouped."""
 
-    resources: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
-    regions: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    resources: dict[tuple[str, str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+    regions: dict[tuple[str, str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, action: str, resource: str, region: str = "", account: str = "") -> None:
-        self.resources[action, account].add(resource)
+    def add(
+        self, action: str, resource: str, region: str = "", *, account: str = "", prefix: str = ""
+    ) -> None:
+        self.resources[action, account, prefix].add(resource)
         if region:
-            self.regions[action, account].add(region)
+            self.regions[action, account, prefix].add(region)
 
     def statements(self) -> Iterator[Statement]:
         """Yield one statement for all actions of a service that have the same resources and regions."""
         groups: dict[tuple[Any, ...], list[str]] = defaultdict(list)
-        for (action, account), resources in self.resources.items():
+        for (action, account, prefix), resources in self.resources.items():
             alone = action if action == QUEUE_ATTRIBUTES else action.partition(":")[0]
-            regions = tuple(sorted(self.regions[action, account]))
-            groups[alone, tuple(sorted(resources)), regions, (account,) if account else ()].append(action)
+            regions = tuple(sorted(self.regions[action, account, prefix]))
+            only = ((account,) if account else (), (prefix,) if prefix else ())
+            groups[alone, tuple(sorted(resources)), regions, *only].append(action)
         for (_, *about), actions in groups.items():
             yield Statement(tuple(actions), *about)
 
@@ -180,7 +187,7 @@ def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant
         who, account = asker.named(f"{hop.setting} {hop.role}"), hop.account
     wanted = _Wanted()
     for unit in asker.units:
-        for call in unit.service.calls:
+        for call in calls_of(unit):
             asks = unit.queue_account if call.resource == QUEUE_RESOURCE else unit.account
             if asks.key == asker.account.key:
                 _add(wanted, unit, call, account, known)
@@ -203,6 +210,10 @@ def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: s
     elif call.resource == OBJECT_RESOURCE:
         for objects, owner_of in _objects(unit, known):
             wanted.add(call.action, f"arn:{_partition(unit)}:s3:::{objects}", account=owner_of)
+    elif call.resource == LISTED_RESOURCE:
+        if listing := unit.options.listing(unit.service.name):
+            prefix = f"{listing.prefix}*" if listing.prefix else ""
+            wanted.add(call.action, f"arn:{_partition(unit)}:s3:::{listing.bucket}", prefix=prefix)
     else:
         for region in unit.options.regions:
             for resource in _narrowed(unit, call, region, owner):
@@ -213,6 +224,9 @@ def _objects(unit: Unit, known: Known) -> Iterator[tuple[str, str]]:
     """Yield the objects that a unit reads, and the account of their bucket, "" = any."""
     if known.buckets:
         yield from ((f"{bucket.rstrip('/')}/*", "") for bucket in known.buckets)
+        return
+    if listing := unit.options.listing(unit.service.name):
+        yield f"{listing.bucket}/{listing.prefix}*", ""
         return
     own = unit.options.buckets if isinstance(unit.options, ObjectsSettings) else ()
     yield from ((f"{one.name}/{one.prefix}*", one.account) for one in own)

@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 
 from flows.catalogue.calls import DAY, OBJECT_RESOURCE, ApiCall, PlanScope, Price
 from flows.catalogue.guess import Guess
-from flows.catalogue.service import Unit, identities_of
+from flows.catalogue.service import Unit, calls_of, identities_of
 from flows.catalogue.services import units
 from flows.config.base import ServiceSettings
 from flows.config.load import Settings
@@ -73,11 +73,12 @@ def _places(unit: Unit, guess: Guess) -> list[PlanScope[ServiceSettings]]:
     queues = unit.options.queues(unit.service.name)
     if queues:
         return [PlanScope(unit.options, region, guess, queue, messages) for region, queue in queues]
-    return [PlanScope(unit.options, region, guess) for region in unit.options.regions]
+    listing = unit.options.listing(unit.service.name)
+    return [PlanScope(unit.options, region, guess, listing=listing) for region in unit.options.regions]
 
 
 def _calls(unit: Unit, guess: Guess) -> list[ApiCall[ServiceSettings]]:
-    found = unit.service.calls
+    found = calls_of(unit)
     encrypted = guess.encrypted and any(call.resource == OBJECT_RESOURCE for call in found)
     return [*found, DECRYPT] if encrypted else [*found]
 

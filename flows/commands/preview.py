@@ -25,9 +25,10 @@ from sinks.frame import Framer, guard
 from sinks.outputs import event_limit
 from sources.apis.cursor import CursorSource
 from sources.errors import Denied, SourceError
+from sources.listed.listed_source import ListedSource
 from sources.queues.lease import LeaseSource
 from sources.queues.message_opener import MessageOpener
-from sources.queues.sqs import Message, SqsQueue, lots
+from sources.queues.sqs import Message, Queue, SqsQueue, lots
 from transforms.block import Block, Item, Poison
 
 _HOLD_SECONDS, _WAIT_SECONDS = 120, 2
@@ -77,7 +78,7 @@ def _items(unit: Unit) -> Generator[Item, None, None]:
     """Yield what a unit's transform makes of what its source holds."""
     source = unit.service.source(_recent(unit), RunContext(threading.Event()))
     transform = apply(unit.service.transform(unit))
-    raw = _of_queues(source) if isinstance(source, LeaseSource) else _of_api(source)
+    raw = _of_source(source)
     with closing(raw):
         for item in raw:
             yield from transform([item])
@@ -86,6 +87,23 @@ def _items(unit: Unit) -> Generator[Item, None, None]:
 def _recent(unit: Unit) -> Unit:
     """Return the unit with the last hour to show: an API's own beginning is now."""
     return replace(unit, options=unit.options.beginning(datetime.now(UTC) - _LOOK_BACK))
+
+
+def _of_source(source: object) -> Generator[Item, None, None]:
+    if isinstance(source, LeaseSource):
+        return _of_queues(source)
+    return _of_listing(source) if isinstance(source, ListedSource) else _of_api(source)
+
+
+def _of_listing(source: ListedSource) -> Generator[Item, None, None]:
+    """Yield what a listing shows now; its position is nobody's."""
+    source.queue.load(None)
+    _tell(f"{source.queue.queue.where}: what came in the last hour")
+    while messages := source.queue.receive(_WAIT_SECONDS, _HOLD_SECONDS):
+        for message in messages:
+            with closing(source.opener.open(message, lambda _id: 0)) as cuts:
+                for cut in cuts:
+                    yield from cut.items
 
 
 def _of_api(source: object) -> Generator[Item, None, None]:
@@ -102,7 +120,8 @@ def _of_api(source: object) -> Generator[Item, None, None]:
 
 def _of_queues(source: LeaseSource) -> Generator[Item, None, None]:
     for queue in source.queues:
-        yield from _of_queue(SqsQueue(queue), source.opener)
+        if isinstance(queue, Queue):
+            yield from _of_queue(SqsQueue(queue), source.opener)
 
 
 def _of_queue(queue: SqsQueue, opener: MessageOpener) -> Iterator[Item]:

@@ -30,7 +30,7 @@ from flows.config.settings import (
     Persistence,
     PersistenceConfig,
 )
-from flows.config.types import RequestLimit
+from flows.config.types import ListingSetting, RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
 from transforms.setting import about, described
@@ -75,6 +75,7 @@ def _page() -> Iterator[str]:
         ("requests_limits[]", "", RequestLimit, ()),
         ("services: those fed by a queue", "", QueuedSettings, (ServiceSettings,)),
         ("services: those that read S3 objects", "", ObjectsSettings, (ServiceSettings, QueuedSettings)),
+        ("s3_listing", "", ListingSetting, ()),
         (
             "services: those with types of objects",
             "",

@@ -20,6 +20,7 @@ from flows.config.types import (
     MOST_LEVELS,
     BucketSetting,
     EventTypes,
+    ListingSetting,
     Moment,
     Pattern,
     Region,
@@ -72,6 +73,10 @@ class ServiceSettings(FilterSettings):
     def queues(self, kind: str) -> list[tuple[str, str]]:  # noqa: ARG002 - by type only where there are queues
         """Return (region, queue name or URL) of each queue of one type; [] if it needs none."""
         return []
+
+    def listing(self, kind: str) -> ListingSetting | None:  # noqa: ARG002 - by type only where there are objects
+        """Return the bucket that is listed for one type, None when none is."""
+        return None
 
     def beginning(self, moment: datetime) -> Self:  # noqa: ARG002 - queues have no beginning
         """Return the settings with this start time, if the service can have one and none is given."""
@@ -184,14 +189,18 @@ class QueuedSettings(ServiceSettings):
                 )
         return found
 
-    def _generic_queue(self, missing: str) -> str:
-        """Return the one queue that any of the generic keys names. missing: what to say when none does."""
+    def _queues_named(self) -> dict[str, str]:
+        """Return the generic keys that name a queue."""
         spelt = {
             "sqs_queue_name": self.sqs_queue_name,
             "queue_url": self.queue_url,
             "queue_name": self.queue_name,
         }
-        given = {key: name for key, name in spelt.items() if name}
+        return {key: name for key, name in spelt.items() if name}
+
+    def _generic_queue(self, missing: str) -> str:
+        """Return the one queue that any of the generic keys names. missing: what to say when none does."""
+        given = self._queues_named()
         if not given:
             raise ValueError(missing)
         if len(given) > 1:
@@ -203,6 +212,13 @@ class QueuedSettings(ServiceSettings):
 class ObjectsSettings(QueuedSettings):
     """What every service has whose events are in S3 objects that a queue announces."""
 
+    s3_listing: ListingSetting | None = Field(
+        None,
+        description="Instead of a queue, for buckets that announce nothing (a vendor's): the bucket is "
+        "listed every so often; s3://BUCKET/PREFIX/ alone is enough. regions names the bucket's",
+        examples=[{"bucket": "cisco-managed-us-west-1", "prefix": "1234567_0a1b2c3d/", "every_seconds": 300}],
+        json_schema_extra=About(ours=True),
+    )
     s3_file_type_filter: Pattern | None = Field(
         None,
         description="Regex (RE2) searched in the object's key: others are settled, counted and not read; "
@@ -277,6 +293,34 @@ class ObjectsSettings(QueuedSettings):
         examples=[134_217_728],
         json_schema_extra=About(unit="bytes", ours=True),
     )
+
+    @model_validator(mode="after")
+    def _is_announced_or_listed(self) -> Self:
+        if self.s3_listing is None:
+            return self
+        own = {kind: one for kind, one in self.own_queues.items() if kind in self.types}
+        named = [*self._queues_named(), *(one.key for one in own.values() if one.name)]
+        if named:
+            raise ValueError(f"has {named[0]} and s3_listing: keep one")
+        if len(own) > 1:
+            raise ValueError(f"has one s3_listing for {' and '.join(own)}: keep one type, or make two inputs")
+        if self.enabled and len(self._known_regions()) > 1:
+            raise ValueError("has several regions and s3_listing: keep the bucket's region")
+        return self
+
+    def listing(self, kind: str) -> ListingSetting | None:
+        """Return what is listed for a type, None when queues announce it."""
+        return self.s3_listing if kind in self.own_queues or not self.own_queues else None
+
+    def beginning(self, moment: datetime) -> Self:
+        """Return the settings with this start time of a listing, unless they give one."""
+        if self.s3_listing is None or self.s3_listing.start_time:
+            return self
+        listing = self.s3_listing.model_copy(update={"start_time": moment})
+        return self.model_copy(update={"s3_listing": listing})
+
+    def _queue(self, kind: str) -> str:
+        return "" if self.s3_listing else super()._queue(kind)
 
     @property
     def left_out(self) -> Callable[[str], str]:

@@ -35,7 +35,7 @@ _NO_EVENTS = re.compile(
 )
 """Objects that AWS, CrowdStrike and Cloudflare write to see whether they can, or to say that they have."""
 
-_QUEUE_KEYS = ("sqs_queue_name", "queue_url", "queue_name")
+_QUEUE_KEYS = ("sqs_queue_name", "queue_url", "queue_name", "s3_listing")
 _LEVEL = re.compile(r"[A-Za-z0-9_-]+")
 _BRACED = re.compile(r"\{(event_type|account|region)\}")
 
@@ -155,8 +155,10 @@ class SqsLogsSettings(TypedSettings):
 
     def _queue(self, kind: str) -> str:  # noqa: ARG002 - all types of it come by the same queue
         """Return the one queue that any of the spellings names."""
+        if self.s3_listing:
+            return ""
         return self._generic_queue(
-            "has no queue: add sqs_queue_name, its name or URL (or the input's base_url)"
+            "has no queue: add sqs_queue_name, its name or URL (or the input's base_url); or s3_listing"
         )
 
     @model_validator(mode="after")

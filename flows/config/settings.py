@@ -287,6 +287,8 @@ def json_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     widen(definitions, models_below([Globals, Input, Outputs, *models]), ServiceSettings)
     definitions["BucketSetting"] = {"anyOf": [definitions["BucketSetting"], {"type": "string"}]}
+    place = {"type": "string", "pattern": r"^(s3://)?[A-Za-z0-9._-]{1,255}(/|$)"}
+    definitions["ListingSetting"] = {"anyOf": [definitions["ListingSetting"], place]}
     definitions["Input"]["properties"]["services"] = {
         "type": "object",
         "minProperties": 1,

@@ -20,6 +20,7 @@ from flows.config.patterns import KeyPattern, compiled
 from sources.aws.partitions import is_region, known_by
 from sources.queues.bucket_trust import BucketRule
 from transforms.filters import compiles
+from transforms.setting import About
 
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -174,6 +175,56 @@ class BucketSetting(Model):
     def rule(self) -> BucketRule:
         """The setting as the sources take it."""
         return BucketRule(self.name, self.prefix, self.account)
+
+
+class ListingSetting(Model):
+    """Objects that no queue announces: their bucket is listed every so often."""
+
+    bucket: str = Field(
+        pattern=r"^[A-Za-z0-9._-]{1,255}$",
+        description="Name of the bucket",
+        examples=["cisco-managed-us-west-1"],
+        json_schema_extra=About(ours=True),
+    )
+    prefix: str = Field(
+        "",
+        description="How keys begin, up to a /: what lies elsewhere is neither listed nor read",
+        examples=["1234567_0a1b2c3d/"],
+        json_schema_extra=About(ours=True),
+    )
+    every_seconds: float = Field(
+        300,
+        ge=1,
+        description="From one listing to the next. Each asks once for every folder, but those of days gone "
+        "by, and for each thousand of keys",
+        examples=[60],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+    late_seconds: float = Field(
+        86_400,
+        ge=0,
+        description="How long after the time that it says, or was written at, a key may appear and is found: "
+        "folders of days so long gone are listed no more. The ids of what was found meanwhile are in the "
+        "state, a million at most",
+        examples=[21_600],
+        json_schema_extra=About(unit="seconds", ours=True),
+    )
+    start_time: Moment | None = Field(
+        None,
+        description="Collect what is of this time (ISO 8601) or later, by its name or folder or by when it "
+        "was written; by default from the first start. Changing it begins anew from there",
+        examples=["2026-01-02T03:04:05Z"],
+        json_schema_extra=About(ours=True),
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_text(cls, value: object) -> object:
+        """Read BUCKET/PREFIX, with or without s3://."""
+        if not isinstance(value, str):
+            return value
+        bucket, _, prefix = value.removeprefix("s3://").partition("/")
+        return {"bucket": bucket, "prefix": prefix}
 
 
 class RequestLimit(Model):

@@ -7,7 +7,7 @@ processes run is divided: all of them read the queues, and one reads the APIs.
 import difflib
 from collections.abc import Sequence
 
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, queued
 from flows.config.load import SettingsError
 
 VARIABLE = "COLLECTOR_ONLY"
@@ -16,7 +16,7 @@ QUEUES, APIS = "queues", "apis"
 
 def of_queues(unit: Unit) -> bool:
     """Tell whether a service is fed by a queue, which any number of processes may share."""
-    return unit.service.queued
+    return queued(unit)
 
 
 def selected(running: Sequence[Unit], only: str) -> list[Unit]:

@@ -6,29 +6,29 @@ and whoever writes them alike. IAM: s3:ListBucket.
 """
 
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from queue import Full, Queue
-from threading import Event
 from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from sources.errors import SourceError, translate
+from sources.errors import translate
 from sources.objects.object_ref import ObjectRef
 
 Entry: TypeAlias = dict[str, Any]
 """What ListObjectsV2 tells of an object: Key, ETag, Size, LastModified."""
 
-_THREADS, _PAGES, _PAUSE_SECONDS = 16, 64, 0.2
+LIST_ACTION = "s3:ListBucket"
+_THREADS = 16
 _FOLDERS = (
     re.compile(
         r"(?:^|/)(?:year=)?(?P<Y>20\d\d)/"
         r"(?:(?:month=)?(?P<m>\d\d)/(?:(?:day=)?(?P<d>\d\d)/(?:(?:hour=)?(?P<H>\d\d)/)?)?)?$"
     ),
-    re.compile(r"(?:^|/)(?P<Y>20\d\d)-(?P<m>\d\d)-(?P<d>\d\d)/$"),
+    re.compile(r"(?:^|/)(?:\w+=)?(?P<Y>20\d\d)-(?P<m>\d\d)-(?P<d>\d\d)/$"),
+    re.compile(r"(?:^|/)\w+=(?P<Y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)/$"),
 )
 _NAMES = (
     re.compile(r"_(?P<Y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)T(?P<H>\d\d)(?P<M>\d\d)Z[_.]"),
@@ -119,70 +119,82 @@ def listed(
 def entries(client: Any, bucket: str, prefix: str, stretch: Stretch, asked: ListingCalls) -> Iterator[Entry]:
     """Yield what S3 tells of each object of a stretch, in no order. Raises SourceError.
 
-    Folders are listed side by side, level by level; no more than some pages wait to be taken.
+    Pages are asked for side by side; no more of them than threads wait to be taken.
     """
-    found: Queue[list[Entry] | BaseException | None] = Queue(_PAGES)
-    stopped = Event()
 
-    def put(page: list[Entry] | BaseException | None) -> None:
-        while not stopped.is_set():
-            with suppress(Full):
-                found.put(page, timeout=_PAUSE_SECONDS)
-                break
+    def enter(folder: str) -> bool:
+        span = folder_stretch(folder)
+        return span is None or span.overlaps(stretch)
 
-    def folder(one: str) -> list[str]:
-        below: list[str] = []
+    with ThreadPoolExecutor(_THREADS, "list") as pool:
+        for page in pages(client, ListedPrefix(bucket, prefix), enter, asked, Ahead(pool.submit, _THREADS)):
+            yield from (entry for entry in page if _fits(entry, stretch))
+
+
+class ListedPrefix(Struct, frozen=True):
+    """What is listed. more: parameters of each request besides."""
+
+    bucket: str
+    prefix: str
+    more: Mapping[str, str] = {}
+
+
+Submit: TypeAlias = Callable[..., "Future[dict[str, Any]]"]
+
+
+def _at_once(job: Callable[..., dict[str, Any]], *arguments: object) -> "Future[dict[str, Any]]":
+    done: Future[dict[str, Any]] = Future()
+    done.set_result(job(*arguments))
+    return done
+
+
+class Ahead(Struct, frozen=True):
+    """How pages are asked for before they are wanted. most: requests under way at once."""
+
+    submit: Submit = _at_once
+    most: int = 1
+
+
+_NOT_AHEAD = Ahead()
+
+
+def pages(
+    client: Any,
+    wanted: ListedPrefix,
+    enter: Callable[[str], bool],
+    asked: ListingCalls,
+    ahead: Ahead = _NOT_AHEAD,
+) -> Iterator[list[Entry]]:
+    """Yield the entries of each page, of every folder below a prefix that `enter` lets in.
+
+    What was asked for ahead is bounded, and deep folders go first: what waits stays small.
+    Raises SourceError.
+    """
+
+    def page(folder: str, token: str) -> dict[str, Any]:
+        more = {**wanted.more, **({"ContinuationToken": token} if token else {})}
         try:
-            for reply in _pages(client, bucket, one):
-                asked.requests += 1
-                below += [each["Prefix"] for each in reply.get("CommonPrefixes", ())]
-                put([each for each in reply.get("Contents", ()) if _fits(each, stretch)])
-                if stopped.is_set():
-                    break
-        except SourceError as error:
-            put(error)
-        finally:
-            put(None)
-        return below
-
-    with ThreadPoolExecutor(_THREADS) as pool:
-        try:
-            level = [prefix]
-            while level:
-                running, left = [pool.submit(folder, one) for one in level], len(level)
-                while left:
-                    page = found.get()
-                    if isinstance(page, BaseException):
-                        raise page
-                    left -= page is None
-                    yield from page or ()
-                level = [one for each in running for one in each.result() if _may_hold(one, stretch)]
-        finally:
-            stopped.set()
-            pool.shutdown(cancel_futures=True)
-
-
-def _pages(client: Any, bucket: str, prefix: str) -> Iterator[Any]:
-    token: dict[str, str] = {}
-    while True:
-        try:
-            reply = client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/", **token)
+            reply = client.list_objects_v2(Bucket=wanted.bucket, Prefix=folder, Delimiter="/", **more)
         except Exception as error:
-            raise translate(error, f"s3://{bucket}/{prefix}", "s3:ListBucket") from error
-        yield reply
-        if not reply.get("IsTruncated"):
-            return
-        token = {"ContinuationToken": reply["NextContinuationToken"]}
+            raise translate(error, f"s3://{wanted.bucket}/{folder}", LIST_ACTION) from error
+        return {"Folder": folder, **reply}
+
+    waiting, running = [(wanted.prefix, "")], deque[Future[dict[str, Any]]]()
+    while waiting or running:
+        while waiting and len(running) < ahead.most:
+            running.append(ahead.submit(page, *waiting.pop()))
+        reply = running.popleft().result()
+        asked.requests += 1
+        if reply.get("IsTruncated"):
+            waiting.append((reply["Folder"], reply["NextContinuationToken"]))
+        folders = [each["Prefix"] for each in reply.get("CommonPrefixes", ())]
+        waiting += [(folder, "") for folder in reversed(folders) if enter(folder)]
+        yield reply.get("Contents", [])
 
 
 def _fits(entry: Entry, stretch: Stretch) -> bool:
     key: str = entry["Key"]
     return not key.endswith("/") and wanted(key, entry["LastModified"], stretch)
-
-
-def _may_hold(prefix: str, stretch: Stretch) -> bool:
-    span = folder_stretch(prefix)
-    return span is None or span.overlaps(stretch)
 
 
 def _ref(bucket: str, entry: Entry) -> ObjectRef:

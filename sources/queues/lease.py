@@ -24,7 +24,7 @@ from sources.queues.lease_feed import LeaseFeed, LeaseOptions
 from sources.queues.lease_life import Ledger
 from sources.queues.message_opener import MessageOpener, ObjectBatch, Resume
 from sources.queues.object_progress import VERSION
-from sources.queues.sqs import Message, Queue
+from sources.queues.sqs import Message, MessageQueue, Queue
 from transforms.block import Block, Flowing, Item
 from transforms.locks import Guard, guarded
 
@@ -52,7 +52,7 @@ class LeaseSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
     def __init__(
         self,
         service: str,
-        queues: Sequence[Queue],
+        queues: Sequence[Queue | MessageQueue],
         opener: MessageOpener,
         options: LeaseOptions,
         drain: threading.Event,

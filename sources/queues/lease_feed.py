@@ -36,7 +36,7 @@ from sources.queues.lease_manager import LeaseManager
 from sources.queues.message_opener import MessageOpener
 from sources.queues.object_progress import ObjectProgress
 from sources.queues.receiver import Polling, Receiver
-from sources.queues.sqs import Queue, SqsQueue
+from sources.queues.sqs import MessageQueue, Queue, opened
 from sources.threads import Threads
 from transforms.locks import Guard, guarded
 
@@ -103,7 +103,7 @@ class LeaseFeed:
     def __init__(
         self,
         service: str,
-        queues: Sequence[Queue],
+        queues: Sequence[Queue | MessageQueue],
         opener: MessageOpener,
         options: LeaseOptions,
         drain: threading.Event,
@@ -124,13 +124,13 @@ class LeaseFeed:
         self._fetchers = 0
         self._drained_at = self._weighed = 0.0
         self._failures = 0
-        ordered = not options.fetchers and any(queue.fifo for queue in queues)
+        ordered = not options.fetchers and any(isinstance(one, Queue) and one.fifo for one in queues)
         self._turn = threading.Lock() if ordered else nullcontext()  # receivers must not overtake each other
         length = options.visibility_timeout_seconds
         polling = Polling(options.receivers, options.wait_seconds, length)
         self._managers = [
-            LeaseManager(service, SqsQueue(queue), length, self.progress.settled, options.owner)
-            for queue in queues
+            LeaseManager(service, queue, length, self.progress.settled, options.owner)
+            for queue in map(opened, queues)
         ]
         rows_of = partial(journal_rows, service, options.owner.input)
         self._gate = JournalGate[Lease](options.journal, service, self.spawn, rows_of, self._hand_over)

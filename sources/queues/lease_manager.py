@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from sources import metric_scopes, telemetry
 from sources.errors import ReceiptHandleInvalid, SourceError, Transient
 from sources.queues.lease_life import Lease
-from sources.queues.sqs import CEILING_SECONDS, LOT, SqsQueue, lots
+from sources.queues.sqs import CEILING_SECONDS, LOT, MessageQueue, lots
 from transforms.locks import Guard, guarded
 
 _LOCKS = (
@@ -48,7 +48,7 @@ class LeaseManager:
     def __init__(
         self,
         service: str,
-        queue: SqsQueue,
+        queue: MessageQueue,
         visibility_seconds: int,
         settled: Callable[[Lease], None],
         owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY,

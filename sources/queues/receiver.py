@@ -119,7 +119,8 @@ class Receiver:
         if troubled and self._rest():
             return
         polling = self._polling
-        metric_scopes.asked(self._manager.place)
+        if self._queue.receive_is_call:
+            metric_scopes.asked(self._manager.place)
         try:
             messages = self._queue.receive(
                 polling.wait_seconds, polling.visibility_seconds, 1 if troubled else LOT

@@ -71,8 +71,48 @@ class Message(Struct, frozen=True):
     region: str = ""
 
 
+class Receivable(Protocol):
+    """What receives messages is told of where they come from."""
+
+    @property
+    def region(self) -> str:
+        """AWS region."""
+
+    @property
+    def short(self) -> str:
+        """Return a bare name, for origins and labels."""
+
+    @property
+    def where(self) -> str:
+        """For messages."""
+
+
+class MessageQueue(Protocol):
+    """A queue as the lease family sees it: SQS's, or what gives itself out for one. See `SqsQueue`.
+
+    receive_is_call: each `receive` is one call of AWS.
+    """
+
+    receive_is_call: bool
+
+    @property
+    def queue(self) -> Receivable:
+        """Tell which one it is."""
+
+    def receive(self, wait_seconds: int, visibility_seconds: int, most: int = LOT) -> list[Message]:
+        """Return up to `most` messages."""
+
+    def delete(self, receipt_handles: Sequence[str]) -> list[SourceError | None]:
+        """Delete messages; for each of them None, or why it is still there."""
+
+    def change(self, receipt_handles: Sequence[str], seconds: Sequence[int]) -> list[SourceError | None]:
+        """Let messages be visible again after that many seconds from now."""
+
+
 class SqsQueue:
     """The calls upon one queue. Thread-safe, as boto3 clients are."""
+
+    receive_is_call = True
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
@@ -151,6 +191,11 @@ class SqsQueue:
             account=self._url.rstrip("/").rpartition("/")[0].rpartition("/")[2],
             region=self.queue.region,
         )
+
+
+def opened(queue: Queue | MessageQueue) -> MessageQueue:
+    """Return the calls upon a queue."""
+    return SqsQueue(queue) if isinstance(queue, Queue) else queue
 
 
 def lots(things: Sequence[_T], size: int = LOT) -> Iterator[Sequence[_T]]:

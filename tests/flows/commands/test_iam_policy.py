@@ -220,3 +220,21 @@ def test_nothing_to_allow(written, capsys):
     path = written({"non-cloudwatch-logs": {**FLOW, "enabled": False}})
     assert main(["policy", "--config", str(path)]) == 2
     assert "nothing is collected" in capsys.readouterr().err
+
+
+def test_a_listing_is_granted_for_its_prefix(granted):
+    """ListBucket has a condition on the prefix, GetObject its keys; nothing is said of queues."""
+    umbrella = {"regions": ["eu-west-1"], "s3_listing": "s3://cisco-managed-eu-west-1/1234567_ab/"}
+    (grant,) = granted({"cisco-umbrella": umbrella})
+    assert allowed(grant) == {
+        "s3:ListBucket": {"arn:aws:s3:::cisco-managed-eu-west-1"},
+        "s3:GetObject": {"arn:aws:s3:::cisco-managed-eu-west-1/1234567_ab/*"},
+        "s3:GetObjectVersion": {"arn:aws:s3:::cisco-managed-eu-west-1/1234567_ab/*"},
+    }
+    lists = next(one for one in grant.document()["Statement"] if "s3:ListBucket" in one["Action"])
+    assert lists["Condition"] == {"StringLike": {"s3:prefix": ["1234567_ab/*"]}}
+    waf = {"regions": ["eu-west-1"], "s3_listing": "cisco-managed-eu-west-1"}
+    (both,) = granted({"cisco-umbrella": umbrella, "aws_sqs_waf": waf})
+    conditions = [one.get("Condition") for one in both.document()["Statement"]]
+    assert {"StringLike": {"s3:prefix": ["1234567_ab/*"]}} in conditions  # one listing does not widen another
+    assert None in conditions

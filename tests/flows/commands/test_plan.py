@@ -157,3 +157,15 @@ def test_r20_log_groups_cost_no_more_calls_than_planned(planned, fill):
     asked = of(planned({"mine": service}, log_megabytes=megabytes), "logs:FilterLogEvents").calls
     assert aws.calls <= asked
     assert asked <= aws.calls * 1.8
+
+
+def test_a_listing_costs_its_folders_and_its_pages(planned):
+    """Each listing asks for its folders, and for each thousand keys of the days that are not over."""
+    listing = {"bucket": "vendor", "every_seconds": 60, "late_seconds": 86_400}
+    rows = planned(
+        {"cisco-umbrella": {"regions": ["eu-west-1"], "s3_listing": listing}}, objects=5_000, folders=4
+    )
+    assert of(rows, "s3:ListBucket").calls == 1_440 * (4 + 2 * 5)
+    assert of(rows, "s3:ListBucket").usd == pytest.approx(1_440 * 14 * DAYS_A_MONTH * 0.005 / 1e3)
+    assert of(rows, "s3:GetObject").calls == 5_000
+    assert not [one for one in rows if one.action.startswith("sqs:")]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 import yaml
@@ -10,6 +11,7 @@ from flows.cli import main
 from flows.demo.fake_aws import server as fake_aws
 from tests.fakes.collector import configuration
 from tests.fakes.corpus import corpus, expected
+from tests.fakes.listed_s3 import ListedS3, Stored
 
 
 @pytest.fixture
@@ -124,3 +126,15 @@ def test_an_api_is_asked_for_its_last_hour(shown):
         fake_aws.reset()
     assert (code, told) == (0, "")
     assert {json.loads(payload)["eventName"] for _, payload in payloads(lines)} == {"Call0", "Call1", "Call2"}
+
+
+def test_a_listed_bucket_is_shown_and_its_position_kept(shown):
+    """What came in the last hour is shown; nothing is noted."""
+    now = datetime.now(UTC)
+    with ListedS3() as s3:
+        key = f"a/dnslogs/{now:%Y-%m-%d}/{now:%Y-%m-%d-%H-%M}-ab12.csv.gz"
+        s3.bucket("vendor").put([Stored(key, b'"x","y"\n', now)])
+        umbrella = {"regions": ["us-east-1"], "s3_listing": "s3://vendor/a/"}
+        code, lines, told = shown({"cisco-umbrella": umbrella}, "cisco-umbrella", url=s3.url)
+    assert (code, payloads(lines)) == (0, [("sig.cisco.umbrella.dns", b'"x","y"')])
+    assert "listing of s3://vendor/a/" in told

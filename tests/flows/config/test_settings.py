@@ -438,3 +438,40 @@ def test_schema_knows_every_service():
     """An editor offers every service by name."""
     services = json_schema()["$defs"]["Input"]["properties"]["services"]
     assert services["properties"].keys() == SETTINGS.keys()
+
+
+LISTED = {"regions": ["eu-west-1"], "s3_listing": {"bucket": "vendor", "prefix": "a/"}}
+
+
+def test_a_listing_stands_in_the_place_of_a_queue():
+    """As a mapping or as a text, for the service whose objects nobody announces."""
+    short = CiscoUmbrellaSettings(regions=["eu-west-1"], s3_listing="s3://vendor/a/")
+    assert short == CiscoUmbrellaSettings(**LISTED)
+    assert short.queues("cisco-umbrella") == []
+    assert (short.s3_listing.every_seconds, short.s3_listing.late_seconds) == (300, 86_400)
+    began = short.beginning(datetime(2026, 1, 2, tzinfo=UTC))
+    assert began.s3_listing.start_time == datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("model", "more", "what"),
+    [
+        (CiscoUmbrellaSettings, {"cisco_umbrella_sqs_queue_name": "q"}, "keep one"),
+        (CiscoUmbrellaSettings, {"queue_url": "https://sqs.eu-west-1.amazonaws.com/1/q"}, "keep one"),
+        (CiscoUmbrellaSettings, {"regions": ["eu-west-1", "us-east-1"]}, "the bucket's region"),
+        (CiscoUmbrellaSettings, {"regions": []}, "has no regions"),
+        (CiscoUmbrellaSettings, {"s3_listing": "a b"}, "String should match pattern"),
+        (NonCloudwatchLogsSettings, {"types": ["flowlogs", "cloudfrontlogs"]}, "flowlogs and cloudfrontlogs"),
+    ],
+)
+def test_a_listing_is_of_one_bucket_for_one_type(model, more, what):
+    """Two ways to one object, two regions, or two types of one listing are errors that say so."""
+    with pytest.raises(ValidationError, match=what):
+        model(**{**LISTED, **more})
+
+
+def test_a_listing_for_a_trail_leaves_the_api_alone():
+    """Of CloudTrail, what is listed is the trail's bucket."""
+    both = AuditEventsSettings(**LISTED, types=["audits_api", "audits_s3"])
+    assert both.listing("audits_s3") is both.s3_listing
+    assert both.listing("audits_api") is None
