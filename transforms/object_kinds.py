@@ -85,11 +85,39 @@ def is_finding(_key: str, head: bytes) -> bool:
     return found and b'"detail-type"' not in head and b'"eventSource"' not in head
 
 
+KUBERNETES, CLIENT_VPN = b"audit.k8s.io/", b"connection-log-type"
+"""What events hold that have tables of their own, also within a log subscription's messages."""
+
+
+_FLOW_MESSAGE = re.compile(rb'"message": ?"\d+ \d{12} (?:eni|tgw)-')
+_RECORD_MESSAGE = re.compile(rb'\\"eventSource\\".*\\"eventID\\"')
+
+
 def is_subscription(_key: str, head: bytes) -> bool:
-    """Tell what CloudWatch Logs sends to a subscription."""
+    """Tell what CloudWatch Logs sends to a subscription, of logs that are no type of their own."""
+    others = KUBERNETES in head or CLIENT_VPN in head
+    return _subscribed(head) and not (others or _FLOW_MESSAGE.search(head) or _RECORD_MESSAGE.search(head))
+
+
+def is_flow_subscription(_key: str, head: bytes) -> bool:
+    """Tell VPC flow log lines in what CloudWatch Logs sends."""
+    return _subscribed(head) and bool(_FLOW_MESSAGE.search(head))
+
+
+def is_trail_subscription(_key: str, head: bytes) -> bool:
+    """Tell CloudTrail records in what CloudWatch Logs sends."""
+    return _subscribed(head) and bool(_RECORD_MESSAGE.search(head))
+
+
+def _subscribed(head: bytes) -> bool:
     return _json_with(head, b'"messageType"') and any(
         name in head for name in (b'"logEvents"', b'"CONTROL_MESSAGE"')
     )
+
+
+def is_ocsf(_key: str, head: bytes) -> bool:
+    """Tell a Parquet object of OCSF events by three of the attributes that OCSF requires of each."""
+    return head.startswith(b"PAR1 ") and {b"class_uid", b"metadata", b"time"} <= {*head.split()}
 
 
 def is_crowdstrike(key: str, head: bytes) -> bool:

@@ -55,6 +55,9 @@ _PLACE = re.compile(
 )
 """Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 
+_LAKE_PLACE = re.compile(r"/region=((?:[a-z]+-)+\d+)/accountId=(\d{12})/")
+"""Region and account in Security Lake's keys."""
+
 
 class CloudTrailTables:
     """Which table below `cloud.aws.cloudtrail` an `eventSource` has: of Devo's list, and a configuration's.
@@ -98,8 +101,10 @@ def level(value: str) -> str:
 @lru_cache(maxsize=1024)
 def place(key: str, account: str, region: str) -> tuple[str, str]:
     """Return account and region in an object's key, those given where it has none."""
-    found = _PLACE.search(key)
-    return (found[1], found[2]) if found else (account, region)
+    if found := _PLACE.search(key):
+        return found[1], found[2]
+    lake = _LAKE_PLACE.search(key)
+    return (lake[2], lake[1]) if lake else (account, region)
 
 
 class TagRule(Struct, frozen=True):

@@ -11,6 +11,7 @@ _LAYOUTS = (
         r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/(?:[^/]+/(?P<region>[a-z][a-z0-9-]+)/)?"
     ),
     re.compile(r"/aws-account-id=(?P<account>\d{12})/(?:.*?/)?aws-region=(?P<region>[a-z0-9-]+)/"),
+    re.compile(r"/region=(?P<region>[a-z0-9-]+)/accountId=(?P<account>\d{12})/"),
 )
 
 

@@ -113,6 +113,10 @@ def test_a_rule_makes_tags_from_template_and_suffix(rule, tag):
         ("AWSLogs/000123456789/CloudTrail/us-gov-west-1/2026/x", ("000123456789", "us-gov-west-1")),
         ("p/AWSLogs/o-ab12cd/000123456789/CloudTrail/ap-southeast-2/x", ("000123456789", "ap-southeast-2")),
         (
+            "aws/VPC_FLOW/2.0/region=us-east-1/accountId=000123456789/eventDay=20260102/x.gz.parquet",
+            ("000123456789", "us-east-1"),
+        ),
+        (
             "AWSLogs/aws-account-id=000123456789/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026/x",
             ("000123456789", "us-east-1"),
         ),

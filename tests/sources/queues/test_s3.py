@@ -108,6 +108,11 @@ def test_object_becomes_untagged_blocks_with_their_origin(s3):
         ("p/AWSLogs/o-abc123/111122223333/CloudTrail/us-gov-west-1/x.gz", "111122223333", "us-gov-west-1"),
         ("AWSLogs/111122223333/CloudFront/x.gz", "111122223333", "eu-west-1"),
         (
+            "ext/mine/region=ap-south-1/accountId=111122223333/eventDay=20260102/x.gz.parquet",
+            "111122223333",
+            "ap-south-1",
+        ),
+        (
             "AWSLogs/aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=ap-south-1/year=2024/x.gz",
             "111122223333",
             "ap-south-1",
