@@ -28,7 +28,7 @@ from flows.process.recovery_store import hold, prepare
 from flows.process.runtime import log_to_stderr
 from flows.proof import text
 from flows.proof.bucket_facts import bucket_facts
-from flows.proof.digests import place_of
+from flows.proof.digests import DIGESTS, place_of
 from flows.proof.facts import Fact, FactTable
 from flows.proof.journal_facts import buckets, journal_facts
 from flows.proof.judge import judge
@@ -185,7 +185,7 @@ def _signed(asked: ProofScope, digests: Sequence[str], facts: FactTable, found: 
 def _without(listed: Iterable[Fact], digests: list[str], *, signed: bool) -> Iterator[Fact]:
     """Yield what holds events; digests are put aside."""
     for fact in listed:
-        if signed and place_of(fact.object):
+        if signed and DIGESTS in fact.object and place_of(fact.object):
             digests.append(fact.object)
         else:
             yield fact

@@ -23,6 +23,9 @@ from msgspec.structs import replace
 MOST_BYTES = 64 << 20
 """Of a digest, inflated; AWS's are some hundred kilobytes."""
 
+DIGESTS = "/CloudTrail-Digest/"
+"""Is part of every digest's key."""
+
 _NAME = re.compile(
     r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/CloudTrail-Digest/(?P<region>[a-z0-9-]+)/"
     r"\d{4}/\d\d/\d\d/\d{12}_CloudTrail-Digest_[a-z0-9-]+_(?P<trail>.+)_(?P<home>[a-z0-9-]+)_"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from sources.errors import SourceError
 
-_MEMORY_KIB = 32 << 10
+_MEMORY_KIB = 8 << 10
 _LOT = 5_000
 _COLUMNS = "object, source, etag, state, at, size, events, filtered, quarantined, records, sha256, place"
 

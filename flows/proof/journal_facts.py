@@ -12,7 +12,7 @@ from flows.proof.facts import Fact, Witness
 from sources.journal import JournalRow
 from sources.listed.listing import Stretch, told
 
-_BATCH_ROWS = 20_000
+_BATCH_ROWS = 5_000
 _COLUMNS = (
     "object",
     "etag",

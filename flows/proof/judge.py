@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from flows.proof.facts import Fact, Witness
+from flows.proof.facts import Fact
 
 
 class Fate(StrEnum):
@@ -82,18 +82,21 @@ def judge(name: str, facts: Sequence[Fact], since: int) -> Judged | None:
 
     since: epoch milliseconds; what was written since then, and has no row, may be on its way.
     """
-    found = {source: [fact for fact in facts if fact.source == source] for source in Witness}
-    rows, signed = found[Witness.JOURNAL], next(iter(found[Witness.SIGNED]), None)
-    if not found[Witness.LISTED]:
+    found: tuple[list[Fact], ...] = ([], [], [], [])
+    for fact in facts:
+        found[fact.source].append(fact)
+    there, rows, messages, signatures = found
+    signed = signatures[0] if signatures else None
+    if not there:
         return _gone(name, rows, signed)
-    listed = found[Witness.LISTED][-1]
+    listed = there[-1]
     if listed.state == LEFT_OUT:
         return Judged(name, Fate.FILTERED, listed, rows[-1] if rows else None, signed)
     same = [row for row in rows if not row.etag or row.etag == listed.etag]
     row = max(same, key=_worth, default=None)
     if row and row.state != "missing":
         return Judged(name, _outcome(row), listed, row, signed, _told(row))
-    announced = any(not one.etag or one.etag == listed.etag for one in found[Witness.QUEUE])
+    announced = any(not one.etag or one.etag == listed.etag for one in messages)
     row = row or (rows[-1] if rows else None)
     verdict, detail = _undelivered(listed, row, since, announced=announced)
     return Judged(name, verdict, listed, row, signed, detail)

@@ -118,8 +118,10 @@ class Proof(Struct):
 
     def compare(self, judged: Judged, covered: Covered) -> None:
         """Count what is wrong with an object's signature. covered: see `Signatures`."""
-        day, account, region = place_of_object(judged)
         signed = judged.signed
+        if not signed and not covered:
+            return
+        day, account, region = place_of_object(judged)
         if signed and signed.state in {Fate.MODIFIED, Fate.DELETED}:
             delivered = "it was delivered before" if judged.row and judged.row.state == "delivered" else ""
             if signed.state == Fate.MODIFIED and judged.listed and judged.verdict in GOOD:

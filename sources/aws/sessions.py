@@ -6,12 +6,14 @@ read once, whatever the number of accounts.
 
 import os
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 from botocore.session import Session
+from botocore.utils import parse_timestamp
 from isal import igzip
 
 _FORMS: tuple[tuple[str, Any], ...] = ((".json", open), (".json.gz", igzip.open))
@@ -44,7 +46,19 @@ def new_session() -> Session:
     """Return a session with credentials and clients of its own."""
     session = Session()
     session.register_component("data_loader", _shared())
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
     return session
+
+
+def moment(value: Any) -> datetime:
+    """Return a reply's time, aware; dateutil takes half of what a listing of a bucket costs."""
+    if isinstance(value, str) and value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass
+    found: datetime = parse_timestamp(value)
+    return found
 
 
 def region_of_machine(session: Session, env: Mapping[str, str] = os.environ) -> str:

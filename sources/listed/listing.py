@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -68,10 +69,15 @@ def folder_stretch(prefix: str) -> Stretch | None:
 
 def _moment(found: re.Match[str]) -> datetime | None:
     """Return the moment of the parts that were found; None when there is no such date."""
-    parts = {"m": "1", "d": "1", "H": "0", "M": "0"} | {k: v for k, v in found.groupdict().items() if v}
+    return _moment_of(found.groups())
+
+
+@lru_cache(maxsize=4096)
+def _moment_of(parts: tuple[str | None, ...]) -> datetime | None:
+    """Return the moment of year, month, day, hour and minute, as far as they are told."""
+    year, month, day, hour, minute = (int(part) if part else 0 for part in (*parts, *(None,) * 5)[:5])
     try:
-        year, month, day, hour, minute = (int(parts[name]) for name in ("Y", "m", "d", "H", "M"))
-        return datetime(year, month, day, hour, minute, tzinfo=UTC)
+        return datetime(year, month or 1, day or 1, hour, minute, tzinfo=UTC)
     except ValueError:
         return None
 
