@@ -77,8 +77,8 @@ class CheckContext(Struct, frozen=True):
     """What checks look at.
 
     units: what would run. interval: seconds between two receipts, as `run --interval`. objects: s3:// names
-    of existing objects of which one byte may be read. probe: send syslog outputs events. now: this
-    machine's time, aware.
+    of existing objects of which one byte may be read. probe: send syslog outputs events. prove: ask
+    whether a proof could look. now: this machine's time, aware.
     """
 
     settings: Settings
@@ -87,6 +87,7 @@ class CheckContext(Struct, frozen=True):
     objects: tuple[str, ...] = ()
     now: Callable[[], datetime] = _now
     probe: bool = False
+    prove: bool = False
     known: dict[str, object] = field(default_factory=dict)
     """What one check has learned and others need, by a name of its own."""
 

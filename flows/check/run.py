@@ -17,6 +17,7 @@ from flows.check import (
     objects,
     outputs,
     permissions,
+    proofs,
     queues,
     settings,
 )
@@ -42,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     Check("object", objects.objects, live=True),
     Check("api", apis.apis, live=True),
     Check("permission", permissions.permissions, live=True),
+    Check("proof", proofs.proofs, live=True),
     Check("output", outputs.outputs, live=True),
     Check("probe", outputs.probes, live=True),
 )
@@ -54,6 +56,7 @@ class CheckOptions(TypedDict, total=False):
     interval: float
     objects: tuple[str, ...]
     probe: bool
+    prove: bool
 
 
 def check(config: Path | None, *, offline: bool, as_json: bool, **asked: Unpack[CheckOptions]) -> int:

@@ -40,13 +40,15 @@ class Known(Struct, frozen=True):
     """What the user may add where the configuration does not say it.
 
     account: its number. buckets: name or name/prefix, of objects. keys: ARNs of KMS keys, of objects and
-    queues. checks: allow what `python -m flows check` asks, and learning a queue's buckets, too.
+    queues. checks: allow what `python -m flows check` asks, and learning a queue's buckets, too. proves:
+    allow what `prove` and `backfill` ask besides.
     """
 
     account: str = ""
     buckets: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     checks: bool = True
+    proves: bool = False
 
 
 _NOTHING = Known()
@@ -191,6 +193,8 @@ def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant
             asks = unit.queue_account if call.resource == QUEUE_RESOURCE else unit.account
             if asks.key == asker.account.key:
                 _add(wanted, unit, call, account, known)
+        if known.proves and unit.service.layout:
+            _add_proof(wanted, unit, asker, account, known)
     if quarantine.startswith("s3://"):
         place = quarantine.removeprefix("s3://").rstrip("/")
         wanted.add("s3:PutObject", f"arn:{_partition(asker.units[0])}:s3:::{place}/*")
@@ -218,6 +222,19 @@ def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: s
         for region in unit.options.regions:
             for resource in _narrowed(unit, call, region, owner):
                 wanted.add(call.action, resource, region if resource == ANY_RESOURCE else "")
+
+
+def _add_proof(wanted: _Wanted, unit: Unit, asker: _Asker, account: str, known: Known) -> None:
+    """Add what a proof asks: the listing of buckets, how full queues are, the keys of signed digests."""
+    if unit.account.key == asker.account.key:
+        for objects, owner in _objects(unit, known):
+            bucket = objects.partition("/")[0]
+            wanted.add("s3:ListBucket", f"arn:{_partition(unit)}:s3:::{bucket}", account=owner)
+        if unit.service.digests:
+            wanted.add(unit.service.digests, ANY_RESOURCE)
+    if unit.queue_account.key == asker.account.key:
+        for region, queue in unit.options.queues(unit.service.name):
+            wanted.add(QUEUE_ATTRIBUTES, queue_arn(region, queue, account or ANY_ACCOUNT))
 
 
 def _objects(unit: Unit, known: Known) -> Iterator[tuple[str, str]]:

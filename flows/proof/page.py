@@ -105,6 +105,9 @@ def _level(verdicts: Iterable[Fate]) -> str:
     return "warn" if found <= HARMLESS | {Fate.IN_FLIGHT} else "bad"
 
 
+_LONG = frozenset({"object", "what is known"})
+"""Columns whose words may be cut anywhere."""
+
 _SIGNS = {"good": "✓", "warn": "…", "bad": "!", "none": "·"}
 
 
@@ -188,15 +191,12 @@ def _looked(proof: Proof) -> str:
     return f'<table class="about"><tbody>{rows}</tbody></table>'
 
 
+def _cell(name: str, value: object) -> str:
+    kind = ' class="long"' if name in _LONG else ""
+    return f'<td data-label="{name}"{kind}>{escape(str(value))}</td>'
+
+
 def _table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     head = "".join(f'<th scope="col">{name}</th>' for name in names)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td data-label="{name}">{escape(str(value))}</td>'
-            for name, value in zip(names, row, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{''.join(map(_cell, names, row))}</tr>" for row in rows)
     return f'<table class="list"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -28,7 +28,8 @@ table { border-collapse: collapse; background: var(--card); border: 1px solid va
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem; border-top: 1px solid var(--line); }
 thead th { font-size: .8rem; color: var(--mute); border: 0; white-space: nowrap; }
 .list, .about { width: 100%; margin-bottom: .75rem; }
-.list td, .about td { overflow-wrap: anywhere; }
+.list td { white-space: nowrap; }
+.list td.long, .about td { overflow-wrap: anywhere; white-space: normal; }
 .about th { width: 8rem; font-weight: 600; }
 .wide { overflow-x: auto; margin-bottom: 1rem; }
 caption { text-align: left; font-weight: 600; padding: .25rem 0; background: var(--page); }
@@ -46,11 +47,13 @@ caption { text-align: left; font-weight: 600; padding: .25rem 0; background: var
 @media screen and (max-width: 50rem) {
   body { padding: .75rem; }
   .list thead { display: none; }
-  .list, .list tbody, .list tr, .list td { display: block; }
+  .list, .list tbody, .list td { display: block; }
+  .list tr { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .list td.long { grid-column: 1 / -1; }
   .list { border: 0; background: none; }
   .list tr { background: var(--card); border: 1px solid var(--line); border-radius: 6px;
     margin-bottom: .6rem; padding: .3rem 0; }
-  .list td { border: 0; padding: .15rem .75rem; }
+  .list td { border: 0; padding: .15rem .75rem; white-space: normal; }
   .list td:empty { display: none; }
   .list td::before { content: attr(data-label); display: block; color: var(--mute); font-size: .8rem; }
 }

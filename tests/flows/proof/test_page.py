@@ -1,12 +1,10 @@
-"""The page of a proof: complete without a script, and readable on a desk, a phone and paper, by day and night."""
+"""The page of a proof: complete without a script, readable on a desk, a phone and paper, by day and night."""
 
 import base64
 import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
-
-import pytest
 
 from flows.proof.page import page
 from flows.proof.page_style import STYLE

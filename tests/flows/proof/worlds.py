@@ -28,7 +28,7 @@ class World:
     trail: signs what is put by `log`; its digests are stored by `sign`.
     """
 
-    def __init__(self, aws, unique, folder, service="audits_s3"):
+    def __init__(self, aws, unique, folder, service="audits_s3", key="test"):
         self.aws, self.folder, self.service = aws, folder, service
         self.bucket = aws.bucket(unique("proved"))
         self.queue = aws.queue(unique("proved"))
@@ -42,7 +42,7 @@ class World:
             "inputs": {
                 "aws": {
                     "id": "1",
-                    "credentials": {"access_key": "test", "access_secret": "test"},
+                    "credentials": {"access_key": key, "access_secret": "test"},
                     "services": {
                         "audit-events-all": {
                             "types": [service],
