@@ -19,6 +19,8 @@ from bytewax.dataflow import Dataflow
 
 from flows.catalogue.service import RunContext, Unit, prefetch_share
 from flows.catalogue.services import units
+from flows.cluster import watchdog
+from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, SettingsError, load
 from flows.journal import keeping
 from flows.process import telemetry
@@ -42,15 +44,19 @@ from transforms.errors import CollectorError
 _BEYOND_GRACE_SECONDS = 40.0
 
 
-def flow(config: str | None = None) -> Dataflow:
-    """Build the dataflow of a configuration file; a function, so that importing this module does no work."""
+def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
+    """Build the dataflow of a configuration file; a function, so that importing this module does no work.
+
+    mesh: stands between the processes of a cluster; None = bytewax connects by itself, or there is but one.
+    """
     with one_line():
         settings = load(Path(config) if config else None)
     reuse_blocks()
     log_to_stderr(debug=settings.globals.debug)
-    started, drain = launch(), drain_on_signals(alone_seconds(settings))
+    started, done = launch(), Event()
+    drain = drain_on_signals(alone_seconds(settings), done)
     with one_line():
-        warnings = (*settings.warnings, ignore_key_log(), cluster_port(started.addresses))
+        warnings = (*settings.warnings, ignore_key_log(), "" if mesh else cluster_port(started.addresses))
     for warning in filter(None, warnings):
         settings_warning(warning)
     with one_line():
@@ -61,6 +67,7 @@ def flow(config: str | None = None) -> Dataflow:
     tell_of_drain(drain)
     with one_line():
         liveness = begin(settings, started, running, drain, os.environ)
+    watchdog.begin(started.interval, liveness, mesh, drain, done)
     epochs = EpochAlignment(
         started.interval, alone=started.process.count == 1, receipted=lambda: liveness.receipted
     )

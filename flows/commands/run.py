@@ -6,7 +6,7 @@ APIs; or, with `--cluster N`, as a bytewax cluster on this machine.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,11 +16,13 @@ from msgspec import Struct
 
 from flows.catalogue.service import Unit
 from flows.catalogue.services import units
+from flows.cluster.handshake import secret_of
+from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, load
 from flows.process import selection, supervisor
 from flows.process.memory import unswept
 from flows.process.recovery_store import check, failure, hold, prepare
-from flows.process.runtime import drain_on_signals, launch
+from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr
 from flows.status import group
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
@@ -121,22 +123,33 @@ def _is_cluster_member() -> bool:
 def collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
     """Run the dataflow in this process until it has drained."""
     here = launch()
+    mesh = mesh_of(here, os.environ)
+    log_to_stderr(debug=settings.globals.debug)
     try:
+        addresses = mesh.gather() if mesh else list(here.addresses)
         with unswept():
             from flows.aws import flow  # noqa: PLC0415 - the supervisor does not need it
 
-            dataflow = flow(str(settings.path) if settings.path else None)
+            dataflow = flow(str(settings.path) if settings.path else None, mesh)
         cli_main(
             dataflow,
             workers_per_process=workers,
             process_id=here.process.index if here.addresses else None,
-            addresses=list(here.addresses) or None,
+            addresses=addresses or None,
             epoch_interval=timedelta(seconds=interval),
             recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery else None,
         )
+        if mesh:
+            mesh.finish()
     except Exception as error:
         raise failure(error, recovery) or root_cause(error) from error
     return 0
+
+
+def mesh_of(here: Launch, env: Mapping[str, str]) -> Mesh | None:
+    """Return what stands between the processes of a cluster that has a secret. Raises SettingsError."""
+    secret = secret_of(env) if here.process.count > 1 else b""
+    return Mesh(here.addresses, here.process.index, secret) if secret else None
 
 
 def root_cause(error: BaseException) -> BaseException:

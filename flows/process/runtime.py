@@ -76,12 +76,13 @@ def _pod_index(env: Mapping[str, str]) -> str:
     return pod.removeprefix(f"{stateful_set}-") if pod and stateful_set else ""
 
 
-def drain_on_signals(alone: float | None = None) -> threading.Event:
+def drain_on_signals(alone: float | None = None, done: threading.Event | None = None) -> threading.Event:
     """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
 
     bytewax ends a process only when all of its cluster are done. One that was asked alone (a pod that is
-    replaced) has delivered what it held before `alone` seconds have passed; then it ends hard, and its
-    absence makes the others begin again, with its share. None: there never are others.
+    replaced) ends when it is `done`: when it has delivered what it held and the others go on; at the latest
+    after `alone` seconds. Its absence makes the others begin again, with its share. None: there never are
+    others.
 
     A later signal ends the process at once, as an impatient operator expects; nothing is lost by it. One of
     the same moment does not: terminals and systemd signal the whole group, and so does our supervisor.
@@ -107,9 +108,9 @@ def drain_on_signals(alone: float | None = None) -> threading.Event:
         asked.get()
         drain.set()
         if alone is not None and launch().process.count > 1:
-            time.sleep(alone)
+            drained = (done or threading.Event()).wait(alone)
             say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")
-            os._exit(1)
+            os._exit(0 if drained else 1)
 
     if threading.current_thread() is threading.main_thread():
         threading.Thread(target=act, name="drain-on-signal", daemon=True).start()

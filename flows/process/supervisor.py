@@ -8,6 +8,8 @@ again alone, after a pause that grows while it does not stay up.
 """
 
 import os
+import random
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,7 +20,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct, field
 
+from flows.cluster.handshake import SECRET
+
 VARIABLE = "COLLECTOR_SUPERVISOR"
+_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 _WATCH_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 _RESTART_SECONDS = (1.0, 60.0)
@@ -34,7 +39,7 @@ class Pause(Struct):
         if lived > _RESTART_SECONDS[1]:
             self.seconds = _RESTART_SECONDS[0]
         pause, self.seconds = self.seconds, min(self.seconds * 2, _RESTART_SECONDS[1])
-        return pause
+        return pause * (1 + _JITTER.random() / 4)
 
 
 class Member(Struct):
@@ -89,10 +94,8 @@ def cluster(count: int, arguments: Sequence[str], drain: threading.Event) -> int
 def _life(count: int, arguments: Sequence[str], drain: threading.Event) -> list[int]:
     """Run one life of a cluster and return its exit codes."""
     addresses = ";".join(f"127.0.0.1:{port}" for port in free_ports(count))
-    children = [
-        _spawn(arguments, {"BYTEWAX_ADDRESSES": addresses, "BYTEWAX_PROCESS_ID": str(index)})
-        for index in range(count)
-    ]
+    common = {"BYTEWAX_ADDRESSES": addresses, SECRET: secrets.token_hex()}
+    children = [_spawn(arguments, {**common, "BYTEWAX_PROCESS_ID": str(index)}) for index in range(count)]
     while all(child.poll() is None for child in children) and not drain.wait(_LOOK_SECONDS):
         pass
     return _ended(children, signal.SIGTERM if drain.is_set() else signal.SIGKILL)

@@ -1,6 +1,7 @@
 """Named events of the process as a whole: log line and metric together."""
 
 import logging
+from collections.abc import Sequence
 
 from transforms.telemetry import gauge, say
 
@@ -61,3 +62,37 @@ def collecting(service: str, owner: str, regions: str) -> None:
 def draining() -> None:
     """Log that the process was asked to end, and what it does until then."""
     say(logging.INFO, "draining", what="nothing new is taken, what is in hand is delivered")
+
+
+def cluster_broken(cause: str) -> None:
+    """Log why this process of a cluster ends: it cannot go on without the others."""
+    what = "this process ends, all begin again when all are there"
+    say(logging.ERROR, "cluster_broken", cause=cause, what=what)
+
+
+def peers_awaited(missing: Sequence[str], seconds: float) -> None:
+    """Warn that a cluster has not begun: processes are missing."""
+    say(
+        logging.WARNING,
+        "peers_awaited",
+        missing=", ".join(missing) or "none, but not all see each other",
+        seconds=round(seconds),
+        hint="start them, and see that the network lets them reach each other's ports",
+    )
+
+
+def stranger_refused(where: str, error: Exception) -> None:
+    """Warn that somebody came to the cluster's port who is no peer; nothing of it was read on."""
+    say(
+        logging.WARNING,
+        "stranger_refused",
+        address=where,
+        what=str(error),
+        hint="if it is a peer: give all processes of the cluster the same secret and the same addresses",
+    )
+
+
+def process_ended(cause: str) -> None:
+    """Log why this process ends by itself: it could not go on."""
+    what = "this process ends, nothing is lost; its supervisor starts it again"
+    say(logging.ERROR, "process_ended", cause=cause, what=what)

@@ -21,6 +21,9 @@ from flows.process import telemetry
 from flows.process.wrapped_source import Lane, WrappedSource
 from transforms.block import Block, Flowing, Item, Transform
 
+SINKS = frozenset({"output", "quarantine"})
+"""Names of what delivers."""
+
 GRACE_SECONDS = 120.0
 """How long there may be no sign of life. The longest that a healthy output is silent is its timeouts' sum."""
 
@@ -31,7 +34,8 @@ class Liveness:
     """When something of the dataflow was last seen to move. Thread-safe.
 
     grace: seconds without a sign of life that are still well. alone: there is no other process. receipted:
-    when an output was last done for an epoch, epoch seconds.
+    when an output was last done for an epoch, epoch seconds. begun: something of it was called. turned_at:
+    when an epoch was last closed by all, by the clock.
     """
 
     def __init__(
@@ -41,8 +45,11 @@ class Liveness:
         grace: float = GRACE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._alone, self._grace, self._clock = alone, grace, clock
-        self._begun = False
+        self.alone, self._grace, self._clock = alone, grace, clock
+        self.begun = False
+        self.turned_at = clock()
+        self._more: Callable[[], str] = str
+        self._lanes = self._ended = 0
         self.receipted = 0.0
         self._seen = self._rest_until = clock()
         self._inside: dict[int, str] = {}
@@ -56,15 +63,45 @@ class Liveness:
         """Return what is wrong, "" if nothing is."""
         still = self._clock() - max(self._seen, self._rest_until)
         inside = sorted(set(self._inside.copy().values()))
-        if not self._begun or still < self._grace or not (self._alone or inside):
-            return ""
+        if not self.begun or still < self._grace or not (self.alone or inside):
+            return self._more()
         return f"the dataflow has not turned for {self._clock() - self._seen:.0f} s" + (
             f", it is in {' and '.join(inside)}" if inside else ""
         )
 
+    def also(self, reason: Callable[[], str]) -> None:
+        """Be unhealthy too while `reason` returns one."""
+        self._more = reason
+
+    def turned(self) -> None:
+        """Note that an epoch was closed by all: a lane is called for the next one."""
+        self.turned_at = self._clock()
+
+    @property
+    def drained(self) -> bool:
+        """Tell that all lanes of this process have ended: all that they emitted is settled."""
+        return 0 < self._lanes == self._ended
+
+    def lane_built(self) -> None:
+        """Count a lane."""
+        self._lanes += 1
+
+    def lane_ended(self) -> None:
+        """Count a lane's end."""
+        self._ended += 1
+
+    def inside(self) -> str:
+        """Return in what the dataflow is just now, "" = in nothing of ours."""
+        return " and ".join(sorted(set(self._inside.copy().values())))
+
+    def delivering(self) -> bool:
+        """Tell whether it is in an output."""
+        return bool(SINKS & set(self._inside.copy().values()))
+
     def during(self, what: str, call: Callable[[], _T]) -> _T:
         """Make a call on a thread of the dataflow. what: its name, for messages."""
-        self._begun = True
+        if not self.begun:
+            self.begun, self.turned_at = True, self._clock()
         me = threading.get_ident()
         self._inside[me] = what
         self.beat()
@@ -94,15 +131,25 @@ class Liveness:
 class _WatchedLane(StatefulSourcePartition[Flowing, Any]):
     def __init__(self, name: str, lane: Lane, liveness: Liveness) -> None:
         self._name, self._lane, self._liveness = name, lane, liveness
+        self._sealed = False
+        liveness.lane_built()
 
     def next_batch(self) -> Iterable[Flowing]:
-        return self._liveness.during(self._name, self._lane.next_batch)
+        if self._sealed:
+            self._sealed = False
+            self._liveness.turned()
+        try:
+            return self._liveness.during(self._name, self._lane.next_batch)
+        except StopIteration:
+            self._liveness.lane_ended()
+            raise
 
     def next_awake(self) -> datetime | None:
         return self._lane.next_awake()
 
     def snapshot(self) -> Any:
         telemetry.epoch_closed()
+        self._sealed = True
         return self._liveness.during(self._name, self._lane.snapshot)
 
     def close(self) -> None:

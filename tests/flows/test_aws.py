@@ -42,7 +42,7 @@ def test_a_drain_alone_is_not_cut_short_by_the_clusters_patience(tmp_path, monke
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
     asked = []
-    monkeypatch.setattr("flows.aws.drain_on_signals", lambda alone: asked.append(alone) or Event())
+    monkeypatch.setattr("flows.aws.drain_on_signals", lambda alone, _done: asked.append(alone) or Event())
     monkeypatch.setattr("sinks.devo.opener", lambda *_: None)
     flow(str(path))
     assert asked == [seconds]

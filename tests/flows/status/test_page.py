@@ -131,7 +131,7 @@ def test_an_error_that_is_over_is_shown_for_an_hour():
 def test_a_hang_comes_first():
     """A dataflow that does not turn is told before anything else."""
     made = trouble(watch())
-    made.liveness._begun, made.liveness._seen, made.liveness._rest_until = True, -1e6, -1e6
+    made.liveness.begun, made.liveness._seen, made.liveness._rest_until = True, -1e6, -1e6
     assert view(made.state())["sum"].text.startswith("Not well: the dataflow has not turned for")
 
 

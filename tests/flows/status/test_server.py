@@ -80,7 +80,7 @@ def test_outage_and_hang_are_different(server):
     listening = server(shown)
     assert ask(listening, "/healthz")[0] == 200
     assert ask(listening, "/readyz")[2] == b"not ready: output devo\n"
-    shown.liveness._begun, shown.liveness._seen, shown.liveness._rest_until = True, -1e6, -1e6
+    shown.liveness.begun, shown.liveness._seen, shown.liveness._rest_until = True, -1e6, -1e6
     status, _, body = ask(listening, "/healthz")
     assert (status, body.startswith(b"not well: the dataflow has not turned for")) == (503, True)
 
