@@ -69,8 +69,9 @@ class FindingsPosition(Position, frozen=True, kw_only=True):
     """Where a detector stands; times in epoch ms.
 
     first: of the first update wanted. at: before it everything has been listed. final: what is older is not
-    listed any more (0 = the overlap before `at`). looked: when a poll reached back to it last. seen: finding
-    id → updatedAt. late: how late updates are. until: of a second look, before when updates are.
+    listed any more (0 = the overlap before `at`). looked: when a poll reached back to it last. polled: when
+    all was listed last. seen: finding id → updatedAt. late: how late updates are. until: of a second look,
+    before when updates are.
     """
 
     VERSION: ClassVar[int] = 2
@@ -79,6 +80,7 @@ class FindingsPosition(Position, frozen=True, kw_only=True):
     at: int
     final: int = 0
     looked: int = 0
+    polled: int = 0
     until: int = 0
     seen: dict[str, int]
     late: Lateness = Lateness()
@@ -119,6 +121,8 @@ class GuardDuty:
         deep = now - position.looked >= _LOOK_MS
         since = max(position.first, final if deep else max(final, at - self._overlap))
         versions, late = dict(position.seen), position.late
+        polled = position.polled or position.at
+        known = min(now, polled + int(self.period_seconds * 1000))
         ids: Sequence[str] = ()
         depth, more = 1, True
         while more:
@@ -126,10 +130,10 @@ class GuardDuty:
             ids, more = self._list(target, since, depth, position.until)
             same = ids == before
             proven = _proven(ids, versions, since) if depth == 1 or same else since
-            known = dict(versions)
+            before_it = dict(versions)
             items = () if same and more else tuple(self._fresh(target, ids, versions))
-            fresh = {key: ms for key, ms in versions.items() if ms > known.get(key, -1)}
-            lateness = [max(0, now - ms) if ms < position.at else 0 for ms in fresh.values()]
+            fresh = {key: ms for key, ms in versions.items() if ms > before_it.get(key, -1)}
+            lateness = [max(0, known - ms) if ms < polled else 0 for ms in fresh.values()]
             told = late_events(lateness, self._rule.of(late))
             late = self._rule.after(late, told.most, now)
             at = max(at, min(proven, now))
@@ -137,6 +141,7 @@ class GuardDuty:
             if deep:  # what is old enough has now been listed for the last time
                 final = max(final, min(at if more else now, now - self._rule.of(late)))
                 after = replace(after, final=final, looked=position.looked if more else now)
+            after = replace(after, polled=position.polled if more else now)
             if items or not more:
                 after = replace(after, seen={key: ms for key, ms in versions.items() if ms >= after.final})
                 repeats = _repeats(ids, items)
