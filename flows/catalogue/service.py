@@ -9,7 +9,7 @@ conformance suite read them, and nothing outside this package knows a service by
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any, Generic, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from bytewax.inputs import FixedPartitionedSource
 from msgspec import Struct, field
@@ -109,6 +109,23 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
 
 Unit: TypeAlias = ConfiguredService[ServiceSettings]
 """Any service of an input, as those see it who know none by its name."""
+
+
+UnitT = TypeVar("UnitT", bound=ConfiguredService[Any])
+
+
+def chosen(able: Sequence[UnitT], service: str, nothing: str) -> UnitT:
+    """Return the one unit that `--service` names, before it `INPUT.` where several inputs have it.
+
+    nothing: what is wrong when none fits. Raises SettingsError.
+    """
+    full = {f"{unit.account.name}.{unit.name}": unit for unit in able}
+    found = [unit for unit in able if service in {unit.service.name, unit.service_key}]
+    if len(found) == 1 or service in full:
+        return full.get(service) or found[0]
+    fit = [name for name, unit in full.items() if unit in found] or [unit.name for unit in able]
+    hint = f"name one of {', '.join(dict.fromkeys(fit)) or 'none of this configuration'}"
+    raise SettingsError("several services fit" if found else nothing, f"--service {service}", hint)
 
 
 def identities_of(unit: Unit) -> tuple[Account, ...]:

@@ -22,7 +22,7 @@ from msgspec.structs import asdict
 
 from flows.aws import s3_of
 from flows.catalogue.build import object_opener, reads_objects
-from flows.catalogue.service import ConfiguredService
+from flows.catalogue.service import ConfiguredService, chosen
 from flows.catalogue.services import units
 from flows.commands.moments import between
 from flows.commands.progress_bar import progress
@@ -113,12 +113,7 @@ def backfill(
 def unit_of(settings: Settings, service: str) -> _Unit:
     """Return the one unit of the configuration that `--service` names. Raises SettingsError."""
     able = [unit for unit in units(settings) if reads_objects(unit)]
-    found = [unit for unit in able if service in {unit.service.name, unit.service_key}]
-    if len(found) != 1:
-        names = ", ".join(dict.fromkeys(unit.name for unit in able)) or "none of this configuration"
-        what = "several services fit" if found else "no such service of S3 objects is enabled"
-        raise SettingsError(what, f"--service {service}", f"name one of {names}")
-    return found[0]
+    return chosen(able, service, "no such service of S3 objects is enabled")
 
 
 def _list(unit: _Unit, wanted: BackfillRequest, stretch: Stretch, asked: ListingCalls) -> Iterator[ObjectRef]:

@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from flows.aws import s3_of
 from flows.catalogue.build import collected_folder
-from flows.catalogue.service import RunContext, Unit
+from flows.catalogue.service import RunContext, Unit, chosen
 from flows.catalogue.services import units
 from flows.commands.moments import between
 from flows.commands.run import root_cause
@@ -68,8 +68,7 @@ def recheck(config: Path | None, wanted: RecheckRequest, *, as_json: bool) -> in
     source = LateSource(poll, ids, targets, window, drain)
     if targets:
         _run(settings, unit, source)
-        for key, found in source.found.items():
-            ids.add(key, found)
+        source.keep()
     failed.update(source.failed)
     _tell(source, failed, as_json=as_json)
     if failed or drain.is_set():
@@ -80,12 +79,7 @@ def recheck(config: Path | None, wanted: RecheckRequest, *, as_json: bool) -> in
 def unit_of(settings: Settings, service: str) -> Unit:
     """Return the one unit of the configuration that `--service` names. Raises SettingsError."""
     able = [unit for unit in units(settings) if not unit.options.queues(unit.service.name)]
-    found = [unit for unit in able if service in {unit.service.name, unit.service_key}]
-    if len(found) != 1:
-        names = ", ".join(dict.fromkeys(unit.name for unit in able)) or "none of this configuration"
-        what = "several services fit" if found else "no such API service is enabled"
-        raise SettingsError(what, f"--service {service}", f"name one of {names}")
-    return found[0]
+    return chosen(able, service, "no such API service is enabled")
 
 
 def _poll(unit: Unit, drain: Event) -> Poll:
@@ -133,7 +127,7 @@ def _run(settings: Settings, unit: Unit, source: LateSource) -> None:
 
 
 def _tell(source: LateSource, failed: dict[str, SourceError], *, as_json: bool) -> None:
-    late = {key: len(found) for key, found in source.found.items()}
+    late = dict(source.counts)
     if as_json:
         told = {
             "events": source.events,

@@ -224,7 +224,7 @@ COMMANDS: tuple[Command, ...] = (
             as_json=args.json,
         ),
         (
-            option("--service", required=True, help="one that asks an API: its name, or its key"),
+            option("--service", required=True, help="one that asks an API, or INPUT.SERVICE"),
             FROM,
             TO,
             option("--state", type=Path, help="recovery directory (default: the configuration's)"),

@@ -5,7 +5,8 @@ event that became visible after its time was final. It is sent, and its id kept:
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -89,17 +90,24 @@ class DailyRecheck:
 class LateSource(FixedPartitionedSource[Flowing, dict[str, int]]):
     """What a range of several targets holds that was not collected; one lane, read ahead by one thread.
 
-    found: ids of what was emitted, by target. failed: targets that could not be looked at, and why.
+    counts: events that were emitted, by target. failed: targets that could not be looked at, and why. Ids
+    are kept once their epoch is receipted, the last ones by `keep`: a killed look repeats an epoch at most.
     """
 
     def __init__(
         self, poll: Poll, ids: CollectedIds, targets: Sequence[Target], window: Window, drain: threading.Event
     ) -> None:
-        self._look = partial(late_pages, poll, ids, window=window)
+        self._look, self._ids = partial(late_pages, poll, ids, window=window), ids
         self.targets, self.drain = targets, drain
-        self.found: dict[str, dict[str, int]] = {}
+        self.counts: Counter[str] = Counter()
+        self._emitted: list[tuple[str, Mapping[str, int]]] = []
+        self._sealed = 0
         self.failed: dict[str, SourceError] = {}
-        self.events = 0
+
+    @property
+    def events(self) -> int:
+        """How many were emitted."""
+        return self.counts.total()
 
     def list_parts(self) -> list[str]:
         """Return the one lane."""
@@ -108,6 +116,25 @@ class LateSource(FixedPartitionedSource[Flowing, dict[str, int]]):
     def build_part(self, _step_id: str, _for_part: str, _resume_state: dict[str, int] | None) -> "_LateLane":
         """Build the lane; a second look is never resumed, it is made again."""
         return _LateLane(self)
+
+    def emit(self, pages: Sequence[tuple[str, Page]]) -> list[Item]:
+        """Return the items of pages, and remember their ids."""
+        for key, page in pages:
+            self.counts[key] += sum(item.count for item in page.items if isinstance(item, Block))
+            self._emitted.append((key, page.ids))
+        return [item for _, page in pages for item in page.items]
+
+    def seal(self) -> None:
+        """Note that an epoch ends."""
+        self._sealed = len(self._emitted)
+
+    def keep(self, *, sealed: bool = False) -> None:
+        """Keep the ids of all that was emitted, or of epochs that had ended and are receipted now."""
+        upto = self._sealed if sealed else len(self._emitted)
+        for key, ids in self._emitted[:upto]:
+            self._ids.add(key, ids)
+        del self._emitted[:upto]
+        self._sealed = 0
 
     def read(self, inbox: PageInbox, stopped: Callable[[], bool]) -> None:
         """Read every target; one that fails is noted, the others go on."""
@@ -133,14 +160,12 @@ class _LateLane(StatefulSourcePartition[Flowing, dict[str, int]]):
         """Return what has been read; the end when all is emitted, or when the process drains."""
         if self._source.drain.is_set():
             raise StopIteration
+        self._source.keep(sealed=True)
         over = not self._thread.is_alive()  # before taking: what it has put is then all there
         taken = self._inbox.take(_BATCH_BYTES)
-        for key, page in taken:
-            self._source.found.setdefault(key, {}).update(page.ids)
-            self._source.events += sum(item.count for item in page.items if isinstance(item, Block))
         if not taken and over and not len(self._inbox):
             raise StopIteration
-        return [item for _, page in taken for item in page.items]
+        return self._source.emit(taken)
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon when nothing waits."""
@@ -148,6 +173,7 @@ class _LateLane(StatefulSourcePartition[Flowing, dict[str, int]]):
 
     def snapshot(self) -> dict[str, int]:
         """Return nothing that would be gone on from."""
+        self._source.seal()
         return {}
 
     def close(self) -> None:

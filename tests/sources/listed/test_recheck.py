@@ -164,8 +164,7 @@ class Setup:
             except StopIteration:
                 break
         assert source.failed == {}
-        for key, ids in source.found.items():
-            self.ids.add(key, ids)
+        source.keep()
         assert source.events == sum(found.values())
         return found
 

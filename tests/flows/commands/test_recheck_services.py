@@ -1,0 +1,178 @@
+"""`flows recheck` of every API service, over two accounts and two regions: all that came later, each once."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from moto.guardduty.models import guardduty_backends
+
+from flows.catalogue.build import collected_folder
+from flows.catalogue.services import units
+from flows.cli import main
+from flows.config.load import load
+from flows.demo.fake_aws import server as fake_aws
+from flows.demo.fake_aws.server import FakeAws
+from sources.collected import CollectedIds, CollectedRange
+from tests.fakes.collector import ROOT, configuration
+from tests.fakes.process import wait_until
+
+NOON = (datetime.now(UTC) - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
+FIRST, HOUR = int(NOON.timestamp()), 3600
+ACCOUNTS = {"prod": "111111111111", "dev": "222222222222"}
+REGIONS = ("us-east-1", "eu-west-1")
+FINAL = CollectedRange(0, (FIRST + 3 * HOUR) * 1000)
+DETECTORS: dict[tuple[str, str], str] = {}
+
+
+def trail(names, account, region, *, late):
+    for number, name in enumerate(names):
+        text = json.dumps({"eventID": name, "eventSource": "s3.amazonaws.com"})
+        at = FIRST + 60 + number * 60
+        event = {"EventName": "Op", "EventId": name, "EventTime": at, "CloudTrailEvent": text}
+        fake_aws.put_cloudtrail_events([event], account, region)
+
+
+def lines(names, account, region, *, late):
+    for number, name in enumerate(names):
+        at = (FIRST + 60 + number * 60) * 1000
+        event = {"timestamp": at, "message": name, "ingestionTime": at + (2 * HOUR if late else 1) * 1000}
+        fake_aws.put_log_events("/g", "s", [event], account, region)
+
+
+def points(names, account, region, *, late):
+    for name in names:
+        sample = {"timestamp": FIRST + 600, "value": 1.0}
+        fake_aws.put_metric_samples("Mine", name, [sample], None, account, region)
+
+
+def findings(names, account, region, *, late):
+    for number, name in enumerate(names):
+        at = datetime.fromtimestamp(FIRST + 60 + number * 60, UTC).isoformat(timespec="milliseconds")
+        finding = {"Id": name, "UpdatedAt": at.replace("+00:00", "Z")}
+        fake_aws.put_findings(DETECTORS[account, region], [finding], account, region)
+
+
+SERVICES = {
+    "audits_api": ("audit-events-all", {"types": ["audits_api"]}, trail, "eventID"),
+    "mine": ("mine", {"types": ["logs"], "log_group": "/"}, lines, "message"),
+    "metrics-all": ("metrics-all", {"namespaces": ["Mine"]}, points, "metricName"),
+    "aws-guardduty": ("aws-guardduty", {}, findings, "id"),
+}
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Return what makes a configuration of one service in both accounts and regions."""
+    with FakeAws() as aws:
+        for name, value in fake_aws.environment(aws.url).items():
+            monkeypatch.setenv(name, value)
+        fake_aws.reset()
+        fake_aws.CLOCK.freeze(FIRST + 4 * HOUR)
+        for account in ACCOUNTS.values():
+            for region in REGIONS:
+                backend = guardduty_backends[account][region]
+                DETECTORS[account, region] = backend.create_detector(1, None, None, None, {})
+                fake_aws.put_log_group("/g", account, region, created=(FIRST - HOUR) * 1000)
+
+        def make(key, settings):
+            made = configuration({}, {"console": {"type": "console"}}, tmp_path)
+            services = {key: {"regions": list(REGIONS), **settings}}
+            made["inputs"] = {
+                name: {
+                    "id": name,
+                    "credentials": {"access_key": number, "access_secret": "s"},
+                    "services": services,
+                }
+                for name, number in ACCOUNTS.items()
+            }
+            config = tmp_path / "config.yaml"
+            config.write_text(yaml.safe_dump(made))
+            for unit in units(load(config)):
+                ids = CollectedIds(collected_folder(tmp_path / "state", unit))
+                account = ACCOUNTS[unit.account.name]
+                for region in REGIONS:
+                    for target in (region, f"{region}//g", f"{region}/{DETECTORS[account, region]}"):
+                        ids.note(target, {}, FINAL)
+            return config
+
+        yield make
+        fake_aws.CLOCK.release()
+
+
+def asked(config, service):
+    moments = [(NOON + timedelta(hours=hours)).isoformat() for hours in (0, 1)]
+    given = ["--from", moments[0], "--to", moments[1], "--config", str(config)]
+    return ["recheck", "--service", service, *given]
+
+
+def events(out: bytes, key: str) -> Counter:
+    """Return what stands under a key of each event; the console writes tags before events."""
+    return Counter(json.loads(line[line.index(b"{") :])[key] for line in out.splitlines())
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_came_later_is_found_in_each_account_and_region(site, capfdbinary, figures, service):
+    """Of each account and region the late events are sent, all and once; the next look finds none."""
+    key, settings, put, field = SERVICES[service]
+    config = site(key, settings)
+
+    def look(name):
+        code = main(asked(config, f"{name}.{service}"))
+        out = capfdbinary.readouterr()
+        assert code in {0, 1}, out.err.decode()
+        return code, events(out.out, field), out.err.decode()
+
+    late = {}
+    for name, account in ACCOUNTS.items():
+        for region in REGIONS:
+            put([f"{name}-{region}-known-{n}" for n in range(20)], account, region, late=False)
+    for name in ACCOUNTS:
+        look(name)  # stands for the collector: what is there now is known from now on
+    for name, account in ACCOUNTS.items():
+        late[name] = [f"{name}-{region}-late-{n}" for region in REGIONS for n in range(12)]
+        for region in REGIONS:
+            put([one for one in late[name] if region in one], account, region, late=True)
+    for name in ACCOUNTS:
+        code, found, said = look(name)
+        assert (code, found) == (1, Counter(late[name])), said
+        assert look(name)[:2] == (0, Counter())
+    figures(f"recheck {service:14} {sum(map(len, late.values()))} late events, all found, none twice")
+
+
+def test_several_inputs_are_told_apart(site, capfdbinary):
+    """A service that two inputs have is named with its input; otherwise the line says so."""
+    config = site("aws-guardduty", {})
+    assert main(asked(config, "aws-guardduty")) == 2
+    said = capfdbinary.readouterr().err.decode()
+    assert "several services fit: --service aws-guardduty: name one of dev.aws-guardduty, prod." in said
+
+
+@pytest.mark.timeout(120)
+def test_a_look_that_is_killed_is_made_again(site, tmp_path, capfdbinary, figures):
+    """Killed in the middle and repeated: nothing is missing, and no more than its last seconds come twice."""
+    config = site("audit-events-all", {"types": ["audits_api"]})
+    names = [f"e{n}" for n in range(1000)]
+    for n, name in enumerate(names):
+        text = json.dumps({"eventID": name, "eventSource": "s3.amazonaws.com"})
+        event = {"EventName": "Op", "EventId": name, "EventTime": FIRST + 3 * n, "CloudTrailEvent": text}
+        fake_aws.put_cloudtrail_events([event], ACCOUNTS["prod"], "us-east-1")
+    command = [sys.executable, "-m", "flows", *asked(config, "prod.audits_api")]
+    with (tmp_path / "out").open("wb") as out:
+        child = subprocess.Popen(command, stdout=out, stderr=subprocess.DEVNULL, cwd=ROOT, env=os.environ)
+        wait_until(lambda: (tmp_path / "out").read_bytes().count(b"\n") >= 400, 60, "half of them", 0.05)
+        child.kill()
+        child.wait()
+    whole = (tmp_path / "out").read_bytes().rpartition(b"\n")[0]
+    before = events(whole, "eventID")
+    assert main(asked(config, "prod.audits_api")) == 1
+    after = events(capfdbinary.readouterr().out, "eventID")
+    twice = sum((before + after).values()) - len(names)
+    figures(f"killed after {len(before)} of {len(names)}: {len(after)} then, {twice} twice, 0 lost")
+    assert set(before | after) == set(names)
+    assert twice <= 300
+    assert main(asked(config, "prod.audits_api")) == 0
