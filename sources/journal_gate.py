@@ -89,13 +89,16 @@ class JournalGate(Generic[T]):
 
     def _written(self, rows: Sequence[JournalRow]) -> bool:
         """Write rows, again and again while that fails; False when it is time to stop."""
-        pause, most = _PAUSE_SECONDS
+        (pause, most), cause = _PAUSE_SECONDS, None
         while self._journal is not None:
             try:
                 self._journal.write(rows)
             except SourceError as error:
                 telemetry.journal_failed(self._service, error)
+                cause = error.cause
             else:
+                if cause is not None:
+                    telemetry.journal_recovered(self._service, cause)
                 return True
             with self._changed:
                 self._changed.wait_for(lambda: self._stopped, pause)

@@ -214,11 +214,12 @@ def start_clamped(service: str, target: str, asked: str, used: str, reason: str)
 
 _LOST = ("leases_lost", "Leases that ended before their message was settled")
 _REPEATED = ("objects_repeated", "Notices of objects that were collected before")
+_JOURNAL = ("journal_failures", "Writes of the journal that failed")
 
 
 def leasing(service: str) -> None:
     """Let what may never happen begin at zero: the first time is a change only then."""
-    for rare in (_LOST, _REPEATED):
+    for rare in (_LOST, _REPEATED, _JOURNAL):
         add(*rare, 0, service=service)
 
 
@@ -263,8 +264,13 @@ def settle_failed(service: str, queue: str, count: int, error: SourceError) -> N
 
 def journal_failed(service: str, error: SourceError) -> None:
     """Log that the journal cannot be written, once for all services: nothing is deleted meanwhile."""
-    add("journal_failures", "Writes of the journal that failed", service=service)
+    add(*_JOURNAL, service=service)
     say(_loud(error, (service, "journal"), otherwise=False), "journal_failed", service=service, error=error)
+
+
+def journal_recovered(service: str, cause: str) -> None:
+    """Log that the journal can be written again. cause: of its last failure."""
+    say(_over(cause, (service, "journal")), "journal_recovered", service=service)
 
 
 def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: float, failures: int) -> None:
@@ -285,8 +291,7 @@ def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: fl
 
 def source_recovered(where: MetricScope, queue: str, cause: str) -> None:
     """Log that a queue that failed can be read again. cause: of its last failure."""
-    service = where.service
-    say(_over(cause, (service, queue)), "source_recovered", service=service, where=queue)
+    say(_over(cause, (where.service, queue)), "source_recovered", service=where.service, where=queue)
     metric_scopes.well(where)
 
 

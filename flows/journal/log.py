@@ -202,4 +202,5 @@ def _sync_folder(folder: Path) -> None:
 
 def _failed(error: OSError, path: Path) -> SourceError:
     hint = "make room or make it writable; nothing is deleted from AWS meanwhile"
-    return SourceError(f"the journal cannot be written ({error.strerror or error})", str(path), hint)
+    what = f"the journal cannot be written ({error.strerror or error})"
+    return SourceError(what, str(path), hint, cause=f"journal {path.parent}")

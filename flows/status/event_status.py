@@ -13,6 +13,9 @@ from transforms.errors import CollectorError
 IDENTITY = "identity of "
 """What stands before an identity among that which is not ready."""
 
+JOURNAL = "journal at "
+"""What stands before the journal's file while it cannot be written."""
+
 
 class Failure(Struct, frozen=True):
     """An error as it was logged. at: epoch seconds. code: see docs/errors.md. over: it works again."""
@@ -56,6 +59,9 @@ class EventStatus(Struct):
     identities: dict[str, Failure] = field(default_factory=dict)
     """Identities that are absent or refused at present, by where they stand in the configuration."""
 
+    journal: Failure | None = None
+    """Why the journal cannot be written at present: nothing is deleted from AWS meanwhile."""
+
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take in one event; those that nobody shows pass."""
         heard = _HEARD.get(event)
@@ -69,12 +75,13 @@ class EventStatus(Struct):
     def unready(self) -> list[str]:
         """Return what keeps events from flowing.
 
-        The names of required outputs that have not been reached or are known to be down, and the identities
-        that are absent or refused (`identity of input prod, credentials`).
+        The names of required outputs that have not been reached or are known to be down, the identities
+        that are absent or refused (`identity of input prod, credentials`), and a journal that takes no rows.
         """
+        journal = [f"{JOURNAL}{self.journal.where}"] if self.journal else []
         outputs = self.outputs.copy()
         down = [name for name, output in outputs.items() if output.required and not output.ready]
-        return [*down, *(f"{IDENTITY}{where}" for where in sorted(self.identities.copy()))]
+        return [*down, *journal, *(f"{IDENTITY}{where}" for where in sorted(self.identities.copy()))]
 
     def output(self, name: str) -> OutputStatus:
         """Return what is known of an output."""
@@ -145,6 +152,14 @@ def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.identities.pop(told["where"], None)
 
 
+def _journal_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.journal = status.failure_of(told["error"])
+
+
+def _journal_recovered(status: EventStatus, _told: Mapping[str, Any]) -> None:
+    status.journal = None
+
+
 def _open(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.open_queues[str(told["where"])] = None
 
@@ -170,6 +185,8 @@ _HEARD: Mapping[str, Heard] = {
     "object_failed": _place_failed,
     "place_recovered": _place_recovered,
     "buckets_open": _open,
+    "journal_failed": _journal_failed,
+    "journal_recovered": _journal_recovered,
     "identity_failed": _identity_failed,
     "identity_recovered": _identity_recovered,
 }

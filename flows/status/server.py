@@ -22,7 +22,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from flows.process import telemetry
 from flows.status.admission import HOSTS_VARIABLE, DeadlineReader, Places, is_known_host, set_time_left
-from flows.status.event_status import IDENTITY
+from flows.status.event_status import IDENTITY, JOURNAL
 from flows.status.page import page, policy
 from flows.status.view import view
 
@@ -79,9 +79,9 @@ def _health(watch: Watched) -> HttpResponse:
 
 def _ready(watch: Watched) -> HttpResponse:
     unready = watch.unready()
-    outputs = ", ".join(one for one in unready if not one.startswith(IDENTITY))
-    identities = [one for one in unready if one.startswith(IDENTITY)]
-    told = "; ".join([f"output {outputs}"] * bool(outputs) + identities)
+    outputs = ", ".join(one for one in unready if not one.startswith((IDENTITY, JOURNAL)))
+    others = [one for one in unready if one.startswith((IDENTITY, JOURNAL))]
+    told = "; ".join([f"output {outputs}"] * bool(outputs) + others)
     return _verdict(f"not ready: {told}" if told else "")
 
 

@@ -7,7 +7,7 @@ cell is: `p3.lag` is the lag in the third row of places.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from flows.status.event_status import IDENTITY
+from flows.status.event_status import IDENTITY, JOURNAL
 from sources.telemetry import NEAR
 
 WIDTH, HEIGHT = 120, 24
@@ -124,6 +124,10 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
 
 
 def _unready(told: Sequence[str]) -> Cell:
+    journal = [one for one in told if one.startswith(JOURNAL)]
+    if journal:
+        what = "Nothing is lost, and nothing is deleted from AWS until it can."
+        return Cell(f"The {' and the '.join(journal)} cannot be written. {what}", "bad")
     lost = [one for one in told if one.startswith(IDENTITY)]
     if lost:
         return Cell(f"Absent or refused: the {' and the '.join(lost)}. Nothing is lost meanwhile.", "bad")

@@ -1,6 +1,13 @@
 """Logs made Parquet: every row once, whatever moment a crash chose."""
 
+import json
+import resource
+import signal
+import subprocess
+import sys
+from collections import Counter
 from datetime import date
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -10,6 +17,9 @@ from flows.journal.compaction import compact, compact_closed, prune
 from flows.journal.log import LOGS, JournalLog, logs
 from flows.journal.reader import Query, rows
 from tests.flows.journal.journals import MORNING, row
+from tests.flows.journal.kills import LIFE
+
+ROOT = Path(__file__).parents[3]
 
 MIDNIGHT = MORNING - 3 * 3_600_000 - 30 * 60_000
 
@@ -92,3 +102,50 @@ def test_old_days_go(tmp_path):
 def test_the_columns_are_those_of_a_row():
     """Every field of a row has a column."""
     assert compaction.schema().names == list(row(0).__struct_fields__)
+
+
+@pytest.mark.parametrize("lives", [12, pytest.param(150, marks=pytest.mark.full)])
+@pytest.mark.timeout(600)
+def test_kills_at_random_moments_lose_no_row_that_was_promised(tmp_path, figures, lives):
+    """Killed while it writes or compacts: every promised row is read, once; of each life one more at most."""
+    told = subprocess.run(
+        [sys.executable, "-m", "tests.flows.journal.kills", str(tmp_path), str(lives), "7"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    found = Counter(divmod(one.time - MORNING, LIFE) for one in rows(tmp_path, Query()))
+    promised = Counter()
+    for one in json.loads(told.stdout):
+        promised.update((one["life"], number) for number in range(one["promised"]))
+    compacting = sum(one["compacting"] for one in json.loads(told.stdout))
+    assert not promised - found
+    assert max(found.values()) == 1
+    more = Counter(life for life, _ in found - promised)
+    assert set(more.values()) <= {1}
+    figures(
+        f"{lives} kills ({compacting} of them while compacting): {promised.total()} rows promised, 0 lost, "
+        f"0 twice, {more.total()} written and not promised yet"
+    )
+    compact_closed(tmp_path)
+    assert Counter(divmod(one.time - MORNING, LIFE) for one in rows(tmp_path, Query())) == found
+    assert not logs(tmp_path / LOGS)
+
+
+@pytest.mark.parametrize("room", [0, 100, 3000])
+def test_a_disk_that_is_full_while_compacting_takes_no_row(tmp_path, room):
+    """What does not fit stays in the log, and is compacted when there is room."""
+    given = [row(number) for number in range(200)]
+    journal(tmp_path, given)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        with pytest.raises(OSError, match=r"."):
+            compact_closed(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(rows(tmp_path, Query())) == given
+    compact_closed(tmp_path)
+    assert sorted(rows(tmp_path, Query()), key=lambda one: one.time) == given

@@ -4,6 +4,7 @@ import pytest
 
 from flows.status.event_status import EventStatus
 from sinks.errors import ConnectFailed
+from sources.errors import SourceError
 from tests.flows.status.acting import DENIED, LOGS, REFUSED
 from transforms.telemetry import listen, say, unlisten
 
@@ -89,3 +90,14 @@ def test_named_events_are_heard_whatever_the_log_level(status, caplog):
     assert status.unready() == []
     say(10, "delivery_retried", output="devo", error=ConnectFailed("a", "b", "c"), pause=0, events=0)
     assert status.output("devo").failure is None
+
+
+def test_a_journal_that_cannot_be_written_is_no_good_state():
+    """While nothing may be deleted the collector is not ready, and says where; a row written ends it."""
+    status = EventStatus()
+    status.hear(
+        "journal_failed", {"service": "s", "error": SourceError("no room", "/journal/log/1.log", "x")}
+    )
+    assert status.unready() == ["journal at /journal/log/1.log"]
+    status.hear("journal_recovered", {"service": "s"})
+    assert status.unready() == []
