@@ -172,7 +172,7 @@ def _by_arrow(stored: StoredBytes, name: str) -> Iterator[bytes]:
     stream = pa.CompressedInputStream(pa.PythonFile(_Pulled(stored), mode="r"), name)
     while True:
         try:
-            part = stream.read(CHUNK_BYTES)
+            part = stream.read_buffer(CHUNK_BYTES).to_pybytes()  # its `read` leaks what it has when it fails
         except (OSError, pa.ArrowException) as error:
             if stored.failure:
                 raise

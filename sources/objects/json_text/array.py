@@ -11,12 +11,22 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
 from sources.objects.json_text import scanner
 from sources.objects.json_text.chunk_buffer import ChunkBuffer
 from sources.objects.json_text.payloads import Raws
-from sources.objects.json_text.resync import MORE, NOWHERE, Damage, after_record, words_before
+from sources.objects.json_text.resync import (
+    MORE,
+    NOWHERE,
+    RECENT,
+    Damage,
+    after_record,
+    stray_bracket,
+    typical,
+    words_before,
+)
 from sources.objects.json_text.resync import chunks as chunks_of
 from transforms.layout import Layout
 
@@ -48,6 +58,7 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[D
 
 
 def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
+    seen = _Seen()
     while True:
         tape.fill(_SMALL)
         tape.at = BETWEEN.match(tape.data, tape.at).end()
@@ -58,13 +69,31 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
         if tape.ended and (whole := _whole(_from(tape.data, tape.at), layout)) is not None:
             yield whole
             break
-        yield from _document(tape, layout, longest)
+        yield from _document(tape, layout, longest, seen)
     if tape.failure:
         raise tape.failure
 
 
-def _document(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
+class _Seen(Struct):
+    """What an object's records are like. border: what stands between two. recent: the last good ones.
+
+    braced: their array is within an object.
+    """
+
+    border: bytes = b""
+    recent: list[bytes] = field(default_factory=list)
+    braced: bool = False
+
+
+def _document(tape: ChunkBuffer, layout: Layout, longest: int, seen: _Seen) -> Iterator[Raws | Damage]:
     first = tape.data[tape.at : tape.at + 1]
+    if seen.border and first not in b"{[":  # the array before it was closed within a record
+        damage = _skipped(tape, seen.border, typical(seen.recent), "", longest)
+        if damage:
+            yield damage
+            yield from _records(tape, longest, seen)
+            return
+    seen.braced = first == b"{"
     start, end = _enter(tape, layout.records.encode(), longest)
     if start < 0:
         events = _whole(tape.data[tape.at : end], layout)
@@ -74,8 +103,12 @@ def _document(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws 
         yield events
         return
     tape.at = start
-    yield from _array(tape, longest)
-    if first == b"{":
+    yield from _records(tape, longest, seen)
+
+
+def _records(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Damage]:
+    yield from _array(tape, longest, seen)
+    if seen.braced:
         _leave(tape, longest)
 
 
@@ -113,28 +146,33 @@ def _grown(size: int, longest: int, what: str) -> int:
     return 2 * size
 
 
-def _array(tape: ChunkBuffer, longest: int) -> Iterator[Raws | Damage]:
+def _array(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Damage]:
     """Yield the elements of the array that the tape stands in; leave it after the closing bracket."""
-    border, known, size = b"", b"", _SMALL
+    size = _SMALL
     while True:
         tape.fill(size)
-        border = border or _border(tape)
-        raws, end = _window(tape, border)
+        seen.border = seen.border or _border(tape)
+        raws, end = _window(tape, seen.border)
         if raws:
             yield raws
-            tape.at, size, known = end, CHUNK_BYTES, bytes(raws[-1])
+            seen.recent = [*seen.recent, *map(bytes, raws[-RECENT:])][-RECENT:]
+            tape.at, size = end, CHUNK_BYTES
             continue
         found = scanner.elements(tape.data, tape.at)
         tape.at = found.end
         if found.state == scanner.BROKEN:
-            tape.at = words_before(tape.data, found.raws, tape.at)
+            tape.at = words_before(tape.data, found.raws, tape.at, typical([*seen.recent, *found.raws]))
         if found.raws:
             yield found.raws
-            size, known = CHUNK_BYTES, found.raws[-1]
+            size, seen.recent = CHUNK_BYTES, [*seen.recent, *found.raws][-RECENT:]
         if found.state == scanner.CLOSED:
-            return
-        if found.state == scanner.BROKEN or tape.ended or (not found.raws and size > longest):
-            damage = _skipped(tape, border, known, found.detail, longest)
+            stray = stray_bracket(tape.data, tape.at, typical(seen.recent))
+            if stray is None:
+                return
+            yield Damage(b"]", "json_broken", "a stray ] between records", tape.position - 1)
+            tape.at = stray
+        elif found.state == scanner.BROKEN or tape.ended or (not found.raws and size > longest):
+            damage = _skipped(tape, seen.border, typical(seen.recent), found.detail, longest)
             if damage is None:
                 raise tape.cut_short("the array of records")
             yield damage

@@ -6,7 +6,7 @@ but what is damaged; where no place is certain, the object ends there.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -19,10 +19,14 @@ from sources.objects.json_text.payloads import Raws, payloads
 MORE: Final = -1
 NOWHERE: Final = -2
 
+RECENT: Final = 3
+"""Good values that are remembered, to know their like by."""
+
 _MOST, _MOST_AT_FIRST = 1000, 20
 _FIRST_KEY: re.Pattern[bytes] = re.compile(rb'\s*\{\s*("[^"\\]*")')
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _AFTER_VALUE: re.Pattern[bytes] = re.compile(rb"[ \t\r,]*+")
+_CLOSING: Final = {b"{": b"}", b"[": b"]"}
 _AFTER_RECORD: re.Pattern[bytes] = re.compile(rb"\s*+[,\]]")
 
 
@@ -67,19 +71,30 @@ def _told(damage: Damage) -> str:
     return f"{damage.what}, at byte {damage.at} of the text" if damage.at >= 0 else damage.what
 
 
-def words_before(data: bytes, raws: list[bytes], at: int) -> int:
-    """Take the numbers out of `raws` that begin the text which is damaged at `at`; return where they begin.
+def words_before(data: bytes, raws: list[bytes], at: int, known: bytes = b"") -> int:
+    """Take what is a piece of the text that is damaged at `at` out of `raws`; return where it begins.
 
-    `42 errors` is no value and a word: nothing but space is between them.
+    `42 errors` is no value and a word: nothing but space is between them. Before a piece of an object, one
+    that is unlike those before it is a piece too. known: an object that is none, b"" = there is none.
     """
-    while raws and raws[-1][:1] not in (b"{", b"["):
+    while raws and (raws[-1][:1] not in (b"{", b"[") or _is_piece(data, raws[-1], at, known)):
         start = data.rfind(raws[-1], 0, at)
         between = data[start + len(raws[-1]) : at]
-        if not between or b"\n" in between or b"," in between:
+        if b"\n" in between or (raws[-1][:1] not in (b"{", b"[") and (not between or b"," in between)):
             break
         at = start
         raws.pop()
     return at
+
+
+def _is_piece(data: bytes, raw: bytes, at: int, known: bytes) -> bool:
+    return data[at : at + 1] not in b"{[}]" and known[:1] == b"{" and not _like(raw, known)
+
+
+def typical(recent: Sequence[bytes]) -> bytes:
+    """Return the last of some values that is like the one before it; the last when none is, b"" of none."""
+    pairs = zip(reversed(recent), reversed(recent[:-1]), strict=False)
+    return next((one for one, before in pairs if _like(one, before)), recent[-1] if recent else b"")
 
 
 def after_value(data: bytes, start: int, known: bytes, *, ended: bool, lines: bool) -> int:
@@ -94,25 +109,83 @@ def after_value(data: bytes, start: int, known: bytes, *, ended: bool, lines: bo
     structured = data[start : start + 1] in (b"{", b"[")
     if not structured:
         return line_end if newline >= 0 else _after_words(data, start, line_end, known)
-    end = scanner.end_of(data, start)
-    alike = NOWHERE if newline >= 0 and lines else _alike(data, start, known, rb"(?=\{\s*%b\s*:)")
-    if 0 < end <= line_end:
-        return _behind(data, end, line_end, alike if newline < 0 else NOWHERE)
+    end = _closed(data, start)
+    if lines and newline >= 0:
+        return _after_line(data, line_end, end, known, ended=ended)
+    return _after_object(data, start, (line_end, end), known, ended=ended)
+
+
+def _after_object(data: bytes, start: int, ends: tuple[int, int], known: bytes, *, ended: bool) -> int:
+    """Return where values go on behind one that is damaged; ends: of its first line, and its own."""
+    line_end, end = ends
+    alike = _alike(data, start, known, rb"(?=\{\s*%b\s*:)")
     if alike > 0 and (end < 0 or alike < end):
         return alike
-    found = _next_line(data, line_end, end, ended=ended, lines=lines)
-    if found == NOWHERE and end > 0 and not lines:
-        return end
-    return found
+    found = (
+        _next_line(data, line_end, end, ended=ended, lines=False) if end < 0 or end > line_end else NOWHERE
+    )
+    if found != NOWHERE or end < 0:
+        return found
+    if (likely := _goes_on(data, end, known, ended=ended)) == MORE:
+        return MORE
+    return end if likely > 0 else alike
 
 
-def _behind(data: bytes, end: int, line_end: int, alike: int) -> int:
-    """Return where values go on behind a damaged one that has an end: words may follow it on its line."""
+def _closed(data: bytes, start: int) -> int:
+    """Return where the value at `start` ends, negative when its brackets do not pair."""
+    end = scanner.end_of(data, start)
+    return end if end < 0 or data[end - 1 : end] == _CLOSING[data[start : start + 1]] else NOWHERE
+
+
+def _after_line(data: bytes, line_end: int, end: int, known: bytes, *, ended: bool) -> int:
+    """Return where lines go on behind one that is damaged, and may go on over the next."""
+    if end > line_end:
+        found = _next_line(data, line_end, end, ended=ended, lines=True)
+        if found != NOWHERE:
+            return found
+        line_end = data.find(b"\n", end)
+        if line_end < 0 and not ended:
+            return MORE
+        line_end = len(data) if line_end < 0 else line_end
+    if end < 0:
+        return _next_line(data, line_end, end, ended=ended, lines=True)
     gap = _AFTER_VALUE.match(data, end)
     at = gap.end() if gap else end
-    if at >= line_end or data[at : at + 1] in (b"{", b"["):
-        return end
-    return alike if alike > 0 else line_end
+    behind = scanner.valid(data, at) if data[at : at + 1] == b"{" and at < line_end else 0
+    return end if at >= line_end or (behind and _like(data[at:behind], known)) else line_end
+
+
+def _at_end(data: bytes, end: int, alike: int, known: bytes, *, ended: bool) -> int:
+    """Return the end of a damaged value, MORE, or `alike` when what stands behind it may be a piece of it."""
+    likely = _goes_on(data, end, known, ended=ended)
+    return likely if likely == MORE else end if likely else alike
+
+
+def _goes_on(data: bytes, end: int, known: bytes, *, ended: bool) -> int:
+    """Tell whether what stands behind a damaged value is the next one, not a piece of it: 1, 0, or MORE."""
+    gap = scanner.SPACE.match(data, end)
+    at = gap.end() if gap else end
+    if data[at : at + 1] not in (b"{", b"["):
+        return 1 if at < len(data) or ended else MORE
+    behind = scanner.valid(data, at)
+    if not behind:
+        return 1 if ended or scanner.end_of(data, at) > 0 else MORE
+    one = data[at:behind]
+    if known:
+        return int(_like(one, known))
+    gap = scanner.SPACE.match(data, behind)
+    then = gap.end() if gap else behind
+    last = scanner.valid(data, then) if data[then : then + 1] in (b"{", b"[") else 0
+    if not last and not ended:
+        return MORE
+    return int(last > 0 and _like(data[then:last], one))
+
+
+def _like(one: bytes, known: bytes) -> bool:
+    """Tell whether a value may be a neighbour of another: an object with its keys, or an array as well."""
+    if known[:1] == b"{":
+        return is_similar(one, known)
+    return one[:1] == known[:1]
 
 
 def _after_words(data: bytes, start: int, end: int, known: bytes) -> int:
@@ -195,6 +268,15 @@ def after_record(data: bytes, start: int, border: bytes, known: bytes, *, ended:
         if end > 0 and _AFTER_RECORD.match(data, end) and len(keys & _keys(data[at:end])) * 2 >= len(keys):
             return at
     return NOWHERE if ended else MORE
+
+
+def stray_bracket(data: bytes, at: int, known: bytes) -> int | None:
+    """Return where an array goes on behind a `]` that does not end it: a record as those before follows."""
+    gap = scanner.SPACE.match(data, at)
+    start = gap.end() if gap else at
+    end = scanner.valid(data, start) if known and data[start : start + 1] == b"{" else 0
+    alike = end > 0 and _AFTER_RECORD.match(data, end) and is_similar(data[start:end], known)
+    return start if alike else None
 
 
 def _keys(record: bytes) -> set[str]:

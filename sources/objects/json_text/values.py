@@ -18,7 +18,7 @@ from sources.objects.json_text import scanner
 from sources.objects.json_text.array import BETWEEN, records
 from sources.objects.json_text.chunk_buffer import ChunkBuffer
 from sources.objects.json_text.payloads import Raws
-from sources.objects.json_text.resync import MORE, Damage, after_value, words_before
+from sources.objects.json_text.resync import MORE, RECENT, Damage, after_value, typical, words_before
 from sources.objects.json_text.resync import chunks as chunks_of
 from sources.objects.json_text.scanner import ScanResult
 from sources.objects.lines import lines
@@ -74,30 +74,37 @@ def _gap(between: bytes) -> re.Pattern[bytes]:
 
 def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Damage]:
     """Yield the values of the tape, all that are complete at once."""
-    size, last = CHUNK_BYTES, b""
+    size = CHUNK_BYTES
+    recent: list[bytes] = []
     while True:
         tape.fill(size)
         if tape.ended and tape.at == len(tape.data):
             break
         if raws := _window(tape):
             yield raws
-            size, last = CHUNK_BYTES, bytes(raws[-1])
+            if tape.at < len(tape.data) or not tape.ended:
+                recent = [*recent, *map(bytes, raws[-RECENT:])][-RECENT:]
+            size = CHUNK_BYTES
             continue
         found = scanner.elements(tape.data, tape.at, _gap(between))
         tape.at = found.end - (found.state == scanner.CLOSED)
         if found.state == scanner.BROKEN:
-            tape.at = words_before(tape.data, found.raws, tape.at)
+            tape.at = words_before(tape.data, found.raws, tape.at, typical([*recent, *found.raws]))
         if found.raws:
             yield found.raws
-            size, last = CHUNK_BYTES, found.raws[-1]
+            size, recent = CHUNK_BYTES, [*recent, *found.raws][-RECENT:]
         stuck = (tape.ended and tape.at < len(tape.data)) or (not found.raws and size > longest)
         if found.state != scanner.OPEN or stuck:
-            damage = _skipped(tape, found, longest, last)
+            damage = _skipped(tape, found, longest, typical(recent))
             if damage is None:
                 break
             yield damage
         elif not found.raws:
             size *= 2
+    _check_end(tape)
+
+
+def _check_end(tape: ChunkBuffer) -> None:
     rest = len(tape.data) - tape.at
     if tape.failure or (rest and BETWEEN.match(tape.data, tape.at).end() < len(tape.data)):
         raise tape.cut_short("the last JSON value")

@@ -244,7 +244,7 @@ def _may_be(line: bytes, kind: Format) -> bool:
         value = json.loads(line, strict=False)
     except ValueError:
         return False
-    return not isinstance(value, dict) or not value.keys() <= {"k"}
+    return not isinstance(value, dict) or not value or not value.keys() <= {"k"}
 
 
 def main(seed: int = 1, kinds: int = 40) -> int:

@@ -5,8 +5,10 @@ import gzip
 import io
 import lzma
 import random
+import resource
 import zipfile
 import zlib
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -119,6 +121,21 @@ def test_a14_windows_are_bounded():
     stored = lzma.compress(TEXT, preset=9)
     assert told(stored)[1] == "object_bomb"
     assert told(stored, limits=DecodeLimits(max_window_bytes=64 << 20)) == (TEXT, "")
+
+
+def test_r4_what_is_damaged_leaves_no_memory_behind():
+    """A hundred damaged objects cost no address space: a decoder's buffers go with its error."""
+
+    def size():
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+
+    for name in ("lz4", "brotli"):
+        stored = CODECS[name](TEXT[:5000])[:-5]
+        told(stored, name="b.br")
+        before = size()
+        for _ in range(100):
+            told(stored, name="b.br")
+        assert size() - before < 64 << 20, name
 
 
 _RANDOM = random.Random(1)

@@ -59,6 +59,37 @@ def test_r3_unseparated_values():
     assert damages(pieces) == [b'{"p":"\\q"}', b"words"]
 
 
+_FULL = [json.dumps({"id": n, "at": {"k": [{"m": n}]}, "n": n / 8}).encode() for n in range(6)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda one: one[:9] + b"\n" + one[9:],
+        lambda one: one[:20] + b"\\\r\n" + one[20:],
+        lambda one: one.replace(b'"at": ', b'"at": ]'),
+        lambda one: one.replace(b'"at": ', b'"at": }'),
+        lambda one: one + one[one.rindex(b"{", 0, one.index(b'"k"')) :],
+        lambda one: one + b"]",
+    ],
+    ids=["newline", "escape and newline", "bracket", "brace", "end twice", "bracket behind"],
+)
+@pytest.mark.parametrize("form", ["lines", "unseparated", "pretty", "records"])
+def test_r3_no_piece_of_a_damaged_value_is_an_event(damage, form):
+    """Over lines, with brackets that do not pair, half of it twice: others come out, pieces of it do not."""
+    values = [*_FULL[:2], damage(_FULL[2]), *_FULL[3:]]
+    if form == "pretty":
+        values = [json.dumps(json.loads(one), indent=1).encode() for one in _FULL]
+        values[2] = damage(values[2])
+    text = {"unseparated": b"".join, "records": lambda them: b'{"Records":[%b]}' % b",".join(them)}
+    stored = text.get(form, b"\n".join)(values)
+    lines = joined(decoded(stored, RECORDS if form == "records" else VALUES)).split(b"\n")[:-1]
+    found = [json.loads(line) for line in lines]
+    good = [json.loads(one) for one in _FULL]
+    assert [one for one in found if one in good[:2] + good[3:]] == good[:2] + good[3:]
+    assert all(one in good for one in found)
+
+
 def test_r3_the_inside_of_a_value_is_no_event():
     """Of a pretty-printed value that is damaged, nothing within is taken for a value."""
     good = json.dumps({"a": [{"b": 1}, {"b": 2}]}, indent=1).encode()
