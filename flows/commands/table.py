@@ -303,6 +303,17 @@ COMMANDS: tuple[Command, ...] = (
         ),
     ),
     Command(
+        "migrate",
+        "what Devo's configuration does here, key by key, and our additions",
+        "flows.commands.migrate",
+        lambda migrate, args: migrate.migrate(args.old, args.output),
+        (
+            option("old", type=Path, metavar="OLD", help="configuration of Devo's AWS or SQS collector"),
+            option("--output", type=Path, metavar="NEW", help="write it there, secrets included"),
+        ),
+        configured=False,
+    ),
+    Command(
         "reference",
         "print the page of all settings, or of all errors",
         "flows.commands.reference",

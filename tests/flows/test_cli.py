@@ -42,4 +42,6 @@ def test_a_configuration_is_asked_for_where_it_is_read(command, capsys):
     """No command offers --config and ignores it."""
     with pytest.raises(SystemExit):
         main([command.name, "--help"])
-    assert ("--config" in capsys.readouterr().out) == (command.name not in {"demo", "reference", "schema"})
+    assert ("--config" in capsys.readouterr().out) == (
+        command.name not in {"demo", "migrate", "reference", "schema"}
+    )
