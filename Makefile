@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs lock status format clean
+.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -130,6 +130,24 @@ docs: $(VENV)/.test ## Write the reference pages anew
 	$(BIN)/python -m flows reference settings > docs/settings.md
 	$(BIN)/python -m flows reference errors > docs/errors.md
 
+site: $(VENV)/.demo ## The documents as a site with search, into dist/site; a dead link is an error
+	$(PYTHON) -m venv dist/site-venv
+	dist/site-venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/site.txt
+	dist/site-venv/bin/python -m mkdocs build --quiet
+	rm -rf dist/site-venv
+
+publish-site: ## Put dist/site's documents beside those of other versions in the branch gh-pages (SITE_VERSION)
+	$(PYTHON) -m venv dist/site-venv
+	dist/site-venv/bin/python -m pip install --quiet --require-hashes --requirement requirements/site.txt
+	PATH="$(CURDIR)/dist/site-venv/bin:$$PATH" mike deploy --push --update-aliases $(SITE_VERSION) $(if $(filter v%,$(SITE_VERSION)),latest)
+	rm -rf dist/site-venv
+
+notes: ## The changelog's section of VERSION
+	@awk '/^## / { on = $$2 == "$(VERSION)" } on' CHANGELOG.md
+
+bundle: wheel ## All wheels with their hashes, for a machine without an index; tried in an empty environment (ARGS="--platform …" for another)
+	.ci/bundle $(ARGS)
+
 lock: $(VENV)/.demo ## Write requirements/, the version and hashes of every package, from pyproject.toml and constraints.txt
 	$(PIP) --constraint constraints.txt uv
 	$(LOCK)/collector.txt
@@ -137,6 +155,7 @@ lock: $(VENV)/.demo ## Write requirements/, the version and hashes of every pack
 	$(LOCK)/test.txt --extra test
 	$(LOCK)/tools.txt --extra test --extra deploy --extra release --extra bench
 	$(LOCK)/fuzz.txt --extra test --extra fuzz
+	printf 'mike\nmkdocs-material\n' | $(LOCK:pyproject.toml=-)/site.txt
 	echo setuptools | $(LOCK:pyproject.toml=-)/build.txt
 
 format: $(VENV)/.test ## Format the code

@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("flows", "sources", "sinks", "transforms")
@@ -314,7 +315,7 @@ def test_a_folder_names_no_file_that_is_gone(path):
     assert not [one for one in named if not list(path.parent.rglob(one))]
 
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")])
 
 
 def test_readme_is_read_to_its_end():
@@ -337,3 +338,18 @@ def test_the_index_of_decisions_leads_to_entries():
     assert len(entries) == len(set(entries))
     assert len(named) == len(set(named))
     assert set(named) <= set(entries)
+
+
+WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=name)
+def test_a_workflow_runs_what_runs_here(path):
+    """Each step that is ours is a target of the Makefile, and a job has no right that it does not name."""
+    found = yaml.safe_load(path.read_text())
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert found["permissions"] == {"contents": "read"}
+    for job in found["jobs"].values():
+        ran = " ".join(step.get("run", "") for step in job["steps"])
+        assert set(re.findall(r"\bmake ([a-z-]+)", ran)) <= targets
+        assert job["timeout-minutes"] <= 60
