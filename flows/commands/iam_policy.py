@@ -26,6 +26,7 @@ from flows.catalogue.services import units
 from flows.commands import trust_policy
 from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.load import Settings
+from flows.proof.digests import DIGESTS, LOGS
 from sources.aws import partitions
 from sources.aws.account import Account
 from sources.aws.credentials import Credentials
@@ -230,6 +231,9 @@ def _add_proof(wanted: _Wanted, unit: Unit, asker: _Asker, account: str, known: 
         for objects, owner in _objects(unit, known):
             bucket = objects.partition("/")[0]
             wanted.add("s3:ListBucket", f"arn:{_partition(unit)}:s3:::{bucket}", account=owner)
+            if unit.service.digests and LOGS in objects:
+                beside = objects.replace(LOGS, DIGESTS)
+                wanted.add("s3:GetObject", f"arn:{_partition(unit)}:s3:::{beside}", account=owner)
         if unit.service.digests:
             wanted.add(unit.service.digests, ANY_RESOURCE)
     if unit.queue_account.key == asker.account.key:

@@ -28,9 +28,9 @@ from flows.process.recovery_store import hold, prepare
 from flows.process.runtime import log_to_stderr
 from flows.proof import text
 from flows.proof.bucket_facts import bucket_facts
-from flows.proof.digests import DIGESTS, place_of
+from flows.proof.digests import DIGESTS, LOGS, place_of
 from flows.proof.facts import Fact, FactTable
-from flows.proof.journal_facts import buckets, journal_facts
+from flows.proof.journal_facts import begin_of, buckets, journal_facts
 from flows.proof.judge import judge
 from flows.proof.page import page
 from flows.proof.proof import Proof
@@ -89,9 +89,17 @@ def prove(config: Path | None, wanted: ProofRequest, *, as_json: bool, html: Pat
         sys.stderr.write(f"could not look: {error}\n")
         return _COULD_NOT_LOOK
     if html:
-        html.write_text(page(found))
+        _write(html, page(found))
     _tell(found, as_json=as_json)
     return 0 if found.complete else 1
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        why = f"cannot be written ({error.strerror})"
+        raise SettingsError(why, f"--html {path}", "name another file") from error
 
 
 def _collect(settings: Settings, asked: ProofScope, found: Proof) -> int:
@@ -155,7 +163,13 @@ def _gather(asked: ProofScope, facts: FactTable, found: Proof) -> tuple[Signatur
     for location in asked.locations:
         listed = bucket_facts(client, location, asked.stretch, unit.options.key_filter, ListingCalls())
         facts.add(_without(listed, digests, signed=bool(unit.service.digests)))
+        if unit.service.digests and LOGS in location:
+            beside = location.replace(LOGS, DIGESTS)
+            listed = bucket_facts(client, beside, asked.stretch, unit.options.key_filter, ListingCalls())
+            digests += [fact.object for fact in listed]
     signed = _signed(asked, digests, facts, found)
+    if (begins := begin_of(asked.journals)) and begins > asked.stretch.start.date():
+        found.notes.append(f"what was delivered before {begins}: the journal has no older row")
     facts.add(_rows(asked))
     since = int(now - asked.grace * 1000)
     if facts.unexplained():
@@ -200,6 +214,10 @@ def _rows(asked: ProofScope, since: int = 0) -> Iterable[Fact]:
 def _asked(settings: Settings, wanted: ProofRequest) -> ProofScope:
     unit, stretch = unit_of(settings, wanted.service), Stretch(*between(wanted.start, wanted.end))
     journals = (folder_of(settings), *wanted.journal)
+    for folder in journals:
+        if not folder.is_dir():
+            hint = "prove where the collector keeps its state, or name its journal in globals.journal"
+            raise SettingsError("there is no journal", str(folder), hint)
     for location in wanted.location:
         if not location.removeprefix("s3://").partition("/")[0] or not location.startswith("s3://"):
             hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"

@@ -23,8 +23,8 @@ from msgspec.structs import replace
 MOST_BYTES = 64 << 20
 """Of a digest, inflated; AWS's are some hundred kilobytes."""
 
-DIGESTS = "/CloudTrail-Digest/"
-"""Is part of every digest's key."""
+LOGS, DIGESTS = "/CloudTrail/", "/CloudTrail-Digest/"
+"""Are part of the key of every log file of events, and of every digest."""
 
 _NAME = re.compile(
     r"(?:^|/)AWSLogs/(?:o-[a-z0-9]+/)?(?P<account>\d{12})/CloudTrail-Digest/(?P<region>[a-z0-9-]+)/"

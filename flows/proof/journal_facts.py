@@ -1,12 +1,13 @@
 """What the journal says of a service's objects, as facts; only the columns that are needed are read."""
 
 from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from flows.journal.log import read
+from flows.journal.compaction import day_of
+from flows.journal.log import LOGS, logs, read
 from flows.journal.reader import PARQUET, Query, files
 from flows.proof.facts import Fact, Witness
 from sources.journal import JournalRow
@@ -50,6 +51,14 @@ def buckets(folders: Iterable[Path], service: str, stretch: Stretch) -> set[str]
     """Return the buckets that objects of a stretch came from."""
     found = journal_facts(folders, service, stretch)
     return {fact.object.removeprefix("s3://").partition("/")[0] for fact in found}
+
+
+def begin_of(folders: Iterable[Path]) -> date | None:
+    """Return the day of the oldest rows, None when there are none."""
+    days = [day for folder in folders for day in filter(None, map(day_of, folder.glob("day=*")))]
+    logged = [path for folder in folders for path in logs(folder / LOGS)]
+    days += [datetime.fromtimestamp(int(path.name.split("-")[0]) / 1000, UTC).date() for path in logged]
+    return min(days, default=None)
 
 
 def _fact(values: tuple[Any, ...]) -> Fact:

@@ -8,14 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct, field
 
+from flows.proof.digests import LOGS
 from flows.proof.judge import COLLECTABLE, CURES, GOOD, HARMLESS, Fate, Judged
 from sources.listed.listing import Stretch, folder_stretch, key_moment
 from sources.objects.object_ref import ObjectRef, place_of
 
 Covered = Mapping[tuple[str, str], Sequence[tuple[datetime, datetime]]]
 
-_LOG, _EDGE = "/CloudTrail/", timedelta(minutes=30)
-"""Log files of events, which digests name; at the edges of a chain it is another digest that may do so."""
+_EDGE = timedelta(minutes=30)
+"""At the edges of a chain another digest may name a log file."""
 
 MOST_GAPS = 10_000
 """Told one by one; the others are counted."""
@@ -128,7 +129,7 @@ class Proof(Struct):
                 delivered = "it was delivered as it is now"
             detail = "; ".join(filter(None, (signed.place, delivered)))
             self.find(Gap(Fate(signed.state), judged.name, day, account, region, detail))
-        elif not signed and judged.listed and _LOG in judged.name:
+        elif not signed and judged.listed and LOGS in judged.name:
             moment = key_moment(judged.name)
             spans = covered.get((account, region), ())
             if moment and any(start + _EDGE <= moment < end - _EDGE for start, end in spans):

@@ -4,6 +4,8 @@ import gzip
 import importlib.util
 import re
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from shutil import rmtree
 
 import pytest
 
@@ -415,3 +417,58 @@ def test_what_is_missing_is_collected_and_proved_again(world, capsys):
     arrived = "".join(path.read_text() for path in (world.folder / "out").iterdir())
     assert sorted(re.findall('"eventName":"([^"]*)"', arrived.replace(": ", ":"))) == ["A", "New"]
     assert world.prove(capsys)[0] == 0
+
+
+def test_an_object_without_a_date_belongs_to_the_day_it_was_written(world, capsys):
+    """Its key says no date: of January it is not, of today it is."""
+    world.put("odd.json.gz")
+    assert world.prove(capsys)[0] == 0
+    today = datetime.now(UTC)
+    span = (today - timedelta(days=1)).isoformat(), (today + timedelta(days=1)).isoformat()
+    code, told = world.prove(capsys, span=span)
+    assert (code, told["verdicts"]["never_announced"], told["objects"]) == (1, 1, 1)
+
+
+def test_digests_beside_a_narrow_location_are_found(world, capsys):
+    """A location of log files alone is looked at together with the digests of the same account."""
+    world.sign()
+    _, told = world.prove(capsys, location=f"s3://{world.bucket}/AWSLogs/{ACCOUNT}/CloudTrail/")
+    assert [one["valid"] for one in told["digests"]] == [HOURS]
+    assert told["objects"] == 2 * HOURS + 1
+
+
+def test_the_journal_tells_the_bucket(world, capsys):
+    """Without --location and `buckets` it is looked for where objects came from."""
+    code, told = world.prove(capsys, location="")
+    assert (code, told["locations"]) == (0, [f"s3://{world.bucket}/"])
+
+
+def test_a_journal_that_begins_later_is_told(world, capsys):
+    """What is older than the journal cannot be told from what was never announced."""
+    _, told = world.prove(capsys)
+    assert any("the journal has no older row" in note for note in told["notes"])
+
+
+def test_without_a_journal_nothing_is_proved(world, capsys):
+    """A folder that is not there is no journal in which nothing was delivered."""
+    rmtree(world.folder / "state")
+    code, told = world.prove(capsys)
+    assert code == 2
+    assert "there is no journal" in told
+
+
+def test_the_page_is_written(world, capsys, tmp_path):
+    """--html writes the page of the same proof; a place that cannot be written is told."""
+    _, told = world.prove(capsys, "--html", str(tmp_path / "proof.html"))
+    assert f"{told['objects']:,}" in (tmp_path / "proof.html").read_text()
+    assert world.prove(capsys, "--html", str(tmp_path))[0] == 2
+
+
+def test_a_terminal_is_told_in_lines(world, capsys):
+    """The answer first, then figures, then each gap with what to do."""
+    never_announced(world, NAME % "bad")
+    code, told = world.prove(capsys, as_json=False)
+    lines = told.splitlines()
+    assert code == 1
+    assert "not complete: 1 of 2" in lines[0]
+    assert any(line.startswith("never announced: s3://") and "--backfill" in line for line in lines)

@@ -18,7 +18,7 @@ from tests.flows.proof.trails import ACCOUNT, FIRST, TRAIL, Trail
 
 REGION = "us-east-1"
 HOURS = 4
-END = FIRST + timedelta(hours=HOURS)
+STRETCH = tuple(f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (FIRST, FIRST + timedelta(hours=HOURS)))
 SETTLED = int(datetime(2026, 1, 2, 9, tzinfo=UTC).timestamp() * 1000)
 
 
@@ -109,21 +109,17 @@ class World:
                 Bucket=self.bucket, Key=name, Body=stored.body, Metadata=stored.metadata
             )
 
-    def prove(self, capsys, *more, grace="0"):
-        """Return exit code and report."""
+    def prove(self, capsys, *more, grace="0", span=STRETCH, location=None, as_json=True):
+        """Return exit code and report; in words, or what went wrong, as text."""
         self.journal.close()
-        stretch = ["--from", f"{FIRST:%Y-%m-%dT%H:%M:%SZ}", "--to", f"{END:%Y-%m-%dT%H:%M:%SZ}"]
-        where = [
-            "--config",
-            str(self.config),
-            "--service",
-            self.service,
-            "--location",
-            f"s3://{self.bucket}/",
-        ]
-        code = main(["prove", *where, *stretch, "--json", "--grace", grace, *more])
+        location = f"s3://{self.bucket}/" if location is None else location
+        where = ["--config", str(self.config), "--service", self.service, "--from", span[0], "--to", span[1]]
+        where += ["--location", location] if location else []
+        code = main(["prove", *where, "--grace", grace, *(["--json"] if as_json else []), *more])
         told = capsys.readouterr()
-        return code, json.loads(told.out) if told.out else told.err
+        if as_json and told.out:
+            return code, json.loads(told.out)
+        return code, told.out or told.err
 
     def validated(self):
         """Return what AWS's own client says of the same days."""
@@ -131,7 +127,7 @@ class World:
             [
                 *(sys.executable, "-m", "awscli", "cloudtrail", "validate-logs", "--verbose"),
                 *("--trail-arn", f"arn:aws:cloudtrail:{REGION}:{ACCOUNT}:trail/{TRAIL}"),
-                *("--start-time", f"{FIRST:%Y-%m-%dT%H:%M:%SZ}", "--end-time", f"{END:%Y-%m-%dT%H:%M:%SZ}"),
+                *("--start-time", STRETCH[0], "--end-time", STRETCH[1]),
                 *("--s3-bucket", self.bucket, "--region", REGION),
             ],
             env={**os.environ, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"},
