@@ -80,7 +80,8 @@ def words_before(data: bytes, raws: list[bytes], at: int, known: bytes = b"") ->
     while raws and (raws[-1][:1] not in (b"{", b"[") or _is_piece(data, raws[-1], at, known)):
         start = data.rfind(raws[-1], 0, at)
         between = data[start + len(raws[-1]) : at]
-        if b"\n" in between or (raws[-1][:1] not in (b"{", b"[") and (not between or b"," in between)):
+        line = b"\n" in between and b"\n" not in raws[-1]
+        if line or (raws[-1][:1] not in (b"{", b"[") and (not between or b"," in between)):
             break
         at = start
         raws.pop()
