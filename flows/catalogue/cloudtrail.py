@@ -17,7 +17,7 @@ from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import cloudtrail_records
 from flows.config.base import ObjectsSettings, OwnQueue
 from flows.config.polled import recheck_setting
-from flows.config.types import Moment, RequestLimit, one_or_many
+from flows.config.types import Moment, RequestLimit, one_or_many, one_or_several
 from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
@@ -74,7 +74,7 @@ class AuditEventsSettings(ObjectsSettings):
         examples=[2],
         json_schema_extra=About(unit="requests/s"),
     )
-    requests_limits: tuple[RequestLimit, ...] = Field(
+    requests_limits: Annotated[tuple[RequestLimit, ...], BeforeValidator(one_or_several)] = Field(
         (), description="For audits_api, as elsewhere: most requests in longer periods", examples=[[]]
     )
     start_time: Moment | None = Field(

@@ -16,7 +16,7 @@ from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
 from flows.config.polled import PolledSettings
-from flows.config.types import Model, Moment, one_or_many
+from flows.config.types import Model, Moment, one_or_many, one_or_several
 from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
 from sources.apis.log_groups import GroupRule
 from sources.apis.poll import Poll
@@ -55,7 +55,7 @@ class CloudWatchLogsSettings(PolledSettings):
         description="Name or ARN of the group; / = every group; one that ends in / or * = all that begin so",
         examples=["/"],
     )
-    log_groups: tuple[LogGroup, ...] = Field(
+    log_groups: Annotated[tuple[LogGroup, ...], BeforeValidator(one_or_several)] = Field(
         (),
         description="Several groups, each with a start time of its own",
         examples=[[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]],

@@ -5,13 +5,13 @@ The models tell which keys have no effect here, and why; `_DIFFERENT` what else 
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 from msgspec import Struct
 from pydantic import BaseModel
 
 from flows.catalogue.services import settings_of
-from flows.config.schema import spellings
+from flows.config.schema import is_map, model_in, spellings
 from flows.config.settings import Globals, Input, PersistenceConfig
 from sinks.settings import OutputSettings
 from transforms.setting import about
@@ -118,13 +118,13 @@ def _keys(raw: Mapping[str, Any], path: str, model: type[BaseModel]) -> Iterator
         told = about(model.model_fields[name])
         note = _DIFFERENT.get((model.__name__, name)) or _DIFFERENT.get(("*", name), "")
         note = note or (_RECEIPTED if name.endswith("queue_name") else "")
-        inner = _model_in(model.model_fields[name].annotation)
+        inner = model_in(model.model_fields[name].annotation)
         if not told.effect:
             yield from _all(
                 value, place, KeyEffect("", Effect.UNNEEDED, told.why or "nothing here depends on it")
             )
         elif inner and not note:
-            yield from _below(value, place, inner, named=_is_map(model.model_fields[name].annotation))
+            yield from _below(value, place, inner, named=is_map(model.model_fields[name].annotation))
         else:
             yield from _all(value, place, KeyEffect("", Effect.DIFFERENT if note else Effect.SAME, note))
 
@@ -155,13 +155,3 @@ def _all(value: Any, path: str, like: KeyEffect) -> Iterator[KeyEffect]:
             below = [(f"{place}.{key}", inner) for key, inner in one.items()]
             yield from (KeyEffect(name, like.effect) for name, _ in below)
             waiting += below
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for one in get_args(annotation) if (found := _model_in(one))), None)
-
-
-def _is_map(annotation: Any) -> bool:
-    return get_origin(annotation) is dict or any(_is_map(one) for one in get_args(annotation))

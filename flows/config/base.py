@@ -27,6 +27,7 @@ from flows.config.types import (
     RequestLimit,
     Tag,
     one_or_many,
+    one_or_several,
 )
 from sources.aws.partitions import region_of_queue
 from transforms.fields import KeyFields, key_fields
@@ -100,8 +101,8 @@ class QueuedSettings(ServiceSettings):
 
     request_period_in_seconds: float | None = without_effect(60, "queues are asked without pause")
     requests_per_second: float | None = without_effect(5, "queues are emptied at the outputs' speed")
-    requests_limits: tuple[RequestLimit, ...] | None = without_effect(
-        [], "queues are emptied at the outputs' speed"
+    requests_limits: Annotated[tuple[RequestLimit, ...] | None, BeforeValidator(one_or_several)] = (
+        without_effect([], "queues are emptied at the outputs' speed")
     )
     start_time: Moment | None = without_effect("2026-01-02T03:04:05Z", "a queue holds what is new")
     sqs_queue_name: str | None = Field(
@@ -241,7 +242,7 @@ class ObjectsSettings(QueuedSettings):
         description="Objects are not read whose key fulfils all conditions of one of the lists",
         examples=[[[{"type": "match", "pattern": "CloudTrail-Digest"}]]],
     )
-    buckets: tuple[BucketSetting, ...] = Field(
+    buckets: Annotated[tuple[BucketSetting, ...], BeforeValidator(one_or_several)] = Field(
         (),
         description="Buckets to read objects from: NAME or NAME/PREFIX, * for what varies, or a mapping that "
         "may name the owner's account too. What messages name besides goes to quarantine unread. By default "

@@ -13,7 +13,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.types import LinePattern, Model, one_or_many
+from flows.config.types import LinePattern, Model, one_or_many, one_or_several
 from transforms import documents, vpcflow
 from transforms.columns import Columns
 from transforms.filters import Rule
@@ -76,7 +76,7 @@ class FormatConfig(Model):
         "others are counted as dropped by the rule `chunks`",
         examples=[True],
     )
-    indices: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    indices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(one_or_several)] = Field(
         (),
         description="With chunks: numbers of lines of the object, from 0, blank ones left out",
         examples=[[0, 2]],
@@ -100,7 +100,7 @@ class FormatConfig(Model):
         description="text_file: what divides columns, by default a comma",
         examples=["\t"],
     )
-    field_names: tuple[str, ...] = Field(
+    field_names: _KEYS = Field(
         (),
         description="text_file: names of the columns where no line tells them",
         examples=[["time", "user"]],

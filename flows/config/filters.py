@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.types import LinePattern, Model, Pattern, one_or_many
+from flows.config.types import LinePattern, Model, Pattern, one_or_many, one_or_several
 from transforms.fields import Operation, RecordField, replaced, split
 from transforms.filters import Rule
 from transforms.setting import About
@@ -51,7 +51,9 @@ class RecordMapping(Model):
     keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
         description="The way to it, from the top down", examples=[["file", "type"]]
     )
-    operations: tuple[FieldOperation, ...] = Field((), description="What to do with it", examples=[[]])
+    operations: Annotated[tuple[FieldOperation, ...], BeforeValidator(one_or_several)] = Field(
+        (), description="What to do with it", examples=[[]]
+    )
 
 
 class FileRule(Model):

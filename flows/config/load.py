@@ -22,7 +22,7 @@ from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_an
 from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
-from flows.config.schema import spellings, takes_one
+from flows.config.schema import lists_of_one, spellings
 from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
 from sinks.settings import OutputSettings, Syslog, parse_output
 from transforms.file_secret import FileSecret
@@ -156,6 +156,7 @@ class _Loading(Struct):
     def _globals(self, raw: dict[str, object]) -> Globals:
         found: Globals = self._valid(Globals.model_validate, Globals, raw, "globals") or Globals()
         self._warn_of(ineffective(found), "globals")
+        self._warn_of_lists(Globals, raw, "globals")
         kind, place = found.persistence.type, "globals.persistence.type"
         if kind == "redis":
             self._warn(place, "redis is not supported: state is kept in the recovery directory instead")
@@ -234,7 +235,7 @@ class _Loading(Struct):
             self._wrong(f"unknown service {name}", place, hint)
             return None
         if isinstance(options, dict):
-            self._warn_of_texts(model, options, place)
+            self._warn_of_lists(model, options, place)
             options = first_spelling(model, options)
             options = {
                 **self._defaults(model, around, options),
@@ -251,13 +252,10 @@ class _Loading(Struct):
                 self._wrong(what, place, hint)
         return found
 
-    def _warn_of_texts(self, model: type[ServiceSettings], given: Mapping[str, object], place: str) -> None:
-        """Tell of each text that is taken as a list of one."""
-        for name, one in model.model_fields.items():
-            key = spellings(name, one)[0]
-            text = given.get(key)
-            if isinstance(text, str) and text and takes_one(one):
-                self._warn(f"{place}.{key}", f"is taken as a list of one: [{text}]")
+    def _warn_of_lists(self, model: type[BaseModel], given: Mapping[str, object], place: str) -> None:
+        """Tell of each text, or mapping, that is taken as a list of one."""
+        for where, value in lists_of_one(model, given, place):
+            self._warn(where, f"is taken as a list of one: [{value if isinstance(value, str) else '…'}]")
 
     def _defaults(
         self, model: type[ServiceSettings], around: Mapping[str, object], own: Mapping[str, object]

@@ -1,12 +1,12 @@
 """Settings of services that ask an API every so often."""
 
 from datetime import datetime
-from typing import Any, Literal, Protocol, Self
+from typing import Annotated, Any, Literal, Protocol, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from flows.config.base import ServiceSettings
-from flows.config.types import Moment, RequestLimit
+from flows.config.types import Moment, RequestLimit, one_or_several
 from transforms.setting import About
 
 
@@ -39,7 +39,7 @@ class PolledSettings(ServiceSettings):
         examples=[2],
         json_schema_extra=About(unit="requests/s"),
     )
-    requests_limits: tuple[RequestLimit, ...] = Field(
+    requests_limits: Annotated[tuple[RequestLimit, ...], BeforeValidator(one_or_several)] = Field(
         (),
         description="Most requests in longer periods, counted likewise, from the process's start on; after "
         "it, or a rest, up to twice as many",

@@ -7,15 +7,15 @@ keys mean together, and what stands behind a pattern, no schema tells: `check` d
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 
-from flows.config.types import one_or_many
+from flows.config.types import one_or_many, one_or_several
 
 Schema: TypeAlias = JsonSchemaValue
 """A JSON Schema, or a part of one, as JSON."""
@@ -40,6 +40,7 @@ _AS_TEXT: Mapping[str, Schema] = {
     "number": {"type": "string", "pattern": r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"},
     "boolean": {"anyOf": [{"enum": [0, 1]}, {"type": "string", "pattern": f"^({_YES_OR_NO})$"}]},
 }
+_TAKES_ONE = (one_or_many, one_or_several)
 _BESIDE = frozenset({"title", "description", "default", "examples"})
 """What a property says of itself beside its value."""
 _IN_PARTS = ("anyOf", "oneOf", "allOf")
@@ -78,7 +79,40 @@ def spellings(name: str, field: FieldInfo) -> list[str]:
 
 def takes_one(field: FieldInfo) -> bool:
     """Tell whether a text may stand for a list of one."""
-    return any(isinstance(one, BeforeValidator) and one.func is one_or_many for one in field.metadata)
+    return any(isinstance(one, BeforeValidator) and one.func in _TAKES_ONE for one in field.metadata)
+
+
+def model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a field's values, in lists and mappings too; None when they have none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in get_args(annotation) if (found := model_in(one))), None)
+
+
+def is_map(annotation: Any) -> bool:
+    """Tell whether a field is a mapping under names of the user's own."""
+    return get_origin(annotation) is dict or any(is_map(one) for one in get_args(annotation))
+
+
+def lists_of_one(
+    model: type[BaseModel], given: Mapping[str, Any], place: str
+) -> Iterator[tuple[str, object]]:
+    """Yield where something stands that is taken as a list of one, and what.
+
+    Keys, or spellings of them, that are documented for one value are not told.
+    """
+    for name, field in model.model_fields.items():
+        first, *others = spellings(name, field)
+        key = next((one for one in (first, *others) if given.get(one)), first)
+        value, documented = given.get(key), not isinstance((field.examples or [None])[0], list)
+        if isinstance(value, str | dict) and value and takes_one(field) and not (documented or key in others):
+            yield f"{place}.{key}", value
+        inner = model_in(field.annotation)
+        if inner and isinstance(value, dict):
+            parts = value.items() if is_map(field.annotation) else [("", value)]
+            for part, one in parts:
+                if isinstance(one, dict):
+                    yield from lists_of_one(inner, one, f"{place}.{key}{'.' * bool(part)}{part}")
 
 
 def _widen(definition: Schema, model: type[BaseModel], *, may_be_blank: bool) -> None:

@@ -74,6 +74,11 @@ def one_or_many(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def one_or_several(value: object) -> object:
+    """Read a single mapping, text or number as a list of one, where lists hold more than texts."""
+    return [value] if isinstance(value, str | dict | int) and not isinstance(value, bool) else value
+
+
 def _tag(value: str) -> str:
     unknown = sorted(set(_PLACEHOLDER.findall(value)) - TAG_PLACEHOLDERS)
     if unknown:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import jsonschema
 import pytest
@@ -16,7 +16,7 @@ from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
 from flows.config.load import SettingsError, first_spelling, load
 from flows.config.read import References
-from flows.config.schema import models_below, spellings, takes_one
+from flows.config.schema import lists_of_one, models_below, spellings, takes_one
 from flows.config.settings import Globals, Input, json_schema
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from transforms.setting import about
@@ -162,3 +162,37 @@ def test_a_text_that_is_taken_as_a_list_is_said(tmp_path):
     said = [line for line in loaded.warnings if "list of one" in line]
     assert said == ["inputs.in.services.aws_sqs_waf.regions: is taken as a list of one: [eu-west-1]"]
     assert loaded.inputs["in"].services["aws_sqs_vpc"].queues("aws_sqs_vpc") == [("us-west-1", QUEUE)]
+
+
+def lists(annotation: Any) -> bool:
+    """Tell whether values are lists, but not lists of lists, whose brackets mean something."""
+    inner = get_args(annotation)
+    if get_origin(annotation) in (tuple, list):
+        return not any(get_origin(one) in (tuple, list) for one in inner)
+    return get_origin(annotation) is not dict and any(map(lists, inner))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_one_value_stands_for_a_list_of_one_wherever_a_list_is_meant(model):
+    """Every list key of every model takes a text, or a mapping, alone."""
+    assert not [
+        name for name, one in model.model_fields.items() if lists(one.annotation) and not takes_one(one)
+    ]
+
+
+def test_what_is_taken_as_a_list_is_said_at_any_depth():
+    """Below globals, services and formats, with its place; what is documented for one value is not."""
+    service = {
+        "region": "us-west-1",
+        "buckets": "my-trail",
+        "requests_limits": {"period": "1d", "number_of_requests": 5},
+        "file_format": {"type": "csv", "config": {"key": "a", "field_names": "time"}},
+        "record_field_mapping": {"kind": {"keys": "file"}},
+    }
+    told = dict(lists_of_one(SETTINGS["aws_sqs_waf"], service, "s"))
+    assert told == {
+        "s.buckets": "my-trail",
+        "s.requests_limits": service["requests_limits"],
+        "s.file_format.config.field_names": "time",
+        "s.record_field_mapping.kind.keys": "file",
+    }
