@@ -1,6 +1,6 @@
 """CloudWatch Logs: a service of any name with `types: [logs]`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from math import ceil
 from threading import Event
@@ -12,18 +12,20 @@ from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, PlanScope, polls
 from flows.catalogue.delays import linked, max_reach, overlap, settle
 from flows.catalogue.filters import sifted
-from flows.catalogue.probe import Found, Probe, ProbeTarget
+from flows.catalogue.probe import Found, Probe, ProbeTarget, Told
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
 from flows.config.polled import PolledSettings
 from flows.config.types import Model, Moment, one_or_many, one_or_several
 from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
-from sources.apis.log_groups import GroupRule
+from sources.apis.log_groups import GroupRule, is_readable
 from sources.apis.poll import Poll
+from sources.aws import partitions
 from sources.aws.limiter import Limiters
 from transforms.setting import About
 
 _GROUP_PAGE, _PAGE_BYTES = 50, 1 << 20
+_SHOWN = 3
 _READ = 2
 """Times that an event is read: when it is new, and when it has become final; see cloudwatch_logs.py."""
 
@@ -135,15 +137,32 @@ def _filters(at: PlanScope[CloudWatchLogsSettings]) -> float:
     return polls(at) * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * _READ
 
 
+def _owned(options: CloudWatchLogsSettings, region: str, account: str) -> str:
+    """Return where groups of an account begin: in an ARN of their own where they may be another's."""
+    owner = "*" if options.include_linked_accounts else account
+    return f"arn:{partitions.name_of(region)}:logs:{region}:{owner}:log-group:" if owner else "log-group:"
+
+
 def _arns(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
     for rule in options.rules(region):
-        yield f"log-group:{rule.group if rule.prefix is None else f'{rule.prefix}*'}:*"
+        name = rule.group if rule.prefix is None else f"{rule.prefix}*"
+        yield f"{_owned(options, region, rule.account)}{name}:*"
+
+
+def _listings(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
+    """Yield what a listing is checked against: `log-group::log-stream:`, whatever name is asked for."""
+    for account in sorted({"", *(rule.account for rule in options.rules(region))}):
+        yield f"{_owned(options, region, account)}*"
 
 
 def _listed(asked: ProbeTarget[CloudWatchLogsSettings], _found: Found) -> Mapping[str, object]:
     rule = GroupRule(asked.part)
     prefix = rule.group if rule.prefix is None else rule.prefix
-    return {"limit": 1, **({"logGroupNamePrefix": prefix} if prefix else {})}
+    named = {"logGroupNamePrefix": prefix} if prefix else {}
+    account = rule.foreign(asked.account)
+    there = {"accountIdentifiers": [account]} if account else {}
+    linked = account or asked.options.include_linked_accounts
+    return {"limit": _GROUP_PAGE, **named, **there, **({"includeLinkedAccounts": True} if linked else {})}
 
 
 def _covered(asked: ProbeTarget[CloudWatchLogsSettings], group: Mapping[str, object]) -> bool:
@@ -152,10 +171,21 @@ def _covered(asked: ProbeTarget[CloudWatchLogsSettings], group: Mapping[str, obj
 
 
 def _recent(asked: ProbeTarget[CloudWatchLogsSettings], found: Found) -> Mapping[str, object] | None:
-    groups = found["logs:DescribeLogGroups"]
+    groups = [one for one in found["logs:DescribeLogGroups"] if is_readable(one)]
+    if not groups:
+        return None
     times = {"startTime": asked.now - timedelta(minutes=5), "endTime": asked.now}
     ms = {name: int(at.timestamp() * 1000) for name, at in times.items()}
-    return {"logGroupName": groups[0]["logGroupName"], "limit": 1, **ms} if groups else None
+    arn, name = groups[0]["arn"].removesuffix(":*"), groups[0]["logGroupName"]
+    own = not asked.account or arn.split(":")[4] == asked.account
+    return {**({"logGroupName": name} if own else {"logGroupIdentifier": arn}), "limit": 1, **ms}
+
+
+def _unread(_unit: object, groups: Sequence[Mapping[str, object]]) -> Told | None:
+    """Return what to say of groups of a class that is not read."""
+    names = [str(one["logGroupName"]) for one in groups if not is_readable(one)]
+    hint = "its class cannot be changed: let its logs go to a group of class STANDARD"
+    return (f"{', '.join(names[:_SHOWN])} is of a class that no API reads by time", hint) if names else None
 
 
 LOGS = Service(
@@ -166,11 +196,10 @@ LOGS = Service(
     transform=sifted(one_table("cloud.aws.cloudwatch.logs")),
     event_name=("logGroup",),
     calls=(
-        # checked against `log-group::log-stream:`, whatever name is asked for
         ApiCall(
             "logs:DescribeLogGroups",
             lambda at: polls(at) * ceil(max(_groups(at), 1) / _GROUP_PAGE),
-            "log-group:*",
+            _listings,
         ),
         ApiCall("logs:FilterLogEvents", _filters, _arns),
     ),
@@ -181,6 +210,8 @@ LOGS = Service(
             _listed,
             ("there is no such log group", "correct log_group or regions; one that comes later is found"),
             _covered,
+            _unread,
+            "unreadable",
         ),
         Probe("logs:FilterLogEvents", "events", _recent),
     ),

@@ -13,12 +13,16 @@ Found: TypeAlias = dict[str, list[Any]]
 
 
 class ProbeTarget(Struct, Generic[Options_co], frozen=True):
-    """Where and when a read is made. part: of what is configured, e.g. one log group; "" = the region."""
+    """Where and when a read is made. part: of what is configured, e.g. one log group; "" = the region.
+
+    account: the number of who reads, "" = unknown.
+    """
 
     options: Options_co
     region: str
     now: datetime
     part: str = ""
+    account: str = ""
 
 
 Parameters: TypeAlias = Callable[[ProbeTarget[Options_contra], Found], Mapping[str, object] | None]
@@ -37,7 +41,7 @@ class Probe(Struct, Generic[Options_contra], frozen=True):
     """One read. action: IAM's name of the call. key: the mandatory list of its reply.
 
     none: what to say when the list is empty and that is worth a word. fits: whether an entry counts. tell:
-    what the entries show of a unit.
+    what the entries show of a unit, and as which finding.
     """
 
     action: str
@@ -46,3 +50,4 @@ class Probe(Struct, Generic[Options_contra], frozen=True):
     none: Told | None = None
     fits: Callable[[ProbeTarget[Options_contra], Any], bool] = _fits
     tell: Callable[[Any, Sequence[Any]], Told | None] = lambda _unit, _found: None
+    finding: str = "table_missing"

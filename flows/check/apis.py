@@ -37,7 +37,7 @@ def apis(context: CheckContext) -> Iterator[Finding]:
     """Read from every API of every service and region."""
     known = {account.key for account in known_accounts(context)}
     asked = [
-        _Asked(context, unit, ProbeTarget(unit.options, region, context.now(), part))
+        _Asked(context, unit, ProbeTarget(unit.options, region, context.now(), part, unit.account.account_id))
         for unit in context.units
         if unit.service.probes and unit.account.key in known
         for region in unit.options.regions
@@ -64,7 +64,7 @@ def _service(asked: _Asked) -> Iterator[Finding]:
         if not found[probe.action] and probe.none:
             yield warn("nothing_there", probe.none[0], where, probe.none[1])
         if told := probe.tell(asked.unit, found[probe.action]):
-            yield warn("table_missing", told[0], where, told[1])
+            yield warn(probe.finding, told[0], where, told[1])
     yield ok("api", f"allowed: {', '.join(found)}", where)
 
 

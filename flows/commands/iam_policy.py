@@ -266,7 +266,8 @@ def _queue_actions(action: str, queue: str, known: Known) -> Iterator[str]:
 def _narrowed(unit: Unit, call: ApiCall[ServiceSettings], region: str, owner: str) -> Iterable[str]:
     named = (call.resource,) if isinstance(call.resource, str) else call.resource(unit.options, region)
     prefix = f"arn:{partitions.name_of(region)}:{call.action.partition(':')[0]}:{region}:{owner}"
-    return [one if one == ANY_RESOURCE else f"{prefix}:{one}" for one in named]
+    whole = (ANY_RESOURCE, "arn:")
+    return [one if one.startswith(whole) else f"{prefix}:{one}" for one in named]
 
 
 def queue_arn(region: str, queue: str, owner: str) -> str:

@@ -59,6 +59,10 @@ class GroupRule(Struct, frozen=True):
         """The account in an ARN, "" for a name."""
         return self.name.split(":")[4] if self.name.startswith("arn:") else ""
 
+    def foreign(self, own: str) -> str:
+        """Return its account where that is not the own one; "" when it is, or is not known to be another."""
+        return self.account if own and self.account not in {"", own} else ""
+
     @property
     def group(self) -> str:
         """The name in an ARN, or the name itself."""
@@ -126,8 +130,8 @@ class LogGroups:
         """Yield the readable groups of a region, each with the rules that cover it."""
         own = self._api.account.account_id
         rules = [rule for rule in self._rules if rule.region in {"", region}]
-        for account in dict.fromkeys(_foreign(rule, own) for rule in rules):
-            wanted = [rule for rule in rules if _foreign(rule, own) == account]
+        for account in dict.fromkeys(rule.foreign(own) for rule in rules):
+            wanted = [rule for rule in rules if rule.foreign(own) == account]
             for group in self._found(region, account, wanted).values():
                 owner, name = group["arn"].split(":")[4], group["logGroupName"]
                 foreign = bool(own) and owner != own and (bool(account) or self._linked)
@@ -169,11 +173,15 @@ class LogGroups:
             yield from reply["logGroups"]
 
     def _readable(self, target: Target, group: Reply) -> bool:
-        kind = group.get("logGroupClass", _READABLE)
-        if kind != _READABLE and target.key not in self._told:
+        if not is_readable(group) and target.key not in self._told:
             self._told.add(target.key)
-            telemetry.target_unreadable(self._service, target.key, f"log class {kind}")
-        return bool(kind == _READABLE)
+            telemetry.target_unreadable(self._service, target.key, f"log class {group['logGroupClass']}")
+        return is_readable(group)
+
+
+def is_readable(group: Reply) -> bool:
+    """Tell whether FilterLogEvents reads a group as DescribeLogGroups shows it."""
+    return bool(group.get("logGroupClass", _READABLE) == _READABLE)
 
 
 def widest(prefixes: Iterable[str | None]) -> list[str]:
@@ -183,11 +191,6 @@ def widest(prefixes: Iterable[str | None]) -> list[str]:
         if not any(prefix.startswith(other) for other in kept):
             kept.append(prefix)
     return kept
-
-
-def _foreign(rule: GroupRule, own: str) -> str:
-    """Return the account of a rule that is not the own one; "" when it is, or is not known to be another."""
-    return rule.account if own and rule.account not in {"", own} else ""
 
 
 def _start_of(group: str, rules: Iterable[GroupRule]) -> int | None:

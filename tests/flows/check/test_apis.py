@@ -6,6 +6,7 @@ import boto3
 import pytest
 
 from flows.demo.fake_aws import server as fake_aws
+from sources.aws.account import Account
 from tests.fakes.faultproxy import FaultProxy
 from tests.flows.check.conftest import config
 
@@ -132,3 +133,55 @@ def test_services_without_a_table_are_told(look, apis):
     line = look(config({"audit-events-all": audits}, KEYS)).only("warn", "table_missing")
     assert "no table for kiro.amazonaws.com: their events go to cloud.aws.cloudtrail.events" in line
     assert "globals.tables.cloudtrail" in line
+
+
+class Monitoring:
+    """CloudWatch Logs of a monitoring account, as boto3 shows it."""
+
+    def __init__(self, kind: str = "STANDARD") -> None:
+        self.asked, self.kind = [], kind
+
+    def describe_log_groups(self, **asked):
+        self.asked.append(asked)
+        owner = asked.get("accountIdentifiers", [ACCOUNT])[0]
+        arn = f"arn:aws:logs:{REGION}:{owner}:log-group:{GROUP}:*"
+        return {"logGroups": [{"logGroupName": GROUP, "arn": arn, "logGroupClass": self.kind}]}
+
+    def filter_log_events(self, **asked):
+        self.asked.append(asked)
+        return {"events": []}
+
+
+def test_r24_check_asks_the_account_that_an_arn_names(look, apis, monkeypatch):
+    """A group of another account is listed and read there, by its ARN; the own one by its name."""
+    aws = Monitoring()
+    real = Account.client
+    monkeypatch.setattr(
+        Account, "client", lambda self, name, at: aws if name == "logs" else real(self, name, at)
+    )
+    foreign = f"arn:aws:logs:{REGION}:999999999999:log-group:{GROUP}"
+    service = {"types": ["logs"], "regions": [REGION]}
+    found = look(config({"mine": {**service, "log_groups": [{"log_group": foreign}]}}, KEYS))
+    assert not found.of("fail")
+    listed, filtered = aws.asked
+    assert (listed["includeLinkedAccounts"], listed["accountIdentifiers"]) == (True, ["999999999999"])
+    assert filtered["logGroupIdentifier"] == foreign
+    aws.asked.clear()
+    look(config({"mine": {**service, "log_group": foreign.replace("999999999999", ACCOUNT)}}, KEYS))
+    assert "includeLinkedAccounts" not in aws.asked[0]
+    assert aws.asked[1]["logGroupName"] == GROUP
+    aws.asked.clear()
+    look(config({"mine": {**service, "log_group": "/", "include_linked_accounts": True}}, KEYS))
+    assert aws.asked[0]["includeLinkedAccounts"] is True
+
+
+def test_r28_check_names_the_class_of_a_group_that_is_not_read(look, apis, monkeypatch):
+    """A group of class Infrequent Access is told by its class; nothing that its class refuses is asked."""
+    aws = Monitoring("INFREQUENT_ACCESS")
+    real = Account.client
+    monkeypatch.setattr(
+        Account, "client", lambda self, name, at: aws if name == "logs" else real(self, name, at)
+    )
+    found = look(config({"mine": {"types": ["logs"], "regions": [REGION], "log_group": GROUP}}, KEYS))
+    assert any(GROUP in str(one) and "STANDARD" in str(one) for one in found.of("warn"))
+    assert len(aws.asked) == 1

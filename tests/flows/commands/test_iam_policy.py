@@ -238,3 +238,25 @@ def test_a_listing_is_granted_for_its_prefix(granted):
     conditions = [one.get("Condition") for one in both.document()["Statement"]]
     assert {"StringLike": {"s3:prefix": ["1234567_ab/*"]}} in conditions  # one listing does not widen another
     assert None in conditions
+
+
+def test_r24_log_groups_of_other_accounts_are_allowed_as_theirs(granted):
+    """An ARN allows what it names in its own account; with linked accounts a name stands for any account's."""
+    foreign = "arn:aws:logs:eu-west-1:999999999999:log-group:/app"
+    service = {
+        "types": ["logs"],
+        "regions": ["eu-west-1"],
+        "log_groups": [{"log_group": foreign}, {"log_group": "/a"}],
+    }
+    may = allowed(granted({"mine": service}, known=Known("111111111111"))[-1])
+    own = "arn:aws:logs:eu-west-1:111111111111:log-group:"
+    assert may["logs:FilterLogEvents"] == {f"{foreign}:*", f"{own}/a:*"}
+    assert may["logs:DescribeLogGroups"] == {f"{own}*", "arn:aws:logs:eu-west-1:999999999999:log-group:*"}
+    service = {
+        "types": ["logs"],
+        "regions": ["cn-north-1"],
+        "log_group": "/a/",
+        "include_linked_accounts": True,
+    }
+    may = allowed(granted({"mine": service}, known=Known("111111111111"))[-1])
+    assert may["logs:FilterLogEvents"] == {"arn:aws-cn:logs:cn-north-1:*:log-group:/a/*:*"}
