@@ -48,7 +48,7 @@ class PlanScope(Struct, Generic[Options_co], frozen=True):
 
 
 Resources: TypeAlias = Callable[[Options_contra, str], Iterable[str]]
-"""Settings and region → the resources of an action, as they stand behind the account in an ARN, or as ARNs."""
+"""Settings and region → the resources of an action: ARNs, or what stands behind the account in one."""
 
 
 class ApiCall(Struct, Generic[Options_contra], frozen=True):

@@ -127,7 +127,8 @@ def _requests(at: PlanScope[MetricsSettings]) -> float:
 
 def _namespace(asked: ProbeTarget[MetricsSettings], _found: Found) -> Mapping[str, object]:
     namespaces = asked.options.namespaces
-    return {"Namespace": namespaces[0]} if namespaces else {}
+    linked = {"IncludeLinkedAccounts": True} if asked.options.include_linked_accounts else {}
+    return {"Namespace": namespaces[0], **linked} if namespaces else linked
 
 
 def _points(asked: ProbeTarget[MetricsSettings], found: Found) -> Mapping[str, object] | None:

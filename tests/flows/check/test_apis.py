@@ -152,13 +152,18 @@ class Monitoring:
         return {"events": []}
 
 
-def test_r24_check_asks_the_account_that_an_arn_names(look, apis, monkeypatch):
-    """A group of another account is listed and read there, by its ARN; the own one by its name."""
-    aws = Monitoring()
+def answers_logs(monkeypatch, aws):
+    """Let this answer for CloudWatch Logs."""
     real = Account.client
     monkeypatch.setattr(
         Account, "client", lambda self, name, at: aws if name == "logs" else real(self, name, at)
     )
+
+
+def test_r24_check_asks_the_account_that_an_arn_names(look, apis, monkeypatch):
+    """A group of another account is listed and read there, by its ARN; the own one by its name."""
+    aws = Monitoring()
+    answers_logs(monkeypatch, aws)
     foreign = f"arn:aws:logs:{REGION}:999999999999:log-group:{GROUP}"
     service = {"types": ["logs"], "regions": [REGION]}
     found = look(config({"mine": {**service, "log_groups": [{"log_group": foreign}]}}, KEYS))
@@ -178,10 +183,7 @@ def test_r24_check_asks_the_account_that_an_arn_names(look, apis, monkeypatch):
 def test_r28_check_names_the_class_of_a_group_that_is_not_read(look, apis, monkeypatch):
     """A group of class Infrequent Access is told by its class; nothing that its class refuses is asked."""
     aws = Monitoring("INFREQUENT_ACCESS")
-    real = Account.client
-    monkeypatch.setattr(
-        Account, "client", lambda self, name, at: aws if name == "logs" else real(self, name, at)
-    )
+    answers_logs(monkeypatch, aws)
     found = look(config({"mine": {"types": ["logs"], "regions": [REGION], "log_group": GROUP}}, KEYS))
     assert any(GROUP in str(one) and "STANDARD" in str(one) for one in found.of("warn"))
     assert len(aws.asked) == 1

@@ -241,7 +241,7 @@ def test_a_listing_is_granted_for_its_prefix(granted):
 
 
 def test_r24_log_groups_of_other_accounts_are_allowed_as_theirs(granted):
-    """An ARN allows what it names in its own account; with linked accounts a name stands for any account's."""
+    """An ARN allows what it names in its own account; with linked accounts a name is any account's."""
     foreign = "arn:aws:logs:eu-west-1:999999999999:log-group:/app"
     service = {
         "types": ["logs"],
