@@ -93,10 +93,13 @@ COMMANDS: tuple[Command, ...] = (
         "demo",
         "the main job on an embedded AWS and Devo",
         "flows.demo.demo",
-        lambda demo, args: demo.demo(args.objects, args.timeout, as_json=args.json, strict=args.strict),
+        lambda demo, args: demo.demo(
+            demo.DemoRequest(args.objects, args.timeout, args.json, args.strict, args.keep)
+        ),
         (
             option("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)"),
             option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
+            option("--keep", action="store_true", help="stay up with the status page, until Ctrl-C"),
             option(
                 "--strict",
                 nargs="?",

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -28,27 +29,42 @@ from flows.demo.samples import Sample, objects
 from flows.demo.show import COMPLETE, report, say, show, summary
 from flows.demo.strict import strictly
 from flows.demo.tally import Expected, Tally
+from flows.process.supervisor import free_ports
 
 _POLL_SECONDS = 0.25
 _DRAIN_SECONDS = 40.0
 _LOG_LINES = 30
+_MORE_SECONDS = 5.0
+_FIRST_SEED = 1000
+"""Of what is put in while the demo is kept up: other objects than those before."""
 
 
-def demo(per_type: int, timeout: float, *, as_json: bool = False, strict: str = "") -> int:
-    """Run the demo; 0 when everything put in has arrived, nothing else, and every queue is empty.
+class DemoRequest(Struct, frozen=True):
+    """What `flows demo` was asked for.
 
-    as_json: the summary goes to stdout as one JSON object. strict: the policy that the embedded AWS enforces,
-    "" = none; see `strict.py`.
+    per_type: sample objects of each type. timeout: seconds. as_json: the summary goes to stdout as one JSON
+    object. strict: the policy that the embedded AWS enforces, "" = none; see `strict.py`. keep: stay up
+    afterwards, with the status page.
     """
+
+    per_type: int
+    timeout: float
+    as_json: bool = False
+    strict: str = ""
+    keep: bool = False
+
+
+def demo(asked: DemoRequest) -> int:
+    """Run the demo; 0 when everything put in has arrived, nothing else, and every queue is empty."""
     isolate()
     say("Starting an embedded AWS and an embedded Devo.")
-    put = DemoInput(list(objects(per_type)), list(messages(per_type)), per_type)
+    put = DemoInput(list(objects(asked.per_type)), list(messages(asked.per_type)), asked.per_type)
     with tempfile.TemporaryDirectory(prefix="devo-aws-demo-") as name, ExitStack() as stack:
-        aws = stack.enter_context(embedded_aws(Path(name), auth=bool(strict)))
-        if strict:
-            say(f"It enforces the {strict} policy; buckets keep versions, objects and queues are encrypted.")
-            aws = stack.enter_context(strictly(aws, strict))
-        return _run(Path(name), aws, put, timeout, as_json=as_json)
+        aws = stack.enter_context(embedded_aws(Path(name), auth=bool(asked.strict)))
+        if asked.strict:
+            say(f"It enforces the {asked.strict} policy; buckets keep versions, all is encrypted.")
+            aws = stack.enter_context(strictly(aws, asked.strict))
+        return _run(Path(name), aws, put, asked)
 
 
 def isolate() -> None:
@@ -86,7 +102,7 @@ class DemoInput(Struct, frozen=True):
             aws.send(EVENT_QUEUES[one.service], one.body)
 
 
-def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_json: bool) -> int:
+def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, asked: DemoRequest) -> int:
     for queue in OBJECT_QUEUES.values():
         aws.announced_bucket(queue, queue)
     for queue in EVENT_QUEUES.values():
@@ -99,17 +115,21 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_j
     content = configuration(receiver.port, certificates, now, aws.keys)
     settings.write_text(yaml.safe_dump(content, sort_keys=False))
     aws.admit(settings)
-    collector = _start(settings, aws, folder / "collector.log")
+    status = f"127.0.0.1:{free_ports(1)[0]}" if asked.keep else ""
+    collector = _start(settings, {**aws.environment(), "COLLECTOR_STATUS": status}, folder / "collector.log")
     try:
         put.put(aws)
-        delivered = _watch(tally, aws, collector, timeout)
+        delivered = _watch(tally, aws, collector, asked.timeout)
+        if asked.keep and delivered:
+            tally.stop()
+            _keep(aws, collector, f"http://{status}/status")
     finally:
         code = _stop(collector)
     receiver.close()
     log = (folder / "collector.log").read_text(errors="replace")
     objection = aws.objection(log)
     found, complete = tally.found(), delivered and tally.pure and code == 0 and not objection
-    if as_json:
+    if asked.as_json:
         sys.stdout.buffer.write(
             orjson.dumps(report(found, complete=complete), option=orjson.OPT_INDENT_2) + b"\n"
         )
@@ -126,12 +146,12 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, timeout: float, *, as_j
     return 1
 
 
-def _start(settings: Path, aws: EmbeddedAws, log: Path) -> "subprocess.Popen[bytes]":
+def _start(settings: Path, variables: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
     say("Starting the collector: python -m flows run")
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - fixed command line
             module("flows", "run", "--config", str(settings), "--interval", "1"),
-            env={**os.environ, **aws.environment()},
+            env={**os.environ, **variables},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -148,6 +168,19 @@ def _watch(tally: Tally, aws: EmbeddedAws, collector: "subprocess.Popen[bytes]",
                 return True
             time.sleep(_POLL_SECONDS)
     return False
+
+
+def _keep(aws: EmbeddedAws, collector: "subprocess.Popen[bytes]", page: str) -> None:
+    """Put in a little more every few seconds, until it is interrupted or the collector ends."""
+    say(f"All has arrived. The status page: {page}")
+    say(f"A few more objects and events come every {_MORE_SECONDS:g} s. Ctrl-C ends it, with the table.")
+    seeds = count(_FIRST_SEED)
+    try:
+        while collector.poll() is None:
+            DemoInput(list(objects(1, seed=next(seeds))), list(messages(1))).put(aws)
+            time.sleep(_MORE_SECONDS)
+    except KeyboardInterrupt:
+        say("Ending.")
 
 
 def _stop(collector: "subprocess.Popen[bytes]") -> int:

@@ -44,7 +44,7 @@ class Found(Struct, frozen=True):
     services: dict[str, int]
 
 
-_LOCKS = (Guard("_lock", ("_open", "_whose", "_put_in", "_arrived", "_repeated", "_unknown")),)
+_LOCKS = (Guard("_lock", ("_open", "_whose", "_put_in", "_arrived", "_repeated", "_unknown", "_stopped")),)
 
 
 @guarded(_LOCKS)
@@ -53,22 +53,26 @@ class Tally:
 
     def __init__(self, expected: Iterable[Expected]) -> None:
         self._lock = threading.RLock()
-        self._open: Counter[bytes] = Counter()
-        self._whose: dict[bytes, tuple[str, str]] = {}
-        self._put_in: Counter[tuple[str, str]] = Counter()
+        due = [(_key(tag, message), (service, tag)) for service, tag, message in expected]
+        self._open = Counter(key for key, _ in due)
+        self._whose = dict(due)
+        self._put_in = Counter(place for _, place in due)
         self._arrived: Counter[tuple[str, str]] = Counter()
         self._repeated: Counter[str] = Counter()
         self._unknown: Counter[str] = Counter()
-        for service, tag, message in expected:
-            key = _key(tag, message)
-            self._open[key] += 1
-            self._whose[key] = (service, tag)
-            self._put_in[service, tag] += 1
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Count no more."""
+        with self._lock:
+            self._stopped = True
 
     def arrive(self, tag: str, message: bytes) -> None:
         """Note one event that has arrived."""
         key = _key(tag, message)
         with self._lock:
+            if self._stopped:
+                return
             if self._open[key] > 0:
                 self._open[key] -= 1
                 self._arrived[self._whose[key]] += 1

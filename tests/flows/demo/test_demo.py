@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -66,6 +67,18 @@ def test_all_ten_services_arrive(demo):
     collectors = {word.strip(",") for row in rows for word in row[3:]}
     assert {word for word in collectors if not word.isdigit()} == TEN
     assert re.search(r"^total +\d+  identical  10 services$", said, re.MULTILINE)
+
+
+def test_it_can_be_kept_up(demo):
+    """--keep says where the status page is, which shows its services at work; Ctrl-C ends it, all well."""
+    child = demo("--objects", "1", "--keep")
+    wait_until(lambda: "The status page" in child.tail(20_000) or not child.alive, _SECONDS, "the page")
+    page = re.search(r"http://127\.0\.0\.1:\d+/status", child.tail(20_000))
+    assert page, child.tail()
+    told = json.loads(urlopen(f"{page[0]}.json", timeout=10).read())  # noqa: S310 - http, see above
+    assert {one["service"] for one in told["places"] if one["source_events"]} == TEN
+    child.signal(signal.SIGINT)
+    assert child.wait(_SECONDS) == 0, child.tail(20_000)
 
 
 def test_without_delivery_it_fails(demo):
