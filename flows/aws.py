@@ -29,6 +29,7 @@ from flows.process.hardening import cluster_port, ignore_key_log
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import check
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.process.sealed_state import sealed
 from flows.process.selection import VARIABLE, selected
 from flows.status.start import begin
 from flows.steps import collect, deliver
@@ -88,7 +89,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
         collect(
             dataflow,
             unit.step_id,
-            liveness.source(epochs.source(unit.service.source(unit, context))),
+            sealed(liveness.source(epochs.source(unit.service.source(unit, context)))),
             liveness.transform(unit.step_id, counted(unit.service.transform(unit), unit.account.name)),
             devo.limit,
         )

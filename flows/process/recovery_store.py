@@ -11,7 +11,7 @@ import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,21 @@ from bytewax.recovery import init_db_dir
 
 from flows.config.load import SettingsError
 from flows.process.private_folder import open_own, private_umask, require_private
+from flows.process.sealed_state import SealBrokenError, look
 from transforms.errors import CollectorError
 
-PARTITIONS = 8
-"""Fixed when a recovery directory is made; enough for eight processes to write side by side."""
+PARTITIONS = 1
+"""Fixed when a recovery directory is made. Process 0 writes them all, and each costs a sync of its own in an
+epoch; directories of former releases have eight."""
 
 FORMAT = 5
 """`user_version` of the files that this bytewax writes; a test compares."""
 
 ROOM_BYTES = 1 << 20
 """What a start wants to find free; a state is some hundred kilobytes, and twice that while it is written."""
+
+_WORTH_PAGES = 256
+"""What is smaller is left as it is."""
 
 _NEW, _WHOLE, _PROBE, _LOCK = ".new", "whole", ".probe", ".lock"
 _OURS = ("part-*.sqlite3*", _NEW, _PROBE, _LOCK)
@@ -160,6 +165,8 @@ def _read(file: Path) -> tuple[int, int] | None:
                 )
             if (found := ask("PRAGMA quick_check(1)")) != "ok":
                 raise _damaged(file, str(found).splitlines()[-1])
+            _look_at_snapshots(file, database)
+            _compact(database, ask)
             return ask("SELECT part_index FROM parts"), ask("SELECT part_count FROM parts")
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
@@ -167,6 +174,28 @@ def _read(file: Path) -> tuple[int, int] | None:
         raise _damaged(file, str(error)) from error
     except sqlite3.DatabaseError as error:
         raise _damaged(file, str(error)) from error
+
+
+def _look_at_snapshots(file: Path, database: sqlite3.Connection) -> None:
+    """See that each snapshot is what was written. Raises StateError."""
+    rows = database.execute("SELECT step_id, state_key, ser_change FROM snaps WHERE ser_change IS NOT NULL")
+    for step, key, kept in rows:
+        try:
+            look(str(step), str(key), kept)
+        except SealBrokenError as error:
+            raise _damaged(file, f"snapshot of {step} {key}: {error}") from error
+
+
+def _compact(database: sqlite3.Connection, ask: Callable[[str], Any]) -> None:
+    """Give free pages back when they are more than half: SQLite never does so by itself.
+
+    Done before bytewax opens the file, so that no epoch waits for it.
+    """
+    free, pages = ask("PRAGMA freelist_count"), ask("PRAGMA page_count")
+    if free > pages / 2 and pages > _WORTH_PAGES:
+        with suppress(sqlite3.OperationalError):  # no room, or in use: next time
+            database.execute("VACUUM")
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _asking(database: sqlite3.Connection) -> Callable[[str], Any]:

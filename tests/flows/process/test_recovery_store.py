@@ -1,6 +1,8 @@
 """The recovery directory: whole or not there, and one clear line when it cannot be used."""
 
 import os
+import pickle
+import random
 import re
 import shutil
 import sqlite3
@@ -14,6 +16,7 @@ import yaml
 from flows.config.load import SettingsError
 from flows.process.private_folder import ForeignFolderError
 from flows.process.recovery_store import FORMAT, PARTITIONS, StateError, check, failure, hold, prepare
+from flows.process.sealed_state import SealBrokenError, look, opened, seal
 from tests.fakes.collector import ROOT, configuration
 
 FULL = ["prlimit", "--fsize=100000"]
@@ -24,7 +27,9 @@ POWERLESS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid(
 
 
 @pytest.fixture
-def state(tmp_path):
+def state(tmp_path, monkeypatch):
+    """Return a directory as former releases made it, of eight files."""
+    monkeypatch.setattr("flows.process.recovery_store.PARTITIONS", 8)
     directory = tmp_path / "state"
     prepare(directory, first=True)
     return directory
@@ -74,8 +79,90 @@ def the_line(ended):
 
 def test_a_new_directory_is_whole(state):
     """All files are there and nothing else."""
-    assert sorted(contents(state)) == sorted(f"part-{number}.sqlite3" for number in range(PARTITIONS))
+    assert sorted(contents(state)) == sorted(f"part-{number}.sqlite3" for number in range(8))
     check(state, alone=True)
+
+
+def test_s7_a_new_directory_has_one_file(tmp_path):
+    """One process writes, to one file: each more is a sync more in an epoch."""
+    prepare(tmp_path / "state", first=True)
+    assert PARTITIONS == 1
+    assert sorted(contents(tmp_path / "state")) == ["part-0.sqlite3"]
+    check(tmp_path / "state", alone=True)
+
+
+def kept(directory, state, key="lane-0", part="part-0.sqlite3"):
+    """Put a lane's snapshot into a file, as bytewax does."""
+    with closing(sqlite3.connect(directory / part)) as database:
+        database.execute(
+            "INSERT OR REPLACE INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, 1, ?)",
+            ("aws.step", key, pickle.dumps(seal("aws.step", key, state))),
+        )
+        database.commit()
+
+
+def test_s7_free_pages_are_given_back(tmp_path):
+    """A file that is mostly free pages is compacted before it is used; what it holds stays."""
+    prepare(directory := tmp_path / "state", first=True)
+    for number in range(40):
+        kept(directory, "x" * 100_000, key=f"lane-{number}")
+    sql(directory, "DELETE FROM snaps WHERE state_key != 'lane-7'", part="part-0.sqlite3")
+    before = (directory / "part-0.sqlite3").stat().st_size
+    check(directory, alone=True)
+    after = (directory / "part-0.sqlite3").stat().st_size
+    assert after < before / 4
+    with closing(sqlite3.connect(directory / "part-0.sqlite3")) as database:
+        assert database.execute("SELECT state_key FROM snaps").fetchall() == [("lane-7",)]
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_s7_a_flipped_byte_in_a_snapshot_is_noticed(tmp_path, seed):
+    """Wherever in a snapshot a bit has changed: one line that names file and lane, and the cure."""
+    prepare(directory := tmp_path / "state", first=True)
+    ids = {f"id-{number}": number for number in range(2000)}
+    kept(directory, {"v": 1, "targets": ids})
+    check(directory, alone=True)
+    with closing(sqlite3.connect(directory / "part-0.sqlite3")) as database:
+        (blob,) = database.execute("SELECT ser_change FROM snaps").fetchone()
+        place = random.Random(seed).randrange(2, len(blob) - 1)
+        broken = blob[:place] + bytes([blob[place] ^ 0x11]) + blob[place + 1 :]
+        database.execute("UPDATE snaps SET ser_change = ?", (broken,))
+        database.commit()
+    try:
+        look("aws.step", "lane-0", broken)
+    except SealBrokenError:
+        with pytest.raises(StateError, match=r"snapshot of aws\.step lane-0: .*part-0\.sqlite3: restore it"):
+            check(directory, alone=True)
+    else:  # a length or a memo of pickle's that changes nothing of what is read
+        assert opened("aws.step", "lane-0", pickle.loads(broken)) == {"v": 1, "targets": ids}  # noqa: S301 - made here
+
+
+def test_s8_a_snapshot_that_cannot_be_unpickled_says_the_cure(state):
+    """Not `start again`: what helps is a copy, or to begin anew."""
+    sql(
+        state,
+        "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES ('s', 'lane-1', 1, x'00ff00')",
+    )
+    with pytest.raises(
+        StateError, match=r"lane-1: it cannot be unpickled.*: restore it from a copy, or remove"
+    ):
+        check(state, alone=True)
+
+
+def test_s7_a_snapshot_of_another_lane_is_noticed(tmp_path):
+    """A name that has changed in the file would let a lane begin anew, in silence."""
+    prepare(directory := tmp_path / "state", first=True)
+    kept(directory, {"v": 1})
+    sql(directory, "UPDATE snaps SET state_key = 'lane-1'", part="part-0.sqlite3")
+    with pytest.raises(StateError, match="its checksum is another one"):
+        check(directory, alone=True)
+
+
+def test_states_of_former_releases_are_read():
+    """They have no checksum."""
+    assert opened("s", "lane-0", {"v": 1, "targets": {}}) == {"v": 1, "targets": {}}
+    assert opened("s", "lane-0", seal("s", "lane-0", {"v": 1})) == {"v": 1}
 
 
 def test_the_format_is_that_of_this_bytewax(state):
