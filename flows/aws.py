@@ -27,10 +27,12 @@ from flows.process import telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import cluster_port, ignore_key_log
 from flows.process.memory import reuse_blocks
-from flows.process.recovery_store import check
-from flows.process.runtime import drain_on_signals, launch, log_to_stderr, settings_warning
+from flows.process.ownership import hold_cursors
+from flows.process.recovery_store import check, hold
+from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.process.sealed_state import sealed
 from flows.process.selection import VARIABLE, selected
+from flows.process.supervisor import VARIABLE as SUPERVISED
 from flows.status.start import begin
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
@@ -63,6 +65,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     with one_line():
         check(started.recovery, alone=started.process.count == 1)
         running = selected(units(settings), os.environ.get(VARIABLE, ""))
+        own(started, running)
     for unit in running:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
@@ -97,6 +100,17 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     ]
     deliver(streams, devo, quarantine, liveness)
     return dataflow
+
+
+def own(started: Launch, running: list[Unit]) -> None:
+    """See that nobody else has this state or these cursors. Raises OwnedError, StateError.
+
+    A supervisor has taken the state for its processes; of a cluster, the first one has both for all.
+    """
+    if started.process.index == 0:
+        if started.recovery and started.recovery.exists() and SUPERVISED not in os.environ:
+            hold(started.recovery)
+        hold_cursors(running)
 
 
 def _as_it_is(transform: Transform, _input: str) -> Transform:

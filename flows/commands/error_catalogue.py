@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from flows.config.errors import SettingsError
+from flows.process.ownership import OwnedError
 from flows.process.private_folder import ForeignFolderError
 from flows.process.recovery_store import StateError
 from sinks import errors as sinks
@@ -34,6 +35,11 @@ ENTRIES: tuple[Entry, ...] = (
         StateError,
         "It ends with exit code 1 before anything is collected.",
         "Do what the line says: make room, restore the folder, or remove it and let API services begin anew.",
+    ),
+    Entry(
+        OwnedError,
+        "It ends with exit code 1: a second owner of the same cursors would send every event once more.",
+        "Let one process read the APIs, and start others with `--only queues`; or stop the one it names.",
     ),
     Entry(
         ForeignFolderError,

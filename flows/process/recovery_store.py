@@ -5,7 +5,6 @@ cannot use with a panic and a Rust backtrace; here it is one line.
 """
 
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -18,6 +17,7 @@ from typing import Any
 from bytewax.recovery import init_db_dir
 
 from flows.config.load import SettingsError
+from flows.process import ownership
 from flows.process.private_folder import open_own, private_umask, require_private
 from flows.process.sealed_state import SealBrokenError, look
 from transforms.errors import CollectorError
@@ -37,6 +37,7 @@ _WORTH_PAGES = 256
 
 _NEW, _WHOLE, _PROBE, _LOCK = ".new", "whole", ".probe", ".lock"
 _OURS = ("part-*.sqlite3*", _NEW, _PROBE, _LOCK)
+_OWNED_HINT = "stop that one, or give this one another directory"
 _DAMAGED_HINT = (
     "restore it from a copy, or remove the directory: queues go on where they are, "
     "API services begin anew at their start_time"
@@ -65,19 +66,11 @@ def prepare(directory: Path, *, first: bool) -> None:
 
 def hold(directory: Path) -> None:
     """Keep the directory for this process until it ends. Raises StateError when another one has it."""
-    with _told(directory):
-        file = open_own(directory / _LOCK, os.O_RDWR)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        owner = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(file)
-        hint = "stop that one, or give this one another directory"
-        raise StateError(
-            f"the recovery directory is in use by process {owner}", str(directory), hint
-        ) from None
-    os.ftruncate(file, 0)
-    os.pwrite(file, str(os.getpid()).encode(), 0)  # never closed: the kernel lets go at the end
+        with _told(directory):
+            ownership.hold(directory / _LOCK, "the recovery directory is", _OWNED_HINT)
+    except ownership.OwnedError as error:
+        raise StateError(error.what, str(directory), error.hint) from None
 
 
 def _make(directory: Path) -> None:

@@ -96,3 +96,14 @@ def process_ended(cause: str) -> None:
     """Log why this process ends by itself: it could not go on."""
     what = "this process ends, nothing is lost; its supervisor starts it again"
     say(logging.ERROR, "process_ended", cause=cause, what=what)
+
+
+def cursors_not_held(error: Exception) -> None:
+    """Warn that a second process with the same cursors would not be noticed."""
+    say(logging.WARNING, "cursors_not_held", error=error)
+
+
+def owner_looked_for(owner: str, seconds: float) -> None:
+    """Log that a state was another machine's, and that it is seen whether that one still works on it."""
+    what = "another machine had this state; it is taken when that one is gone"
+    say(logging.INFO, "owner_looked_for", owner=owner, seconds=round(seconds), what=what)

@@ -101,6 +101,11 @@ class Account:
         return f"{by} as {self.hops[-1].role}" if self.hops else by
 
     @property
+    def fingerprint(self) -> str:
+        """Return what is the same for the same configured identity; secrets are not in it."""
+        return self._credentials.model_dump_json()
+
+    @property
     def hops(self) -> tuple[Hop, ...]:
         """The roles that this identity is reached by."""
         return self._credentials.hops

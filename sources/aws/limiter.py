@@ -98,7 +98,7 @@ class SharedBucket:
         self._gap = 1 / per_second if per_second > 0 else 0.0
         self._slack = self._gap * (max(burst, 1) - 1)
         self._clock = clock
-        self._path = (folder or _own_folder()) / re.sub(r"[^\w.-]+", "_", name)
+        self._path = (folder or own_folder()) / re.sub(r"[^\w.-]+", "_", name)
 
     def reserve(self) -> float:
         """Take the next turn of all processes and return the seconds until it comes."""
@@ -228,7 +228,7 @@ def _read(file: int, now: float) -> float:
     return following if following < now + _HORIZON_SECONDS else now
 
 
-def _own_folder() -> Path:
+def own_folder() -> Path:
     """Return this user's folder for shared limits; nobody else may write there."""
     folder = Path(tempfile.gettempdir()) / f"devo-aws-collector-{os.getuid()}"
     try:

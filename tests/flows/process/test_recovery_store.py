@@ -338,7 +338,7 @@ def test_h22_two_collectors_never_share_a_state(state):
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as first:
         while not (state / ".lock").exists() or not (state / ".lock").read_bytes():
             assert first.poll() is None
-        with pytest.raises(StateError, match=f"in use by process {first.pid}: .*: stop that one"):
+        with pytest.raises(StateError, match=f"in use by process {first.pid} on .*: stop that one"):
             hold(state)
         first.communicate(b"\n")
     hold(state)
