@@ -72,7 +72,7 @@ class FormatConfig(Model):
     )
     chunks: bool = Field(
         default=False,
-        description="line_split: true: only lines are events that indices, substrings or regex name; the "
+        description="line_split: true: only lines are events that one of the next three keys names; the "
         "others are counted as dropped by the rule `chunks`",
         examples=[True],
     )
@@ -85,7 +85,9 @@ class FormatConfig(Model):
         (), description="With chunks: lines that hold one of these", examples=[["ERROR"]]
     )
     regex: Annotated[tuple[LinePattern, ...], BeforeValidator(one_or_many)] = Field(
-        (), description="With chunks: lines in which one of these (RE2) is found", examples=[["^E[0-9]+ "]]
+        (),
+        description="With chunks: lines in which one of these is found, each a regex (RE2)",
+        examples=[["^E[0-9]+ "]],
     )
     header: bool | None = Field(
         None, description="text_file: the first line names the columns; for csv it does", examples=[True]
