@@ -33,6 +33,7 @@ from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stder
 from flows.process.sealed_state import sealed
 from flows.process.selection import VARIABLE, selected
 from flows.process.supervisor import VARIABLE as SUPERVISED
+from flows.proof import continuous
 from flows.status.start import begin
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
@@ -83,7 +84,10 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     most = settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
     full, spool = quarantine.room.full, SpoolRoom(settings.globals.spool_max_bytes)
-    context = RunContext(drain, started.recovery, ahead, services, book, full, spool, early_receipts=True)
+    watch = continuous.begin(settings.journal.folder if settings.journal else None, drain)
+    context = RunContext(
+        drain, started.recovery, ahead, services, book, full, spool, early_receipts=True, watch=watch
+    )
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")

@@ -47,6 +47,7 @@ def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> So
     """Return the source of a service whose events are in S3 objects: announced by queues, or listed."""
     opener, rules = object_opener(unit, _queues(unit), context.full, context.spool)
     opener.journaled = context.journal is not None
+    opener.noted = context.watch(unit)
     if context.recovery:
         opener.openings = opening_record(context.recovery / "openings")
     listing = bucket_listing(unit)

@@ -31,6 +31,7 @@ from flows.config.errors import SettingsError
 from sources.aws.account import Account
 from sources.journal import Journal
 from sources.objects.decoded_chunk import SpoolRoom
+from sources.objects.object_ref import ObjectRef
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT
 from transforms.block import Flowing, Transform
@@ -54,7 +55,7 @@ class RunContext(Struct, frozen=True):
     prefetch_bytes: how much a service may hold in memory before the dataflow takes it. services: how many
         the process runs. journal: where what was settled is written down. full: tells whether quarantine
         takes no more. spool: what objects may take in the temporary folder. early_receipts: the dataflow's
-        sinks answer a `ReceiptRequest`.
+        sinks answer a `ReceiptRequest`. watch: a unit of S3 objects → what is told of each of them, if any.
     """
 
     drain: Event
@@ -65,6 +66,7 @@ class RunContext(Struct, frozen=True):
     full: Callable[[], bool] = lambda: False
     spool: SpoolRoom = field(default_factory=SpoolRoom)
     early_receipts: bool = False
+    watch: Callable[[Any], Callable[[ObjectRef], None] | None] = lambda _unit: None
 
 
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):

@@ -194,7 +194,7 @@ def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant
             asks = unit.queue_account if call.resource == QUEUE_RESOURCE else unit.account
             if asks.key == asker.account.key:
                 _add(wanted, unit, call, account, known)
-        if known.proves and unit.service.layout:
+        if unit.service.layout and (known.proves or _watched(unit)):
             _add_proof(wanted, unit, asker, account, known)
     if quarantine.startswith("s3://"):
         place = quarantine.removeprefix("s3://").rstrip("/")
@@ -223,6 +223,12 @@ def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: s
         for region in unit.options.regions:
             for resource in _narrowed(unit, call, region, owner):
                 wanted.add(call.action, resource, region if resource == ANY_RESOURCE else "")
+
+
+def _watched(unit: Unit) -> bool:
+    """Tell whether a unit's digests are verified as they come."""
+    continuous = isinstance(unit.options, ObjectsSettings) and unit.options.prove == "continuous"
+    return continuous and bool(unit.service.digests)
 
 
 def _add_proof(wanted: _Wanted, unit: Unit, asker: _Asker, account: str, known: Known) -> None:

@@ -263,6 +263,13 @@ class ObjectsSettings(QueuedSettings):
         examples=["keep"],
         json_schema_extra=About(ours=True),
     )
+    prove: Literal["on_demand", "continuous"] = Field(
+        "on_demand",
+        description="continuous: verify CloudTrail's signed digests, and the log files they name, as they "
+        "come (each log file is read once more); for CloudTrail in S3 only",
+        examples=["continuous"],
+        json_schema_extra=About(ours=True),
+    )
     max_object_bytes: int = Field(
         64 << 30,
         ge=1 << 20,

@@ -13,6 +13,9 @@ from flows.proof.facts import Fact, Witness
 from sources.journal import JournalRow
 from sources.listed.listing import Stretch, told
 
+_SPAN_MS = 2 * 3_600_000
+"""No row of a file is later than this after the time in its name: a log is of an hour."""
+
 _BATCH_ROWS = 5_000
 _COLUMNS = (
     "object",
@@ -42,6 +45,8 @@ def journal_facts(folders: Iterable[Path], service: str, stretch: Stretch, since
     query = Query(start=begins, service=service)
     for folder in folders:
         for path in files(folder, query):
+            if int(path.name.partition("-")[0]) + _SPAN_MS < begins:
+                continue
             for values in _values(folder, path, query):
                 if told(values[0].partition("//")[2].partition("/")[2], stretch) is not False:
                     yield _fact(values)

@@ -157,6 +157,7 @@ def merged(
         "not_read": {
             "missing": _sums(state["not_read"]["missing"] for state in states),
             "ignored": _sums(state["not_read"]["ignored"] for state in states),
+            "unsigned": _sums(state["not_read"]["unsigned"] for state in states),
             "untabled": _sums(state["not_read"]["untabled"] for state in states),
             "dropped": _sums(state["not_read"]["dropped"] for state in states),
             "open_queues": sorted({queue for state in states for queue in state["not_read"]["open_queues"]}),

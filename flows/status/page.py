@@ -42,6 +42,7 @@ def page(view: View) -> str:
 {_cell("p", "missing", view)}
 {_cell("p", "ignored", view)}
 {_cell("p", "dropped", view)}
+{_cell("p", "unsigned", view)}
 {_cell("p", "untabled", view)}
 {_cell("p", "open", view)}
 </main>

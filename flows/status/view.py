@@ -73,6 +73,7 @@ def view(state: Mapping[str, Any]) -> View:
         "ignored": _ignored(not_read["ignored"]),
         "dropped": _dropped(not_read["dropped"]),
         "untabled": _untabled(not_read["untabled"]),
+        "unsigned": _unsigned(not_read["unsigned"]),
         "open": _open(not_read["open_queues"]),
     }
 
@@ -241,6 +242,12 @@ def _untabled(found: Mapping[str, int]) -> Cell:
         return Cell("")
     told = f"In CloudTrail's table events, as there is no other: {_reasons(found)}."
     return Cell(f"{told} Tables that Devo has added are named in globals.tables.", "mute")
+
+
+def _unsigned(found: Mapping[str, int]) -> Cell:
+    if not found:
+        return Cell("")
+    return Cell(f"Not as CloudTrail signed it: {_reasons(found)}. python -m flows prove tells which.", "bad")
 
 
 def _open(queues: Sequence[str]) -> Cell:

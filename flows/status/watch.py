@@ -102,6 +102,7 @@ class Watch(Struct):
                     labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
                 },
                 "ignored": _by_reason(now, "notices_ignored_total"),
+                "unsigned": _wrong(now),
                 "untabled": _by_reason(now, "cloudtrail_table_missing_total", "event_source"),
                 "dropped": _by_reason(now, "events_dropped_total", "rule"),
                 "open_queues": sorted(self.event_status.open_queues.copy()),
@@ -170,6 +171,16 @@ class Watch(Struct):
         if failure is None or (not lasts and self.clock() - failure.at > _FORGET_SECONDS):
             return None
         return {**asdict(failure), "at": _iso(failure.at), "seconds_ago": self._ago(failure.at)}
+
+
+def _wrong(now: MetricsSnapshot) -> dict[str, int]:
+    """Return what is not as CloudTrail signed it: digests and log files by result, account and region."""
+    return {
+        f"{labels['result']} of {labels['account']} {labels['region']} ({labels['service']})": int(value)
+        for name in ("digests_total", "signed_log_files_total")
+        for labels, value in now.series(name)
+        if labels["result"] not in {"valid", "intact"}
+    }
 
 
 def _by_reason(now: MetricsSnapshot, name: str, label: str = "reason") -> dict[str, int]:

@@ -114,6 +114,7 @@ class S3Opener:
     object is settled unread, "" = it is read. rules: see `failure_policy.py`.
 
     openings: where objects that end the process are noted.
+    noted: is told of each object that was read.
     journaled: objects are hashed, and also those that are left out have rows for the journal.
     """
 
@@ -127,6 +128,7 @@ class S3Opener:
         access: Access | None = None,
     ) -> None:
         self.journaled = False
+        self.noted: Callable[[ObjectRef], None] | None = None
         self.openings: OpeningRecord | NoRecord = NoRecord()
         self._service, self._reader, self._left_out = service, reader, left_out
         self._rules = rules or Rules()
@@ -163,7 +165,7 @@ class S3Opener:
                 if why := self._trust.refusal(ref, message):
                     outside.append(f"bucket {ref.bucket}: {why}")
                     continue
-                yield from vain.watched(self._object(ref, message, resume))
+                yield from vain.watched(self._told(ref, message, resume))
             except SourceError as error:
                 failed = failed or error
                 vain.refused(error)
@@ -198,6 +200,12 @@ class S3Opener:
         return ObjectBatch(
             (Poison(reason, f"{where}: {why}", origin, message.body.encode("utf-8", "surrogatepass")),)
         )
+
+    def _told(self, ref: ObjectRef, message: Message, resume: Resume) -> Iterator[ObjectBatch]:
+        """Yield an object, and tell of it."""
+        yield from self._object(ref, message, resume)
+        if self.noted:
+            self.noted(ref)
 
     def _object(self, ref: ObjectRef, message: Message, resume: Resume) -> Iterator[ObjectBatch]:
         """Yield one object behind what is emitted already, or what stands for it when it cannot be had."""

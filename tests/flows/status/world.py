@@ -54,6 +54,9 @@ class World:
             "regions": ["eu-west-3"],
             "log_group": "/not/there",
         }
+        for name, service in config["inputs"]["aws"]["services"].items():
+            if "audits_s3" in service.get("types", ()) or name == "aws_sqs_cloudtrail":
+                service["prove"] = "continuous"
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(config, sort_keys=False))
         self.child: Child | None = None

@@ -1,0 +1,214 @@
+"""Digests verified as they come: with `prove: continuous` each one that a queue announces, and its log files.
+
+A digest is verified as `flows prove` does, and so is each that it names before it, back to the last one that
+is known: one that was deleted, or never announced, is seen when the next one comes. Of each log file the
+content is held against its hash, and the journal must have it within an hour.
+
+IAM: s3:GetObject, s3:ListBucket (else a deleted object looks like a forbidden one), ListPublicKeys.
+Locks: `_lock` guards `_waiting`.
+"""
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from flows.catalogue.service import ConfiguredService
+from flows.config.base import ObjectsSettings
+from flows.proof import telemetry
+from flows.proof.digests import (
+    DIGESTS,
+    Digest,
+    DigestInvalidError,
+    Keys,
+    end_of,
+    generated,
+    place_of,
+    verified,
+)
+from flows.proof.journal_facts import journal_facts
+from flows.proof.judge import Fate
+from flows.proof.signed_facts import INTACT, Signer
+from sources.errors import SourceError
+from sources.listed.listing import Stretch
+from sources.objects.object_ref import ObjectRef
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_lock", ("_waiting",)),)
+
+LOOK_SECONDS = 300.0
+"""Between two looks at what has come; the journal is read once for all of it."""
+
+DELIVERED_SECONDS = 3600.0
+"""Within which the journal must have a log file, from when its digest came."""
+
+MOST_DIGESTS, MOST_LOGS = 10_000, 500_000
+"""That wait to be verified, and to be seen in the journal; beyond it they are not, which is counted."""
+
+_BACK = 48
+"""Digests before one that comes, at most, that are verified because nobody announced them."""
+
+_THREADS = 4
+_VALID, _UNVERIFIED = "valid", "unverified"
+_AROUND = timedelta(hours=2)
+
+_Place = tuple[str, str]
+Noted = Callable[[ObjectRef], None]
+Watching = Callable[[ConfiguredService[ObjectsSettings]], Noted | None]
+"""A unit → what each of its objects is told to, None = nothing is."""
+
+
+@guarded(_LOCKS)
+class DigestWatch:
+    """Verifies the digests of one service. `note` is thread-safe and quick; `look` does the work.
+
+    journal: folder of what was delivered, None = that is not looked at. clock: epoch seconds.
+    """
+
+    def __init__(
+        self,
+        unit: ConfiguredService[ObjectsSettings],
+        journal: Path | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._unit, self._journal, self._clock = unit, journal, clock
+        self._lock = threading.Lock()
+        self._waiting: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._known: OrderedDict[str, None] = OrderedDict()
+        self._chains: set[str] = set()
+        self._keys: dict[tuple[str, str], Keys] = {}
+        self._awaited: dict[str, tuple[float, float, _Place]] = {}
+
+    def note(self, ref: ObjectRef) -> None:
+        """Take an object that a queue announced, if it is a digest."""
+        if DIGESTS not in ref.key or place_of(ref.key) is None:
+            return
+        with self._lock:
+            self._waiting[ref.bucket, ref.key] = None
+            if len(self._waiting) <= MOST_DIGESTS:
+                return
+            bucket, key = self._waiting.popitem(last=False)[0]
+        self._tell(bucket, key, _UNVERIFIED, "too many wait to be verified")
+
+    def _tell(self, bucket: str, key: str, result: str, why: str) -> None:
+        telemetry.digest(self._unit.service.name, _place(key), f"s3://{bucket}/{key}", result, why)
+
+    def look(self) -> None:
+        """Verify what has come. What AWS does not let be read stays for the next look."""
+        with self._lock:
+            waiting = list(self._waiting)
+        for bucket, key in waiting:
+            try:
+                self._one(bucket, key)
+            except SourceError as error:
+                telemetry.digest_failed(self._unit.service.name, f"s3://{bucket}/{key}", error)
+                return
+            with self._lock:
+                self._waiting.pop((bucket, key), None)
+        self._delivered()
+
+    def run(self, drain: threading.Event) -> None:
+        """Look again and again until `drain`."""
+        while not drain.wait(LOOK_SECONDS):
+            self.look()
+
+    def _one(self, bucket: str, key: str) -> None:
+        """Verify a digest, and those that it names before it and nobody announced."""
+        for back in range(_BACK):
+            if back and f"s3://{bucket}/{key}" in self._known:
+                return
+            digest = self._digest(bucket, key)
+            place = place_of(key) or {}
+            chain = " ".join((bucket, *(part for name, part in place.items() if name != "end")))
+            first = chain not in self._chains
+            self._chains.add(chain)
+            if digest is None or first:
+                return
+            if not digest.previous_bucket or not digest.previous_key:
+                self._tell(bucket, key, Fate.CHAIN_GAP, "it names no digest before it")
+                return
+            bucket, key = digest.previous_bucket, digest.previous_key
+
+    def _digest(self, bucket: str, key: str) -> Digest | None:
+        """Verify one digest and its log files; None when it is not valid."""
+        signer, name, place = self._signer(), f"s3://{bucket}/{key}", _place(key)
+        backfill = key.endswith("_backfill.json.gz")
+        stored = signer.fetch(bucket, key)
+        self._remember(name)
+        if stored is None:
+            self._tell(bucket, key, Fate.DIGEST_DELETED, "another one names it, and it is not there")
+            return None
+        try:
+            moment = generated(stored.metadata) if backfill else end_of(key)
+            digest = verified(bucket, key, stored, self._public_keys(signer, place[1], moment))
+        except DigestInvalidError as error:
+            self._tell(bucket, key, Fate.DIGEST_INVALID, str(error))
+            return None
+        self._tell(bucket, key, _VALID, "")
+        found: Counter[str] = Counter()
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for fact in pool.map(signer.check, digest.logs or ()):
+                found[fact.state] += 1
+                if fact.state != INTACT:
+                    telemetry.log_file(self._unit.service.name, place, fact.object, fact.state, fact.place)
+                elif not backfill and len(self._awaited) < MOST_LOGS:
+                    due = self._clock() + DELIVERED_SECONDS
+                    self._awaited[fact.object] = due, digest.start.timestamp(), place
+        telemetry.log_files(self._unit.service.name, place, found[INTACT])
+        return digest
+
+    def _delivered(self) -> None:
+        """Look for log files in the journal; tell those that are not there in time."""
+        if not self._awaited or self._journal is None:
+            return
+        since = min(start for _, start, _ in self._awaited.values())
+        stretch = Stretch(datetime.fromtimestamp(since, UTC) - _AROUND, datetime.max.replace(tzinfo=UTC))
+        for fact in journal_facts([self._journal], self._unit.service.name, stretch, int(since * 1000)):
+            self._awaited.pop(fact.object, None)
+        late = [name for name, (due, _, _) in self._awaited.items() if due <= self._clock()]
+        for name in late:
+            place = self._awaited.pop(name)[2]
+            telemetry.log_file(
+                self._unit.service.name, place, name, "not_delivered", "the journal has no row"
+            )
+
+    def _public_keys(self, signer: Signer, region: str, moment: datetime | None) -> Keys:
+        at = moment or signer.now
+        day = f"{at:%Y-%m-%d}"
+        if (region, day) not in self._keys:
+            start = at.replace(hour=0, minute=0, second=0) - _AROUND
+            self._keys = {one: keys for one, keys in self._keys.items() if one[1] >= day}
+            self._keys[region, day] = signer.keys(region, start, start + timedelta(days=1) + 2 * _AROUND)
+        return self._keys[region, day]
+
+    def _signer(self) -> Signer:
+        unit, now = self._unit, datetime.fromtimestamp(self._clock(), UTC)
+        most, region = unit.options.max_object_bytes, unit.options.regions[0]
+        return Signer(unit.account.client, region, unit.service.digests, most, now)
+
+    def _remember(self, name: str) -> None:
+        self._known[name] = None
+        if len(self._known) > MOST_DIGESTS:
+            self._known.popitem(last=False)
+
+
+def _place(key: str) -> _Place:
+    place = place_of(key) or {"account": "", "region": ""}
+    return place["account"], place["region"]
+
+
+def begin(journal: Path | None, drain: threading.Event) -> Watching:
+    """Return what begins a watch for a unit that wants one; it ends with `drain`."""
+
+    def watch(unit: ConfiguredService[ObjectsSettings]) -> Noted | None:
+        if not unit.service.digests or unit.options.prove != "continuous":
+            return None
+        made = DigestWatch(unit, journal)
+        telemetry.watched(unit.service.name)
+        threading.Thread(target=made.run, args=(drain,), name="digests", daemon=True).start()
+        return made.note
+
+    return watch

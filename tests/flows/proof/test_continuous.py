@@ -1,0 +1,188 @@
+"""Digests verified as they come: by account and region, each harm within the hour."""
+
+import threading
+from collections import Counter
+
+import pytest
+from prometheus_client import REGISTRY
+
+from flows.catalogue.services import units
+from flows.commands.iam_policy import Known, grants
+from flows.config.load import load
+from flows.demo.fake_aws.cloudtrail import put_public_key
+from flows.demo.fake_aws.server import FakeAws
+from flows.proof import continuous
+from flows.proof.continuous import DELIVERED_SECONDS, DigestWatch
+from sources.objects.object_ref import ObjectRef
+from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, FIRST, log_name, public_key
+from tests.flows.proof.worlds import REGION, World
+
+NOW = FIRST.timestamp() + 9 * 3600
+
+
+@pytest.fixture(scope="module")
+def cloudtrail():
+    """Serve the public keys."""
+    with FakeAws() as running:
+        yield running
+
+
+@pytest.fixture
+def world(aws, unique, tmp_path, cloudtrail, monkeypatch):
+    """Return a signed trail, all of it delivered."""
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDTRAIL", cloudtrail.url)
+    put_public_key(FINGERPRINT, public_key())
+    made = World(aws, unique, tmp_path)
+    made.config.write_text(made.config.read_text().replace("regions:", "prove: continuous\n        regions:"))
+    made.sign()
+    return made
+
+
+class Clock:
+    now = NOW
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def watch(world):
+    """Return a watch over the world, its clock, and what gives the metrics that were moved since."""
+    (unit,) = units(load(world.config))
+    clock = Clock()
+    made = DigestWatch(unit, world.folder / "state" / "journal", clock)
+    before = counted()
+    return made, clock, lambda: counted() - before
+
+
+def counted():
+    """Return result → count of all digests and log files of the account and region."""
+    found = Counter()
+    for metric in REGISTRY.collect():
+        for one in metric.samples:
+            if one.name in {"collector_digests_total", "collector_signed_log_files_total"}:
+                assert not one.value or (one.labels["account"], one.labels["region"]) == (ACCOUNT, REGION)
+                found[one.labels["result"]] += int(one.value)
+    return found
+
+
+def come(world, watch, *hours):
+    """Let digests of these hours be announced, one look each."""
+    for hour in hours:
+        watch.note(ObjectRef(world.bucket, world.trail.names[hour]))
+        watch.look()
+
+
+def test_what_is_whole_is_counted(world, watch):
+    """Each digest and each log file that it names, once; other objects are none of its business."""
+    made, clock, moved = watch
+    made.note(ObjectRef(world.bucket, log_name(0, 0, REGION)))
+    come(world, made, 0, 1, 2, 3)
+    clock.now += DELIVERED_SECONDS + 1
+    made.look()
+    assert moved() == Counter(valid=4, intact=8)
+
+
+def test_a_digest_that_was_deleted_is_missed_by_the_next_one(world, watch):
+    """The second hour's digest is gone before it was announced: the third names it."""
+    made, _, moved = watch
+    come(world, made, 0)
+    world.delete(world.trail.names[1])
+    come(world, made, 2)
+    assert moved()["digest_deleted"] == 1
+
+
+def test_a_digest_that_was_not_announced_is_verified_by_the_next_one(world, watch):
+    """Its message was lost, it lies in the bucket: it is verified all the same."""
+    made, _, moved = watch
+    come(world, made, 0, 3)
+    assert moved() == Counter(valid=4, intact=8)
+
+
+def test_harm_to_log_files_is_told(world, watch):
+    """One is altered, one is deleted."""
+    made, _, moved = watch
+    world.put(log_name(1, 0, REGION), b"other")
+    world.delete(log_name(1, 1, REGION))
+    come(world, made, 1)
+    assert moved() == Counter(valid=1, modified=1, deleted=1)
+
+
+def test_harm_to_a_digest_is_told(world, watch):
+    """It is signed by another key."""
+    made, _, moved = watch
+    world.trail.again(1, key="stranger")
+    world.store()
+    come(world, made, 1)
+    assert moved() == Counter(digest_invalid=1)
+
+
+def test_a_chain_that_was_cut_is_told(world, watch):
+    """Logging was off: the digest names none before it, though there is one."""
+    made, _, moved = watch
+    world.trail.again(2, before=None)
+    world.store()
+    come(world, made, 1, 2)
+    assert moved()["chain_gap"] == 1
+
+
+def test_a_log_file_that_was_not_delivered_is_told_within_the_hour(world, watch):
+    """The journal has no row of it an hour after its digest came."""
+    made, clock, moved = watch
+    extra = log_name(1, 7, REGION)
+    world.trail.logs[1][extra] = b"{}"
+    world.put(extra, b"{}")
+    world.trail.again(1)
+    world.store()
+    come(world, made, 1)
+    assert "not_delivered" not in moved()
+    clock.now += DELIVERED_SECONDS + 1
+    made.look()
+    assert moved()["not_delivered"] == 1
+
+
+def test_what_cannot_be_looked_at_is_tried_again(world, watch, monkeypatch):
+    """While CloudTrail gives no keys nothing is told of the digest; then it is verified."""
+    made, _, moved = watch
+    right = made._unit.account.client
+
+    def none(service, region):
+        if service == "s3":
+            return right(service, region)
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(made._unit.account, "client", none)
+        come(world, made, 0)
+    assert moved() == Counter()
+    made.look()
+    assert moved() == Counter(valid=1, intact=2)
+
+
+def test_what_waits_is_bounded(world, watch, monkeypatch):
+    """More digests than may wait: the oldest are counted as not verified."""
+    monkeypatch.setattr(continuous, "MOST_DIGESTS", 2)
+    made, _, moved = watch
+    for name in world.trail.names:
+        made.note(ObjectRef(world.bucket, name))
+    assert moved() == Counter(unverified=2)
+
+
+def test_it_is_begun_only_where_it_is_asked_for(world):
+    """`prove: continuous` begins a watch; without it no object is told to anybody."""
+    drain = threading.Event()
+    drain.set()
+    (unit,) = units(load(world.config))
+    assert continuous.begin(None, drain)(unit)
+    world.config.write_text(world.config.read_text().replace("prove: continuous", "prove: on_demand"))
+    (unit,) = units(load(world.config))
+    assert continuous.begin(None, drain)(unit) is None
+
+
+def test_what_it_needs_is_in_the_policy(world):
+    """The keys of digests and the listing of the bucket, without an option."""
+    (grant,) = grants(load(world.config), Known(ACCOUNT, (world.bucket,)))
+    actions = {action for statement in grant.statements for action in statement.actions}
+    assert {"cloudtrail:ListPublicKeys", "s3:ListBucket"} <= actions
