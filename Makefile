@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
+.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -84,6 +84,10 @@ chaos: $(VENV)/.test ## Every receiver under every fault while events flow; prin
 
 soak: $(VENV)/.test ## 50,000 events a second with a fault every ten seconds, for SOAK_MINUTES (60)
 	$(BIN)/python -m tests.chaos.soak
+
+attack: $(VENV)/.test ## Attacks on a running collector in 1 GiB while honest events flow: a table of what they cost (ARGS="--random 200 --minutes 60")
+	.ci/receivers
+	$(BIN)/python -m tests.security.attack $(ARGS)
 
 big: $(VENV)/.test ## Peak memory on a 2 GB CloudTrail object and a 5 GB VPC flow log
 	$(BIN)/python -m tests.chaos.big

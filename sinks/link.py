@@ -20,7 +20,7 @@ from sinks.connection import Buffer, ReceiptStrength, Tick, Transport
 from sinks.errors import Interrupted, NoReceipt
 from sinks.preconnect import Opened, Preconnect, Start, in_thread
 from sinks.retry_budget import Clock, RetryBudget
-from transforms.block import Block
+from transforms.block import LEAST_EVENT_BYTES, Block
 
 IDLE_SECONDS = 25.0
 """A connection unused for so long is not trusted: Devo's balancer drops them after 30 s, without a word."""
@@ -29,6 +29,7 @@ ASK_AGAIN_SECONDS = 600.0
 """How often a receiver that never answered is asked for a close_notify again."""
 
 _ASK_AGAIN_TIMEOUT = 5.0
+_FEW_EVENTS = 4096
 
 
 Connect: TypeAlias = Callable[[Tick], Transport]
@@ -107,6 +108,7 @@ class Link:
         self._connect, self._encode = connect, encode
         self._receipt_policy, self._retry_budget, self._clock = receipt_policy, retry_budget, clock
         self._limit = window_bytes
+        self._most_events = max(window_bytes // LEAST_EVENT_BYTES, _FEW_EVENTS)
         self._window: list[Block] = []
         self._bytes = 0
         self._asked = 0  # so many blocks at the window's head are on the connection that is closing
@@ -127,7 +129,7 @@ class Link:
 
     def write(self, block: Block) -> None:
         """Send a block. Returns when the kernel has it; raises OutageTooLong."""
-        self._make_room(len(block.payload))
+        self._make_room(block)
         fresh = self._asked == len(self._window)
         self._keep(block)
         try:
@@ -180,12 +182,12 @@ class Link:
         self._empty()
         telemetry.window_opened(self.name, -self._limit)
 
-    def _make_room(self, size: int) -> None:
-        """See that a block of `size` bytes fits into the window, as far as one block can."""
-        if self._window and self._bytes + size > self._limit:
+    def _make_room(self, block: Block) -> None:
+        """See that a block fits into the window, as far as one block can."""
+        if self._window and not self._has_room(block):
             telemetry.window_full(self.name, self._bytes)
             self._take_asked() if self._asked else self.finish()
-        if self._window and self._bytes + size > self._limit:
+        if self._window and not self._has_room(block):
             self.finish()
         if (
             self._bytes >= self._limit / 2
@@ -193,6 +195,11 @@ class Link:
             and self._receipt_policy.expected(self._clock.now())
         ):
             self.begin()
+
+    def _has_room(self, block: Block) -> bool:
+        if self._bytes + len(block.payload) > self._limit:
+            return False
+        return sum(one.count for one in self._window) + block.count <= self._most_events
 
     def _empty(self) -> None:
         telemetry.window_changed(self.name, -self._bytes)

@@ -16,6 +16,9 @@ from transforms.receipt_request import ReceiptRequest
 TARGET_BYTES = 1 << 20
 """Largest payload that `coalesce` builds by joining; a single larger block passes as it is."""
 
+LEAST_EVENT_BYTES = 256
+"""What an event counts at least where events wait: receivers take each by itself, behind a header, and an
+object of kilobytes may hold millions of two bytes, behind which everybody else's would have to wait."""
 
 _MOST_FAILURES = 64
 _LONGEST_DETAIL = 300

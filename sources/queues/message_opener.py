@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from sources.journal import JournalRow
 from sources.queues.sqs import Message
-from transforms.block import Block, Item
+from transforms.block import LEAST_EVENT_BYTES, Block, Item
 
 Resume: TypeAlias = Callable[[str], int]
 """(object id) → records of it that the dataflow has already; `object_progress.ALL` = all of it.
@@ -39,9 +39,12 @@ class ObjectBatch(Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Return about what it holds in memory, in bytes, its lease and message included."""
+        """Return about what it holds in memory or costs a receiver, its lease and message included. Bytes."""
         return _OVERHEAD + sum(
-            len(item.payload if isinstance(item, Block) else item.body) for item in self.items
+            max(len(item.payload), LEAST_EVENT_BYTES * item.count)
+            if isinstance(item, Block)
+            else len(item.body)
+            for item in self.items
         )
 
 

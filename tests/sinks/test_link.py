@@ -277,6 +277,15 @@ def test_full_window_takes_a_receipt_at_once(time):
     assert link._bytes == 6
 
 
+def test_a7_a_window_holds_so_many_events(time):
+    """Events of a byte count as if they were longer: behind their headers they are more on the wire."""
+    receiver = Receiver()
+    link = link_to(receiver, time, window=2 << 20)
+    for _ in range(4):
+        link.write(Block(b"a\n" * 4096, 4096, Origin("t"), "a.b"))
+    assert link._bytes == 2 * 2 * 4096
+
+
 def test_half_a_window_is_asked_for_early(time):
     """Once half full, the window's receipt is asked for and not waited for, and blocks go on meanwhile."""
     receiver = Receiver()
