@@ -222,10 +222,7 @@ def _asked(settings: Settings, wanted: ProofRequest) -> ProofScope:
         if not location.removeprefix("s3://").partition("/")[0] or not location.startswith("s3://"):
             hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
             raise SettingsError(f"no location: {location}", "--location", hint)
-    configured = [
-        f"s3://{one.name}/{one.prefix}" for one in unit.options.buckets if "*" not in one.name + one.prefix
-    ]
-    found = tuple(wanted.location) or tuple(configured)
+    found = tuple(wanted.location) or tuple(_configured(unit))
     if not found:
         found = tuple(f"s3://{name}/" for name in sorted(buckets(journals, unit.service.name, stretch)))
     if not found:
@@ -235,6 +232,16 @@ def _asked(settings: Settings, wanted: ProofRequest) -> ProofScope:
         )
     found = tuple(one if "/" in one.removeprefix("s3://") else f"{one}/" for one in found)
     return ProofScope(unit, stretch, found, journals, wanted.sample, wanted.grace)
+
+
+def _configured(unit: ConfiguredService[ObjectsSettings]) -> Iterator[str]:
+    """Yield where the configuration says that objects are."""
+    if listing := unit.options.listing(unit.service.name):
+        yield f"s3://{listing.bucket}/{listing.prefix}"
+        return
+    for one in unit.options.buckets:
+        if "*" not in one.name + one.prefix:
+            yield f"s3://{one.name}/{one.prefix}"
 
 
 def _tell(found: Proof, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ facts.py says what is known of each object, judge.py what follows from it; proof
     digests.py          CloudTrail's own word: digests, their signatures and their chain
     signed_facts.py     what digests say of log files, and what the bucket has of them
     samples.py          delivered objects, read again
+    continuous.py       digests verified while the collector runs
 
 page.py shows it to an auditor, text.py on a terminal.
 """

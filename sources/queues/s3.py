@@ -188,7 +188,7 @@ class S3Opener:
 
     def one(self, ref: ObjectRef, records: int = 0) -> Generator[ObjectBatch, None, None]:
         """Yield one object that no message announced, behind the records of it that are done."""
-        yield from self._object(ref, Message("", "", "", region=ref.region), lambda _id: records)
+        yield from self._told(ref, Message("", "", "", region=ref.region), lambda _id: records)
 
     def _not_read(self, reason: str, why: str, message: Message) -> ObjectBatch:
         """Return what stands for a message, or a part of it, of which nothing is read: the message itself."""

@@ -443,6 +443,16 @@ def test_the_journal_tells_the_bucket(world, capsys):
     assert (code, told["locations"]) == (0, [f"s3://{world.bucket}/"])
 
 
+def test_the_configuration_tells_the_bucket(world, capsys):
+    """`buckets` of the service, or what it lists, goes before the journal."""
+    text = world.config.read_text()
+    world.config.write_text(text.replace("regions:", f"buckets: [{world.bucket}/AWSLogs/]\n        regions:"))
+    assert world.prove(capsys, location="")[1]["locations"] == [f"s3://{world.bucket}/AWSLogs/"]
+    listing = f"s3_listing: {{bucket: {world.bucket}}}"
+    world.config.write_text(text.replace(f"audit_sqs_queue_name: {world.queue.name}", listing))
+    assert world.prove(capsys, location="")[1]["locations"] == [f"s3://{world.bucket}/"]
+
+
 def test_a_journal_that_begins_later_is_told(world, capsys):
     """What is older than the journal cannot be told from what was never announced."""
     _, told = world.prove(capsys)

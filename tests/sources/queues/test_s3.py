@@ -417,3 +417,21 @@ def test_r3_a_damaged_record_is_poison_with_its_place():
     assert "at byte 70" in poison.detail
     assert "s3://b/k" in poison.detail
     assert cut.records == 8
+
+
+def test_who_asks_is_told_of_what_was_read(s3):
+    """Each object that was read to its end is told, by a notice or alone; one that failed is not."""
+    told = []
+    opener = S3Opener("flowlogs", s3.account, reader)
+    opener.noted = told.append
+    list(opener.open(message(announced(s3, "k")), lambda _: 0))
+    list(opener.one(ObjectRef("b", "k")))
+    assert [ref.key for ref in told] == ["k", "k"]
+
+    def fault(**_):
+        raise aws_error("GetObject", "AccessDenied", 403)
+
+    s3.fault = fault
+    with pytest.raises(Denied):
+        list(opener.open(message(announced(s3, "k")), lambda _: 0))
+    assert len(told) == 2
