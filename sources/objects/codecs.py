@@ -23,6 +23,7 @@ SNAPPY = b"\xff\x06\x00\x00sNaPpY"
 ZIP = b"PK\x03\x04"
 _BZ2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+_PRINTABLE = bytes({*b"\t\r\n", *range(0x20, 0x7F)})
 BROTLI_SUFFIX = ".br"
 
 _STEP = 1 << 16
@@ -52,7 +53,7 @@ def codec(head: bytes, name: str) -> Parts | None:
         return unzlib
     marks: tuple[tuple[bytes, Parts], ...] = ((XZ, unxz), (LZ4, unlz4), (SNAPPY, unsnappy), (ZIP, unzip))
     found = next((parts for mark, parts in marks if head.startswith(mark)), None)
-    return found or (unbrotli if name.endswith(BROTLI_SUFFIX) else None)
+    return found or (unbrotli if name.endswith(BROTLI_SUFFIX) and head.translate(None, _PRINTABLE) else None)
 
 
 def bunzip2(stored: StoredBytes, _budget: Budget) -> Iterator[bytes]:

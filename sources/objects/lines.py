@@ -50,10 +50,15 @@ def _ended(chunks: Iterator[bytes], end: bytes) -> Iterator[bytes]:
 
 
 def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
-    """Yield texts that end in a newline."""
+    """Yield texts that end in a newline. Some programs end lines with CR alone, as the first chunk shows."""
     held: list[bytes | memoryview] = []
     size = 0
+    mac: bool | None = None
     for chunk in chunks:
+        if mac is None:
+            mac = b"\n" not in chunk and 0 <= chunk.find(b"\r") < len(chunk) - 1
+        if mac:
+            chunk = chunk.replace(b"\r", b"\n")  # noqa: PLW2901 - the chunk as it was is not held meanwhile
         end = chunk.rfind(b"\n") + 1
         if end:
             yield b"".join([*held, memoryview(chunk)[:end]]) if size or end < len(chunk) else chunk

@@ -4,6 +4,8 @@ Pictures, archives and binary tables that land in a log bucket would go out as l
 line that is taken for a header. Text in any state passes: a few NULs, latin-1, padding.
 """
 
+import re
+
 _LOOK_BYTES = 1024
 _CONTROLS = bytes({*range(1, 0x20)} - set(b"\t\n\v\f\r\x1b"))
 _CONTROLS_WITHIN = 256
@@ -22,6 +24,9 @@ _MARKS = (
     (b"Rar!\x1a\x07", "a RAR archive"),
     (b"\xff\xd8\xff", "a JPEG"),
     (b"!<arch>\n", "an archive"),
+    (b"\x89LZO", "LZO"),
+    (b"\x02\x21\x4c\x18", "lz4 of the old format"),
+    (b"\x1f\x9d", "a .Z file"),
 )
 _ALL_MARKS = tuple(mark for mark, _ in _MARKS)
 _MARKS_OF_TEXT = (b"%PDF-", b"GIF8", b"!<arch>\n")
@@ -30,6 +35,8 @@ _MARKS_OF_TEXT = (b"%PDF-", b"GIF8", b"!<arch>\n")
 _TAR, _TAR_AT = b"ustar", 257
 _FEW = 4
 _MOST_CONTROLS, _MOST_NULS, _MOST_INVALID = 0.02, 0.10, 0.30
+_MOST_ODD, _MOST_C1 = 0.05, 0.30
+_INVALID, _C1 = re.compile("[\udc80-\udcff]"), re.compile("[\udc80-\udc9f]")
 UTF_16 = "UTF-16"
 
 
@@ -53,10 +60,22 @@ def _binary(head: bytes) -> str:
     controls = len(look) - len(look.translate(None, _CONTROLS))
     if controls > _FEW and controls > _MOST_CONTROLS * len(look):
         return "binary: it is full of control characters"
-    invalid = look.decode(errors="replace").count("\N{REPLACEMENT CHARACTER}")
-    if invalid > 4 * _FEW and invalid > _MOST_INVALID * len(look):
-        return "no UTF-8"
-    return ""
+    if nuls + controls > _FEW and nuls + controls > _MOST_NULS * len(look):
+        return "binary: it is full of control characters"
+    return _no_utf_8(look, nuls + controls)
+
+
+def _no_utf_8(look: bytes, controls: int) -> str:
+    """Tell binary by what is no UTF-8 in it; in a few bytes, by what single-byte text has not either."""
+    text = look.decode(errors="surrogateescape")
+    if text.isascii() or not (invalid := len(_INVALID.findall(text))):
+        return ""
+    c1 = len(_C1.findall(text))  # letters of EBCDIC, and a few marks of Windows' code pages
+    odd = controls and c1 + controls > max(1, _MOST_ODD * len(look))
+    mixed = controls and invalid > max(_FEW, 3 * _MOST_ODD * len(look))
+    few = odd or mixed or (c1 > _FEW and c1 > _MOST_C1 * len(look))
+    many = invalid > 2 * _FEW and invalid > _MOST_INVALID * len(look)
+    return "no UTF-8" if many else "binary" if few else ""
 
 
 def _alternates(look: bytes, nuls: int) -> bool:

@@ -127,7 +127,7 @@ def _after_object(data: bytes, start: int, ends: tuple[int, int], known: bytes, 
     )
     if found != NOWHERE or end < 0:
         return found
-    if (likely := _goes_on(data, end, known, ended=ended)) == MORE:
+    if (likely := _goes_on(data, (start, end), known, ended=ended)) == MORE:
         return MORE
     return end if likely > 0 else alike
 
@@ -156,16 +156,16 @@ def _after_line(data: bytes, line_end: int, end: int, known: bytes, *, ended: bo
     return end if at >= line_end or (behind and _like(data[at:behind], known)) else line_end
 
 
-def _at_end(data: bytes, end: int, alike: int, known: bytes, *, ended: bool) -> int:
+def _at_end(data: bytes, bad: tuple[int, int], alike: int, known: bytes, *, ended: bool) -> int:
     """Return the end of a damaged value, MORE, or `alike` when what stands behind it may be a piece of it."""
-    likely = _goes_on(data, end, known, ended=ended)
-    return likely if likely == MORE else end if likely else alike
+    likely = _goes_on(data, bad, known, ended=ended)
+    return likely if likely == MORE else bad[1] if likely else alike
 
 
-def _goes_on(data: bytes, end: int, known: bytes, *, ended: bool) -> int:
+def _goes_on(data: bytes, bad: tuple[int, int], known: bytes, *, ended: bool) -> int:
     """Tell whether what stands behind a damaged value is the next one, not a piece of it: 1, 0, or MORE."""
-    gap = scanner.SPACE.match(data, end)
-    at = gap.end() if gap else end
+    start, end = bad
+    at = _past_space(data, end)
     if data[at : at + 1] not in (b"{", b"["):
         return 1 if at < len(data) or ended else MORE
     behind = scanner.valid(data, at)
@@ -174,12 +174,20 @@ def _goes_on(data: bytes, end: int, known: bytes, *, ended: bool) -> int:
     one = data[at:behind]
     if known:
         return int(_like(one, known))
-    gap = scanner.SPACE.match(data, behind)
-    then = gap.end() if gap else behind
-    last = scanner.valid(data, then) if data[then : then + 1] in (b"{", b"[") else 0
-    if not last and not ended:
+    key = _FIRST_KEY.match(data, start)
+    if key and (other := _FIRST_KEY.match(one)) and other[1] == key[1]:
+        return 1
+    then = _past_space(data, behind)
+    if then == len(data) and not ended:
         return MORE
-    return int(last > 0 and _like(data[then:last], one))
+    last = scanner.valid(data, then) if data[then : then + 1] in (b"{", b"[") else 0
+    a_line = b"\n" in data[end:at] and b"\n" not in data[start:end]
+    return int(last > 0 and _like(data[then:last], one)) or int(a_line and then == len(data))
+
+
+def _past_space(data: bytes, at: int) -> int:
+    gap = scanner.SPACE.match(data, at)
+    return gap.end() if gap else at
 
 
 def _like(one: bytes, known: bytes) -> bool:

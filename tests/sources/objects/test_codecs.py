@@ -159,6 +159,15 @@ BINARY = {
     "encrypted": b"Salted__" + _RANDOM.randbytes(300),
     "java": b"\xca\xfe\xba\xbe" + bytes(range(64)) * 3,
     "lzma alone": lzma.compress(TEXT[:2000], lzma.FORMAT_ALONE),
+    "raw deflate": zlib.compress(b"alpha one two\nbeta three\n")[2:-4],
+    "raw deflate of much": zlib.compress(TEXT[:5000])[2:-4],
+    "raw lz4": pa.compress(b"alpha one two\nbeta three\n" * 20, codec="lz4_raw", asbytes=True),
+    "old lz4": b"\x02\x21\x4c\x18\x30\0\0\0\xf0\x0aalpha one two\n",
+    "raw snappy of Hadoop": b"\0\0\0\x19\0\0\0\x1b\x19\x60alpha one two\nbeta three\n",
+    "brotli without its suffix": arrow("brotli")(b"alpha one two\nbeta three\n"),
+    "LZO": b"\x89LZO\0\r\n\x1a\nalpha one two\n",
+    "compress": b"\x1f\x9d\x90" + bytes(range(100, 160)),
+    "EBCDIC": "some log line\n".encode("cp500"),
     "gzip thrice": gzip.compress(gzip.compress(gzip.compress(TEXT))),
 }
 
@@ -170,6 +179,11 @@ def test_r4_what_is_no_text_never_goes_out(name, layout, packed):
     """Binary data is quarantined before anything of it is an event, whatever the service."""
     out, reason = told(packed(BINARY[name]), layout)
     assert (out, reason) == (b"", "not_text")
+
+
+def test_r4_a_suffix_that_lies():
+    """Text whose key ends in `.br` is text."""
+    assert told(TEXT, name="a.br") == (TEXT, "")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -191,8 +205,12 @@ def test_r4_utf_16_is_told_with_and_without_its_mark(encoding):
         b"x^2 + y\n",
         b"BZh is the mark of bz2\n",
         b"\xff\n",
+        b"He said \x93hi\x94\n",
+        "Größe: über 3 €\n".encode("cp1252"),
+        "日本語のログ".encode()[:-1],
+        b'flow \xff\xfe\x81 10.0.0.1 10.0.0.2 443 "a" ACCEPT OK\n',
     ],
-    ids=range(10),
+    ids=range(14),
 )
 def test_r4_text_in_any_state_passes(text):
     """Latin-1, NULs here and there, padding, colours, and words that look like marks are text."""

@@ -46,6 +46,13 @@ def test_r3_the_issues_example():
     assert "at byte 8" in bad.detail
 
 
+@pytest.mark.parametrize("between", [b"\n", b"", b",", b" "])
+def test_r3_the_first_of_two(between):
+    """The damaged one is the first, and one is left to go on with."""
+    pieces = decoded(between.join([b'{"a":1,}', b'{"a":2}']), VALUES)
+    assert (joined(pieces), damages(pieces)) == (b'{"a":2}\n', [b'{"a":1,}'])
+
+
 def test_r3_marks_between_values_are_nothing():
     """Byte order marks of files that were joined are no damage."""
     pieces = decoded(b'\xef\xbb\xbf{"a":1}\n\xef\xbb\xbf{"a":2}\xef\xbb\xbf{"a":3}\n', VALUES)

@@ -241,3 +241,13 @@ def test_counting_and_blank_lines(text):
     kept = [line for line in text.split(b"\n") if line]
     assert without_blanks(text) == (b"".join(line + b"\n" for line in kept), len(kept))
     assert count_lines(text) == text.count(b"\n")
+
+
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_r4_lines_that_end_in_cr_alone(size):
+    """An object of such lines has all of them as events, and a header is its first line only."""
+    rows = b"".join(b"%d,two\r" % number for number in range(size))
+    assert collect(rows)[0] == [b"%d,two" % number for number in range(size)]
+    header = Layout(is_header=lambda _line: True, quoted=True, separator=b",")
+    assert collect(b"a,b\r" + rows, header)[0] == collect(rows)[0]
+    assert collect(b"one line\r")[0] == [b"one line"]
