@@ -27,6 +27,7 @@ from flows.process import telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import cluster_port, ignore_key_log
 from flows.process.memory import reuse_blocks
+from flows.process.own_messages import STEP, own_messages
 from flows.process.ownership import hold_cursors
 from flows.process.recovery_store import check, hold
 from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
@@ -61,6 +62,8 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     drain = drain_on_signals(alone_seconds(settings), done)
     with one_line():
         warnings = (*settings.warnings, ignore_key_log(), "" if mesh else cluster_port(started.addresses))
+    level = settings.globals.collector_messages
+    told = own_messages(settings.globals.name, level, drain) if level else None
     for warning in filter(None, warnings):
         settings_warning(warning)
     with one_line():
@@ -102,6 +105,9 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
         )
         for unit in running
     ]
+    if told:
+        source = liveness.source(epochs.source(told))
+        streams.append(collect(dataflow, STEP, source, lambda block: [block], devo.limit))
     deliver(streams, devo, quarantine, liveness)
     return dataflow
 

@@ -166,6 +166,13 @@ class Globals(Model):
         examples=["127.0.0.1:3030"],
         json_schema_extra=About(ours=True),
     )
+    collector_messages: Literal["info", "warning", "error"] | None = Field(
+        None,
+        description="Send the collector's own messages, of this level and above, to Devo's table "
+        "devo.collectors.out, 60 a minute at most, none about delivery; by default the log alone has them",
+        examples=["warning"],
+        json_schema_extra=About(ours=True),
+    )
     queue_max_size_in_mb: float | None = Field(
         None,
         gt=0,
