@@ -44,6 +44,7 @@ from sources.apis.window import (
 )
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiter, Limiters
+from sources.aws.replies import following
 from sources.errors import SourceError, Transient, translate
 from transforms.block import Block, Item, Origin, Poison
 
@@ -142,9 +143,7 @@ class LookupEvents:
             yield Page((), stored(_after(at, window, Seen(at.seen), window.end)), again=True)
             return
         seen, reach = Seen(at.seen), self._rule.of(at.late)
-        following = at.following or max(
-            window.start, (window.end - (reach - self._reach.settle)) // 1000 * 1000
-        )
+        final = at.following or max(window.start, (window.end - (reach - self._reach.settle)) // 1000 * 1000)
         known = min(now, at.done + self._reach.settle + int(self.period_seconds * 1000))
         for events, last in self._answers(target, start, upto):
             times = [to_ms(event["EventTime"]) for event in events]
@@ -155,13 +154,13 @@ class LookupEvents:
             items, repeats = tuple(self._items(target, [one for one, _ in fresh])), len(events) - len(fresh)
             ids_of = {event["EventId"]: ms for event, ms in fresh}
             if last:
-                after = _after(at, window, seen, following)
+                after = _after(at, window, seen, final)
                 again = behind(window.end, now, self._reach)
                 yield Page(items, stored(after), again, window.end, repeats, late, ids_of)
             else:
                 upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
-                ids = {**seen.since(following), **seen.until(upto)}  # what may be read again
-                between = replace(at, window=window, upto=upto, following=following, seen=ids)
+                ids = {**seen.since(final), **seen.until(upto)}  # what may be read again
+                between = replace(at, window=window, upto=upto, following=final, seen=ids)
                 yield Page(items, stored(between), upto=at.done, repeats=repeats, late=late, ids=ids_of)
 
     def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
@@ -206,7 +205,7 @@ class LookupEvents:
         asked: dict[str, Any] = {"StartTime": to_datetime(start), "EndTime": to_datetime(upto)}
         if target.detail:
             asked["EventCategory"] = target.detail
-        token = None
+        token = ""
         while True:
             more: dict[str, Any] = {"NextToken": token} if token else {}
             try:
@@ -214,7 +213,7 @@ class LookupEvents:
             except (ClientError, BotoCoreError) as error:
                 raise translate(error, where, "cloudtrail:LookupEvents") from error
             events = required(reply, "Events", where)
-            token = reply.get("NextToken")
+            token = following(reply.get("NextToken") or "", token, where)
             yield events, not token
             if not token:
                 return

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
+from sources.aws.replies import following
 from sources.errors import Transient, translate
 from transforms.block import TARGET_BYTES, Block, Origin
 
@@ -68,13 +69,14 @@ class Api(Generic[Client]):
 
         token: the key of the token in replies and requests.
         """
-        following: dict[str, str] = {}
+        value = ""
         while True:
-            reply = self.ask(region, call, place, **asked, **following)
+            reply = self.ask(region, call, place, **asked, **({token: value} if value else {}))
+            where = f"{call.name} of {place}, {self.account.where}"
+            value = following(reply.get(token) or "", value, where)
             yield reply
-            if not reply.get(token):
+            if not value:
                 return
-            following = {token: reply[token]}
 
 
 def fingerprint(*parts: object) -> str:

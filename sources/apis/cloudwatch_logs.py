@@ -39,12 +39,22 @@ from msgspec.structs import replace
 
 from sources import telemetry
 from sources.apis.cloudwatch import Api, Operation, blocks, fingerprint, line
-from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply
+from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, event_of
 from sources.apis.poll import Page, Position, State, Target, restored, stored
-from sources.apis.window import LateEvents, Lateness, ReachRule, Seen, Window, late_events, now_ms
+from sources.apis.window import (
+    LateEvents,
+    Lateness,
+    ReachRule,
+    Seen,
+    Window,
+    late_events,
+    now_ms,
+    to_datetime,
+)
 from sources.aws.account import Account
 from sources.aws.limiter import Limiters
 from sources.errors import Missing, SourceError
+from sources.refusals import clock_skew
 from transforms.block import Origin
 
 _DAY = 86_400_000
@@ -196,7 +206,7 @@ class LogWindows(Struct, frozen=True):
         else:
             if window.start <= at.final:  # all that was not final has been read again just now
                 final, reads = max(final, min(window.end, now - self.rule.of(at.late))), []
-            reads = [*_until(reads, window.start), (window.end, now)]
+            reads = [*_until(reads, window.start), (window.end, read.asked)]
         seen = read.seen.since(final)
         sparse = at.sparse if at.sparse > final else 0
         if len(seen) > _MOST_IDS:
@@ -237,7 +247,7 @@ def _until(reads: Iterable[tuple[int, int]], start: int) -> Iterator[tuple[int, 
 class WindowEvents:
     """What a window has brought so far. long_ago: ids of events that were ingested long before.
 
-    count: of new events. most, total: of their lateness, in ms.
+    count: of new events. most, total: of their lateness, in ms. asked: when, by AWS's clock if that lags.
     """
 
     def __init__(self, at: LogsPosition, now: int, reach: int) -> None:
@@ -245,21 +255,22 @@ class WindowEvents:
         self.long_ago: set[str] = set()
         self.count = self.most = self.total = 0
         self.replies, self._filled = 0, 0.0
-        self._at, self._now, self._reach = at, now, reach
+        self._at, self.asked, self._reach = at, now, reach
 
     @property
     def pages(self) -> float:
         """How many pages it filled, the last one in part."""
         return max(self._filled, self.replies - 1)
 
-    def add(self, events: Sequence[Reply]) -> tuple[dict[str, Reply], LateEvents]:
+    def add(self, events: Sequence[Reply], asked: int) -> tuple[dict[str, Reply], LateEvents]:
         """Return the events that were not read before, by fingerprint, and how late they are."""
+        self.asked = min(self.asked, asked)
         fresh: dict[str, Reply] = {}
         size = 0
         for event in events:
             size += len(event["message"])
             key = fingerprint(event["logStreamName"], event["eventId"])
-            if event["ingestionTime"] < self._now - _SHOWN_MS:
+            if event["ingestionTime"] < self.asked - _SHOWN_MS:
                 self.long_ago.add(key)
             if not self._at.had(event) and self.seen.add(key, event["timestamp"]):
                 fresh[key] = event
@@ -321,9 +332,11 @@ class CloudWatchLogs:
             return
         origin = Origin(self.name, target.account, target.region, target.detail)
         within, read = replace(at, window=window), WindowEvents(at, now, self._windows.rule.of(at.late))
-        for events, last in self._answers(target, max(window.start, at.first), window.end):
-            fresh, late = read.add(events)
-            items = tuple(blocks((line(_event(target, event)) for event in fresh.values()), origin))
+        for events, last, asked in self._answers(
+            target, Window(max(window.start, at.first), window.end), now
+        ):
+            fresh, late = read.add(events, asked)
+            items = tuple(blocks((line(event_of(target, event)) for event in fresh.values()), origin))
             repeats, kept = len(events) - len(fresh), self._kept(fresh)
             if not last:
                 ids = {key: event["timestamp"] for key, event in fresh.items()}
@@ -369,23 +382,15 @@ class CloudWatchLogs:
             begin = now
         return LogsPosition(asked=born.start, first=begin, done=begin, final=begin, span=span, seen={})
 
-    def _answers(self, target: Target, start: int, end: int) -> Iterator[tuple[Sequence[Reply], bool]]:
-        """Yield the events of each page, and whether it is the last one; an empty one need not be."""
+    def _answers(
+        self, target: Target, window: Window, now: int
+    ) -> Iterator[tuple[Sequence[Reply], bool, int]]:
+        """Yield each page's events, whether it is the last one, and the time by AWS's clock if that lags.
+
+        An empty page need not be the last one.
+        """
         by = "logGroupIdentifier" if target.detail.startswith("arn:") else "logGroupName"
-        asked = {by: target.detail, "startTime": start, "endTime": end - 1, **self._chosen}
+        asked = {by: target.detail, "startTime": window.start, "endTime": window.end - 1, **self._chosen}
         for reply in self._api.pages(target.region, _FILTER, target.key, "nextToken", **asked):
-            yield reply["events"], not reply.get("nextToken")
-
-
-def _event(target: Target, event: Reply) -> dict[str, str | int]:
-    """Return an event as it goes to Devo."""
-    return {
-        "logGroup": target.detail.split(":log-group:")[-1],
-        "logStream": event["logStreamName"],
-        "timestamp": event["timestamp"],
-        "ingestionTime": event["ingestionTime"],
-        "eventId": event["eventId"],
-        "message": event["message"],
-        "account": target.account,
-        "region": target.region,
-    }
+            ahead = max(0, int(1000 * (clock_skew(reply, to_datetime(now)) or 0)))
+            yield reply["events"], not reply.get("nextToken"), now - ahead

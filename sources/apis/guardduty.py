@@ -36,7 +36,7 @@ from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
-from sources.aws.replies import call
+from sources.aws.replies import call, following
 from sources.errors import SourceError, Transient, translate
 from transforms.block import Block, Origin
 
@@ -168,7 +168,7 @@ class GuardDuty:
             reply = self._ask(region, "ListDetectors", MaxResults=_PAGE, **_token(token))
             for detector in required(reply, "DetectorIds", self._where("ListDetectors", region)):
                 yield Target(f"{region}/{detector}", self._account.account_id, region, detector)
-            token = reply.get("NextToken") or ""
+            token = following(reply.get("NextToken") or "", token, self._where("ListDetectors", region))
             if not token:
                 return
 
@@ -197,7 +197,7 @@ class GuardDuty:
             found = required(reply, "FindingIds", self._where("ListFindings", target.key))
             ids += found
             filled += bool(found)
-            token = reply.get("NextToken") or ""
+            token = following(reply.get("NextToken") or "", token, self._where("ListFindings", target.key))
             if not token or filled >= depth:
                 return tuple(ids), bool(token)
 

@@ -179,6 +179,20 @@ class LogGroups:
         return is_readable(group)
 
 
+def event_of(target: Target, event: Reply) -> dict[str, str | int]:
+    """Return an event as it goes to Devo."""
+    return {
+        "logGroup": target.detail.split(":log-group:")[-1],
+        "logStream": event["logStreamName"],
+        "timestamp": event["timestamp"],
+        "ingestionTime": event["ingestionTime"],
+        "eventId": event["eventId"],
+        "message": event["message"],
+        "account": target.account,
+        "region": target.region,
+    }
+
+
 def is_readable(group: Reply) -> bool:
     """Tell whether FilterLogEvents reads a group as DescribeLogGroups shows it."""
     return bool(group.get("logGroupClass", _READABLE) == _READABLE)

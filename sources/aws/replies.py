@@ -36,6 +36,16 @@ def required(reply: Mapping[str, Any], key: str, where: str) -> Any:
     return reply[key]
 
 
+def following(token: str, before: str, where: str) -> str:
+    """Return the token of the page that follows; raises Transient for the one that was just used.
+
+    Followed for ever it would keep a position where it is, and nobody would hear of it.
+    """
+    if token and token == before:
+        raise Transient("a page names itself as the next one", where, "it is tried again from its position")
+    return token
+
+
 def hollow(key: str, where: str) -> Transient:
     """Return the error of a reply that is none; of XML, as STS speaks, botocore raises KeyError itself."""
     hint = "it was cut short or came from a proxy; it is tried again"
