@@ -23,6 +23,7 @@ from flows.cluster import watchdog
 from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, SettingsError, load
 from flows.journal import keeping
+from flows.journal.book import JournalBook
 from flows.process import telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import cluster_port, ignore_key_log
@@ -35,6 +36,7 @@ from flows.process.sealed_state import sealed
 from flows.process.selection import VARIABLE, selected
 from flows.process.supervisor import VARIABLE as SUPERVISED
 from flows.proof import continuous
+from flows.silence.watch import begin as watch_silence
 from flows.status.start import begin
 from flows.steps import collect, deliver
 from sinks.devo import DevoSink
@@ -83,6 +85,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     sys.setswitchinterval(switch_seconds(services))
     ahead = settings.globals.prefetch_bytes or prefetch_share(services)
     book = keeping.begin(settings.journal, drain) if settings.journal else None
+    silence = watch_silence(started, running, lambda: liveness.receipted, drain)
     kept = str(settings.globals.quarantine)
     most = settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
@@ -94,13 +97,12 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     window = settings.globals.prefetch_bytes or WINDOW_BYTES
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
     dataflow = Dataflow("aws")
-    counted = book.counted if book else _as_it_is
     streams = [
         collect(
             dataflow,
             unit.step_id,
             sealed(liveness.source(epochs.source(unit.service.source(unit, context)))),
-            liveness.transform(unit.step_id, counted(unit.service.transform(unit), unit.account.name)),
+            liveness.transform(unit.step_id, silence.listening(unit, counted(unit, book))),
             devo.limit,
         )
         for unit in running
@@ -112,6 +114,12 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     return dataflow
 
 
+def counted(unit: Unit, book: JournalBook | None) -> Transform:
+    """Return a unit's transform; what it makes of events is counted for the journal, if one is kept."""
+    made = unit.service.transform(unit)
+    return book.counted(made, unit.account.name) if book else made
+
+
 def own(started: Launch, running: list[Unit]) -> None:
     """See that nobody else has this state or these cursors. Raises OwnedError, StateError.
 
@@ -121,10 +129,6 @@ def own(started: Launch, running: list[Unit]) -> None:
         if started.recovery and started.recovery.exists() and SUPERVISED not in os.environ:
             hold(started.recovery)
         hold_cursors(running)
-
-
-def _as_it_is(transform: Transform, _input: str) -> Transform:
-    return transform
 
 
 def alone_seconds(settings: Settings) -> float:

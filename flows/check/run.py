@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     Check("visibility", settings.visibility),
     Check("filters", settings.filters),
     Check("folder", settings.folders),
+    Check("silent", settings.silences),
     Check("certificate", certificates.certificates),
     Check("clock", identities.clock, live=True),
     Check("identity", identities.identities, live=True),

@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,7 @@ from flows.config.base import ObjectsSettings, QueuedSettings, region_of
 from flows.config.load import SettingsError, SettingsErrors
 from flows.process.hardening import cluster_port
 from flows.process.runtime import launch
+from flows.silence.watch import silent_in
 from sinks.settings import File
 
 SAFE_INTERVALS = 3
@@ -196,6 +198,17 @@ def folders(context: CheckContext) -> Iterator[Finding]:
         told = f"{temporary} has room for {free} bytes, less than {wanted_bytes}"
         hint = "Parquet and zip objects wait when it is full: lower it, make room, or set TMPDIR"
         yield warn("spool", told, "globals.spool_max_bytes", hint)
+
+
+def silences(context: CheckContext) -> Iterator[Finding]:
+    """Tell of whom nothing came any more when the collector looked last."""
+    state = context.settings.state_directory
+    found = silent_in(state) if state else {}
+    for scope, last in sorted(found.items()):
+        since = datetime.fromtimestamp(last, UTC).isoformat(timespec="minutes")
+        where = " ".join(part for part in scope[1:] if part) + f" of input {scope.input}"
+        hint = "see whether its trail, flow log or subscription is on, or set expect_every_seconds"
+        yield warn("silent", f"nothing has come since {since}", where, hint)
 
 
 def unwritable(folder: Path) -> str:

@@ -57,6 +57,14 @@ class ServiceSettings(FilterSettings):
         examples=["account_region"],
         json_schema_extra=About(ours=True),
     )
+    expect_every_seconds: float | None = Field(
+        None,
+        ge=60,
+        description="Tell an account's region as silent when nothing came of it for so long; by default what "
+        "was usual at that hour of the week decides",
+        examples=[86_400],
+        json_schema_extra=About(unit="s", ours=True),
+    )
     devo_pulling_id: bool = Field(
         default=False,
         description="Put the time of the pull into JSON events as @devo_pulling_id",

@@ -107,3 +107,47 @@ def owner_looked_for(owner: str, seconds: float) -> None:
     """Log that a state was another machine's, and that it is seen whether that one still works on it."""
     what = "another machine had this state; it is taken when that one is gone"
     say(logging.INFO, "owner_looked_for", owner=owner, seconds=round(seconds), what=what)
+
+
+_SCOPE = ("service", "input", "account", "region")
+_SILENT = ("silent", "1 while nothing comes of a scope that used to bring something")
+
+
+def fell_silent(  # noqa: PLR0913, PLR0917 - a scope, and two times
+    owner: str, service: str, account: str, region: str, seconds: float, usual: float
+) -> None:
+    """Warn that nothing comes of a scope any more. usual: longest pause that is usual at this hour."""
+    scope = {"service": service, "input": owner, "account": account, "region": region}
+    gauge(*_SILENT, *_SCOPE).labels(*scope.values()).set(1)
+    say(
+        logging.WARNING,
+        "fell_silent",
+        **scope,
+        seconds=round(seconds),
+        usual_seconds=round(usual),
+        hint="see whether its trail, flow log or subscription is on; expect_every_seconds says what is usual",
+    )
+
+
+def more_silent(count: int) -> None:
+    """Warn of many that fell silent at once: one cause has them all, most likely."""
+    say(logging.WARNING, "more_fell_silent", count=count)
+
+
+def heard_again(owner: str, service: str, account: str, region: str) -> None:
+    """Log that something comes again."""
+    scope = {"service": service, "input": owner, "account": account, "region": region}
+    gauge(*_SILENT, *_SCOPE).labels(*scope.values()).set(0)
+    say(logging.INFO, "heard_again", **scope)
+
+
+def silent_scopes(count: int, left_out: int) -> None:
+    """Show how many are silent now, and how often something came of one beyond those that are watched."""
+    gauge("silent_scopes", "Accounts and regions of services of which nothing comes any more").set(count)
+    text = "Signs of accounts and regions beyond the 100,000 that are watched for silence"
+    gauge("unwatched_scope_signs", text).set(left_out)
+
+
+def silence_not_kept(file: str, error: OSError) -> None:
+    """Warn that what is usual will be learned anew after a restart."""
+    say(logging.WARNING, "silence_not_kept", file=file, error=error.strerror or str(error))

@@ -13,6 +13,8 @@ from transforms.errors import CollectorError
 IDENTITY = "identity of "
 """What stands before an identity among that which is not ready."""
 
+_MOST_SILENT = 1_000
+
 JOURNAL = "journal at "
 """What stands before the journal's file while it cannot be written."""
 
@@ -61,6 +63,9 @@ class EventStatus(Struct):
 
     journal: Failure | None = None
     """Why the journal cannot be written at present: nothing is deleted from AWS meanwhile."""
+
+    silent: dict[str, float] = field(default_factory=dict)
+    """Of what nothing comes any more, as it is shown → since when, epoch seconds."""
 
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take in one event; those that nobody shows pass."""
@@ -160,6 +165,19 @@ def _journal_recovered(status: EventStatus, _told: Mapping[str, Any]) -> None:
     status.journal = None
 
 
+def _fell_silent(status: EventStatus, told: Mapping[str, Any]) -> None:
+    if len(status.silent) < _MOST_SILENT:
+        status.silent[_scope(told)] = status.clock() - told["seconds"]
+
+
+def _heard_again(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.silent.pop(_scope(told), None)
+
+
+def _scope(told: Mapping[str, Any]) -> str:
+    return " ".join(str(told[name]) for name in ("service", "account", "region") if told[name])
+
+
 def _open(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.open_queues[str(told["where"])] = None
 
@@ -187,6 +205,8 @@ _HEARD: Mapping[str, Heard] = {
     "buckets_open": _open,
     "journal_failed": _journal_failed,
     "journal_recovered": _journal_recovered,
+    "fell_silent": _fell_silent,
+    "heard_again": _heard_again,
     "identity_failed": _identity_failed,
     "identity_recovered": _identity_recovered,
 }

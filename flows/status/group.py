@@ -160,6 +160,7 @@ def merged(
             "unsigned": _sums(state["not_read"]["unsigned"] for state in states),
             "untabled": _sums(state["not_read"]["untabled"] for state in states),
             "dropped": _sums(state["not_read"]["dropped"] for state in states),
+            "silent": _most(state["not_read"]["silent"] for state in states),
             "open_queues": sorted({queue for state in states for queue in state["not_read"]["open_queues"]}),
         },
         "processes": [{"name": one.name, "url": f"http://{one.host}:{one.port}/status"} for one, _ in known]

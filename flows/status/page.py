@@ -44,6 +44,7 @@ def page(view: View) -> str:
 {_cell("p", "dropped", view)}
 {_cell("p", "unsigned", view)}
 {_cell("p", "untabled", view)}
+{_cell("p", "silent", view)}
 {_cell("p", "open", view)}
 </main>
 <script>{SCRIPT}</script>

@@ -74,6 +74,7 @@ def view(state: Mapping[str, Any]) -> View:
         "dropped": _dropped(not_read["dropped"]),
         "untabled": _untabled(not_read["untabled"]),
         "unsigned": _unsigned(not_read["unsigned"]),
+        "silent": _silent(not_read["silent"]),
         "open": _open(not_read["open_queues"]),
     }
 
@@ -117,6 +118,8 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
         f"{number(missing)} objects were gone before they were read" if missing else "",
         f"{number(kept)} items are in quarantine" if kept else "",
     ]
+    silent = len(state["not_read"]["silent"])
+    parts.append(f"{number(silent)} accounts or regions have fallen silent" if silent else "")
     if any(parts):
         return Cell(f"Collecting; {', '.join(part for part in parts if part)}, see below.", "warn")
     ignored = sum(state["not_read"]["ignored"].values())
@@ -248,6 +251,14 @@ def _unsigned(found: Mapping[str, int]) -> Cell:
     if not found:
         return Cell("")
     return Cell(f"Not as CloudTrail signed it: {_reasons(found)}. python -m flows prove tells which.", "bad")
+
+
+def _silent(found: Mapping[str, float]) -> Cell:
+    if not found:
+        return Cell("")
+    first = [f"{what} for {age(seconds)}" for what, seconds in sorted(found.items(), key=lambda one: -one[1])]
+    listed = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")  # noqa: PLR2004
+    return Cell(f"Silent, though something used to come ({number(len(found))}): {listed}.", "warn")
 
 
 def _open(queues: Sequence[str]) -> Cell:

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from flows.catalogue.services import CATALOGUE
+from flows.config.polled import PolledSettings
 from flows.demo.fake_aws import server as fake_aws
 from flows.demo.fake_aws.server import FakeAws
 from flows.journal.reader import Query, rows
@@ -74,9 +75,8 @@ def check_journal(written, events, *, auto):
         if row.kind == "window":
             assert ends.get((row.service, row.object), row.start) == row.start < row.end
             ends[row.service, row.object] = row.end
-    assert {service for service, _ in ends} == {
-        one.name for one in CATALOGUE if one.probes and not one.queued
-    }
+    asked = {one.name for one in CATALOGUE if issubclass(one.settings, PolledSettings)}
+    assert {service for service, _ in ends} == asked
 
 
 def lines(events, *, auto):

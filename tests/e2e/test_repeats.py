@@ -14,6 +14,7 @@ from flows.journal.reader import Query, rows
 from tests.chaos.load import bulk, flow_log
 from tests.fakes.collector import Launch, configuration, output, services, settle
 from tests.fakes.corpus import Sample
+from tests.fakes.process import wait_until
 
 _VISIBILITY_SECONDS = 5
 _TIMEOUT = 90.0
@@ -99,12 +100,16 @@ def test_a_kill_repeats_no_object_that_has_a_row(stage, rsyslog, figures, rate, 
                 time.sleep(seed.uniform(1.0, 4.0))
                 collector.kill()
                 rsyslog.wait_quiet(0.5)
-                by_object(tail, arrived)
                 known = {int(found[1]) for row in rows(folder, Query()) if (found := _KEY.search(row.object))}
                 saved += max(len(known) - (len(samples) - site.waiting()), 0)
+
+                def whole(known=known) -> bool:
+                    by_object(tail, arrived)
+                    return all(arrived[number] >= rate.events for number in known)
+
+                wait_until(whole, _TIMEOUT, "what has a row has arrived")
                 open_ += sum(count for number, count in arrived.items() if number not in known)
                 for number in known - written.keys():
-                    assert arrived[number] >= rate.events, f"object {number} has a row and not its events"
                     written[number] = arrived[number]
         collector.start()
         settle(collector, rsyslog, [site], len(samples) * rate.events, _TIMEOUT)

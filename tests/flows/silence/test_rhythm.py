@@ -1,0 +1,119 @@
+"""What is usual, and when a pause is too long for it."""
+
+import resource
+
+import pytest
+
+from flows.silence import rhythm as module
+from flows.silence.rhythm import HOUR_MINUTES, WEEK_MINUTES, Rhythms
+from tests.flows.silence.simulation import simulate, told
+
+DAY = 24 * HOUR_MINUTES
+
+
+def lived(every, weeks, working=lambda _minute: True):
+    """Return what is learned of a scope of which something comes so often."""
+    rhythms = Rhythms()
+    for minute in range(0, weeks * WEEK_MINUTES, every):
+        if working(minute):
+            rhythms.hear(["a"], minute)
+    return rhythms
+
+
+def fallen(rhythms, start, end):
+    """Return when it is told, None = not in this time."""
+    return next((minute for minute in range(start, end) if rhythms.look(minute)), None)
+
+
+def test_what_comes_every_five_minutes_is_missed_soon():
+    """A pause of twice the usual is told, once; when something comes it is over."""
+    rhythms, end = lived(5, 3), 3 * WEEK_MINUTES
+    assert 5 < fallen(rhythms, end, end + DAY) - (end - 5) <= 11
+    assert fallen(rhythms, end + DAY, end + 2 * DAY) is None
+    assert rhythms.hear(["a"], end + 2 * DAY) == ["a"]
+    assert rhythms.silent == {}
+
+
+def test_what_comes_once_a_day_is_missed_after_two():
+    """A daily report has no hour of its own in which it is late by chance."""
+    end = 3 * WEEK_MINUTES
+    assert DAY < fallen(lived(DAY, 3), end, end + 5 * DAY) - (end - DAY) <= 2 * DAY + HOUR_MINUTES
+
+
+def test_nights_are_usual():
+    """What comes in working hours only is not missed in a night, and in the morning soon."""
+
+    def working(minute):
+        return 8 * HOUR_MINUTES <= minute % DAY < 18 * HOUR_MINUTES
+
+    rhythms, end = lived(10, 4, working), 4 * WEEK_MINUTES
+    assert fallen(rhythms, end, end + 8 * HOUR_MINUTES) is None
+    assert fallen(rhythms, end + 8 * HOUR_MINUTES, end + 10 * HOUR_MINUTES)
+
+
+def test_nothing_is_told_before_two_weeks_are_known():
+    """A new account that stops at once was a try."""
+    assert fallen(lived(5, 1), WEEK_MINUTES, 3 * WEEK_MINUTES) is None
+
+
+def test_one_outage_does_not_hide_the_next():
+    """A pause that was told counts as little longer than the longest before."""
+    rhythms, at = lived(5, 3), 3 * WEEK_MINUTES
+    first = fallen(rhythms, at, at + DAY) - at
+    for minute in range(at + DAY, at + 2 * DAY, 5):
+        rhythms.hear(["a"], minute)
+    end = at + 2 * DAY
+    assert fallen(rhythms, end, end + DAY) - end <= 2 * first + 10
+
+
+def test_while_nothing_can_come_nothing_is_missed():
+    """An outage of the outputs begins all pauses anew."""
+    rhythms, end = lived(5, 3), 3 * WEEK_MINUTES
+    rhythms.skip(end + DAY)
+    assert rhythms.look(end + DAY) == []
+    assert fallen(rhythms, end + DAY, end + 2 * DAY)
+
+
+def test_what_was_learned_survives_a_restart():
+    """From the state the same is told; one of another form is refused."""
+    end = 3 * WEEK_MINUTES
+    state = lived(5, 3).state()
+    assert fallen(Rhythms.restored(state, end), end, end + DAY) - end <= 11
+    for broken in ({**state, "v": 2}, {**state, "rates": b""}, {**state, "gaps": b"1234"}):
+        with pytest.raises(ValueError, match=r"."):
+            Rhythms.restored(broken, end)
+
+
+def test_scopes_are_bounded(monkeypatch):
+    """Accounts that somebody makes up are not learned beyond a number; those known go on."""
+    monkeypatch.setattr(module, "MOST_SCOPES", 10)
+    rhythms = Rhythms()
+    rhythms.hear([str(number) for number in range(30)], 0)
+    assert (len(rhythms.numbers), rhythms.left_out) == (10, 20)
+
+
+@pytest.mark.parametrize(
+    ("count", "weeks", "planted"), [(120, 4, 50), pytest.param(4000, 9, 400, marks=pytest.mark.full)]
+)
+@pytest.mark.timeout(3600)
+def test_planted_silences_are_told_in_time_and_hardly_another(figures, count, weeks, planted):
+    """Each within twice the pause that is usual then; false alarms: under one a month and 1,000 scopes."""
+    found = simulate(count, weeks, planted=planted)
+    figures(f"{count} scopes, {weeks} weeks: {told(found)}")
+    assert (found.told, found.late) == (planted, 0)
+    assert max(found.ratios) <= 2 + 0.1
+    assert found.false_alarms < max(found.scope_months / 1000, 1)
+
+
+def test_a_hundred_thousand_scopes_fit(figures):
+    """What is kept of each takes 250 bytes or so, beside its name."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    rhythms = Rhythms()
+    names = [f"production\taudits_s3\t{100_000_000_000 + n // 10}\teu-west-{n % 10}" for n in range(100_000)]
+    for minute in (0, 3, 60):
+        rhythms.hear(names, minute)
+        rhythms.look(minute)
+    kept = sum(len(part) for part in rhythms.state().values() if isinstance(part, bytes))
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
+    figures(f"100,000 scopes: {kept / 100_000:.0f} bytes each, the process grew by {grown} MiB")
+    assert kept < 250 * 100_000

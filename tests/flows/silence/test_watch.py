@@ -1,0 +1,88 @@
+"""Who is heard, who is told, and what is kept."""
+
+from types import SimpleNamespace
+
+from flows.check.settings import silences
+from flows.silence.rhythm import WEEK_MINUTES
+from flows.silence.watch import FOLDER, SilenceWatch
+from transforms.block import Block, Origin
+from transforms.telemetry import listen, unlisten
+
+ORIGIN = Origin("audits_s3", "123456789012", "eu-west-1")
+UNIT = SimpleNamespace(account=SimpleNamespace(name="production"), service=SimpleNamespace(name="audits_s3"))
+
+
+class World:
+    """A watch whose time is moved by hand; told: the events that it logged."""
+
+    def __init__(self, file, expected=()):
+        self.minute, self.told, self.flows = 0, [], True
+        self.watch = SilenceWatch(
+            file, lambda: self.minute * 60 * self.flows, dict(expected), lambda: self.minute * 60.0
+        )
+        self.transform = self.watch.listening(UNIT, lambda block: [block])
+
+    def hear(self, event, fields):
+        if event in {"fell_silent", "heard_again"}:
+            self.told.append((event, fields["account"], fields["region"]))
+
+    def run(self, minutes, every=0):
+        listen(self.hear)
+        try:
+            for _ in range(minutes):
+                self.minute += 1
+                if every and self.minute % every == 0:
+                    assert list(self.transform(Block(b"x\n", 1, ORIGIN)))
+                self.watch.look()
+        finally:
+            unlisten(self.hear)
+
+
+def test_a_silence_is_told_and_its_end(tmp_path):
+    """An account's region that stops is told with place, and again when it is heard; `check` tells it too."""
+    world = World(file := tmp_path / FOLDER / "0.state")
+    world.run(3 * WEEK_MINUTES, every=5)
+    world.run(60)
+    assert world.told == [("fell_silent", "123456789012", "eu-west-1")]
+    world.watch.save()
+    (found,) = silences(SimpleNamespace(settings=SimpleNamespace(state_directory=tmp_path)))
+    assert (found.code, found.where) == ("silent", "audits_s3 123456789012 eu-west-1 of input production")
+    world.run(10, every=5)
+    assert world.told[1:] == [("heard_again", "123456789012", "eu-west-1")]
+    again = World(file)
+    again.minute = world.minute
+    again.watch = SilenceWatch(file, lambda: again.minute * 60, {}, lambda: again.minute * 60.0)
+    again.run(60)
+    assert again.told == [("fell_silent", "123456789012", "eu-west-1")]
+
+
+def test_an_expectation_of_the_configuration_decides_alone():
+    """`expect_every_seconds` needs no learning, and tells a service of which nothing ever came."""
+    world = World(None, {("production", "audits_s3"): 600.0})
+    world.run(10)
+    assert world.told == []
+    world.run(5)
+    assert world.told == [("fell_silent", "", "")]
+    world.run(5, every=5)
+    world.run(30)
+    assert sorted(world.told[1:]) == [
+        ("fell_silent", "", ""),
+        ("fell_silent", "123456789012", "eu-west-1"),
+        ("heard_again", "", ""),
+    ]
+
+
+def test_while_the_outputs_take_nothing_nobody_is_silent():
+    """Without receipts nothing is known to come."""
+    world = World(None, {("production", "audits_s3"): 600.0})
+    world.flows = False
+    world.run(100)
+    assert world.told == []
+
+
+def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path):
+    """Half a file, or one of another release, costs what was learned and no more."""
+    file = tmp_path / "0.state"
+    for content in (b"", b"\x81", b"\x81\xa1v\x02", b"\x81\xa1v\x01"):
+        file.write_bytes(content)
+        assert SilenceWatch(file, lambda: 0.0, {})._rhythms.numbers == {}
