@@ -88,6 +88,8 @@ def prove(config: Path | None, wanted: ProofRequest, *, as_json: bool, html: Pat
     except SourceError as error:
         sys.stderr.write(f"could not look: {error}\n")
         return _COULD_NOT_LOOK
+    if not found.objects and not found.chains:
+        raise SettingsError("no object of these dates", "--location, --from, --to", "correct them")
     if html:
         _write(html, page(found))
     _tell(found, as_json=as_json)

@@ -12,8 +12,8 @@ import pytest
 from flows.demo.fake_aws.cloudtrail import put_public_key
 from flows.demo.fake_aws.server import FakeAws
 from flows.proof.digests import DigestStored
-from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, log_body, log_name, public_key
-from tests.flows.proof.worlds import HOURS, REGION, World
+from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, FIRST, log_body, log_name, public_key
+from tests.flows.proof.worlds import HOURS, REGION, STRETCH, World
 
 FOLDER = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/01/02"
 NAME = f"{FOLDER}/{ACCOUNT}_CloudTrail_{REGION}_20260102T0430Z_%s.json.gz"
@@ -482,3 +482,24 @@ def test_a_terminal_is_told_in_lines(world, capsys):
     assert code == 1
     assert "not complete: 1 of 2" in lines[0]
     assert any(line.startswith("never announced: s3://") and "--backfill" in line for line in lines)
+
+
+def test_what_is_signed_from_before_the_stretch_is_checked_as_well(world, capsys):
+    """A digest that ends in the stretch names log files from just before it: they are read, as by AWS."""
+    world.sign()
+    log_deleted(world)
+    span = (f"{FIRST + timedelta(hours=2, minutes=45):%Y-%m-%dT%H:%M:%SZ}", STRETCH[1])
+    code, told = world.prove(capsys, span=span)
+    assert (code, told["verdicts"]["deleted"], told["verdicts"]["missing"]) == (1, 1, 0)
+    assert [(one["valid"], one["logs"]) for one in told["digests"]] == [(2, 3)]
+    if importlib.util.find_spec("awscli"):
+        said = world.validated(span)
+        assert Counter(kind for kind, _ in said.valid) == {"Digest": 2, "Log": 3}
+        assert {name for _, name in said.invalid} == {told["gaps"][0]["name"]}
+
+
+def test_where_nothing_is_nothing_is_proved(world, capsys):
+    """A wrong prefix is no complete day."""
+    code, told = world.prove(capsys, location=f"s3://{world.bucket}/wrong/")
+    assert code == 2
+    assert "no object of these dates" in told
