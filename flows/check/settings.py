@@ -1,6 +1,7 @@
 """Checks of the configuration itself: no network, no AWS."""
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -149,9 +150,17 @@ def place_of(unit: Unit) -> str:
 
 
 def queue_regions(context: CheckContext) -> Iterator[Finding]:
-    """Find queues whose URL has another region than `regions`."""
+    """Find queues whose URL has another region than `regions`, or a placeholder for the account."""
     for unit, _, name in queues_of(context):
         told = region_of(name) if "://" in name else ""
+        account = urlsplit(name).path.strip("/").partition("/")[0]
+        if told and not re.fullmatch(r"\d{12}", account):
+            yield warn(
+                "queue_account",
+                f"the queue's URL has {account or 'nothing'} where the account's 12 digits belong",
+                place_of(unit),
+                "copy the queue's URL from AWS: is it a template's?",
+            )
         if told and unit.options.regions and told not in unit.options.regions:
             named = ", ".join(unit.options.regions)
             yield warn(

@@ -44,6 +44,11 @@ _DIFFERENT: Mapping[tuple[str, str], str] = {
     ("Input", "id"): "another id begins anew; " + _BEGINS,
     ("Input", "base_url"): _RECEIPTED,
     ("Input", "sqs_visibility_timeout"): _LEASE,
+    (
+        "Credentials",
+        "base_assume_role",
+    ): "Devo's own role (of account 837131528613) can only Devo assume: leave "
+    "it out, and let your role trust this collector's identity; any other works as before",
     ("*", "queue_url"): _RECEIPTED,
     ("*", "visibility_timeout_seconds"): _LEASE,
     ("*", "s3_file_type_filter"): _PATTERNS,

@@ -89,6 +89,13 @@ def test_a_url_of_another_region(look):
     assert "is of eu-west-1, regions names us-east-1" in line
 
 
+def test_a_url_out_of_a_template(look):
+    """Devo's example has `id` where the account's number belongs: told before AWS is asked."""
+    url = "https://us-west-1.queue.amazonaws.com/id/name-of-queue"
+    line = look(config(flow_logs(url, "us-west-1")), offline=True).only("warn", "queue_account")
+    assert "has id where the account's 12 digits belong" in line
+
+
 def test_visibility_under_three_intervals(look):
     """A lease of less than three intervals is told, by the interval that run will be given."""
     content = config(flow_logs("flow", visibility_timeout_seconds=8))
