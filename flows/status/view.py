@@ -66,11 +66,11 @@ def view(state: Mapping[str, Any]) -> View:
         cells |= {f"p{row}.{name}": cell for name, cell in _place(place).items()}
     for row, output in enumerate(state["outputs"]):
         cells |= {f"o{row}.{name}": cell for name, cell in _output(output).items()}
-    not_read = state["not_read"]
+    not_read, since = state["not_read"], _since(state["collector"]["started"])
     return cells | {
         "quarantine": _quarantine(state["quarantine"]),
-        "missing": _missing(not_read["missing"]),
-        "ignored": _ignored(not_read["ignored"]),
+        "missing": _missing(not_read["missing"], since),
+        "ignored": _ignored(not_read["ignored"], since),
         "dropped": _dropped(not_read["dropped"]),
         "untabled": _untabled(not_read["untabled"]),
         "unsigned": _unsigned(not_read["unsigned"]),
@@ -222,16 +222,24 @@ def _quarantine(found: Mapping[str, Any]) -> Cell:
     return Cell(told, "warn")
 
 
-def _missing(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("No object was gone before it was read.", "mute")
-    return Cell(f"Gone before they were read: {_reasons(found)}. See what deletes them so early.", "warn")
+def _since(started: str) -> str:
+    """Return since when counts are; what was before, a journal knows."""
+    return f" since the start, {started.replace('T', ' ').replace('Z', ' UTC')}" if started else ""
 
 
-def _ignored(found: Mapping[str, int]) -> Cell:
+def _missing(found: Mapping[str, int], since: str) -> Cell:
     if not found:
-        return Cell("No notice was settled unread.", "mute")
-    return Cell(f"Notices settled unread, as they announce nothing to collect: {_reasons(found)}.", "mute")
+        return Cell(f"No object was gone before it was read{since}.", "mute")
+    return Cell(
+        f"Gone before they were read{since}: {_reasons(found)}. See what deletes them so early.", "warn"
+    )
+
+
+def _ignored(found: Mapping[str, int], since: str) -> Cell:
+    if not found:
+        return Cell(f"No notice was settled unread{since}.", "mute")
+    what = "Notices settled unread, as they announce nothing to collect"
+    return Cell(f"{what}{since}: {_reasons(found)}.", "mute")
 
 
 def _dropped(found: Mapping[str, int]) -> Cell:

@@ -1,6 +1,7 @@
 """Streams of compressed chunks made streams of plain ones, in bounded memory.
 
-Each takes and gives chunks of about 1 MiB. What inflated well before damage comes out before the error.
+Each takes and gives chunks of about 1 MiB. What inflated well before damage comes out before the error; of
+zstd by whole blocks, which are of up to 128 KiB: its entropy coding gives none or all of one.
 """
 
 from collections.abc import Callable, Iterator

@@ -232,3 +232,14 @@ def test_head_shows_the_first_decoded_bytes():
     assert head(io.BytesIO(TEXT), 100) == TEXT
     assert head(io.BytesIO(b""), 5) == b""
     assert head(io.BytesIO(b"\x1f\x8bnope" + b"x" * 30), 5) == b""
+
+
+def test_r4_zstd_gives_the_blocks_before_its_damage():
+    """Of a damaged frame the records in the blocks before come out, as they were, and then its reason."""
+    lines = noise(20_000)
+    stored = bytearray(zstandard.ZstdCompressor(write_checksum=True).compress(b"\n".join(lines)))
+    stored[len(stored) * 9 // 10 :] = bytes(len(stored) // 10)
+    found, error = collect(bytes(stored))
+    assert error.reason == "inflate_failed"
+    assert found[:-1] == lines[: len(found) - 1]
+    assert len(found) > 15_000
