@@ -43,9 +43,9 @@ from sources.apis.window import (
     to_ms,
 )
 from sources.aws.account import Account, required
-from sources.aws.limiter import Limiter, Limiters
+from sources.aws.limiter import Limiter, Limiters, throttled
 from sources.aws.replies import following
-from sources.errors import SourceError, Transient, translate
+from sources.errors import SourceError, Throttled, Transient, translate
 from transforms.block import Block, Item, Origin, Poison
 
 RATES = {"LookupEvents": 2.0}
@@ -211,18 +211,23 @@ class LookupEvents:
             try:
                 reply = client.lookup_events(MaxResults=_PAGE, **asked, **more)
             except (ClientError, BotoCoreError) as error:
-                raise translate(error, where, "cloudtrail:LookupEvents") from error
+                translated = translate(error, where, "cloudtrail:LookupEvents")
+                if isinstance(translated, Throttled):
+                    throttled(self._limiter(target))
+                raise translated from error
             events = required(reply, "Events", where)
             token = following(reply.get("NextToken") or "", token, where)
             yield events, not token
             if not token:
                 return
 
+    def _limiter(self, target: Target) -> Limiter:
+        return self._limiters.of(target.account or self._account.name, target.region, _API)
+
     def _client(self, target: Target) -> Any:
         """Return the region's client, made to wait for its turn before each request, retries included."""
         client = self._account.client("cloudtrail", target.region)
-        limiter = self._limiters.of(target.account or self._account.name, target.region, _API)
-        paced = _Paced(limiter, self._drain, f"{_API} in {target.region}")
+        paced = _Paced(self._limiter(target), self._drain, f"{_API} in {target.region}")
         client.meta.events.register(
             f"before-send.cloudtrail.{_API}", paced.before, unique_id="collector-pace"
         )

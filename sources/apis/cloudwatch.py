@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from sources.aws.account import Account, required
-from sources.aws.limiter import Limiters
+from sources.aws.limiter import Limiters, throttled
 from sources.aws.replies import following
-from sources.errors import Transient, translate
+from sources.errors import Throttled, Transient, translate
 from transforms.block import TARGET_BYTES, Block, Origin
 
 _DIGEST_BYTES = 12
@@ -52,13 +52,17 @@ class Api(Generic[Client]):
         """
         where = f"{call.name} of {place}, {self.account.where}"
         self._number = self._number or self.account.account_id or self.account.name  # whose rates they are
-        if not self._limiters.of(self._number, region, call.name).wait(self._drain):
+        limiter = self._limiters.of(self._number, region, call.name)
+        if not limiter.wait(self._drain):
             raise Transient("not asked", where, "the process drains")
         client: Client = self.account.client(self._service, region)
         try:
             reply = call.of(client)(**asked)
         except (ClientError, BotoCoreError) as error:
-            raise translate(error, where, f"{self._service}:{call.name}") from error
+            translated = translate(error, where, f"{self._service}:{call.name}")
+            if isinstance(translated, Throttled):
+                throttled(limiter)
+            raise translated from error
         required(reply, call.mandatory, where)
         return reply
 

@@ -8,7 +8,8 @@ A limiter is taken from before each request, in a fetch thread:
 AWS counts per account, region and API, so there is one bucket for each: `Limiters.of(account, region, api)`.
 What AWS itself allows, 2 requests a second of LookupEvents for instance, it allows to all who ask together:
 these buckets lie in files that the processes of a machine share (`shared`). Processes on other machines, or
-in other containers, are not seen.
+in other containers, are not seen; so whoever is throttled asks more slowly, and gains a little with each
+request: all who share a quota come to like parts of it, as TCP's connections do of a link (`YieldingBucket`).
 """
 
 import fcntl
@@ -40,6 +41,12 @@ _HORIZON_SECONDS = 900.0
 _LATE = 0.1
 """Part of the gap between two turns by which one may be late."""
 
+_GAIN = 0.0007
+"""Part of the whole rate that a request adds: small, so that few are refused while fifty share it."""
+
+_CUT, _LEAST_PART, _LONGEST_CUT_SECONDS = 0.7, 1 / 512, 30.0
+
+_YIELDING_LOCKS = (Guard("_lock", ("rate", "_next", "_cut_at"), read_freely=True),)
 _BUCKET_LOCKS = (Guard("_lock", ("_next",)),)
 _LOCKS = (Guard("_lock", ("_made",)),)
 
@@ -77,6 +84,40 @@ class Bucket:
     def wait(self, drain: threading.Event) -> bool:
         """Take the next turn and wait for it; False when `drain` was set meanwhile."""
         return not drain.wait(self.reserve())
+
+
+@guarded(_YIELDING_LOCKS)
+class YieldingBucket:
+    """Less than `per_second` while others use the same quota: as fast as AWS does not refuse; else no limit.
+
+    A request adds a little to the rate, a refusal takes a third, once for those that were under way together.
+    """
+
+    def __init__(self, per_second: float, clock: Clock = time.monotonic) -> None:
+        self._most = self.rate = per_second
+        self._clock = clock
+        self._next, self._cut_at = 0.0, -_LONGEST_CUT_SECONDS
+        self._lock = threading.RLock()
+
+    def reserve(self) -> float:
+        """Take the next turn and return the seconds until it comes."""
+        with self._lock:
+            self.rate = min(self.rate + self._most * _GAIN, self._most)
+            if self.rate == self._most:
+                return 0.0
+            wait, self._next = turn(self._clock(), self._next, 1 / self.rate, 0.0)
+        return wait
+
+    def wait(self, drain: threading.Event) -> bool:
+        """Take the next turn and wait for it; False when `drain` was set meanwhile."""
+        return not drain.wait(self.reserve())
+
+    def throttled(self) -> None:
+        """Ask more slowly from now on."""
+        with self._lock:
+            now = self._clock()
+            if now - self._cut_at >= min(1 / self.rate, _LONGEST_CUT_SECONDS):
+                self.rate, self._cut_at = max(self.rate * _CUT, self._most * _LEAST_PART), now
 
 
 class SharedBucket:
@@ -169,6 +210,11 @@ class Chain:
     def __init__(self, limiters: Sequence[Limiter]) -> None:
         self._limiters = tuple(limiters)
 
+    def throttled(self) -> None:
+        """Ask more slowly from now on, where a limiter can."""
+        for limiter in self._limiters:
+            throttled(limiter)
+
     def reserve(self) -> float:
         """Take a turn of each and return the seconds until the last of them comes."""
         return max((limiter.reserve() for limiter in self._limiters), default=0.0)
@@ -176,6 +222,12 @@ class Chain:
     def wait(self, drain: threading.Event) -> bool:
         """Wait for a turn of each, one after the other; False when `drain` was set meanwhile."""
         return all(limiter.wait(drain) for limiter in self._limiters)
+
+
+def throttled(limiter: Limiter) -> None:
+    """Tell a limiter that AWS has refused a request as one too many."""
+    if isinstance(limiter, Chain | YieldingBucket):
+        limiter.throttled()
 
 
 @guarded(_LOCKS)
@@ -205,7 +257,8 @@ def shared(rates: Mapping[str, float]) -> Limiters:
     def make(account: str, region: str, api: str) -> Limiter:
         if api not in rates:
             return Chain(())
-        return SharedOrOwn(f"{api} {account} {region}", _MARGIN * rates[api])
+        rate = _MARGIN * rates[api]
+        return Chain((YieldingBucket(rate), SharedOrOwn(f"{api} {account} {region}", rate)))
 
     return Limiters(make)
 
