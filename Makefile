@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict test check house wheel unit release e2e slow chaos soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
+.PHONY: help run demo-strict test check house wheel unit release e2e licences slow chaos soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,7 +62,10 @@ unit: wheel
 	test ! -d ../shared || ln -s ../../shared dist/shared
 	cd dist/suite && $(abspath $(BIN))/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-release: wheel ## Try the wheel in an empty environment, and write what it is made of (SBOM) beside it
+licences: $(VENV)/.test ## The licence of every package that the collector is installed with; fails for one that asks for more
+	$(BIN)/python -m tests.deploy.licences
+
+release: wheel licences ## Try the wheel in an empty environment, and write what it is made of (SBOM) beside it
 	$(PYTHON) -m venv dist/empty
 	dist/empty/bin/python -m pip install --quiet --require-hashes --requirement requirements/collector.txt
 	dist/empty/bin/python -m pip install --quiet --no-deps dist/*.whl
