@@ -10,7 +10,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict test check house wheel unit release e2e licences slow chaos soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
+.PHONY: help run demo-strict test check house wheel unit release e2e licences slow chaos cluster soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -84,6 +84,10 @@ slow: $(VENV)/.test ## The long forms of the API services' tests
 chaos: $(VENV)/.test ## Every receiver under every fault while events flow; print what was lost (the long form, half an hour)
 	.ci/receivers
 	$(BIN)/python -m tests.chaos
+
+cluster: $(VENV)/.test ## Replicas, FIFO queues and clusters under kills, a stopped process, strangers; what a state costs
+	$(BIN)/python -m pytest -m "full or not full" tests/e2e/test_peers.py tests/e2e/test_fifo.py tests/e2e/test_replicas.py \
+		tests/e2e/test_cluster.py tests/e2e/test_state_size.py tests/sources/aws/test_yielding.py $(ARGS)
 
 soak: $(VENV)/.test ## 50,000 events a second with a fault every ten seconds, for SOAK_MINUTES (60)
 	$(BIN)/python -m tests.chaos.soak
