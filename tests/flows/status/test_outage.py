@@ -51,6 +51,7 @@ def test_a_quiet_collector_is_ready_and_bytewax_serves_the_same_metrics(certs, t
         wait_until(lambda: world.get("/readyz")[0] == 200, 90, "it is ready", 0.2)
         assert world.sink.lines == []
         wait_until(lambda: listening(port), 90, "bytewax serves", 0.2)
+        wait_until(lambda: "collector_lanes{" in world.get("/metrics")[2], 90, "lanes are built", 0.2)
         with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=30) as reply:
             theirs = names(reply.read().decode())
         ours = names(world.get("/metrics")[2])
