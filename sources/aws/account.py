@@ -25,12 +25,13 @@ from sources.aws.chain import AssumedSessions, ChainLink, chain
 from sources.aws.credentials import Credentials, Hop
 from sources.aws.renewal import Clock
 from sources.aws.replies import hollow, required
+from sources.aws.signed_calls import SignedCalls
 from sources.errors import BadCredentials, Denied, SourceError, Transient, translate
 from transforms.locks import Guard, guarded
 
 __all__ = ["Account", "Credentials", "Identity", "required"]
 
-_LOCKS = (Guard("_lock", ("_links",)),)
+_LOCKS = (Guard("_lock", ("_links", "_calls")),)
 """Clients are looked up without it, made and forgotten under it."""
 
 CHAINED_SECONDS = 3600
@@ -81,6 +82,7 @@ class Account:
         self._sessions = AssumedSessions(session_seconds, clock)
         self._clients: dict[tuple[str, str], Any] = {}
         self._used: dict[tuple[str, str], float] = {}
+        self._calls: dict[tuple[str, str], SignedCalls] = {}
         self._links: list[ChainLink] = []
         self._lock = threading.RLock()  # botocore makes sessions and clients in one thread at a time only
         self._known_id = ""
@@ -125,6 +127,16 @@ class Account:
                 self._forget_one()
         self._used[key] = time.monotonic()
         return found
+
+    def calls(self, service: str, region: str) -> SignedCalls:
+        """Return what makes the most frequent calls of that client cheaply. Raises SourceError."""
+        key, client = (service, region), self.client(service, region)
+        with self._lock:
+            found = self._calls.get(key)
+            if found is None or found.client is not client:
+                self._calls = {known: one for known, one in self._calls.items() if known in self._clients}
+                found = self._calls[key] = SignedCalls(client)
+            return found
 
     def _forget_one(self) -> None:
         """Close the client that was used least lately, when there are too many; requests under way go on."""

@@ -25,6 +25,12 @@ def http_session(client: Any) -> Any:
     return client._endpoint.http_session  # noqa: SLF001
 
 
+def verification(client: Any) -> bool | str:
+    """Return what a client verifies servers with: True = the public authorities. Raises AttributeError."""
+    found: bool | str = client._endpoint.http_session._verify  # noqa: SLF001
+    return found
+
+
 def run_processes_by(session: Any, popen: Callable[..., Any]) -> None:
     """Let a session start the `credential_process` of its profile by `popen`; no harm where it does not."""
     provider = session.get_component("credential_provider").get_provider("custom-process")

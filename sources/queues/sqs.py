@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from sources.aws.account import required
-from sources.aws.replies import call
 from sources.errors import Missing, SourceError, Transient, kind_of, translate
 
 LOT = 10
@@ -32,6 +31,16 @@ class QueueAccount(Protocol):
 
     def client(self, service: str, region: str) -> Any:
         """Return a boto3 client."""
+
+    def calls(self, service: str, region: str) -> "Calls":
+        """Return what makes that client's calls."""
+
+
+class Calls(Protocol):
+    """What is needed of a `SignedCalls`."""
+
+    def call(self, operation: str, parameters: Mapping[str, object], /) -> Mapping[str, Any]:
+        """Return an operation's reply as boto3 does. Raises what boto3 raises."""
 
 
 class Queue(Struct, frozen=True):
@@ -154,11 +163,11 @@ class SqsQueue:
     def _call(self, operation: str, **parameters: object) -> Mapping[str, Any]:
         queue = self.queue
         try:
-            client = queue.account.client("sqs", queue.region)
+            calls = queue.account.calls("sqs", queue.region)
             if not self._url:
-                found = client.get_queue_url(QueueName=queue.name)
+                found = calls.call("GetQueueUrl", {"QueueName": queue.name})
                 self._url = required(found, "QueueUrl", queue.where)
-            return call(client, operation, {"QueueUrl": self._url, **parameters})
+            return calls.call(operation, {"QueueUrl": self._url, **parameters})
         except Exception as error:
             ours = translate(error, queue.where, f"sqs:{operation.removesuffix('Batch')}")
             if isinstance(ours, Missing) and "://" not in queue.name:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
+from sources.aws.signed_calls import SignedCalls
 from sources.errors import SourceError
 from sources.queues.lease import LeaseOptions, LeaseSource, ObjectBatch, Queue
 from sources.queues.object_progress import ALL
@@ -24,6 +25,11 @@ class Account:
 
     def __init__(self, clients: Callable) -> None:
         self.client = clients
+        self._calls = {}
+
+    def calls(self, service: str, region: str) -> SignedCalls:
+        client = self.client(service, region)
+        return self._calls.setdefault(id(client), SignedCalls(client))
 
 
 def aws_error(operation: str, code: str, status: int = 400, message: str = "", **more) -> ClientError:
