@@ -104,6 +104,8 @@ def quoted_lines(data: bytes) -> None:
 
 def _text(body: bytes) -> bytes:
     """Return a text as the cutting sees it: repaired, every line with a plain newline."""
+    if b"\n" not in body and b"\r" in body[:-1]:
+        body = body.replace(b"\r", b"\n")
     ended = body if body.endswith(b"\n") else body + b"\n"
     return repaired(ended).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
 
