@@ -144,6 +144,7 @@ def use_inbox(module):
 def use_progress(module):
     progress, holder = module.ObjectProgress(), lease()
     progress.load("lane-0", {"partial": {"p": 1}, "done": ["d"]})
+    progress.recall([b"d" * 16])
     progress.claim("o", holder)
     with pytest.raises(ObjectBusy):
         progress.claim("o", lease())
