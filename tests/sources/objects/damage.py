@@ -169,7 +169,7 @@ def edited(rng: random.Random, text: bytes) -> bytes:
         return text[:at] + stuff + text[at + len(stuff) :]
     if how == "double":
         return text[: at + length] + text[at:]
-    return text[:at] if how == "cut" else text[:at] + stuff + text[at:]
+    return text[: max(at, 1)] if how == "cut" else text[:at] + stuff + text[at:]
 
 
 def damaged(kind: Format, seed: int) -> tuple[bytes, int]:
