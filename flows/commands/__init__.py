@@ -6,6 +6,6 @@ iam_policy.py, iam_policy_formats.py, trust_policy.py     `policy`
 preview.py, backfill.py, progress_bar.py                  `preview`, `backfill`
 recheck.py             `recheck`: a second look at an API
 quarantine_replay.py   `replay QUARANTINE` (`replay` of captures is a dataflow of its own)
-reference.py, error_catalogue.py                          `reference`: docs/settings.md, docs/errors.md
+reference.py, error_catalogue.py, error_page.py           `reference`: docs/settings.md, docs/errors.md
 journal.py, moments.py `journal`: what was delivered, by day, account and tag
 """

@@ -1,7 +1,5 @@
 """Every kind of failure: its code, what it means, what happens by itself, and what a person does."""
 
-from collections.abc import Iterator
-
 from msgspec import Struct
 
 from flows.config.errors import SettingsError
@@ -242,40 +240,3 @@ WARNINGS: dict[str, str] = {
     "target_unreadable": "a log group or metric is left out for the reason that is told; the others go on",
 }
 """Log events of what may be missing though nothing failed → what to do."""
-
-
-def kinds(root: type[CollectorError] = CollectorError) -> Iterator[type[CollectorError]]:
-    """Yield every kind of failure that has a meaning of its own."""
-    for one in root.__subclasses__():
-        if one.__name__ != "SettingsErrors":  # several SettingsError at once
-            yield one
-        yield from kinds(one)
-
-
-def page() -> str:
-    """Return the page of all failures, as Markdown."""
-    lines = [
-        "# When something is wrong",
-        "",
-        "Written by `python -m flows reference errors` from the errors themselves. Each failure is one line,",
-        "`what: where: hint`; in the log it has a `code`, which is an anchor of this page.",
-    ]
-    for family, title in FAMILIES.items():
-        lines += ["", f"## {title}"]
-        for entry in (one for one in ENTRIES if one.error.family == family):
-            meaning = (entry.error.__doc__ or "").strip().partition("\n")[0]
-            lines += ["", f"### {entry.error.code()}", "", meaning, ""]
-            lines += [f"- **By itself**: {entry.by_itself}", f"- **You**: {entry.you}"]
-    lines += ["", "## Warnings of what may be missing", "", "Nothing failed; the log names the place.", ""]
-    lines += [
-        "| event | what to do |",
-        "| --- | --- |",
-        *(f"| `{name}` | {do} |" for name, do in WARNINGS.items()),
-    ]
-    lines += ["", "## In quarantine", "", "Each folder of the quarantine is a reason.", ""]
-    lines += [
-        "| reason | why |",
-        "| --- | --- |",
-        *(f"| `{name}` | {why} |" for name, why in REASONS.items()),
-    ]
-    return "\n".join(lines) + "\n"

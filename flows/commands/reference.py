@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
 from flows.catalogue.services import ANY_NAME, CATALOGUE, SETTINGS
-from flows.commands import error_catalogue
+from flows.commands import error_page
 from flows.config.base import ObjectsSettings, QueuedSettings, ServiceSettings, TypedSettings
 from flows.config.errors import SettingsError
 from flows.config.file_formats import FileFormat, FormatConfig
@@ -43,7 +43,7 @@ _COMMON = (ServiceSettings, PolledSettings, QueuedSettings, ObjectsSettings, Typ
 
 def show(page: str) -> int:
     """Print a page."""
-    pages = {"settings": settings_page, "errors": error_catalogue.page}
+    pages = {"settings": settings_page, "errors": error_page.page}
     if page not in pages:
         raise SettingsError("no such page", page, f"one of {', '.join(pages)}")
     sys.stdout.write(pages[page]())

@@ -43,9 +43,9 @@ from sources.apis.window import (
     to_ms,
 )
 from sources.aws.account import Account, required
-from sources.aws.limiter import Limiter, Limiters, throttled
+from sources.aws.limiter import Limiter, Limiters, Paced, throttled
 from sources.aws.replies import following
-from sources.errors import SourceError, Throttled, Transient, translate
+from sources.errors import SourceError, Throttled, translate
 from transforms.block import Block, Item, Origin, Poison
 
 RATES = {"LookupEvents": 2.0}
@@ -227,7 +227,7 @@ class LookupEvents:
     def _client(self, target: Target) -> Any:
         """Return the region's client, made to wait for its turn before each request, retries included."""
         client = self._account.client("cloudtrail", target.region)
-        paced = _Paced(self._limiter(target), self._drain, f"{_API} in {target.region}")
+        paced = Paced(self._limiter(target), self._drain, f"{_API} in {target.region}")
         client.meta.events.register(
             f"before-send.cloudtrail.{_API}", paced.before, unique_id="collector-pace"
         )
@@ -250,18 +250,6 @@ class LookupEvents:
 def _after(at: LookupPosition, window: Window, seen: Seen, final: int) -> LookupPosition:
     """Return the position after a whole window; the next one begins at `final`."""
     return LookupPosition(first=at.first, done=window.end, final=final, seen=seen.since(final), late=at.late)
-
-
-class _Paced:
-    """Waits for a limiter before a request is sent."""
-
-    def __init__(self, limiter: Limiter, drain: threading.Event, where: str) -> None:
-        self._limiter, self._drain, self._where = limiter, drain, where
-
-    def before(self, **_: Any) -> None:
-        """Take a turn; raises Transient instead when the process drains."""
-        if not self._limiter.wait(self._drain):
-            raise Transient("not asked", self._where, "the process drains")
 
 
 def compact(text: str) -> bytes:

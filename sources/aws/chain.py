@@ -5,17 +5,13 @@ session over all the same (clock skew, a revoked role, the middle of a page), a 
 and lets the call try once more: callers do nothing.
 """
 
-import platform
 import re
 import threading
 import time
 from collections.abc import Mapping
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Any, Protocol
 
-import botocore
-from botocore.config import Config
 from botocore.credentials import CredentialResolver
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.session import Session
@@ -26,7 +22,7 @@ from sources.aws.machine import machine_keys
 from sources.aws.partitions import home_of, name_of
 from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
 from sources.aws.replies import PLAIN, hollow, read_plainly, required
-from sources.aws.sessions import new_session, region_of_machine
+from sources.aws.sessions import client_config, new_session, region_of_machine
 from sources.errors import IDENTITY, REGION, BadCredentials, Denied, SourceError, translate
 from transforms.locks import Guard, guarded
 
@@ -96,7 +92,7 @@ class ChainLink:
         """Make a client of a service in a region."""
         create: Any = self._session.create_client
         with self._lock:
-            client = create(service, region_name=region, config=_config())
+            client = create(service, region_name=region, config=client_config())
         client.meta.events.register("needs-retry", partial(self._on_reply, region))
         for operation in PLAIN:
             client.meta.events.register(f"before-parse.{operation}", read_plainly)
@@ -251,25 +247,3 @@ def _refused(error: Exception, hop: Hop, where: str) -> SourceError:
         f"and that its trust policy allows this principal with {given}",
         cause=where,
     )
-
-
-@cache
-def _config() -> Config:
-    return Config(
-        retries={"mode": "standard", "total_max_attempts": 5},
-        connect_timeout=5,
-        read_timeout=60,
-        max_pool_connections=64,
-        tcp_keepalive=True,
-        user_agent=_user_agent(),
-        parameter_validation=False,  # AWS checks them too; both together save an eighth of a call's cost
-    )
-
-
-def _user_agent() -> str:
-    """Return who asks. Given whole: else botocore puts its own together twice for every request."""
-    try:
-        ours = version("devo-aws-collector")
-    except PackageNotFoundError:
-        ours = "0"
-    return f"devo-aws-collector/{ours} Botocore/{botocore.__version__} Python/{platform.python_version()}"

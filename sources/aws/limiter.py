@@ -22,10 +22,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sources.aws import telemetry
-from sources.errors import SourceError
+from sources.errors import SourceError, Transient
 from transforms.locks import Guard, guarded
 
 Clock = Callable[[], float]
@@ -228,6 +228,18 @@ def throttled(limiter: Limiter) -> None:
     """Tell a limiter that AWS has refused a request as one too many."""
     if isinstance(limiter, Chain | YieldingBucket):
         limiter.throttled()
+
+
+class Paced:
+    """Waits for a limiter before a boto3 client sends a request, retries included: a `before-send` hook."""
+
+    def __init__(self, limiter: Limiter, drain: threading.Event, where: str) -> None:
+        self._limiter, self._drain, self._where = limiter, drain, where
+
+    def before(self, **_: Any) -> None:
+        """Take a turn; raises Transient instead when the process drains."""
+        if not self._limiter.wait(self._drain):
+            raise Transient("not asked", self._where, "the process drains")
 
 
 @guarded(_LOCKS)

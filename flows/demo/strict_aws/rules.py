@@ -42,7 +42,6 @@ _SQS_LEGACY = {
     "KmsAccessDenied": "KMS.AccessDeniedException",
 }
 
-
 _REDIRECTS = {
     301: ("PermanentRedirect", "The bucket you are attempting to access must be addressed elsewhere."),
     307: ("TemporaryRedirect", "Please re-send this request to the specified temporary endpoint."),

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.commands import error_catalogue
+from flows.commands import error_catalogue, error_page
 from flows.commands.reference import settings_page
 from flows.config.settings import json_schema
 from sources.errors import Throttled
 from transforms.telemetry import say
 
 ROOT = Path(__file__).parents[3]
-PAGES = {"settings": settings_page, "errors": error_catalogue.page}
+PAGES = {"settings": settings_page, "errors": error_page.page}
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -58,7 +58,7 @@ def test_keys_stand_as_they_are_written():
 
 def test_every_failure_has_its_entry():
     """A new kind of failure cannot come without what it does and what a person does."""
-    assert {one.error for one in error_catalogue.ENTRIES} == set(error_catalogue.kinds())
+    assert {one.error for one in error_catalogue.ENTRIES} == set(error_page.kinds())
 
 
 def test_codes_are_unique_and_of_a_family():
@@ -66,7 +66,7 @@ def test_codes_are_unique_and_of_a_family():
     codes = [entry.error.code() for entry in error_catalogue.ENTRIES]
     assert len(set(codes)) == len(codes)
     assert {code.partition("-")[0] for code in codes} <= set(error_catalogue.FAMILIES)
-    assert all(f"### {code}\n" in error_catalogue.page() for code in codes)
+    assert all(f"### {code}\n" in error_page.page() for code in codes)
 
 
 def test_every_reason_of_the_code_is_told():
