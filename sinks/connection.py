@@ -30,7 +30,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
-from sinks.errors import ConnectionLost, NoReceipt, close_error, connect_error, lost_error
+from sinks.errors import ConnectionLost, NoReceipt, close_error, connect_error, lost_error, tls_spoken
 
 T = TypeVar("T")
 Buffer: TypeAlias = bytes | memoryview
@@ -41,6 +41,8 @@ TICK_SECONDS = 0.5
 READ_BYTES = 1 << 16
 _SLICE_BYTES = 1 << 18
 _OUTQ_POLL_SECONDS = 0.01
+_TLS_ALERT = b"\x15\x03"
+"""How a record of TLS begins that says why a receiver hangs up (RFC 8446, 5.1)."""
 
 
 class ReceiptStrength(StrEnum):
@@ -226,7 +228,9 @@ class Connection:
 
     def ended(self) -> None:
         """Return when the receiver has ended its side in order; WantRead or BlockingIOError: not yet."""
-        if self._sock.recv(READ_BYTES):
+        if said := self._sock.recv(READ_BYTES):
+            if said.startswith(_TLS_ALERT):
+                raise tls_spoken(self.where)
             raise BlockingIOError  # receivers have nothing to say on this path; it is not the end
 
     def end_of_file(self) -> None:

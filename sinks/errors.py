@@ -94,7 +94,7 @@ _ALERTS = (
     ("access_denied", "the receiver denies access to our certificate: is it of this Devo domain?"),
     ("key_values_mismatch", "`key` does not belong to `cert`: they must be downloaded together"),
     ("handshake_failure", "no common TLS version or cipher, or our certificate was refused"),
-    ("wrong_version_number", "no TLS spoken there: is `port` right?"),
+    ("wrong_version_number", "no TLS is spoken there: give the port of TLS"),
     ("unsupported_protocol", "the receiver speaks only TLS older than 1.2"),
     ("protocol_version", "the receiver does not speak TLS 1.2 or 1.3"),
 )
@@ -133,7 +133,22 @@ def lost_error(error: Exception, where: str) -> Interrupted:
         return ConnectionLost(
             "the receiver has stopped reading", where, "look at its load, or raise the timeout"
         )
-    return ConnectionLost(f"connection lost ({_name(error)})", where, "it is opened again by itself")
+    hint = "it is opened again by itself"
+    if isinstance(error, ConnectionResetError):
+        hint += "; if it is always so, see whether TLS is spoken there and not here, or the other way round"
+    return ConnectionLost(f"connection lost ({_name(error)})", where, hint)
+
+
+def tls_spoken(where: str) -> ConnectFailed:
+    """Return what a plain connection is told by a receiver that answers with an alert of TLS."""
+    hint = "make it `type: devo_platform` with chain, cert and key, or give the receiver's plain port"
+    return ConnectFailed("TLS is spoken there, and this output is plain TCP", where, hint)
+
+
+def handshake_silent(where: str) -> ConnectFailed:
+    """Return what a receiver that takes a connection and answers no TLS is."""
+    hint = "is `port` one of TLS? A receiver of plain TCP waits for lines there, and says nothing"
+    return ConnectFailed("connected, but no TLS handshake was answered", where, hint)
 
 
 def close_error(error: OSError, where: str) -> Interrupted:
@@ -164,7 +179,7 @@ def _tls_error(error: ssl.SSLError, where: str) -> Interrupted:
         hint = _match(_VERIFY, message) or "compare `address` and `chain` with what Devo gave"
         return CertificateRejected(f"the receiver's certificate is not accepted ({message})", where, hint)
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        hint = "the receiver hung up in the handshake: is our certificate of this Devo domain?"
+        hint = "the receiver hung up: is `port` one of TLS, and our certificate of this Devo domain?"
         return ConnectFailed("connection closed in the handshake", where, hint)
     if hint := _hint(_ALERTS, error):
         return CertificateRejected(f"no TLS session ({_name(error)})", where, hint)

@@ -14,8 +14,9 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from sinks import telemetry
+from sinks.certificate_files import mixed_up
 from sinks.connection import READ_BYTES, Connection, Endpoint, ReceiptStrength, Tick, open_socket
-from sinks.errors import CertificateRejected, close_error, connect_error
+from sinks.errors import CertificateRejected, close_error, connect_error, handshake_silent
 
 _Signature: TypeAlias = tuple[tuple[int, int, int], ...]
 
@@ -54,12 +55,13 @@ class ClientCertificate(Struct):
         try:
             context = ssl.create_default_context(cafile=str(self.chain) if self.chain else None)
         except (ssl.SSLError, OSError) as error:
-            raise _unusable(self.chain or Path("system"), error) from error
+            found = mixed_up(self.chain, self.cert, self.key) if self.chain else None
+            raise found or _unusable(self.chain or Path("system"), error) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.check_hostname = self.verify_server_name
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
         if self.cert and self.key:
-            _show(context, self.cert, self.key)
+            _show(context, self.chain, self.cert, self.key)
         return context
 
 
@@ -80,6 +82,9 @@ def connect_tls(endpoint: Endpoint, credentials: ClientCertificate, tick: Tick) 
     connection = TlsConnection(sock, endpoint, tick)
     try:
         connection.persist(sock.do_handshake, endpoint.connect_timeout)
+    except TimeoutError as error:
+        connection.abandon()
+        raise handshake_silent(str(endpoint)) from error
     except OSError as error:
         connection.abandon()
         raise connect_error(error, str(endpoint)) from error
@@ -165,7 +170,7 @@ class TlsConnection(Connection):
             raise BlockingIOError
 
 
-def _show(context: ssl.SSLContext, cert: Path, key: Path) -> None:
+def _show(context: ssl.SSLContext, chain: Path | None, cert: Path, key: Path) -> None:
     """Let a context show our certificate."""
     mode = _found(key).st_mode & 0o777
     if mode & 0o077:
@@ -173,7 +178,8 @@ def _show(context: ssl.SSLContext, cert: Path, key: Path) -> None:
     try:
         context.load_cert_chain(str(cert), str(key), password=_no_password)
     except (ssl.SSLError, OSError, _Encrypted) as error:
-        raise _unusable(cert, error) from error
+        found = mixed_up(chain, cert, key) if isinstance(error, ssl.SSLError) else None
+        raise found or _unusable(cert, error) from error
 
 
 class _Encrypted(Exception):
@@ -201,10 +207,6 @@ def _unusable(path: Path, error: Exception) -> CertificateRejected:
         hint = "write the private key to its file without a passphrase, readable by this user only"
         return CertificateRejected("the private key is encrypted", str(path), hint)
     if isinstance(error, ssl.SSLError):
-        if "KEY_VALUES_MISMATCH" in str(error.reason):
-            return CertificateRejected(
-                "key and certificate do not belong together", str(path), "download both again, as one pair"
-            )
         return CertificateRejected(
             "not a usable PEM file", str(path), "download certificate, key and chain again"
         )

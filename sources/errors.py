@@ -383,7 +383,11 @@ def _lost(error: Exception) -> str:
 
 def _lost_hint(error: Exception) -> str:
     if isinstance(error, boto.SSLError | ssl.SSLError):
+        if "wrong version number" in str(error).lower().replace("_", " "):
+            return "no TLS is spoken there: write http:// in AWS_ENDPOINT_URL, or give the port of TLS"
         return "check AWS_CA_BUNDLE and any proxy that opens TLS"
+    if isinstance(error, boto.ConnectionClosedError) and "http://" in str(error):
+        return "is TLS spoken there? Then write https:// in AWS_ENDPOINT_URL; it is tried again"
     if isinstance(error, boto.EndpointConnectionError | boto.ProxyConnectionError):
         return "check the region's name, the network, AWS_ENDPOINT_URL and HTTPS_PROXY; it is tried again"
     return _HINTS[Transient]

@@ -20,6 +20,12 @@ _NO_CHECK_TIME = 0x200000
 """OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python has no name for."""
 
 _ROUNDS = 10
+_CODES = (
+    ("belong together", "certificate_key"),
+    ("swapped", "certificate_swapped"),
+    ("is where", "certificate_swapped"),
+)
+"""Part of what an error says → its code; everything else is `certificate`."""
 
 
 def certificates(context: CheckContext) -> Iterator[Finding]:
@@ -34,7 +40,7 @@ def _files(now: datetime, name: str, output: DevoPlatform) -> Iterator[Finding]:
     try:
         ClientCertificate(config.chain, config.cert, config.key).context()
     except DeliveryError as error:
-        code = "certificate_key" if "belong together" in error.what else "certificate"
+        code = next((code for part, code in _CODES if part in error.what), "certificate")
         yield of_error(code, error)
         return
     if config.key.stat().st_mode & 0o077:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from botocore.session import Session
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from flows.check.finding import CheckContext, Finding, Level, denied, fail, of_e
 from flows.check.identities import arn, known_accounts, number
 from flows.check.settings import SAFE_INTERVALS, queues_of
 from flows.commands.iam_policy import queue_arn
+from sources import refusals
 from sources.aws.account import Account, required
 from sources.aws.replies import call
 from sources.errors import BadCredentials, Denied, Missing, SourceError, translate
@@ -19,6 +21,9 @@ from sources.queues.bucket_trust import open_to_all
 _WANTED = (
     *("QueueArn", "VisibilityTimeout", "RedrivePolicy", "MessageRetentionPeriod", "KmsMasterKeyId"),
     "Policy",
+)
+_READING = (
+    *("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"),
 )
 _FEW_RECEIVES, _SHORT_RETENTION = 3, 86_400
 _AWS_KEY = "alias/aws/sqs"
@@ -62,6 +67,9 @@ def _queue(context: CheckContext, queue: CheckedQueue) -> Iterator[Finding]:
         found = _ask(queue, "GetQueueAttributes", QueueUrl=url, AttributeNames=list(_WANTED))
         told: Mapping[str, str] = required(found, "Attributes", queue.where)
     except Missing as error:
+        if foreign := _foreign(context, queue):
+            yield foreign
+            return
         yield fail("queue_missing", error.what, queue.where, _elsewhere(queue) or error.hint)
     except BadCredentials as error:
         hint = f"is the region {queue.region} switched on in this account?"
@@ -80,10 +88,28 @@ def _denied(context: CheckContext, queue: CheckedQueue, error: Denied) -> Findin
     looking = error.what.startswith("GetQueueAttributes")
     action = "sqs:GetQueueAttributes" if looking else "sqs:GetQueueUrl"
     found = denied(error, action, arn(context, queue.account), resource)
+    foreign = _foreign(context, queue)
+    if foreign and (told := refusals.read(error.what)) and not told.explicit:
+        return replace(foreign, level=Level.WARN if looking else Level.FAIL)
     if not looking:
         return found
     hint = f"{found.hint}; only this check needs it, for visibility and redrive"
     return replace(found, level=Level.WARN, code="queue_attributes", hint=hint)
+
+
+def _foreign(context: CheckContext, queue: CheckedQueue) -> Finding | None:
+    """Return what to tell of a queue of another account that cannot be seen; None for one of our own."""
+    owner = urlsplit(queue.name).path.strip("/").rpartition("/")[0] if "://" in queue.name else ""
+    own = number(context, queue.account)
+    if not owner or not own or owner == own:
+        return None
+    return fail(
+        "queue_foreign",
+        f"the queue is account {owner}'s, and {arn(context, queue.account)} is of {own}: its policy decides",
+        queue.where,
+        f"let the queue's policy allow {', '.join(_READING)} for this identity, and its own policies too; "
+        "or correct the account in the URL",
+    )
 
 
 def _url(queue: CheckedQueue) -> str:

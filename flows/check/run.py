@@ -34,6 +34,7 @@ CHECKS: tuple[Check, ...] = (
     Check("visibility", settings.visibility),
     Check("filters", settings.filters),
     Check("folder", settings.folders),
+    Check("status_port", settings.status_port),
     Check("silent", settings.silences),
     Check("certificate", certificates.certificates),
     Check("clock", identities.clock, live=True),

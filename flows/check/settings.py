@@ -3,10 +3,12 @@
 import os
 import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from socket import AF_INET, AF_INET6
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -19,6 +21,7 @@ from flows.config.load import SettingsError, SettingsErrors
 from flows.process.hardening import cluster_port
 from flows.process.runtime import launch
 from flows.silence.watch import silent_in
+from flows.status.start import VARIABLE, address
 from sinks.settings import File
 
 SAFE_INTERVALS = 3
@@ -26,6 +29,7 @@ SAFE_INTERVALS = 3
 
 _CODES = (
     ("unknown key", "unknown_key"),
+    ("belongs ", "misplaced"),
     ("unknown service", "unknown_service"),
     ("unknown type", "unknown_type"),
     ("regular expression", "regex"),
@@ -207,6 +211,27 @@ def folders(context: CheckContext) -> Iterator[Finding]:
         told = f"{temporary} has room for {free} bytes, less than {wanted_bytes}"
         hint = "Parquet and zip objects wait when it is full: lower it, make room, or set TMPDIR"
         yield warn("spool", told, "globals.spool_max_bytes", hint)
+
+
+def status_port(context: CheckContext) -> Iterator[Finding]:
+    """Find a status address that cannot be listened on: no page, no probes, no metrics then."""
+    given = os.environ.get(VARIABLE)
+    if not (found := given or context.settings.globals.status):
+        return
+    try:
+        host, port = address(found, launch([]))
+        with socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET):
+            pass
+    except SettingsError as error:
+        yield of_error("status_port", error)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        yield warn(
+            "status_port",
+            f"cannot listen on {found} for status, probes and metrics ({reason})",
+            VARIABLE if given else "globals.status",
+            "choose a free port of this machine, unless it is this collector that runs there already",
+        )
 
 
 def silences(context: CheckContext) -> Iterator[Finding]:

@@ -21,6 +21,7 @@ from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, load
 from flows.process import selection, supervisor
 from flows.process.memory import unswept
+from flows.process.native_stderr import without_panics
 from flows.process.recovery_store import check, failure, hold, prepare
 from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr
 from flows.status import group
@@ -122,6 +123,13 @@ def _is_cluster_member() -> bool:
 
 def collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
     """Run the dataflow in this process until it has drained."""
+    if os.environ.get("COLLECTOR_DEBUG"):
+        return _collect(settings, workers, interval, recovery)
+    with without_panics():
+        return _collect(settings, workers, interval, recovery)
+
+
+def _collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
     here = launch()
     mesh = mesh_of(here, os.environ)
     log_to_stderr(debug=settings.globals.debug)

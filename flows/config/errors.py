@@ -15,7 +15,15 @@ _SHORTEST_SECRET = 4
 _LONGEST_VALUE = 80
 _MANY = 12
 _SEVERAL = 2
-_PLAIN = {"too_short": "it is empty", "tuple_type": "it should be a list"}
+_WORD = re.compile(r"[\w./:@*-]+")
+_LISTS = re.compile(r"[\s,;]+")
+NO_MAPPING = "write key: value below it, indented, without a hyphen before the key"
+_PLAIN = {
+    "too_short": "it is empty",
+    "tuple_type": "it should be a list",
+    "dict_type": "it should be a mapping",
+    "model_type": "it should be a mapping",
+}
 """What pydantic says of lists, in the words of a configuration."""
 
 
@@ -100,8 +108,24 @@ def _told(
     else:
         what = f"{name} {_shown(name, _value(raw, path), secrets)}is not accepted{_plain(error)}"
         hint = _choice(error, _value(raw, path), fields.get(name)) or _about(fields.get(name))
+    if kind in {"dict_type", "model_type"}:
+        hint = NO_MAPPING
+    elif path and name in fields and (several := as_list(_value(raw, path), fields[name])):
+        hint = f"write a list: {several}"
     full = ".".join((where, *path)) if path else where
     return SettingsError(hide(what, secrets), hide(full, secrets), hide(hint, secrets))
+
+
+def as_list(value: object, field: Any = None) -> str:
+    """Return a text of several parts as the list that it was meant as, "" when it is none.
+
+    field: what is declared of the key, None = a list for certain.
+    """
+    if not isinstance(value, str) or (field and "tuple[" not in str(field.annotation)):
+        return ""
+    parts = [part.strip("'\"") for part in _LISTS.split(value.strip("[] ")) if part]
+    is_several = len(parts) > 1 or value.startswith("[")
+    return f"[{', '.join(parts)}]" if parts and is_several and all(map(_WORD.fullmatch, parts)) else ""
 
 
 def _name(path: Sequence[str], where: str) -> str:

@@ -18,7 +18,8 @@ from flows.catalogue.filters import impossible
 from flows.catalogue.object_types import CUSTOM
 from flows.catalogue.services import ANY_NAME, SETTINGS, services_of, settings_of
 from flows.config.base import ServiceSettings
-from flows.config.errors import SettingsError, SettingsErrors, nearest, raise_any, told
+from flows.config.errors import NO_MAPPING, SettingsError, SettingsErrors, as_list, nearest, raise_any, told
+from flows.config.misplaced import put_right
 from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
@@ -76,14 +77,16 @@ def load(
     """
     found = find(path, env)
     raw = read(found)
+    misplaced = put_right(raw, str(found))
     if isinstance(raw.get("outputs"), dict):
         raw["outputs"] = {name: by_name(output) for name, output in raw["outputs"].items()}
     references = References(env, str(found), found.absolute().parent)
     raw = references.resolve(raw)
-    raise_any(references.errors)  # what they stand for could be wrong only because it is missing
+    if references.errors:  # what they stand for could be wrong only because it is missing
+        raise_any([*misplaced, *references.errors])
     loading = _Loading(found, env, references.secrets, references.files)
     settings = loading.settings(raw, need_inputs=need_inputs)
-    raise_any(loading.errors)
+    raise_any([*misplaced, *loading.errors])
     return settings
 
 
@@ -105,7 +108,7 @@ class _Loading(Struct):
         outputs = self._outputs(self._mapping(raw, "outputs"), top)
         given = self._mapping(raw, "inputs")
         inputs = {name: found for name, one in given.items() if (found := self._input(name, one))}
-        if need_inputs and not given:
+        if need_inputs and not raw.get("inputs"):
             self._wrong("inputs are missing", "inputs", "say what to collect, see docs/settings.md")
         self._check_together(inputs)
         # systemd's StateDirectory= is where a service may write; what it reads lies elsewhere
@@ -137,15 +140,13 @@ class _Loading(Struct):
         value = raw.get(name) or {}
         if isinstance(value, dict):
             return value
-        self._wrong(f"{name} is no mapping", name, "write key: value below it, indented")
+        self._wrong(f"{name} is no mapping", name, NO_MAPPING)
         return {}
 
     def _valid(self, make: Callable[[Any], object], model: object, raw: object, place: str) -> Any:
         """Return make(raw), or None with the errors noted; model: what is made, for hints."""
         if not isinstance(raw, dict):
-            self._wrong(
-                f"{place.rpartition('.')[2]} is no mapping", place, "write key: value below it, indented"
-            )
+            self._wrong(f"{place.rpartition('.')[2]} is no mapping", place, NO_MAPPING)
             return None
         try:
             return make(raw)
@@ -255,7 +256,10 @@ class _Loading(Struct):
     def _warn_of_lists(self, model: type[BaseModel], given: Mapping[str, object], place: str) -> None:
         """Tell of each text, or mapping, that is taken as a list of one."""
         for where, value in lists_of_one(model, given, place):
-            self._warn(where, f"is taken as a list of one: [{value if isinstance(value, str) else '…'}]")
+            several = as_list(value)
+            shown = repr(value) if several else value if isinstance(value, str) else "…"
+            cure = f", write {several} for several" if several else ""
+            self._warn(where, f"is taken as a list of one: [{shown}]{cure}")
 
     def _defaults(
         self, model: type[ServiceSettings], around: Mapping[str, object], own: Mapping[str, object]

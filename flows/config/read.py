@@ -84,14 +84,35 @@ def _parse(path: Path, text: str) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}: line {mark.line + 1}, column {mark.column + 1}" if mark else f"{path}"
-        hint = "correct this place, or the one before it"
         what = f"no YAML ({error.problem or error.context})"
+        if "expected <block end>" in what and "start>" in what:
+            what = "no YAML (this line is indented otherwise than what it belongs to)"
+        what, hint = _known_fault(text, mark) or (what, "correct this place, or the one before it")
         raise SettingsError(what, place, hint) from None  # the cause would show the line, secrets included
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split()) or "too deep"
         raise SettingsError(
             f"cannot be understood ({what})", f"{path}", "write it as YAML or JSON"
         ) from error
+
+
+def _known_fault(text: str, mark: Any) -> tuple[str, str] | None:
+    """Return what is wrong with YAML that people often write so, and the cure; None when it is no such place.
+
+    Only names of variables are repeated: whatever else stands there may be a secret.
+    """
+    if mark is None:
+        return None
+    line, column = (text.splitlines() or [""])[min(mark.line, text.count("\n"))], mark.column
+    reference = next((one for one in _VARIABLE.finditer(line) if one.start() <= column < one.end()), None)
+    if reference:
+        what = f"no YAML (within {{ }} or [ ], {reference[0]} needs quotes)"
+        return what, f'write "{reference[0]}", and the same for others in this file'
+    if line[column : column + 1] == "\t":
+        return "no YAML (a tab)", "indent with blanks: YAML knows no tabs there"
+    if line[column : column + 1] in set("*&%@`"):
+        return f"no YAML (a value that begins with {line[column]})", 'write "…" around the value'
+    return None
 
 
 def _once(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:

@@ -100,8 +100,12 @@ class Look:
 
     def __call__(self, content: dict[str, Any], *, offline: bool = False, **context: Any) -> "Look":
         """Check; `context`: fields of a Context."""
+        return self.text(yaml.safe_dump(content, sort_keys=False), offline=offline, **context)
+
+    def text(self, content: str, *, offline: bool = True, **context: Any) -> "Look":
+        """Check a configuration as somebody has written it."""
         path = self.folder / "config.yaml"
-        path.write_text(yaml.safe_dump(content, sort_keys=False))
+        path.write_text(content)
         try:
             settings = load(path)
         except SettingsError as error:

@@ -104,3 +104,39 @@ def test_a_file_that_is_no_certificate(devo, certs, tmp_path):
 def test_a_file_that_is_not_there(devo, certs, tmp_path):
     """A missing file fails when the configuration is read."""
     assert "no file" in devo(certs.ca, tmp_path / "none.pem", certs.client_key).only("fail", "file_missing")
+
+
+def test_certificate_and_key_swapped(devo, certs):
+    """A key where the certificate should be, and the other way round, is told as that."""
+    line = devo(certs.ca, certs.client_key, certs.client_cert).only("fail", "certificate_swapped")
+    assert f"certificate and key are swapped: {certs.client_key}: exchange `cert` and `key`" in line
+
+
+def test_certificate_and_chain_swapped(devo, certs):
+    """So is the chain in the certificate's place."""
+    line = devo(certs.client_cert, certs.ca, certs.client_key).only("fail", "certificate_swapped")
+    assert f"certificate and chain are swapped: {certs.ca}: exchange `chain` and `cert`" in line
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("ca", "client_cert", "client_cert"), "a certificate is where `key` names a private key"),
+        (("ca", "client_key", "client_key"), "a private key is where `cert` names a certificate"),
+        (("client_key", "client_cert", "client_key"), "a private key is where `chain` names a certificate"),
+        (("client_key", "client_cert", "ca"), "a private key is where `chain` names a certificate"),
+    ],
+)
+def test_a_file_in_another_ones_place(devo, certs, names, told):
+    """One file that is of another kind than its key says is told with both kinds."""
+    line = devo(*(getattr(certs, name) for name in names)).only("fail", "certificate_swapped")
+    assert told in line
+    assert line.rpartition(": ")[2].startswith("name the file with the ")
+
+
+def test_a_request_is_no_certificate(devo, certs, tmp_path):
+    """A certificate request, which is what people have before they have a certificate, is named."""
+    wrong = tmp_path / "wrong.pem"
+    wrong.write_text("-----BEGIN CERTIFICATE REQUEST-----\nMIIB\n-----END CERTIFICATE REQUEST-----\n")
+    line = devo(certs.ca, wrong, certs.client_key).only("fail", "certificate_swapped")
+    assert "a certificate request is where `cert` names a certificate" in line

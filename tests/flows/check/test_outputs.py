@@ -1,12 +1,15 @@
 """Outputs, for real: connect, shake hands, close."""
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 
 from sinks import probe
 from tests.fakes.certs import make_certs
 from tests.fakes.process import free_port
 from tests.fakes.tls_sink import TlsSink
-from tests.flows.check.conftest import config
+from tests.flows.check.conftest import config, flow_logs
 
 
 @pytest.fixture
@@ -93,3 +96,62 @@ def test_a8_a_probe_that_cannot_be_sent_is_a_failure(look):
     """A receiver that is not there is told at once, not after the time that an outage may take."""
     found = look(relayed(free_port()), probe=True).of("fail")
     assert [one.code for one in found] == ["output_unreachable", "probe"]
+
+
+def test_plain_tcp_where_tls_is_spoken(look, certs):
+    """A plain output on a TLS port is one failure, though it connects: nothing is sent to find it."""
+    with TlsSink(certs) as sink:
+        line = look(relayed(sink.port, receiver_max_event_bytes=8096)).only("fail", "output_unreachable")
+        assert f"TLS is spoken there, and this output is plain TCP: 127.0.0.1:{sink.port}: " in line
+        assert "make it `type: devo_platform` with chain, cert and key, or give the" in line
+
+
+def test_tls_where_plain_tcp_is_spoken(look, certs):
+    """A TLS output on a plain port that waits for lines is told as that, not as lost packets."""
+    with TlsSink(None) as sink:
+        files = {"chain": str(certs.ca), "cert": str(certs.client_cert), "key": str(certs.client_key)}
+        about = {"address": "127.0.0.1", "port": sink.port, "connect_timeout_seconds": 1, **files}
+        idle = {"aws-guardduty": {"regions": ["us-east-1"], "enabled": False}}
+        found = look({**config(idle), "outputs": {"devo": {"type": "devo_platform", "config": about}}})
+        line = found.only("fail", "output_unreachable")
+    assert (
+        f"connected, but no TLS handshake was answered: 127.0.0.1:{sink.port}: is `port` one of TLS?" in line
+    )
+
+
+@pytest.fixture
+def web():
+    """Return a web server's port that speaks no TLS."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.RequestHandlerClass.log_message = lambda *_: None
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_a_web_server_without_tls(look, web):
+    """An HTTP endpoint written with https that speaks plain HTTP is told as that."""
+    about = {"endpoint": f"https://127.0.0.1:{web}", "domain": "acme", "token": "a-token"}
+    idle = {"aws-guardduty": {"regions": ["us-east-1"], "enabled": False}}
+    found = look({**config(idle), "outputs": {"devo": {"type": "devo_http", "config": about}}})
+    assert "no TLS is spoken there: give the port of TLS" in found.only("fail", "output_certificate")
+
+
+def test_an_endpoint_of_aws_without_tls(look, web, monkeypatch):
+    """AWS_ENDPOINT_URL with https where plain HTTP is spoken is told as that."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"https://127.0.0.1:{web}")
+    keys = {"access_key": "AKIAIOSFODNN7EXAMPLE", "access_secret": "a-secret-of-nobody"}
+    told = [str(one) for one in look(config(flow_logs("flow"), keys)).of("fail")]
+    assert len(told) == 1, told
+    assert "no TLS is spoken there: write http:// in AWS_ENDPOINT_URL" in told[0]
+    assert "\n" not in told[0]
+
+
+def test_an_endpoint_of_aws_with_tls(look, certs, monkeypatch):
+    """AWS_ENDPOINT_URL with http where TLS is spoken asks for https."""
+    keys = {"access_key": "AKIAIOSFODNN7EXAMPLE", "access_secret": "a-secret-of-nobody"}
+    with TlsSink(certs) as sink:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{sink.port}")
+        told = [str(one) for one in look(config(flow_logs("flow"), keys)).of("fail")]
+    assert len(told) == 1, told
+    assert "is TLS spoken there? Then write https:// in AWS_ENDPOINT_URL" in told[0]

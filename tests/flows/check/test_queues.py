@@ -183,3 +183,30 @@ def test_s1_a_fifo_queue_has_a_ceiling(ask, bob, unique):
     assert line.startswith("warn")
     assert "gives 10 messages of one message group, and more when an output has receipted them" in line
     assert "use a standard queue" in line
+
+
+FOREIGN = "https://sqs.us-east-1.amazonaws.com/222222222222/theirs"
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "level"),
+    [
+        (
+            "AccessDenied",
+            "User: {who} is not authorized to perform: sqs:{op} on resource: {arn} {why}",
+            "warn",
+        ),
+        ("QueueDoesNotExist", "The specified queue does not exist.", "fail"),
+    ],
+)
+def test_a_queue_of_another_account(ask, bob, proxy, code, text, level):
+    """A queue of another account that cannot be seen is one line: both accounts, and whose policy decides."""
+    arn, why = "arn:aws:sqs:us-east-1:222222222222:theirs", "because no resource-based policy allows it"
+    text = text.format(who=bob.arn, op="sqs:getqueueattributes", arn=arn, why=why)
+    proxy.add("error", op="sqs.GetQueueAttributes", code=code, status=403, message=text)
+    found = ask(FOREIGN)
+    line = found.line("queue_foreign")
+    assert [one.code for one in found.of("fail")] == ["queue_foreign"] * (level == "fail")
+    assert f"the queue is account 222222222222's, and {bob.arn} is of {ACCOUNT}" in line
+    assert "let the queue's policy allow sqs:ReceiveMessage, sqs:DeleteMessage" in line
+    assert line.endswith("or correct the account in the URL")

@@ -1,5 +1,7 @@
 """The offline checks of a configuration: each fault has its one line."""
 
+import socket
+
 import pytest
 
 from tests.flows.check.conftest import config, flow_logs
@@ -120,3 +122,23 @@ def test_empty_tag_columns_are_told(look):
     assert look.line("settings").endswith(f": {cure}")
     look(config(flow_logs("flow", tag_suffix="account_region")), offline=True)
     assert "tag_suffix" not in look.line("settings")
+
+
+@pytest.mark.parametrize("by", ["settings", "environment"])
+def test_a_status_port_that_is_taken(look, monkeypatch, by):
+    """A status address on which something listens is told, with who says it; it stops nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        if by == "environment":
+            monkeypatch.setenv("COLLECTOR_STATUS", place)
+        top = {"globals": {"status": place}} if by == "settings" else {}
+        line = look(config(flow_logs("flow"), **top), offline=True).only("warn", "status_port")
+    assert f"cannot listen on {place} for status, probes and metrics (address already in use)" in line
+    assert ("globals.status" if by == "settings" else "COLLECTOR_STATUS") in line
+    assert not look(config(flow_logs("flow"), **top), offline=True).of("warn")
+
+
+def test_a_status_address_that_is_none(look):
+    """A status address that cannot be one fails."""
+    found = look(config(flow_logs("flow"), globals={"status": "here:99999"}), offline=True)
+    assert "status address is not usable (here:99999)" in found.only("fail", "status_port")

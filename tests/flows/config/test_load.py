@@ -465,7 +465,7 @@ def test_settings_do_not_show_secrets():
         ),
         (with_input(id="a b"), "id 'a b' is not accepted (it should match pattern"),
         (with_input(services={}), "services is empty: config.yaml: inputs.aws.services: name a service"),
-        (with_input(services=["x"]), "services is not accepted (it should be a valid dictionary)"),
+        (with_input(services=["x"]), "services is not accepted (it should be a mapping)"),
         ({"inputs": {"aws": "x"}}, "aws is no mapping: config.yaml: inputs.aws: write key: value below it"),
         ({"inputs": ["x"]}, "inputs is no mapping: config.yaml: inputs: write key: value below it"),
         (

@@ -32,7 +32,10 @@ HOSTILE = 'evil<script>alert("x")</script>'
 
 
 class World:
-    """A running collector. events: what was put in so far, and must arrive. quiet: the APIs have none."""
+    """A running collector. events: what was put in so far, and must arrive. quiet: the APIs have none.
+
+    prefix: what stands before its command at the next start.
+    """
 
     def __init__(
         self, aws: EmbeddedAws, sink: TlsSink, folder: Path, certs: Certs, *, quiet: bool = False
@@ -60,6 +63,7 @@ class World:
         self.config = folder / "config.yaml"
         self.config.write_text(yaml.safe_dump(config, sort_keys=False))
         self.child: Child | None = None
+        self.prefix: list[str] = []
 
     def start(self, **environment: str) -> "World":
         """Start the collector."""
@@ -71,7 +75,8 @@ class World:
             **status,
             **environment,
         }
-        command = [sys.executable, "-m", "flows", "run", "--config", str(self.config), "--interval", "1"]
+        run = [sys.executable, "-m", "flows", "run", "--config", str(self.config), "--interval", "1"]
+        command = [*self.prefix, *run]
         self.child = Child(command, self.folder / "log", env, self.folder)
         self.child.await_port(self.port, PATIENCE)
         return self
