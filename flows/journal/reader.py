@@ -56,7 +56,19 @@ class Query(Struct, frozen=True):
 def rows(folder: Path, query: Query) -> Iterator[JournalRow]:
     """Yield the rows of a journal that a query wants, day by day."""
     for path in files(folder, query):
-        yield from filter(query.wants, of_parquet(path) if path.suffix == PARQUET else read(path))
+        yield from filter(query.wants, _rows_of(folder, path))
+
+
+def _rows_of(folder: Path, path: Path) -> Iterator[JournalRow]:
+    """Yield a file's rows; of a log that was compacted meanwhile, those of its Parquet."""
+    if path.suffix == PARQUET:
+        yield from of_parquet(path)
+        return
+    try:
+        yield from read(path)
+    except FileNotFoundError:
+        for made in sorted(folder.glob(f"day=*/{path.stem}{PARQUET}")):
+            yield from of_parquet(made)
 
 
 def files(folder: Path, query: Query) -> Iterator[Path]:

@@ -153,9 +153,10 @@ def tagged(data: bytes) -> None:
 
 
 def framed(data: bytes) -> None:
-    """Wire: every line is there once, larger ones in quarantine."""
+    """Wire: every line is there once, CR and NUL as blanks, larger ones in quarantine."""
     (size,), body = knobs(data, 1)
     lines = [line for line in body.split(b"\n") if line]
+    sent = [line.translate(bytes.maketrans(b"\r\0", b"  ")) for line in lines]
     payload = b"".join(line + b"\n" for line in lines)
     block = Block(payload, payload.count(b"\n"), Origin("x"), "my.app")
     limit = 64 + size
@@ -167,8 +168,8 @@ def framed(data: bytes) -> None:
             wire += frame(item.payload, head)
         else:
             large.append(item.body)
-    assert wire == b"".join(head + line + b"\n" for line in lines if len(line) <= limit)
-    assert large == [line for line in lines if len(line) > limit]
+    assert wire == b"".join(head + line + b"\n" for line in sent if len(line) <= limit)
+    assert large == [line for line in sent if len(line) > limit]
 
 
 _S3 = {

@@ -23,7 +23,6 @@ _UNREADABLE = (OSError, ValueError, OverflowError, KeyError, MemoryError)
 _TAIL_BYTES = 8  # the footer's length and the magic
 _LARGEST_FOOTER = 4 << 20
 """Its parsed form takes forty times as much: a million columns, or row groups, are nobody's log."""
-_DEEPEST_SCHEMA = 100
 _HEAVY_BYTES = 64 << 20
 _HEAVY = threading.Semaphore()
 """Row groups that take more than this are read one at a time, whoever reads them."""

@@ -52,3 +52,11 @@ def test_sums_by_day_and_tag(folder):
     assert sum(one["events"] for one in by_day.values()) == sum(one.events for one in found)
     by_tag = sums(found, ["tag"])
     assert by_tag["cloud.aws.cloudtrail.ec2",]["events"] == 25 * 20
+
+
+def test_a_log_that_is_compacted_meanwhile_is_read_as_parquet(folder):
+    """Whoever reads beside a running collector finds each row once, wherever it has gone."""
+    found = rows(folder, Query())
+    first = [next(found) for _ in range(21)]
+    compact_closed(folder)
+    assert len(first + list(found)) == 26
