@@ -7,14 +7,12 @@ without a break in the chain. Read in AWS's "Custom implementations of CloudTrai
 validation", and kept to what `aws cloudtrail validate-logs` does.
 """
 
-import base64
 import binascii
 import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -200,23 +198,16 @@ def _is_signed(digest: Digest, content: bytes, signature: str, key: bytes) -> bo
     from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415
+    from cryptography.hazmat.primitives.serialization import load_der_public_key  # noqa: PLC0415
 
     try:
-        public: Any = _public_key(key)
+        public = load_der_public_key(key)  # of PKCS #1 form, as ListPublicKeys gives it
         if not isinstance(public, RSAPublicKey):
             return False
         public.verify(binascii.unhexlify(signature), signed_text(digest, content), PKCS1v15(), SHA256())
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _public_key(der: bytes) -> Any:
-    """Return a key of PKCS #1 form, which `cryptography` reads within PEM only."""
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
-
-    text = base64.encodebytes(der)
-    return load_pem_public_key(b"-----BEGIN RSA PUBLIC KEY-----\n" + text + b"-----END RSA PUBLIC KEY-----\n")
 
 
 def _inflated(body: bytes) -> bytes:
