@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 
 from msgspec import Struct
 
-from sources.errors import BadCredentials, Denied, ExpiredCredentials, Throttled, Transient
+from sources.errors import BadCredentials, Denied, ExpiredCredentials, SlowBody, Throttled, Transient
 
 T = TypeVar("T")
 """What is fetched, compared by identity: a lease."""
@@ -250,8 +250,11 @@ def common(error: Exception) -> bool:
 
 
 def _blamed(causes: tuple[Cause, ...], error: Exception | None) -> tuple[Cause, ...]:
-    """Return what others fail for too: a lost connection may be the region's, the rest is the bucket's."""
-    if causes[0].name in _NONE:
+    """Return what others fail for too: a lost connection may be the region's, the rest is the bucket's.
+
+    A body that drips is its object's own: were it the bucket's, honest objects of it would go back unopened.
+    """
+    if causes[0].name in _NONE or isinstance(error, SlowBody):
         return ()
     if isinstance(error, Transient) and not isinstance(error, Throttled):
         return causes

@@ -67,6 +67,10 @@ class Transient(SourceError):
     """Expected to work when tried again."""
 
 
+class SlowBody(Transient):
+    """One object's bytes come too slowly, from a bucket that answers."""
+
+
 class Throttled(Transient):
     """AWS asks for fewer requests."""
 

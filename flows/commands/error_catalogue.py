@@ -60,6 +60,11 @@ ENTRIES: tuple[Entry, ...] = (
         "Nothing. If it lasts: network, proxy, or the health of the region.",
     ),
     Entry(
+        sources.SlowBody,
+        "The object is left for later and its message comes again; others of its bucket go on.",
+        "If it lasts: the network and proxies between here and S3.",
+    ),
+    Entry(
         sources.Throttled,
         "It slows down and tries again; nothing is lost.",
         "If other tools share the account's quota, set `requests_per_second`.",

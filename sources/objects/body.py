@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 from msgspec import Struct
 from urllib3.exceptions import HTTPError
 
-from sources.errors import ObjectBroken, ObjectChanged, SourceError, Transient, translate
+from sources.errors import ObjectBroken, ObjectChanged, SlowBody, SourceError, Transient, translate
 from sources.objects.object_ref import ObjectRef
 
 OBJECT_ACTION, VERSION_ACTION = "s3:GetObject", "s3:GetObjectVersion"
@@ -121,7 +121,7 @@ class Body:
         self._slow += 1
         what = f"{came} bytes came in {waited:.0f} s, at least {self._options.floor} a second are expected"
         if self._slow >= SLOW_WINDOWS:
-            raise Transient(what, self._where, "check the network and proxies; it is tried again later")
+            raise SlowBody(what, self._where, "check the network and proxies; it is tried again later")
         self._resume(TimeoutError(what))
 
     def hashed(self) -> "Body":

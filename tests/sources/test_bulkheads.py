@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from sources.bulkheads import STUCK_SECONDS, Bulkheads
-from sources.errors import BadCredentials, Denied, Throttled, Transient
+from sources.errors import BadCredentials, Denied, SlowBody, Throttled, Transient
 from sources.queues.lease_life import Lease
 from sources.queues.sqs import Message
 from tests.fakes.process import wait_until
@@ -279,6 +279,16 @@ def test_a4_notices_of_a_denying_bucket_do_not_stop_receiving(rigs, opener):
     assert not rig.feed.troubled
     rig.sqs.send("good/1")
     all_of(lane, "good", 1, timeout=5)
+
+
+def test_a14_bodies_that_drip_are_their_own_trouble(rigs, opener):
+    """Sixty objects whose bytes come too slowly leave their bucket as it is: others of it come at once."""
+    opener.failing["slow"] = SlowBody("704 bytes came in 10 s", "s3://slow", "")
+    rig, lane = rigs(*(f"slow/{n}" for n in range(60)))
+    wait_until(lambda: lane.next_batch() == [] and len(opener.opened) >= 16, 10, "tried")
+    del opener.failing["slow"]
+    rig.sqs.send("slow/good")
+    all_of(lane, "slow", 1, timeout=5)
 
 
 def test_h07_a_refused_identity_slows_receiving_down(rigs, opener):
