@@ -24,13 +24,8 @@ Two families, one partition class each
 
 Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
 `aws/` is who asks, and how fast. Queues and APIs import nothing of each other, and objects know neither.
-For all of them: `errors.py` and `refusals.py` (what AWS answers), `lanes.py`, `threads.py`, `bulkheads.py`
-(who is fetched next), `journal.py`, `journal_gate.py`, `journal_pending.py` and `journal_windows.py` (what
-was settled, written down first), `telemetry.py`,
-`metric_scopes.py` and `error_deduplicator.py` (what is logged).
-
-Both families keep a fixed number of lanes per service (`lane-0 … lane-7`): bytewax refuses to resume a state
-whose partition key is no longer listed, so keys never change and targets are spread over them.
-
-Nothing waits in `next_batch`. Threads fetch ahead into a queue bounded in bytes; `next_batch` drains it.
+For all of them: `errors.py`, `refusals.py`, `lost_connection.py` (what AWS answers), `lanes.py`,
+`threads.py`, `bulkheads.py` (who is fetched next), `journal.py`, `journal_gate.py`, `journal_pending.py` and
+`journal_windows.py` (what was settled, written down first), `telemetry.py`, `metric_scopes.py` and
+`error_deduplicator.py` (what is logged).
 """

@@ -22,7 +22,6 @@ SourceError                 anything below; raised itself only for requests that
 import ssl
 from datetime import UTC, datetime
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 from botocore import exceptions as boto
 from botocore.parsers import ResponseParserError
@@ -30,6 +29,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from urllib3.exceptions import HTTPError
 
+from sources.lost_connection import cure_of_loss, what_was_lost
 from sources.refusals import (
     CODE_HINTS,
     UNREADABLE,
@@ -267,7 +267,7 @@ def translate(error: Exception, where: str, action: str = "") -> SourceError:
     if isinstance(error, _NO_CREDENTIALS):
         return IdentityAbsent(_line(str(error)), where, _HINTS[IdentityAbsent], cause=where)
     if isinstance(error, _LOST):
-        return Transient(_line(_lost(error)), where, _lost_hint(error))
+        return Transient(_line(what_was_lost(error)), where, cure_of_loss(error) or _HINTS[Transient])
     return SourceError(_line(f"{type(error).__name__} {error}"), where, _HINTS[SourceError])
 
 
@@ -374,27 +374,6 @@ def _denied(reply: _Reply, refused: AccessDenial) -> Denied:
     if refused.ordinary:
         hint += also_lacking(action, bare=not refused.principal)
     return Denied(reply.what, reply.where, hint, cause=" ".join(parts))
-
-
-def _lost(error: Exception) -> str:
-    """Return what became of the connection; who cannot be reached is named, without the path."""
-    told = error.kwargs if isinstance(error, boto.BotoCoreError) else {}
-    url = urlsplit(str(told.get("endpoint_url", "")))
-    host = url.netloc.rpartition("@")[2]  # a password may stand before it
-    to = f" to {url.scheme}://{host}" if host else ""
-    return f"connection{to} lost ({type(error).__name__})"
-
-
-def _lost_hint(error: Exception) -> str:
-    if isinstance(error, boto.SSLError | ssl.SSLError):
-        if "wrong version number" in str(error).lower().replace("_", " "):
-            return "no TLS is spoken there: write http:// in AWS_ENDPOINT_URL, or give the port of TLS"
-        return "check AWS_CA_BUNDLE and any proxy that opens TLS"
-    if isinstance(error, boto.ConnectionClosedError) and "http://" in str(error):
-        return "is TLS spoken there? Then write https:// in AWS_ENDPOINT_URL; it is tried again"
-    if isinstance(error, boto.EndpointConnectionError | boto.ProxyConnectionError):
-        return "check the region's name, the network, AWS_ENDPOINT_URL and HTTPS_PROXY; it is tried again"
-    return _HINTS[Transient]
 
 
 def _line(text: str) -> str:
