@@ -1,6 +1,7 @@
 """The commands of `python -m flows`, one row each: options, and how their module is called."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from flows.commands.command import FROM, JSON, TO, Command, Option, option
 def _run(module: Any, args: argparse.Namespace) -> int:
     names = ("processes", "cluster", "workers", "interval", "state", "only")
     return int(module.run(args.config, module.RunRequest(**{name: vars(args)[name] for name in names})))
+
+
+def _top(module: Any, args: argparse.Namespace) -> int:
+    at = os.environ.get("COLLECTOR_STATUS", "")
+    return int(module.top(args.addresses, at, once=args.once, every=args.every))
 
 
 def _backfill(module: Any, args: argparse.Namespace) -> int:
@@ -88,6 +94,23 @@ COMMANDS: tuple[Command, ...] = (
             option("--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"),
             option("--state", type=Path, help="recovery directory (default: the configuration's)"),
         ),
+    ),
+    Command(
+        "top",
+        "show the status of running collectors in the terminal, what fails first",
+        "flows.commands.top",
+        _top,
+        (
+            option(
+                "addresses",
+                nargs="*",
+                metavar="HOST:PORT",
+                help="of their status ports (COLLECTOR_STATUS, else 127.0.0.1:3030)",
+            ),
+            option("--once", action="store_true", help="print one screen; exit code 0 when all are ready"),
+            option("--every", type=float, default=2.0, metavar="SECONDS", help="between two looks (2)"),
+        ),
+        configured=False,
     ),
     Command(
         "demo",

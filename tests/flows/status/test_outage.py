@@ -1,10 +1,14 @@
 """A running collector's status port through an outage of Devo."""
 
+import os
 import re
+import subprocess
+import sys
 import urllib.request
 
 import pytest
 
+from tests.fakes.collector import ROOT
 from tests.fakes.process import HOST, free_port, listening, wait_until
 from tests.flows.status.world import running
 
@@ -17,7 +21,13 @@ def test_health_and_readiness_through_an_outage(certs, tmp_path):
         world.put()
         world.await_delivered()
         wait_until(lambda: world.get("/readyz")[0] == 200, 90, "it is ready", 0.2)
+        assert topped(world).returncode == 0
         world.devo_goes()
+        seen = topped(world)
+        assert (seen.returncode, seen.stderr) == (1, "")
+        assert "Output devo takes nothing at the moment." in " ".join(seen.stdout.split())
+        assert "nothing listens there: check `address` and `port`" in " ".join(seen.stdout.split())
+        assert max(map(len, seen.stdout.splitlines())) <= 80
         assert world.get("/healthz")[::2] == (200, "ok\n")
         assert world.get("/readyz")[::2] == (503, "not ready: output devo\n")
 
@@ -64,3 +74,17 @@ def test_a_quiet_collector_is_ready_and_bytewax_serves_the_same_metrics(certs, t
 def names(text):
     """Return the metrics of the collector and of bytewax in an exposition."""
     return set(re.findall(r"^((?:collector|bytewax)_\w+)", text, re.MULTILINE))
+
+
+def topped(world):
+    """Run `python -m flows top --once` on a world."""
+    place = {
+        **os.environ,
+        "COLLECTOR_STATUS": f"{HOST}:{world.port}",
+        "COLUMNS": "80",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "flows", "top", "--once"]
+    return subprocess.run(
+        command, env={**os.environ, **place}, cwd=world.folder, capture_output=True, text=True, check=False
+    )
