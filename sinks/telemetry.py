@@ -76,6 +76,19 @@ def output_declared(output: str, kind: str, strength: str, *, required: bool) ->
     say(logging.INFO, "output_declared", output=output, type=kind, strength=strength, required=required)
 
 
+def certificate_days(output: str, file: str, days: float) -> None:
+    """Show how long a certificate lasts. file: `cert` or `chain`. days: below 0 once it has ended."""
+    gauge("certificate_days", "Days until a certificate of an output ends", "output", "file").labels(
+        output, file
+    ).set(days)
+
+
+def certificate_ends(output: str, file: str, days: float) -> None:
+    """Warn that a certificate will end soon, or has ended."""
+    hint = "download a new one; files that change are read again without a restart"
+    say(logging.WARNING, "certificate_ends", output=output, file=file, days=round(days, 1), hint=hint)
+
+
 def receipt_fallback(output: str, where: str, strength: str) -> None:
     """Say once that a receiver gives no receipt, and how strong delivery is from now on."""
     add("receipt_fallbacks", "Receivers found silent", output=output)

@@ -30,7 +30,7 @@ _WELL = 2
 _FEWEST = 4
 """Lines of a screen that processes, and outputs, have at least."""
 
-_NOTES = ("quarantine", "missing", "unsigned", "silent", "untabled", "open")
+_NOTES = ("quarantine", "missing", "unsigned", "silent", "certificates", "untabled", "open")
 _INDENT = "    "
 
 

@@ -5,6 +5,7 @@
     dataflow     ──▶ liveness.py      when it turned last      ┘   JSON         words       HTML
 
     start.py           begins all that; server.py, admission.py: the port and who may ask it
+    certificates.py    days that the outputs' certificates have left
     metrics_snapshot.py   the metrics as plain numbers
     group.py           several processes behind one port; probe.py: the container's health check
 

@@ -154,6 +154,7 @@ def merged(
             "full": any(state["quarantine"]["full"] for state in states),
             "by_reason": kept,
         },
+        "certificates": _least(state["certificates"] for state in states),
         "not_read": {
             "missing": _sums(state["not_read"]["missing"] for state in states),
             "ignored": _sums(state["not_read"]["ignored"] for state in states),
@@ -240,6 +241,14 @@ def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     found: dict[str, int] = {}
     for name, count in (pair for one in counts for pair in one.items()):
         found[name] = max(found.get(name, 0), count)
+    return found
+
+
+def _least(days: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """Return the fewest days of each certificate: a process may not have read a new one yet."""
+    found: dict[str, float] = {}
+    for name, count in (pair for one in days for pair in one.items()):
+        found[name] = min(found.get(name, count), count)
     return found
 
 

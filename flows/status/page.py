@@ -35,6 +35,7 @@ def page(view: View) -> str:
 <main>
 <h2>Outputs</h2>
 {_table("o", OUTPUT_COLUMNS, view)}
+{_cell("p", "certificates", view)}
 <h2>Sources</h2>
 {_table("p", PLACE_COLUMNS, view)}
 <h2>Not collected</h2>

@@ -10,6 +10,7 @@ from flows.catalogue.service import Unit
 from flows.config.load import Settings, SettingsError
 from flows.process import telemetry
 from flows.process.runtime import Launch
+from flows.status import certificates
 from flows.status.admission import hosts_of
 from flows.status.event_status import EventStatus
 from flows.status.history import STEP_SECONDS
@@ -48,6 +49,12 @@ def begin(
         alone=started.process.count == 1, grace=max([GRACE_SECONDS, *(3 * each for each in timeouts)])
     )
     threading.Thread(target=tell_statistics, args=(drain,), name="statistics", daemon=True).start()
+    threading.Thread(
+        target=certificates.watch,
+        args=(list(settings.outputs.values()), drain),
+        name="certificates",
+        daemon=True,
+    ).start()
     for place in places(running):
         expected(place)
     found = env.get(VARIABLE) or settings.globals.status

@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 120, 24
 
 _LATE_SECONDS, _VERY_LATE_SECONDS = 900.0, 3600.0
 _FULL = 0.8
+_FEW_DAYS, _LAST_DAYS = 30.0, 7.0
 
 
 class Cell(NamedTuple):
@@ -76,6 +77,7 @@ def view(state: Mapping[str, Any]) -> View:
         "unsigned": _unsigned(not_read["unsigned"]),
         "silent": _silent(not_read["silent"]),
         "open": _open(not_read["open_queues"]),
+        "certificates": _certificates(state["certificates"]),
     }
 
 
@@ -118,6 +120,9 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
         f"{number(missing)} objects were gone before they were read" if missing else "",
         f"{number(kept)} items are in quarantine" if kept else "",
     ]
+    ending = sum(days < _FEW_DAYS for days in state["certificates"].values())
+    last = f"{number(ending)} certificate{'s' * (ending != 1)} within {_FEW_DAYS:g} days of the end"
+    parts.append(last if ending else "")
     silent = len(state["not_read"]["silent"])
     parts.append(f"{number(silent)} accounts or regions have fallen silent" if silent else "")
     if any(parts):
@@ -267,6 +272,24 @@ def _silent(found: Mapping[str, float]) -> Cell:
     first = [f"{what} for {age(seconds)}" for what, seconds in sorted(found.items(), key=lambda one: -one[1])]
     listed = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")  # noqa: PLR2004
     return Cell(f"Silent, though something used to come ({number(len(found))}): {listed}.", "warn")
+
+
+def _certificates(found: Mapping[str, float]) -> Cell:
+    """Return the days that certificates have left, the shortest first."""
+    if not found:
+        return Cell("")
+    told = [
+        f"{name} {f'has ended {age(-days * 86_400)} ago' if days < 0 else f'lasts {int(days)} days'}"
+        for name, days in sorted(found.items(), key=lambda one: one[1])
+    ]
+    least = min(found.values())
+    level = "bad" if least < _LAST_DAYS else "warn" if least < _FEW_DAYS else "mute"
+    cure = (
+        " Download a new one: files that change are read again without a restart."
+        if least < _FEW_DAYS
+        else ""
+    )
+    return Cell(f"Certificates: {', '.join(told)}.{cure}", level)
 
 
 def _open(queues: Sequence[str]) -> Cell:

@@ -97,6 +97,10 @@ class Watch(Struct):
                 "full": 0 < now.sum("quarantine_limit_bytes") <= now.sum("quarantine_bytes"),
                 "by_reason": _by_reason(now, "poison_total"),
             },
+            "certificates": {
+                f"{labels['file']} of output {labels['output']}": round(days, 1)
+                for labels, days in now.series("certificate_days")
+            },
             "not_read": {
                 "missing": {
                     labels["service"]: int(value) for labels, value in now.series("objects_missing_total")

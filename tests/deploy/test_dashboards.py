@@ -130,6 +130,33 @@ def test_alerts_notice_what_is_wrong(world, scraped, figures):
         world.devo_comes()
 
 
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one.lower()).replace(" ", "-") for one in headings}
+
+
+def test_every_alert_has_a_runbook():
+    """Each alert names a section of its own, and no section is of an alert that is gone."""
+    groups = yaml.safe_load((DEPLOY / "prometheus/alerts.yml").read_text())["groups"]
+    books = {one["alert"]: one["annotations"]["runbook"] for group in groups for one in group["rules"]}
+    for book in books.values():
+        place, _, anchor = book.partition("#")
+        assert place in {"docs/operate.md", "docs/errors.md"}
+        assert anchor in anchors(DEPLOY.parent / place)
+    assert len(set(books.values())) == len(books)
+    written = (DEPLOY.parent / "docs/operate.md").read_text().partition("## When an alert fires")[2]
+    assert re.findall(r"^### (\w+)$", written.partition("\n## ")[0], re.MULTILINE) == [*books]
+
+
+def test_links_within_the_runbooks_lead_somewhere():
+    """A person who follows a runbook's link at night lands in its section."""
+    for document in (DEPLOY.parent / "docs").glob("*.md"):
+        for place, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)]+)\)", document.read_text()):
+            target = document.parent / place if place else document
+            assert anchor in anchors(target), f"{document.name}: {place}#{anchor}"
+
+
 def test_promtool_accepts_configuration_and_rules():
     """Prometheus' own tool finds nothing wrong with what is deployed."""
     assert "rules found" in prometheus.check(DEPLOY / "prometheus/prometheus.yml")
