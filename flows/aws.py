@@ -71,7 +71,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     with one_line():
         check(started.recovery, alone=started.process.count == 1)
         running = selected(units(settings), os.environ.get(VARIABLE, ""))
-        own(started, running)
+        own(started, running, settings.outputs)
     for unit in running:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
     tell_of_drain(drain)
@@ -120,7 +120,7 @@ def counted(unit: Unit, book: JournalBook | None) -> Transform:
     return book.counted(made, unit.account.name) if book else made
 
 
-def own(started: Launch, running: list[Unit]) -> None:
+def own(started: Launch, running: list[Unit], outputs: object) -> None:
     """See that nobody else has this state or these cursors. Raises OwnedError, StateError.
 
     A supervisor has taken the state for its processes; of a cluster, the first one has both for all.
@@ -128,7 +128,7 @@ def own(started: Launch, running: list[Unit]) -> None:
     if started.process.index == 0:
         if started.recovery and started.recovery.exists() and SUPERVISED not in os.environ:
             hold(started.recovery)
-        hold_cursors(running)
+        hold_cursors(running, repr(outputs))
 
 
 def alone_seconds(settings: Settings) -> float:

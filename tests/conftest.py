@@ -9,6 +9,7 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, settings
 
+from flows.process import ownership
 from flows.status import start
 from sources import telemetry
 from sources.error_deduplicator import ErrorDeduplicator
@@ -40,6 +41,13 @@ def _nothing_served() -> Iterator[None]:
 def _no_statistics_of_others() -> None:
     """Let no thread of a dataflow that an earlier test has built log its statistics into a later test."""
     start.tell_statistics.__defaults__ = (start.STATISTICS_SECONDS * 1000,)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cursors_of_this_worker(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no other worker of the suite own the cursors of a dataflow that is built in this process."""
+    folder = tmp_path_factory.mktemp("cursors")
+    ownership.own_folder = lambda: folder
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,8 @@ def _known_fault(text: str, mark: Any) -> tuple[str, str] | None:
     """
     if mark is None:
         return None
-    line, column = (text.splitlines() or [""])[min(mark.line, text.count("\n"))], mark.column
+    lines = text.splitlines() or [""]
+    line, column = lines[min(mark.line, len(lines) - 1)], mark.column
     reference = next((one for one in _VARIABLE.finditer(line) if one.start() <= column < one.end()), None)
     if reference:
         what = f"no YAML (within {{ }} or [ ], {reference[0]} needs quotes)"

@@ -74,16 +74,17 @@ def hold(file: Path, what: str, hint: str) -> None:
     threading.Thread(target=_beat, args=(opened,), name="owner-beat", daemon=True).start()
 
 
-def hold_cursors(units: Iterable[Unit], env: Mapping[str, str] = os.environ) -> None:
+def hold_cursors(units: Iterable[Unit], outputs: str = "", env: Mapping[str, str] = os.environ) -> None:
     """Take the cursors of all API services for this process, among those of this user and machine.
 
-    Raises OwnedError. Where there is no folder for it, nothing is held: that is told.
+    outputs: where their events go; what goes elsewhere, too, is sent nowhere twice. Raises OwnedError.
+    Where there is no folder for it, nothing is held: that is told.
     """
     for unit in units:
         if of_queues(unit):
             continue
         try:
-            file = own_folder() / f"cursors-{_digest(unit, env)}"
+            file = own_folder() / f"cursors-{_digest(unit, outputs, env)}"
         except SourceError as error:
             telemetry.cursors_not_held(error)
             return
@@ -91,9 +92,9 @@ def hold_cursors(units: Iterable[Unit], env: Mapping[str, str] = os.environ) -> 
         hold(file, what, "let one process read the APIs, and start others with --only queues")
 
 
-def _digest(unit: Unit, env: Mapping[str, str]) -> str:
-    """Return what is the same for the same cursors: who asks, where, and for what."""
-    asked = [unit.step_id, unit.account.fingerprint, unit.options.model_dump_json()]
+def _digest(unit: Unit, outputs: str, env: Mapping[str, str]) -> str:
+    """Return what is the same for the same cursors: who asks, where, for what, and whom it is for."""
+    asked = [outputs, unit.step_id, unit.account.fingerprint, unit.options.model_dump_json()]
     asked += [env.get(name, "") for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_ACCESS_KEY_ID")]
     return hashlib.sha256("\0".join(asked).encode()).hexdigest()[:32]
 

@@ -46,7 +46,7 @@ def measured(path: Path, layout: str, seconds: float = 150) -> Appetite:
     return Appetite(**json.loads(done.stdout))
 
 
-def _peak() -> int:
+def peak() -> int:
     """Return the largest resident size of this program; getrusage's is that of its parent, too."""
     return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0]) << 10
 
@@ -54,14 +54,14 @@ def _peak() -> int:
 def main(path: str, layout: str) -> None:
     """Decode a file and tell what it took."""
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
-    before, events, reason = _peak(), 0, ""
+    before, events, reason = peak(), 0, ""
     try:
         with Path(path).open("rb") as body:
             for piece in read(body, LAYOUTS[layout], DecodeLimits()):
                 events += piece.count
     except ObjectBroken as error:
         reason = error.reason
-    sys.stdout.write(json.dumps({"reason": reason, "events": events, "bytes": _peak() - before}))
+    sys.stdout.write(json.dumps({"reason": reason, "events": events, "bytes": peak() - before}))
 
 
 if __name__ == "__main__":

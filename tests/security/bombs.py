@@ -114,7 +114,7 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
     "zstd of empty skippable frames": ("lines", "", repeated((b"\x50\x2a\x4d\x18" + bytes(4)) * 1000, 300)),
     "a line without end": ("lines", "line_too_long", repeated(b"x" * MIB, 64)),
     "blank lines": ("lines", "", repeated(b"\n" * MIB, 64)),
-    "carriage returns": ("lines", "line_too_long", repeated(b"\r" * MIB, 64)),
+    "carriage returns": ("lines", "", repeated(b"\r" * MIB, 64)),
     "a quote never closed": ("csv", "", repeated(b'"2026-01-02 03:04:05","a\n' + b"b,c\n" * 200_000, 2)),
     "every quote open": ("csv", "", repeated(b'a,"b\n' * 200_000, 1)),
     "a field without end": ("csv", "line_too_long", repeated(b"x" * MIB, 64, b'"')),

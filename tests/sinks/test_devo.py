@@ -146,7 +146,7 @@ def test_window_of_the_main_job_is_the_configured_queue(tmp_path, monkeypatch):
     }
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
-    monkeypatch.setattr("flows.aws.drain_on_signals", lambda _alone: threading.Event())
+    monkeypatch.setattr("flows.aws.drain_on_signals", lambda *_: threading.Event())
     flow(str(path))
     assert made == [("one", 2 << 20), ("two", 2 << 20)]
 

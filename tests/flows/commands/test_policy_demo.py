@@ -35,7 +35,7 @@ def stages(monkeypatch):
 
 def test_the_whole_demo_under_the_printed_policy(stages, capfd):
     """Every service delivers every event with the printed policy and nothing more; nothing is refused."""
-    assert module.demo(2, 150, strict=PRINTED) == 0, capfd.readouterr().err
+    assert module.demo(module.DemoRequest(2, 150, strict=PRINTED)) == 0, capfd.readouterr().err
     (aws,) = stages
     assert aws.state.refused == []
     (person,) = aws.state.people.values()
@@ -52,7 +52,7 @@ def test_the_whole_demo_under_the_printed_policy(stages, capfd):
 
 def test_the_whole_demo_under_the_policy_of_before(stages, capfd):
     """With s3:GetObject alone everything arrives as well, from versioned buckets, with one warning."""
-    assert module.demo(2, 150, strict=OLD) == 0, capfd.readouterr().err
+    assert module.demo(module.DemoRequest(2, 150, strict=OLD)) == 0, capfd.readouterr().err
     refused = {action for action, _ in stages[0].state.refused}
     assert "s3:GetObjectVersion" in refused
     assert refused <= {"s3:GetObjectVersion", "sqs:GetQueueAttributes"}
@@ -84,7 +84,7 @@ def log_of_one_refusal(stages, monkeypatch):
         monkeypatch.setattr(StrictAws, "admit", admitted)
         monkeypatch.setattr(module, "_start", starting)
         monkeypatch.setattr(module, "_watch", watch)
-        assert module.demo(1, 90, strict=PRINTED) == 1
+        assert module.demo(module.DemoRequest(1, 90, strict=PRINTED)) == 1
         return texts[0]
 
     return run

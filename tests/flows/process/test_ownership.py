@@ -13,6 +13,7 @@ from flows.config.load import load
 from flows.process import ownership
 from flows.process.ownership import OwnedError, hold, hold_cursors
 from flows.process.selection import of_queues
+from sources.aws.limiter import own_folder
 from tests.fakes.collector import ROOT, configuration
 
 HOLDS = """
@@ -33,6 +34,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setattr(ownership, "_HELD", {})
+    monkeypatch.setattr(ownership, "own_folder", own_folder)
     return tmp_path
 
 
@@ -64,6 +66,7 @@ def test_s10_a_second_owner_of_cursors_is_refused(folder, other):
     process, path = other
     running = units(load(path))
     hold_cursors([unit for unit in running if of_queues(unit)])
+    hold_cursors(running, "another output")  # a second collector on trial, which sends elsewhere
     hold_cursors(units(load(config(folder, tag="my.app.x"))))
     with pytest.raises(OwnedError, match=rf"cursors of .* in use by process {process.pid} on .*--only"):
         hold_cursors(running)

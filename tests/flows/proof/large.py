@@ -119,6 +119,7 @@ def prove(folder: Path, url: str) -> dict[str, float]:
     from flows.commands.prove import ProofScope, proof  # noqa: PLC0415
     from flows.proof import queue_facts  # noqa: PLC0415
     from sources.listed.listing import Stretch  # noqa: PLC0415
+    from tests.security.appetite import peak  # noqa: PLC0415
 
     queue_facts.SqsQueue = NoQueue
     unit = replay_unit(by_name()["audits_s3"], None)
@@ -129,7 +130,7 @@ def prove(folder: Path, url: str) -> dict[str, float]:
     stretch = Stretch(START, START + timedelta(days=DAYS))
     found = proof(ProofScope(unit, stretch, (f"s3://{BUCKET}/",), (folder,), 0, 900.0))
     used = resource.getrusage(resource.RUSAGE_SELF)
-    cost = {"cpu": round(used.ru_utime + used.ru_stime, 1), "mb": round(used.ru_maxrss / 1024)}
+    cost = {"cpu": round(used.ru_utime + used.ru_stime, 1), "mb": round(peak() / 2**20)}
     return {"seconds": round(time.monotonic() - began, 1), **cost, **found.verdicts}
 
 
