@@ -10,10 +10,11 @@ from functools import cache
 from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from flows.catalogue.services import SETTINGS, settings_of
 from flows.config.errors import SettingsError
-from flows.config.schema import spellings
+from flows.config.schema import is_map, model_in, spellings
 from flows.config.settings import Globals, Input
 from sinks.settings import OutputSettings
 from sources.aws.credentials import Credentials
@@ -41,9 +42,10 @@ def _error(place: Path, home: Path, file: str) -> SettingsError:
     if not home:
         return SettingsError(f"{place[-1]} belongs beside inputs", where, "write it without indentation")
     what = f"{place[-1]} belongs under {home[-1]}"
-    return SettingsError(
-        what, where, f"indent it deeper than the line of {'.'.join(map(str, home))}, and below it"
-    )
+    line = ".".join(map(str, home))
+    if len(home) < len(place) - 1:
+        return SettingsError(what, where, f"indent it less, as the other keys of {line} are")
+    return SettingsError(what, where, f"indent it deeper than the line of {line}, and below it")
 
 
 def _move(content: dict[str, Any], place: Path, home: Path) -> None:
@@ -157,15 +159,54 @@ def _output(content: Any) -> Iterator[Move]:
         yield from (((*place, key), (*place, "config")) for key in _at(content, place) if key in known)
 
 
+def _nested(content: Any) -> Iterator[Move]:
+    """Yield keys of what stands right before them, or of what they stand in, at every depth."""
+    yield from _below(content, ("globals",), Globals)
+    for name in _at(content, ("inputs",)):
+        place = ("inputs", name)
+        yield from _below(content, place, Input)
+        for key, value in _at(content, (*place, "services")).items():
+            model = settings_of(key, value if isinstance(value, dict) else {})
+            if model:
+                yield from _below(content, (*place, "services", key), model, place, Input)
+
+
+def _below(
+    content: Any,
+    path: Path,
+    model: type[BaseModel],
+    around: Path = (),
+    outer: type[BaseModel] | None = None,
+) -> Iterator[Move]:
+    """Yield the misplaced keys of a mapping and of those in it. outer: the model of the one at `around`."""
+    fields, before = _fields(model), ""
+    for key, value in _at(content, path).items():
+        field = fields.get(key)
+        if field:
+            before, inner = key, model_in(field.annotation)
+            if inner and isinstance(value, dict) and not is_map(field.annotation):
+                yield from _below(content, (*path, key), inner, path, model)
+            continue
+        neighbour = model_in(fields[before].annotation) if before else None
+        if neighbour and not is_map(fields[before].annotation) and key in _keys(neighbour):
+            yield (*path, key), (*path, before)
+        elif outer and key in _keys(outer):
+            yield (*path, key), around
+
+
 _LEVELS: tuple[Callable[[Any], Iterator[Move]], ...] = (
-    *(_top, _globals, _inputs, _input, _services, _outputs, _output),
+    *(_top, _globals, _inputs, _input, _services, _nested, _outputs, _output),
 )
 
 
-@cache
 def _keys(model: type[BaseModel]) -> frozenset[str]:
     """Return the keys of a model in all their spellings."""
-    return frozenset(key for name, one in model.model_fields.items() for key in spellings(name, one))
+    return frozenset(_fields(model))
+
+
+@cache
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {key: one for name, one in model.model_fields.items() for key in spellings(name, one)}
 
 
 def _outputs_known() -> tuple[type[BaseModel], ...]:

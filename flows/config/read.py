@@ -80,14 +80,17 @@ def _parse(path: Path, text: str) -> object:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
     except json.JSONDecodeError as error:
         place = f"{path}: line {error.lineno}, column {error.colno}"
-        raise SettingsError(f"no JSON ({error.msg})", place, "correct this place") from error
+        known = _known_fault(text, error.lineno - 1, error.colno - 1)
+        what, hint = known or (f"no JSON ({error.msg})", "correct this place")
+        raise SettingsError(what, place, hint) from None  # the cause would hold the text, secrets included
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}: line {mark.line + 1}, column {mark.column + 1}" if mark else f"{path}"
         what = f"no YAML ({error.problem or error.context})"
         if "expected <block end>" in what and "start>" in what:
             what = "no YAML (this line is indented otherwise than what it belongs to)"
-        what, hint = _known_fault(text, mark) or (what, "correct this place, or the one before it")
+        known = _known_fault(text, mark.line, mark.column) if mark else None
+        what, hint = known or (what, "correct this place, or the one before it")
         raise SettingsError(what, place, hint) from None  # the cause would show the line, secrets included
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         what = " ".join(str(error).split()) or "too deep"
@@ -96,18 +99,15 @@ def _parse(path: Path, text: str) -> object:
         ) from error
 
 
-def _known_fault(text: str, mark: Any) -> tuple[str, str] | None:
-    """Return what is wrong with YAML that people often write so, and the cure; None when it is no such place.
+def _known_fault(text: str, number: int, column: int) -> tuple[str, str] | None:
+    """Return what is wrong at a place that people often write so, and the cure; None when it is another.
 
-    Only names of variables are repeated: whatever else stands there may be a secret.
+    number, column: from 0. Only names of variables are repeated: whatever else stands there may be a secret.
     """
-    if mark is None:
-        return None
-    lines = text.splitlines() or [""]
-    line, column = lines[min(mark.line, len(lines) - 1)], mark.column
+    line = (text.split("\n") + [""] * number)[number]
     reference = next((one for one in _VARIABLE.finditer(line) if one.start() <= column < one.end()), None)
     if reference:
-        what = f"no YAML (within {{ }} or [ ], {reference[0]} needs quotes)"
+        what = f"not readable (within {{ }} or [ ], {reference[0]} needs quotes)"
         return what, f'write "{reference[0]}", and the same for others in this file'
     if line[column : column + 1] == "\t":
         return "no YAML (a tab)", "indent with blanks: YAML knows no tabs there"

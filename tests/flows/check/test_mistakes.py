@@ -2,6 +2,8 @@
 
 import pytest
 
+from flows.config.load import SettingsError, load
+
 GUARDDUTY = "aws-guardduty: {regions: [us-east-1]}"
 
 
@@ -42,6 +44,8 @@ def test_a_reference_between_braces_needs_quotes(written, text, name):
 
 ROLE = "arn:aws:iam::123456789012:role/collector"
 INPUT = "inputs:\n  aws:\n    id: a\n"
+BELOW = "aws-guardduty:\n        regions: [us-east-1]"
+RIGHT = f"{INPUT}    services:\n      {GUARDDUTY}\n"
 FLOW = "types: [flowlogs]\n{0}regions: [us-east-1]\n{0}vpcflowlogs_sqs_queue_name: q\n"
 
 
@@ -96,6 +100,26 @@ FLOW = "types: [flowlogs]\n{0}regions: [us-east-1]\n{0}vpcflowlogs_sqs_queue_nam
             "environment belongs under aws",
             "inputs.aws.services.environment",
         ),
+        (
+            f"globals:\n  persistence:\n  type: memory\n{INPUT}    services:\n      {GUARDDUTY}",
+            "type belongs under persistence",
+            "globals.type",
+        ),
+        (
+            f"globals:\n  persistence:\n    config:\n    directory_name: s\n{RIGHT}",
+            "directory_name belongs under config",
+            "globals.persistence.directory_name",
+        ),
+        (
+            f"{INPUT}    credentials:\n      services:\n        {GUARDDUTY}",
+            "services belongs under aws",
+            "inputs.aws.credentials.services",
+        ),
+        (
+            f"{INPUT}    services:\n      {BELOW}\n        environment: x",
+            "environment belongs under aws",
+            "inputs.aws.services.aws-guardduty.environment",
+        ),
     ],
 )
 def test_a_wrong_indent_says_where_a_key_belongs(written, text, what, where):
@@ -103,7 +127,20 @@ def test_a_wrong_indent_says_where_a_key_belongs(written, text, what, where):
     line = one(written(text))
     assert line.startswith(f"fail  misplaced               {what}: ")
     assert f"config.yaml: {where}: " in line
-    assert ": indent it deeper" in line or line.endswith("write it without indentation")
+    home, parts = what.rpartition(" ")[2], where.split(".")
+    is_outward = home in parts[:-2]
+    cure = f"as the other keys of inputs.{home} are" if is_outward else ": indent it deeper than the line of "
+    assert cure in line or line.endswith("write it without indentation")
+
+
+def test_a_reference_in_json_needs_quotes(look):
+    """In JSON the same is told, with line and column."""
+    path = look.folder / "config.json"
+    path.write_text('{"inputs": {"aws": {"id": ${NAME}}}}')
+    with pytest.raises(SettingsError) as told:
+        load(path)
+    assert "${NAME} needs quotes" in str(told.value)
+    assert "config.json: line 1, column 27: write" in str(told.value)
 
 
 def test_what_else_is_wrong_is_told_beside_it(written):
