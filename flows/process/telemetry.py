@@ -151,3 +151,8 @@ def silent_scopes(count: int, left_out: int) -> None:
 def silence_not_kept(file: str, error: OSError) -> None:
     """Warn that what is usual will be learned anew after a restart."""
     say(logging.WARNING, "silence_not_kept", file=file, error=error.strerror or str(error))
+
+
+def silence_look_failed(error: Exception) -> None:
+    """Warn of a minute in which nobody was looked for; the next one looks again."""
+    say(logging.WARNING, "silence_look_failed", error=f"{type(error).__name__}: {error}")

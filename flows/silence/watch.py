@@ -16,7 +16,7 @@ import msgspec
 from flows.catalogue.service import Unit
 from flows.process import telemetry
 from flows.process.runtime import Launch
-from flows.silence.rhythm import MINUTE, Rhythms
+from flows.silence.rhythm import MINUTE, MOST_SCOPES, Rhythms
 from transforms.block import Block, Item, Transform
 
 FOLDER = "silence"
@@ -26,6 +26,8 @@ _STILL_MINUTES = 3
 
 _TOLD_AT_ONCE = 20
 _SEPARATOR = "\t"
+_LABEL_CHARACTERS = 64
+"""Of an account and of a region; AWS's are shorter."""
 
 
 class SilentScope(NamedTuple):
@@ -38,8 +40,8 @@ class SilentScope(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Return it as one text."""
-        return _SEPARATOR.join(self)
+        """Return it as one text: whoever writes a notification chooses what is in it."""
+        return _SEPARATOR.join(part.replace(_SEPARATOR, " ") for part in self)
 
 
 def scope_of(key: str) -> SilentScope:
@@ -62,11 +64,11 @@ class SilenceWatch:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._file, self._receipted, self._clock = file, receipted, clock
-        self._heard: set[str] = set()
+        self._heard: set[SilentScope] = set()
         now = self._minute()
         self._expected = {key: max(int(seconds // MINUTE), 1) for key, seconds in expected.items()}
-        self._last = {SilentScope(*of).key: now for of in expected}
-        self._overdue: set[str] = set()
+        self._last = {SilentScope(*of): now for of in expected}
+        self._overdue: set[SilentScope] = set()
         self._rhythms = _restored(file, now)
         self._saved = now
 
@@ -76,7 +78,8 @@ class SilenceWatch:
 
         def run(block: Block) -> Iterable[Item]:
             origin = block.origin
-            self._heard.add(f"{owner}\t{service}\t{origin.account}\t{origin.region}")
+            account, region = origin.account[:_LABEL_CHARACTERS], origin.region[:_LABEL_CHARACTERS]
+            self._heard.add(SilentScope(owner, service, account, region))
             return transform(block)
 
         return run
@@ -88,10 +91,10 @@ class SilenceWatch:
             self._rhythms.skip(minute)
             self._last = dict.fromkeys(self._last, minute)
             return
-        fixed = {key for key in heard if scope_of(key)[:2] in self._expected}
-        back = [*self._rhythms.hear(heard - fixed, minute), *self._note(fixed, minute)]
-        _tell_heard(back)
-        late = [(key, pause, self._rhythms.usual(key)) for key, pause in self._rhythms.look(minute)]
+        fixed = {scope for scope in heard if scope[:2] in self._expected}
+        back = self._rhythms.hear({scope.key for scope in heard - fixed}, minute)
+        _tell_heard([*map(scope_of, back), *self._note(fixed, minute)])
+        late = [(scope_of(key), pause, self._rhythms.usual(key)) for key, pause in self._rhythms.look(minute)]
         _tell_silent([*late, *self._late(minute)])
         telemetry.silent_scopes(len(self._rhythms.silent) + len(self._overdue), self._rhythms.left_out)
         if minute - self._saved >= _SAVE_MINUTES:
@@ -102,7 +105,7 @@ class SilenceWatch:
         self._saved = self._minute()
         if self._file is None:
             return
-        silent = {**self._rhythms.silent, **{key: self._last[key] for key in self._overdue}}
+        silent = {**self._rhythms.silent, **{scope.key: self._last[scope] for scope in self._overdue}}
         aside = self._file.with_suffix(".new")
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -114,24 +117,29 @@ class SilenceWatch:
     def run(self, drain: threading.Event) -> None:
         """Look each minute until the process drains."""
         while not drain.wait(MINUTE):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - told; one look that fails must not end all others
+                telemetry.silence_look_failed(error)
         self.save()
 
-    def _note(self, heard: Collection[str], minute: int) -> list[str]:
+    def _note(self, heard: Collection[SilentScope], minute: int) -> list[SilentScope]:
         """Note scopes with an expectation of the configuration, and the service as a whole with each."""
-        keys = {*heard, *(SilentScope(*scope_of(key)[:2]).key for key in heard)}
-        self._last.update(dict.fromkeys(keys, minute))
-        back = self._overdue & keys
+        scopes = {*heard, *(SilentScope(*scope[:2]) for scope in heard)}
+        room = MOST_SCOPES - len(self._last)
+        unknown = sorted(scopes - self._last.keys())[max(room, 0) :]
+        self._last.update(dict.fromkeys(scopes.difference(unknown), minute))
+        back = self._overdue & scopes
         self._overdue -= back
         return sorted(back)
 
-    def _late(self, minute: int) -> list[tuple[str, int, int]]:
+    def _late(self, minute: int) -> list[tuple[SilentScope, int, int]]:
         found = []
-        for key, last in self._last.items():
-            expected = self._expected[scope_of(key)[:2]]
-            if minute - last > expected and key not in self._overdue:
-                self._overdue.add(key)
-                found.append((key, minute - last, expected))
+        for scope, last in self._last.items():
+            expected = self._expected[scope[:2]]
+            if minute - last > expected and scope not in self._overdue:
+                self._overdue.add(scope)
+                found.append((scope, minute - last, expected))
         return found
 
     def _minute(self) -> int:
@@ -182,13 +190,13 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _tell_silent(late: list[tuple[str, int, int]]) -> None:
-    for key, pause, usual in late[:_TOLD_AT_ONCE]:
-        telemetry.fell_silent(*scope_of(key), pause * MINUTE, usual * MINUTE)
+def _tell_silent(late: list[tuple[SilentScope, int, int]]) -> None:
+    for scope, pause, usual in late[:_TOLD_AT_ONCE]:
+        telemetry.fell_silent(*scope, pause * MINUTE, usual * MINUTE)
     if len(late) > _TOLD_AT_ONCE:
         telemetry.more_silent(len(late) - _TOLD_AT_ONCE)
 
 
-def _tell_heard(back: list[str]) -> None:
-    for key in back:
-        telemetry.heard_again(*scope_of(key))
+def _tell_heard(back: list[SilentScope]) -> None:
+    for scope in back:
+        telemetry.heard_again(*scope)

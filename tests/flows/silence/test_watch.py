@@ -2,9 +2,11 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from flows.check.settings import silences
 from flows.silence.rhythm import WEEK_MINUTES
-from flows.silence.watch import FOLDER, SilenceWatch
+from flows.silence.watch import FOLDER, SilenceWatch, SilentScope, silent_in
 from transforms.block import Block, Origin
 from transforms.telemetry import listen, unlisten
 
@@ -86,3 +88,34 @@ def test_a_file_that_cannot_be_read_is_begun_anew(tmp_path):
     for content in (b"", b"\x81", b"\x81\xa1v\x02", b"\x81\xa1v\x01"):
         file.write_bytes(content)
         assert SilenceWatch(file, lambda: 0.0, {})._rhythms.numbers == {}
+
+
+@pytest.mark.parametrize("region", ["a\tb", "a\tb\tc", "\t", "x" * 5000, "eu\nwest"])
+@pytest.mark.parametrize("expected", [(), {("production", "audits_s3"): 600.0}])
+def test_a_region_of_any_text_silences_no_alarm(tmp_path, region, expected):
+    """Whoever writes a notification chooses its region: all others are watched on, what is kept is read."""
+    world = World(tmp_path / FOLDER / "0.state", expected)
+    assert list(world.transform(Block(b"x\n", 1, Origin("audits_s3", "123456789012", region))))
+    world.run(3 * WEEK_MINUTES, every=5)
+    world.told.clear()
+    world.run(60)
+    assert ("fell_silent", "123456789012", "eu-west-1") in world.told
+    world.watch.save()
+    kept = silent_in(tmp_path)
+    assert SilentScope("production", "audits_s3", "123456789012", "eu-west-1") in kept
+    assert all(len(scope.region) < 100 for scope in kept)
+
+
+def test_a_look_that_fails_is_told_and_the_next_one_looks_again(monkeypatch):
+    """The thread lives on."""
+    world = World(None)
+    turns, told = iter([False, False, True]), []
+    drain = SimpleNamespace(wait=lambda _seconds: next(turns))
+    monkeypatch.setattr(world.watch, "look", lambda: 1 // 0)
+    listen(hear := lambda event, fields: told.append((event, fields.get("error"))))
+    try:
+        world.watch.run(drain)
+    finally:
+        unlisten(hear)
+    failed = ("silence_look_failed", "ZeroDivisionError: integer division or modulo by zero")
+    assert told == [failed] * 2
