@@ -13,6 +13,7 @@ from flows.catalogue.calls import OptionsT
 from flows.catalogue.service import ConfiguredService, RunContext, Source, Unit
 from flows.config.base import ObjectsSettings, QueuedSettings
 from flows.config.polled import Polled, limits
+from sources import telemetry
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.poll import Poll
 from sources.apis.window import to_ms
@@ -54,6 +55,8 @@ def objects(unit: ConfiguredService[ObjectsSettings], context: RunContext) -> So
     if listing is None:
         return _leases(unit, context, opener, rules)
     options = _lease_options(unit, context, rules)
+    if context.recovery is None and listing.start_ms is None:
+        telemetry.cursors_not_durable(unit.service.name)
     return ListedSource(unit.service.name, listing, opener, options, context.drain)
 
 

@@ -162,7 +162,10 @@ class _Loading(Struct):
         if kind == "redis":
             self._warn(place, "redis is not supported: state is kept in the recovery directory instead")
         if kind == "memory":
-            self._warn(place, "no state survives: queues lose nothing by it, APIs begin anew at each start")
+            self._warn(
+                place,
+                "no state survives: queues lose nothing by it, APIs and listings begin anew at each start",
+            )
         return found
 
     def _outputs(self, raw: dict[str, object], top: Globals) -> dict[str, OutputSettings]:

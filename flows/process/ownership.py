@@ -53,8 +53,11 @@ class OwnerNote(Struct, frozen=True):
         return f"process {self.pid} on {self.host}"
 
 
-def hold(file: Path, what: str, hint: str) -> None:
-    """Take a lock file for this process until it ends. Raises OwnedError, OSError. what: for messages."""
+def hold(file: Path, what: str, hint: str, *, mounted: bool = True) -> None:
+    """Take a lock file for this process until it ends. Raises OwnedError, OSError.
+
+    what: for messages. mounted: other machines may have the folder, too.
+    """
     key = str(file.absolute())
     if key in _HELD:
         return
@@ -65,7 +68,7 @@ def hold(file: Path, what: str, hint: str) -> None:
     except OSError:
         os.close(opened)
         raise OwnedError(f"{what} in use by {note or 'another process'}", str(file), hint) from None
-    if note and note.machine != _machine() and _goes_on(opened, note):
+    if mounted and note and note.machine != _machine() and _goes_on(opened, note):
         os.close(opened)
         raise OwnedError(f"{what} in use by {note}, another machine", str(file), hint)
     _HELD[key] = opened  # never closed: the kernel lets go at the end
@@ -85,11 +88,12 @@ def hold_cursors(units: Iterable[Unit], outputs: str = "", env: Mapping[str, str
             continue
         try:
             file = own_folder() / f"cursors-{_digest(unit, outputs, env)}"
-        except SourceError as error:
+            what = f"the cursors of {unit.service.name} of input {unit.account.name} are"
+            hint = "let one process read the APIs, and start others with --only queues"
+            hold(file, what, hint, mounted=False)
+        except (OSError, SourceError) as error:
             telemetry.cursors_not_held(error)
             return
-        what = f"the cursors of {unit.service.name} of input {unit.account.name} are"
-        hold(file, what, "let one process read the APIs, and start others with --only queues")
 
 
 def _digest(unit: Unit, outputs: str, env: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from functools import partial
+from hashlib import sha256
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -104,8 +105,10 @@ class Account:
 
     @property
     def fingerprint(self) -> str:
-        """Return what is the same for the same configured identity; secrets are not in it."""
-        return self._credentials.model_dump_json()
+        """Return what is the same for the same configured identity; no secret can be read from it."""
+        key = self._credentials.access_key
+        told = sha256(key.get_secret_value().encode()).hexdigest() if key else ""
+        return f"{self._credentials.model_dump_json()} {told}"
 
     @property
     def hops(self) -> tuple[Hop, ...]:

@@ -151,6 +151,8 @@ def _chunks(line: socket.socket, rest: bytes) -> bytes:
     total = 0
     while True:
         while (end := rest.find(b"\r\n")) < 0:
+            if len(rest) > _HEAD_BYTES:
+                raise WireError("a chunk without a size")
             rest += _more(line)
         size = int(rest[:end].partition(b";")[0], 16)
         total += size

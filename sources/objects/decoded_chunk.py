@@ -44,6 +44,10 @@ class SpoolRoom:
                 raise no_room(f"{self._held} bytes are held of {self._limit}")
             self._held += size
 
+    def never(self, size: int) -> bool:
+        """Tell that an object of `size` bytes cannot have room, though nobody else had any."""
+        return size > self._limit
+
     def give(self, size: int) -> None:
         """Give bytes back."""
         with self._lock:
@@ -109,7 +113,7 @@ class Budget(Struct):
     def spool(self, size: int) -> None:
         """Raise ObjectTooLarge when an object that is held as a whole has more than `size` bytes so far."""
         if size > self.limits.max_spool_bytes:
-            raise _bomb(f"more than {self.limits.max_spool_bytes} bytes stored", "max_spool_bytes")
+            raise too_large(f"more than {self.limits.max_spool_bytes} bytes stored", "max_spool_bytes")
 
     def passing(self, chunk: bytes) -> bytes:
         """Count a chunk that is as it was stored."""
@@ -121,12 +125,15 @@ class Budget(Struct):
         self.inflated += size
         limits = self.limits
         if self.inflated > limits.max_bytes:
-            raise _bomb(f"more than {limits.max_bytes} bytes uncompressed", "max_object_bytes")
+            raise too_large(f"more than {limits.max_bytes} bytes uncompressed", "max_object_bytes")
         if self.inflated > max(_RATIO_FLOOR, limits.max_ratio * self.stored):
-            raise _bomb(f"{self.stored} bytes inflate to more than {self.inflated}", "max_inflation_ratio")
+            raise too_large(
+                f"{self.stored} bytes inflate to more than {self.inflated}", "max_inflation_ratio"
+            )
 
 
-def _bomb(what: str, key: str) -> ObjectTooLarge:
+def too_large(what: str, key: str) -> ObjectTooLarge:
+    """Return the error for an object beyond a limit. key: its setting."""
     return ObjectTooLarge(what, "object", f"raise {key} if this object is genuine", reason="object_bomb")
 
 

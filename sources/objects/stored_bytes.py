@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from sources.objects.decoded_chunk import Budget, broken, no_room
+from sources.objects.decoded_chunk import Budget, broken, no_room, too_large
 
 IN_MEMORY = 8 << 20
 """Bytes of an object that are held in memory; more go to a temporary file without a name."""
@@ -21,6 +21,8 @@ def spooled(chunks: Iterable[bytes], budget: Budget) -> Iterator[IO[bytes]]:
                 size = file.tell() + len(chunk)
                 budget.spool(size)
                 if size > IN_MEMORY:
+                    if room.never(size):
+                        raise too_large(f"more than {size - len(chunk)} bytes stored", "spool_max_bytes")
                     room.take(size - held)
                     held = size
                 try:

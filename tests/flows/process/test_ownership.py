@@ -1,5 +1,6 @@
 """A state and a set of cursors have one owner, and a second one is told who."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from flows.config.load import load
 from flows.process import ownership
 from flows.process.ownership import OwnedError, hold, hold_cursors
 from flows.process.selection import of_queues
+from sources.aws.account import Account
+from sources.aws.credentials import Credentials
 from sources.aws.limiter import own_folder
 from tests.fakes.collector import ROOT, configuration
 
@@ -96,3 +99,29 @@ def test_s10_another_machines_state(folder, monkeypatch, alive):
         monkeypatch.setattr("flows.process.ownership.threading.Thread.start", lambda _self: None)
         hold(path, "it is", "stop it")
         assert orjson.loads(path.read_bytes())["pid"] == os.getpid()
+
+
+def test_a_note_of_an_earlier_boot_is_not_waited_for(folder, monkeypatch):
+    """The folder of cursors is this machine's own: after a power cut no service waits 45 s."""
+    path = config(folder)
+    running = units(load(path))
+    hold_cursors(running)
+    for opened in ownership._HELD.values():
+        os.pwrite(opened, orjson.dumps({"pid": 1, "host": "h", "machine": "before", "beat": 3}) + b"\n", 0)
+        fcntl.flock(opened, fcntl.LOCK_UN)
+    ownership._HELD.clear()
+    monkeypatch.setattr(ownership, "_goes_on", lambda *_: pytest.fail("it was waited for"))
+    hold_cursors(running)
+
+
+KEYS = ("AKIA1", "AKIA2")
+
+
+def test_keys_of_two_accounts_are_two_cursors(folder):
+    """The same settings with the keys of another account are no second owner."""
+    fingerprints = {
+        Account("prod", Credentials(access_key=key, access_secret="s")).fingerprint
+        for key in ("AKIA1", "AKIA2")
+    }
+    assert len(fingerprints) == 2
+    assert not any("AKIA" in one for one in fingerprints)

@@ -119,6 +119,7 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used(server):
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n-2\r\n{}\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\nmore",
         b"HTTP/1.1 200 OK\r\n" + b"x-many: 1\r\n" * 8000,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1" * 100_000,
         b"\x16\x03\x01 not HTTP at all\r\n\r\n",
         b"HTTP/1.1 200",
     ],

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sources.errors import Transient
+from sources.errors import ObjectTooLarge, Transient
 from sources.objects.decode import read
 from sources.objects.decoded_chunk import Budget, DecodeLimits, SpoolRoom
 from sources.objects.stored_bytes import IN_MEMORY, spooled
@@ -46,9 +46,17 @@ def limits(room):
 @pytest.mark.parametrize("kind", OBJECTS)
 def test_a7_an_object_without_room_is_held_back(kind):
     """An object for which the temporary folder has no room is tried again later: it is not called broken."""
-    stored = OBJECTS[kind](24 * MIB)
+    stored, bounds = OBJECTS[kind](24 * MIB), limits(32 * MIB)
+    bounds.room.take(16 * MIB)  # by others
     with pytest.raises(Transient, match=r"no room to hold the object.*spool_max_bytes"):
-        list(read(io.BytesIO(stored), Layout(), limits(16 * MIB)))
+        list(read(io.BytesIO(stored), Layout(), bounds))
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_a7_an_object_that_can_never_have_room_is_told(kind):
+    """It would come again until its queue forgets it: it goes to quarantine, with the setting to raise."""
+    with pytest.raises(ObjectTooLarge, match="raise spool_max_bytes"):
+        list(read(io.BytesIO(OBJECTS[kind](24 * MIB)), Layout(), limits(16 * MIB)))
 
 
 @pytest.mark.parametrize("kind", OBJECTS)
