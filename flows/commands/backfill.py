@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -96,7 +96,8 @@ def backfill(
         return 0
     prepare(folder, first=True)
     hold(folder)
-    objects, tally = _kept_list(folder, unit, wanted, stretch), BackfillTally()
+    objects = kept_list(folder, lambda: _list(unit, wanted, stretch, ListingCalls()))
+    tally = BackfillTally()
     if not objects:
         raise SettingsError(*_NOTHING)
     with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
@@ -135,11 +136,11 @@ def _folder(settings: Settings, unit: _Unit, wanted: BackfillRequest) -> Path:
     return settings.state_directory / "backfill" / hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
-def _kept_list(folder: Path, unit: _Unit, wanted: BackfillRequest, stretch: Stretch) -> list[ObjectRef]:
-    """Return the list of the first run; written aside first, so that half a list is never used."""
+def kept_list(folder: Path, listed: Callable[[], Iterable[ObjectRef]]) -> list[ObjectRef]:
+    """Return the list of the first run, to which positions belong; half a list is never used."""
     kept = folder / _LIST
     if not kept.exists():
-        lines = (orjson.dumps(asdict(ref)) for ref in _list(unit, wanted, stretch, ListingCalls()))
+        lines = (orjson.dumps(asdict(ref)) for ref in listed())
         aside = kept.with_suffix(".new")
         aside.write_bytes(b"".join(line + b"\n" for line in lines))
         aside.replace(kept)

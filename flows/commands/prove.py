@@ -18,7 +18,7 @@ import orjson
 from msgspec import Struct
 
 from flows.catalogue.service import ConfiguredService
-from flows.commands.backfill import BackfillTally, run, unit_of
+from flows.commands.backfill import BackfillTally, kept_list, run, unit_of
 from flows.commands.journal import folder_of
 from flows.commands.moments import between
 from flows.config.base import ObjectsSettings
@@ -105,21 +105,25 @@ def _write(path: Path, text: str) -> None:
 
 
 def _collect(settings: Settings, asked: ProofScope, found: Proof) -> int:
-    """Bring what is missing on the path of a backfill; returns how many objects came."""
+    """Bring what is missing on the path of a backfill; returns how many objects came.
+
+    What was stopped before its end, or has rows that the journal did not take, is finished first: its list
+    and its state are in the folder until then.
+    """
     if settings.state_directory is None:
         hint = "name a folder in globals.persistence"
         raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
     log_to_stderr(debug=settings.globals.debug)
     reuse_blocks()
-    named = "\n".join(sorted(ref.id for ref in found.collectable))
+    named = f"{asked.unit.step_id} {asked.stretch} {sorted(asked.locations)}"
     folder = (
         settings.state_directory / "backfill" / f"prove-{hashlib.sha256(named.encode()).hexdigest()[:16]}"
     )
     prepare(folder, first=True)
     hold(folder)
-    tally = BackfillTally()
-    run(settings, asked.unit, (found.collectable, tally), folder)
-    if tally.objects == len(found.collectable):
+    objects, tally = kept_list(folder, lambda: found.collectable), BackfillTally()
+    unwritten = run(settings, asked.unit, (objects, tally), folder)
+    if tally.objects == len(objects) and not unwritten:
         shutil.rmtree(folder)
     return tally.objects
 

@@ -11,7 +11,9 @@ import pytest
 
 from flows.demo.fake_aws.cloudtrail import put_public_key
 from flows.demo.fake_aws.server import FakeAws
+from flows.journal.log import JournalLog
 from flows.proof.digests import DigestStored
+from sources.errors import SourceError
 from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, FIRST, log_body, log_name, public_key
 from tests.flows.proof.worlds import HOURS, REGION, STRETCH, World
 
@@ -417,6 +419,29 @@ def test_what_is_missing_is_collected_and_proved_again(world, capsys):
     arrived = "".join(path.read_text() for path in (world.folder / "out").iterdir())
     assert sorted(re.findall('"eventName":"([^"]*)"', arrived.replace(": ", ":"))) == ["A", "New"]
     assert world.prove(capsys)[0] == 0
+
+
+def test_rows_that_the_journal_did_not_take_are_written_by_the_next_backfill(world, capsys, monkeypatch):
+    """Delivered, but without its row: the state is kept, and the same command goes on from it, once."""
+    for number in range(3):
+        world.put(NAME % f"bad{number}")
+    write, works = JournalLog.write, []
+
+    def written(log, rows):
+        if not works and not any(row.object.endswith("bad0.json.gz") for row in rows):
+            raise SourceError("no room", "journal", "make some")
+        write(log, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalLog, "write", written)
+        patch.setattr("sources.journal_pending._LAST_SECONDS", 1.0)
+        assert world.prove(capsys, "--backfill")[0] == 1
+    works.append(True)
+    code, told = world.prove(capsys, "--backfill")
+    assert (code, told["verdicts"]["delivered"]) == (0, 4)
+    arrived = "".join(path.read_text() for path in (world.folder / "out").iterdir())
+    assert arrived.count('"eventName"') == 3
+    assert not [*(world.folder / "state" / "backfill").iterdir()]
 
 
 def test_an_object_without_a_date_belongs_to_the_day_it_was_written(world, capsys):
