@@ -24,6 +24,8 @@ DEFAULT = "127.0.0.1:3030"
 _PORT = 3030
 _EVERYBODY = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - to ask at, not to listen on
 _THREADS = 32
+_LEAST_SECONDS = 0.2
+_LEAST_WIDTH = 20
 _STYLES = {"bad": "bold red", "warn": "yellow", "mute": "dim", "": ""}
 _RANK = {"bad": 0, "warn": 1}
 _WELL = 2
@@ -62,7 +64,7 @@ def top(addresses: Sequence[str], environment: str, *, once: bool, every: float)
     addresses: HOST:PORT. environment: COLLECTOR_STATUS, asked at when there are none. every: seconds.
     """
     processes = [asked(one) for one in addresses or [environment or DEFAULT]]
-    console = Console()
+    console, found = Console(), list[SeenProcess]()
     if once or not console.is_terminal:
         found = ask(processes)
         console.print(screen(found, console))
@@ -72,7 +74,7 @@ def top(addresses: Sequence[str], environment: str, *, once: bool, every: float)
             while True:
                 found = ask(processes)
                 live.update(screen(found, console), refresh=True)
-                time.sleep(every)
+                time.sleep(max(_LEAST_SECONDS, every))
     except KeyboardInterrupt:
         return 0 if all(one.ready for one in found) else 1
 
@@ -229,7 +231,7 @@ def _lines(row: ScreenRow, console: Console) -> Iterator[Text]:
         yield Text.assemble(*(_text(*part) for part in row.parts))
     if row.cure:
         cure = _text(row.cure, row.cure_level)
-        for part in cure.wrap(console, console.width - len(_INDENT)):
+        for part in cure.wrap(console, max(console.width, _LEAST_WIDTH) - len(_INDENT)):
             yield Text(_INDENT) + part
 
 

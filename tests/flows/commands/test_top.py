@@ -1,6 +1,15 @@
 """`python -m flows top`: what a person reads in a terminal, of figures and of a server."""
 
+import fcntl
 import io
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
 from http import HTTPStatus
 
 import orjson
@@ -11,6 +20,7 @@ from flows.commands import top
 from flows.config.load import SettingsError
 from flows.status.server import Server, answer
 from flows.status.view import view
+from tests.fakes.collector import ROOT
 from tests.flows.status.acting import trouble, watch
 
 
@@ -88,7 +98,7 @@ def test_an_output_that_is_down_is_told_with_its_hint():
     assert "nothing listens there: check `port`" in " ".join(" ".join(lines[row + 1 : row + 3]).split())
 
 
-@pytest.mark.parametrize("width", [80, 60, 120])
+@pytest.mark.parametrize("width", [80, 60, 120, 21])
 def test_no_line_is_wider_than_the_screen(width):
     """Whatever it has to tell, 80 columns are enough; a narrower screen cuts rows and wraps cures."""
     states = [trouble(watch()).state(), many(30, {3, 9}), None]
@@ -198,3 +208,25 @@ def test_once_ends_by_readiness(served, capsys):
     assert top.top([ready, served(trouble(watch()))], "", once=True, every=1) == 1
     assert top.top([ready, "127.0.0.1:1"], "", once=True, every=1) == 1
     assert "does not answer" in capsys.readouterr().out
+
+
+def test_a_terminal_is_kept_up_to_date_until_ctrl_c(served):
+    """In a terminal the screen is drawn again and again; Ctrl-C ends it in order, by readiness too."""
+    here, there = pty.openpty()
+    fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "flows", "top", served(watch()), "--every", "nan"]
+    child = subprocess.Popen(
+        command, stdin=there, stdout=there, stderr=there, cwd=ROOT, env={**os.environ, "TERM": "xterm"}
+    )
+    os.close(there)
+    text = b""
+    while text.count(b"my collector") < 2:
+        text += os.read(here, 65_536)
+    child.send_signal(signal.SIGINT)
+    with suppress(OSError):  # EIO: the other side is closed
+        while more := os.read(here, 65_536):
+            text += more
+    os.close(here)
+    assert child.wait(30) == 0
+    assert b"Traceback" not in text
+    assert text.rstrip().endswith((b"\x1b[?25h", b"\x1b[?1049l"))
