@@ -38,13 +38,14 @@ _KEEPER_LOCKS = (
 class PendingRows:
     """The rows of one lane. Its worker owns it; `written` is the journal's thread's."""
 
-    def __init__(self, keeper: "RowKeeper", state: Mapping[str, Any]) -> None:
+    def __init__(self, keeper: "RowKeeper", state: Mapping[str, Any], ended: Iterable[JournalRow]) -> None:
         self._keeper = keeper
         self._lock = threading.Lock()
         self._noted: list[JournalRow] = []
         self._sealed: list[JournalRow] = []
         self._over_at = 0.0
         former = [replace(row, resumed=row.resumed or not row.process) for row in _rows(state)]
+        former += [replace(row, input=keeper.owner, resumed=True) for row in ended]
         self._former = keeper.journal.complete(former) if keeper.journal is not None else ()
         self._handed: deque[JournalRow] = deque(self._former)
 
@@ -114,14 +115,14 @@ class RowKeeper:
         self._lanes = self.left = 0
         self._gate: JournalGate[_Handed] | None = None
 
-    def join(self, state: Mapping[str, Any]) -> PendingRows:
-        """Serve a lane, from the rows in the state that it resumes."""
+    def join(self, state: Mapping[str, Any], ended: Iterable[JournalRow] = ()) -> PendingRows:
+        """Serve a lane, from the rows in the state that it resumes. ended: more rows of receipted events."""
         with self._lock:
             self._lanes += 1
             self._gate = self._gate or JournalGate(
                 self.journal, self._service, self._spawn, self._rows_of, _passed
             )
-        return PendingRows(self, state)
+        return PendingRows(self, state, ended)
 
     def take(self, found: "Sequence[_Handed]") -> None:
         """Have rows written. Returns at once."""

@@ -2,10 +2,11 @@
 
 A row covers a stretch of time without gap to the target's last row. One is made at the end of an epoch whose
 pages brought a stretch to its end; of a stretch without events only once an hour, since quiet targets are
-asked every few minutes. A row's events are those that were emitted since the target's last row.
+asked every few minutes. A row's events are those that were emitted since the target's last row. A target that
+ends within a stretch has a row up to where it was read, which may be no further than it began.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +51,7 @@ class WindowRows:
         for one in self._open.values():
             one.resumed = one.records > 0
         self._touched: set[str] = set()
+        self._left: list[JournalRow] = []
 
     def note(self, key: str, reach: tuple[int, int], items: Sequence[Item], moments: Sequence[int]) -> None:
         """Note a page. reach: where the target stood, and stands now. moments: of events, as far as known."""
@@ -71,7 +73,7 @@ class WindowRows:
     def rows(self) -> list[JournalRow]:
         """Return the rows that are due at the end of an epoch."""
         touched, self._touched = self._touched, set()
-        made = []
+        made, self._left = self._left, []
         for key in sorted(touched & self._open.keys()):
             found = self._open[key]
             if found.end > found.start and (found.records or found.end - found.start >= QUIET_MS):
@@ -80,8 +82,16 @@ class WindowRows:
         return made
 
     def forget(self, key: str) -> None:
-        """Let go of a target that is gone for good."""
-        self._open.pop(key, None)
+        """Let go of a target: its events are receipted, and have a row though nobody reads its stretch on."""
+        found = self._open.pop(key, None)
+        if found and found.records:
+            self._left.append(self._row(key, found))
+
+    def ended(self, targets: Collection[str]) -> list[JournalRow]:
+        """Let go of all but these targets, before anything is noted; return the rows of the others."""
+        for key in sorted(self._open.keys() - set(targets)):
+            self.forget(key)
+        return self.rows()
 
     def state(self) -> Mapping[str, Any]:
         """Return what the state has to hold, plain data."""

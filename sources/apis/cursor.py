@@ -104,7 +104,7 @@ class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
             return state  # no start_time any more: there is nothing to begin anew from
         if self._first("reset"):
             telemetry.cursors_reset(self.poll.name, state["config"], self.options.fingerprint)
-        return {"journal": {"rows": state.get("journal", {}).get("rows", [])}}
+        return {"journal": state.get("journal", {})}
 
     def _first(self, event: str) -> bool:
         with self._lock:
@@ -130,8 +130,9 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._collected = options.collected
         self._noted: list[_Noted] = []
         journal = state.get("journal", {})
-        self._rows = source.keeper.join(journal)
         self._windows = WindowRows(source.poll.name, journal) if options.journal else None
+        ended = self._windows.ended(self.state) if self._windows else ()  # all when `start_time` has changed
+        self._rows = source.keeper.join(journal, ended)
         self._inbox = source.feed.attach(name, self.state)
 
     def next_batch(self) -> list[Item]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import bytewax.operators as op
+import msgspec
 import pytest
 from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig, init_db_dir
@@ -18,6 +19,7 @@ from sources import lanes, metric_scopes
 from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
 from sources.errors import Denied, SourceError, Throttled, Transient
 from sources.journal import digest
+from sources.journal_windows import OpenWindow
 from transforms.block import Block, Origin
 
 FAST = {"discover_seconds": 0.02, "backoff_seconds": 0.005, "threads": 3}
@@ -467,3 +469,25 @@ def test_a_drain_waits_for_the_rows_and_a_new_start_keeps_them():
         until(lambda: part.next_batch() or journal.rows)
         assert part.snapshot()["targets"] == {}
     assert [row.records for row in journal.rows] == [6]
+
+
+@pytest.mark.parametrize("end", ["gone", "restarted"])
+def test_what_a_stretch_brought_has_its_row_when_its_target_ends_within_it(end):
+    """Events of pages within a window are receipted: a row tells them though nobody reads the window on."""
+    journal = _Kept()
+    stretch = OpenWindow(3, 3, records=2, first=4, last=4)
+    state = {
+        "v": 1,
+        "config": "2024-01-01",
+        "targets": {"a": {"v": 1, "at": 3}},
+        "gone": {"a": 1} if end == "gone" else {},
+        "journal": {"open": msgspec.to_builtins({"a": stretch})},
+    }
+    config = "2024-01-01" if end == "gone" else "2025-01-01"
+    poll = Numbers() if end == "gone" else Numbers("a", last=1)
+    with lane_of(poll, state, journal=journal, fingerprint=config, keep_gone_days=1) as part:
+        until(lambda: part.next_batch() == [] and part.snapshot() and len(journal.rows) == 1 + len(poll.keys))
+        until(lambda: "rows" not in part.snapshot().get("journal", {}))
+    row, *later = sorted(journal.rows, key=lambda one: -one.start)
+    assert (row.object, row.start, row.end, row.records, row.resumed) == ("a", 3, 3, 2, True)
+    assert [(one.start, one.end, one.records) for one in later] == ([] if end == "gone" else [(0, 1, 1)])
