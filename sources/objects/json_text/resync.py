@@ -7,6 +7,7 @@ but what is damaged; where no place is certain, the object ends there.
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -23,6 +24,9 @@ RECENT: Final = 3
 """Good values that are remembered, to know their like by."""
 
 _MOST, _MOST_AT_FIRST = 1000, 20
+_LOOKED_AT, _LEAST_TRIED = 32 << 20, 16
+"""Bytes that are looked through for one damage, about, and places at least."""
+
 _FIRST_KEY: re.Pattern[bytes] = re.compile(rb'\s*\{\s*("[^"\\]*")')
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _AFTER_VALUE: re.Pattern[bytes] = re.compile(rb"[ \t\r,]*+")
@@ -156,12 +160,6 @@ def _after_line(data: bytes, line_end: int, end: int, known: bytes, *, ended: bo
     return end if at >= line_end or (behind and _like(data[at:behind], known)) else line_end
 
 
-def _at_end(data: bytes, bad: tuple[int, int], alike: int, known: bytes, *, ended: bool) -> int:
-    """Return the end of a damaged value, MORE, or `alike` when what stands behind it may be a piece of it."""
-    likely = _goes_on(data, bad, known, ended=ended)
-    return likely if likely == MORE else bad[1] if likely else alike
-
-
 def _goes_on(data: bytes, bad: tuple[int, int], known: bytes, *, ended: bool) -> int:
     """Tell whether what stands behind a damaged value is the next one, not a piece of it: 1, 0, or MORE."""
     start, end = bad
@@ -199,19 +197,24 @@ def _like(one: bytes, known: bytes) -> bool:
 
 def _after_words(data: bytes, start: int, end: int, known: bytes) -> int:
     """Return where a whole object stands behind words, in a text that has no lines."""
-    at = data.find(b"{", start)
-    while 0 <= at < end:
+    for found in _tried(re.compile(rb"\{").finditer(data, start, end), data, start):
+        at = found.start()
         behind = scanner.valid(data, at)
         if behind > 0 and is_similar(data[at:behind], known or data[behind : scanner.valid(data, behind)]):
             return at
-        at = data.find(b"{", at + 1)
     return end
+
+
+def _tried(places: "Iterator[re.Match[bytes]]", data: bytes, start: int) -> "Iterator[re.Match[bytes]]":
+    """Yield as many places as may be looked at: in nested garbage each look may go to the end of the data."""
+    return islice(places, max(_LEAST_TRIED, _LOOKED_AT // max(len(data) - start, 1)))
 
 
 def _alike(data: bytes, start: int, known: bytes, pattern: bytes) -> int:
     """Return where a valid object begins as the known one does and has its keys, or NOWHERE."""
     key = _FIRST_KEY.match(known)
-    for found in re.compile(pattern % re.escape(key[1])).finditer(data, start + 1) if key else ():
+    places = re.compile(pattern % re.escape(key[1])).finditer(data, start + 1) if key else iter(())
+    for found in _tried(places, data, start):
         at = found.end()
         end = scanner.valid(data, at)
         if end > 0 and is_similar(data[at:end], known):
@@ -230,8 +233,9 @@ def _next_line(data: bytes, at: int, end: int, *, ended: bool, lines: bool) -> i
 
     Lines of objects follow each other without commas; those within a value do not.
     """
-    while (found := data.find(b"\n{", at)) >= 0 and (end < 0 or found < end):
-        at = found + 1
+    places = re.compile(rb"\n(?=\{)").finditer(data, at, end if end > 0 else len(data))
+    for found in _tried(places, data, at):
+        at = found.end()
         line_end = _whole_line(data, at, ended=ended)
         if line_end == MORE:
             return MORE
@@ -271,7 +275,8 @@ def after_record(data: bytes, start: int, border: bytes, known: bytes, *, ended:
     if not key:
         return NOWHERE if ended else MORE
     keys = _keys(known)
-    for found in re.compile(rb"[,\s](?=\{\s*" + re.escape(key) + rb"\s*:)").finditer(data, start + 1):
+    places = re.compile(rb"[,\s](?=\{\s*" + re.escape(key) + rb"\s*:)").finditer(data, start + 1)
+    for found in _tried(places, data, start):
         at = found.end()
         end = scanner.valid(data, at)
         if end > 0 and _AFTER_RECORD.match(data, end) and len(keys & _keys(data[at:end])) * 2 >= len(keys):

@@ -1,10 +1,15 @@
 """Damage in one record costs that record: it goes to quarantine with its bytes, and reading goes on."""
 
+import io
 import json
+from contextlib import suppress
 
 import pytest
 
-from sources.objects.decode import Layout, skip
+from sources.errors import ObjectBroken
+from sources.objects.decode import Layout, read, skip
+from sources.objects.decoded_chunk import DecodeLimits
+from sources.objects.json_text import resync, scanner
 from tests.sources.objects.decoding import check, collect, damages, decoded, joined
 from transforms import documents
 
@@ -174,3 +179,16 @@ def test_r3_damage_in_a_large_object():
     pieces = decoded(b'{"Records":[%b]}' % b",".join(records), RECORDS)
     assert damages(pieces) == [records[3000], records[5000]]
     assert joined(pieces).count(b"\n") == 7998
+
+
+@pytest.mark.parametrize("garbage", [b'{"a":', b'{"a":\n', b'{"a":[{"a":', b'{"a":1 {"a":2,"b" '])
+@pytest.mark.parametrize("between", [b"\n", b"", b" "])
+def test_a14_nested_garbage_is_looked_through_in_bounds(monkeypatch, garbage, between):
+    """However many places look like the next value, what is looked through for one damage is bounded."""
+    looked, valid = [], scanner.valid
+    monkeypatch.setattr(scanner, "valid", lambda data, at: looked.append(len(data) - at) or valid(data, at))
+    monkeypatch.setattr(resync, "_LOOKED_AT", 1 << 20)
+    text = (b'{"a":1,"b":2}' + between) * 3 + garbage * (200_000 // len(garbage))
+    with suppress(ObjectBroken):
+        list(read(io.BytesIO(text), VALUES, DecodeLimits()))
+    assert sum(looked) < 40 << 20
