@@ -32,7 +32,7 @@ from flows.proof.digests import (
 from flows.proof.journal_facts import journal_facts
 from flows.proof.judge import Fate
 from flows.proof.signed_facts import INTACT, Signer
-from sources.errors import SourceError
+from sources.bulkheads import common
 from sources.listed.listing import Stretch
 from sources.objects.object_ref import ObjectRef
 from transforms.locks import Guard, guarded
@@ -78,7 +78,7 @@ class DigestWatch:
         self._lock = threading.Lock()
         self._waiting: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._known: OrderedDict[str, None] = OrderedDict()
-        self._chains: set[str] = set()
+        self._chains: dict[str, str] = {}  # → end of the first digest that was looked at
         self._keys: dict[tuple[str, str], Keys] = {}
         self._awaited: dict[str, tuple[float, float, _Place]] = {}
 
@@ -94,50 +94,71 @@ class DigestWatch:
         self._tell(bucket, key, _UNVERIFIED, "too many wait to be verified")
 
     def _tell(self, bucket: str, key: str, result: str, why: str) -> None:
-        telemetry.digest(self._unit.service.name, _place(key), f"s3://{bucket}/{key}", result, why)
+        telemetry.digest(self._unit.service.name, _place(key), _name(bucket, key), result, why)
 
     def look(self) -> None:
         """Verify what has come. What AWS does not let be read stays for the next look."""
         with self._lock:
             waiting = list(self._waiting)
         for bucket, key in waiting:
-            try:
-                self._one(bucket, key)
-            except SourceError as error:
-                telemetry.digest_failed(self._unit.service.name, f"s3://{bucket}/{key}", error)
-                return
-            with self._lock:
-                self._waiting.pop((bucket, key), None)
+            error = self._one(bucket, key)
+            if error and common(error):
+                break
         self._delivered()
 
     def run(self, drain: threading.Event) -> None:
         """Look again and again until `drain`."""
         while not drain.wait(LOOK_SECONDS):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - told; one look that fails must not end all others
+                telemetry.digests_not_looked_at(self._unit.service.name, error)
 
-    def _one(self, bucket: str, key: str) -> None:
-        """Verify a digest, and those that it names before it and nobody announced."""
-        for back in range(_BACK):
-            if back and f"s3://{bucket}/{key}" in self._known:
-                return
-            digest = self._digest(bucket, key)
-            place = place_of(key) or {}
-            chain = " ".join((bucket, *(part for name, part in place.items() if name != "end")))
-            first = chain not in self._chains
-            self._chains.add(chain)
-            if digest is None or first:
-                return
-            if not digest.previous_bucket or not digest.previous_key:
-                self._tell(bucket, key, Fate.CHAIN_GAP, "it names no digest before it")
-                return
-            bucket, key = digest.previous_bucket, digest.previous_key
+    def _one(self, bucket: str, key: str) -> Exception | None:
+        """Verify a digest, and those that are named before it and nobody announced.
+
+        Returns why one of them cannot be verified now: that one waits, behind all others.
+        """
+        failed: Exception | None = None
+        reached = bucket, key
+        try:
+            for _ in range(_BACK):
+                before = self._step(*reached)
+                if before is None or _name(*before) in self._known:
+                    break
+                reached = before
+        except Exception as error:  # noqa: BLE001 - told; a digest that makes trouble must not stop all others
+            failed = error
+            telemetry.digest_failed(self._unit.service.name, _name(*reached), error)
+        with self._lock:
+            if (bucket, key) in self._waiting:
+                del self._waiting[bucket, key]
+                self._waiting |= {reached: None} if failed else {}
+        return failed
+
+    def _step(self, bucket: str, key: str) -> tuple[str, str] | None:
+        """Verify one digest; return bucket and key of the one that it names before it, if it tells."""
+        digest = self._digest(bucket, key)
+        self._remember(_name(bucket, key))
+        place = place_of(key) or {}
+        chain = " ".join((bucket, *(part for name, part in place.items() if name != "end")))
+        ended = place.get("end", "")
+        begins = self._chains.get(chain, ended)
+        self._chains[chain] = min(begins, ended)
+        if len(self._chains) > MOST_DIGESTS:
+            del self._chains[next(iter(self._chains))]
+        if digest is None or ended <= begins:
+            return None
+        if not digest.previous_bucket or not digest.previous_key:
+            self._tell(bucket, key, Fate.CHAIN_GAP, "it names no digest before it")
+            return None
+        return digest.previous_bucket, digest.previous_key
 
     def _digest(self, bucket: str, key: str) -> Digest | None:
         """Verify one digest and its log files; None when it is not valid."""
-        signer, name, place = self._signer(), f"s3://{bucket}/{key}", _place(key)
+        signer, place = self._signer(), _place(key)
         backfill = key.endswith("_backfill.json.gz")
         stored = signer.fetch(bucket, key)
-        self._remember(name)
         if stored is None:
             self._tell(bucket, key, Fate.DIGEST_DELETED, "another one names it, and it is not there")
             return None
@@ -147,16 +168,16 @@ class DigestWatch:
         except DigestInvalidError as error:
             self._tell(bucket, key, Fate.DIGEST_INVALID, str(error))
             return None
-        self._tell(bucket, key, _VALID, "")
-        found: Counter[str] = Counter()
         with ThreadPoolExecutor(_THREADS) as pool:
-            for fact in pool.map(signer.check, digest.logs or ()):
-                found[fact.state] += 1
-                if fact.state != INTACT:
-                    telemetry.log_file(self._unit.service.name, place, fact.object, fact.state, fact.place)
-                elif not backfill and len(self._awaited) < MOST_LOGS:
-                    due = self._clock() + DELIVERED_SECONDS
-                    self._awaited[fact.object] = due, digest.start.timestamp(), place
+            facts = list(pool.map(signer.check, digest.logs or ()))
+        self._tell(bucket, key, _VALID, "")
+        for fact in facts:
+            if fact.state != INTACT:
+                telemetry.log_file(self._unit.service.name, place, fact.object, fact.state, fact.place)
+            elif not backfill and len(self._awaited) < MOST_LOGS:
+                due = self._clock() + DELIVERED_SECONDS
+                self._awaited[fact.object] = due, digest.start.timestamp(), place
+        found = Counter(fact.state for fact in facts)
         telemetry.log_files(self._unit.service.name, place, found[INTACT])
         return digest
 
@@ -193,6 +214,10 @@ class DigestWatch:
         self._known[name] = None
         if len(self._known) > MOST_DIGESTS:
             self._known.popitem(last=False)
+
+
+def _name(bucket: str, key: str) -> str:
+    return f"s3://{bucket}/{key}"
 
 
 def _place(key: str) -> _Place:

@@ -9,6 +9,7 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -67,7 +68,10 @@ class Signer(Struct, frozen=True):
     def fetch(self, bucket: str, key: str) -> DigestStored | None:
         """Return a digest as it is stored, None when it is not there. Raises SourceError."""
         reply = self._object(bucket, key)
-        return None if reply is None else DigestStored(reply["Body"].read(MOST_BYTES), reply["Metadata"])
+        if reply is None:
+            return None
+        with _reading(bucket, key):
+            return DigestStored(reply["Body"].read(MOST_BYTES), reply["Metadata"])
 
     def keys(self, region: str, start: datetime, end: datetime) -> Keys:
         """Return CloudTrail's public keys of a region and time. Raises SourceError."""
@@ -91,21 +95,30 @@ class Signer(Struct, frozen=True):
         if reply is None:
             return Fact(name, Witness.SIGNED, state=Fate.DELETED)
         stored, content = hashlib.sha256(), hashlib.sha256()
-        why = _hashed(reply["Body"], stored, content, self.most)
+        with _reading(log.bucket, log.key):
+            why = _hashed(reply["Body"], stored, content, self.most)
         if not why and content.hexdigest() != log.hash:
             why = "its content is not what was signed"
         state = Fate.MODIFIED if why else INTACT
         return Fact(name, Witness.SIGNED, reply["ETag"].strip('"'), state, sha256=stored.digest(), place=why)
 
     def _object(self, bucket: str, key: str) -> Any:
-        try:
-            return self.clients("s3", self.region).get_object(Bucket=bucket, Key=key)
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "NoSuchKey":
-                return None
-            raise translate(error, f"s3://{bucket}/{key}", "s3:GetObject") from error
-        except Exception as error:
-            raise translate(error, f"s3://{bucket}/{key}", "s3:GetObject") from error
+        with _reading(bucket, key):
+            try:
+                return self.clients("s3", self.region).get_object(Bucket=bucket, Key=key)
+            except ClientError as error:
+                if error.response["Error"]["Code"] == "NoSuchKey":
+                    return None
+                raise
+
+
+@contextmanager
+def _reading(bucket: str, key: str) -> Iterator[None]:
+    """Translate what asking for an object raises, and what reading its body does: that is not asked again."""
+    try:
+        yield
+    except Exception as error:
+        raise translate(error, f"s3://{bucket}/{key}", "s3:GetObject") from error
 
 
 class Signatures(Struct):

@@ -24,9 +24,14 @@ def digest(service: str, place: tuple[str, str], name: str, result: str, why: st
     say(level, "digest_verified", service=service, digest=name, result=result, why=why)
 
 
-def digest_failed(service: str, name: str, error: SourceError) -> None:
+def digest_failed(service: str, name: str, error: Exception) -> None:
     """Warn that a digest could not be looked at; it is tried again."""
-    say(logging.WARNING, "digest_failed", service=service, digest=name, error=error)
+    say(logging.WARNING, "digest_failed", service=service, digest=name, error=_told(error))
+
+
+def digests_not_looked_at(service: str, error: Exception) -> None:
+    """Warn of a look at digests that ended before its time; the next one goes on."""
+    say(logging.WARNING, "digests_not_looked_at", service=service, error=_told(error))
 
 
 def log_file(service: str, place: tuple[str, str], name: str, result: str, why: str) -> None:
@@ -38,6 +43,10 @@ def log_file(service: str, place: tuple[str, str], name: str, result: str, why: 
 def log_files(service: str, place: tuple[str, str], count: int) -> None:
     """Count log files that are as they were signed."""
     _count(_LOG_FILES, service, place, "intact", count)
+
+
+def _told(error: Exception) -> object:
+    return error if isinstance(error, SourceError) else f"{type(error).__name__}: {error}"
 
 
 def _count(what: tuple[str, str], service: str, place: tuple[str, str], result: str, count: int = 1) -> None:

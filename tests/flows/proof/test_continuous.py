@@ -2,8 +2,10 @@
 
 import threading
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 from prometheus_client import REGISTRY
 
 from flows.catalogue.services import units
@@ -13,9 +15,11 @@ from flows.demo.fake_aws.cloudtrail import put_public_key
 from flows.demo.fake_aws.server import FakeAws
 from flows.proof import continuous
 from flows.proof.continuous import DELIVERED_SECONDS, DigestWatch
+from sources.errors import BadCredentials
 from sources.objects.object_ref import ObjectRef
 from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, FIRST, log_name, public_key
 from tests.flows.proof.worlds import REGION, World
+from transforms.telemetry import listen, unlisten
 
 NOW = FIRST.timestamp() + 9 * 3600
 
@@ -128,6 +132,13 @@ def test_a_chain_that_was_cut_is_told(world, watch):
     assert moved()["chain_gap"] == 1
 
 
+def test_a_trail_that_begins_is_no_gap_in_whatever_order_its_digests_come(world, watch):
+    """Its first digest names none before it, and comes after the second, as queues may have it, or twice."""
+    made, _, moved = watch
+    come(world, made, 1, 0, 0)
+    assert moved() == Counter(valid=3, intact=6)
+
+
 def test_a_log_file_that_was_not_delivered_is_told_within_the_hour(world, watch):
     """The journal has no row of it an hour after its digest came."""
     made, clock, moved = watch
@@ -159,6 +170,85 @@ def test_what_cannot_be_looked_at_is_tried_again(world, watch, monkeypatch):
     assert moved() == Counter()
     made.look()
     assert moved() == Counter(valid=1, intact=2)
+
+
+class Broken:
+    """An S3 client whose bodies end before their time, for keys of some kind."""
+
+    def __init__(self, client, which, error):
+        self.client, self.which, self.error = client, which, error
+
+    def get_object(self, Bucket, Key):  # noqa: N803 - boto3's names
+        reply = self.client.get_object(Bucket=Bucket, Key=Key)
+        return {**reply, "Body": self} if self.which in Key else reply
+
+    def read(self, _size):
+        raise self.error
+
+
+def broken(monkeypatch, watch, which, error=None):
+    """Let bodies of keys with this text in them break until the patch is undone."""
+    right = watch._unit.account.client
+    error = error or ReadTimeoutError(endpoint_url="s3")
+
+    def client(service, region):
+        return Broken(right(service, region), which, error) if service == "s3" else right(service, region)
+
+    monkeypatch.setattr(watch._unit.account, "client", client)
+
+
+@pytest.mark.parametrize("which", [0, log_name(1, 1, REGION)])
+def test_a_body_that_breaks_is_read_again_at_the_next_look(world, watch, monkeypatch, which):
+    """A digest's, or that of a log file of the one before it: nothing is told, and then each thing once."""
+    made, _, moved = watch
+    come(world, made, 0)
+    with monkeypatch.context() as patch:
+        broken(patch, made, which or world.trail.names[2])
+        come(world, made, 2)
+    made.look()
+    assert moved() == Counter(valid=3, intact=6)
+
+
+@pytest.mark.parametrize("error", [ReadTimeoutError(endpoint_url="s3"), RecursionError()])
+def test_a_digest_that_cannot_be_read_stops_no_other(world, watch, monkeypatch, error):
+    """It waits behind those that came later, and is verified when it can be."""
+    made, _, moved = watch
+    with monkeypatch.context() as patch:
+        broken(patch, made, world.trail.names[0], error)
+        for hour in (0, 1):
+            made.note(ObjectRef(world.bucket, world.trail.names[hour]))
+        made.look()
+        assert moved() == Counter(valid=1, intact=2)
+    made.look()
+    assert moved() == Counter(valid=2, intact=4)
+
+
+def test_an_identity_that_is_refused_ends_the_look(world, watch, monkeypatch):
+    """All digests share it: one is asked for, and all of them wait."""
+    made, _, moved = watch
+    asked = []
+    monkeypatch.setattr(made, "_digest", lambda *name: asked.append(name) or refused())
+    for hour in (0, 1):
+        made.note(ObjectRef(world.bucket, world.trail.names[hour]))
+    made.look()
+    assert (len(asked), len(made._waiting), moved()) == (1, 2, Counter())
+
+
+def refused():
+    raise BadCredentials("nobody knows this key", "s3", "repair it")
+
+
+def test_a_look_that_fails_is_told_and_the_next_one_goes_on(watch, monkeypatch):
+    """The thread lives on."""
+    made, _, _ = watch
+    turns, told = iter([False, False, True]), []
+    monkeypatch.setattr(made, "look", lambda: 1 // 0)
+    listen(hear := lambda event, _fields: told.append(event))
+    try:
+        made.run(SimpleNamespace(wait=lambda _seconds: next(turns)))
+    finally:
+        unlisten(hear)
+    assert told == ["digests_not_looked_at"] * 2
 
 
 def test_what_waits_is_bounded(world, watch, monkeypatch):
