@@ -6,6 +6,7 @@ work at a time, whoever of several processes started it.
 
 import fcntl
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -31,7 +32,8 @@ def begin(place: JournalPlace, drain: threading.Event) -> JournalBook:
     process = f"{socket.gethostname()}-{os.getpid()}"
     closed = threading.Event()
     closed.set()
-    log = JournalLog(place.folder / LOGS, process, lambda _path: closed.set())
+    life = f"{process}-{secrets.token_hex(4)}"  # of a container host and pid are the same at each start
+    log = JournalLog(place.folder / LOGS, life, lambda _path: closed.set())
     made = JournalBook(log, process, partial(ask, place.folder))
     listen(made.hear)
 

@@ -24,7 +24,8 @@ from sources.journal import JournalRow, digest
 OLDEST_SECONDS = 14 * 86_400
 """As long as SQS keeps a message at most."""
 
-LIFE_FILES, MOST_FILES = 2, 200
+LIFE_FILES, MOST_FILES = 2, 1_000
+"""Of one life, and in all: reading 1,000 small ones takes seconds; large ones end it at ALL_DIGESTS."""
 MOST_DIGESTS, ALL_DIGESTS = 20_000, 200_000
 """Of one service in one file, and in all: of a queue 10,000 messages at most wait for their deletion."""
 
@@ -44,6 +45,8 @@ def recent(folder: Path, now: float) -> Digests:
     found: defaultdict[tuple[str, str], list[bytes]] = defaultdict(list)
     left = ALL_DIGESTS
     for paths in _files(folder, now):
+        if not left:
+            break
         for key, latest in _latest(row for path in paths for row in _rows(path)).items():
             taken = latest[:left]
             found[key] += taken
@@ -85,11 +88,13 @@ def _files(folder: Path, now: float) -> Iterator[list[Path]]:
     for path in folder.glob("day=*/*.parquet"):
         compacted[path.stem].append(path)
     lives: Counter[str] = Counter()
-    for stem in sorted({*running, *compacted}, reverse=True)[:MOST_FILES]:
+    wanted = list[str]()
+    for stem in sorted({*running, *compacted}, reverse=True):
         life = stem.partition("-")[2]
         lives[life] += 1
         if lives[life] <= LIFE_FILES and now - begun(stem) < OLDEST_SECONDS:
-            yield running.get(stem) or compacted[stem]
+            wanted.append(stem)
+    return (running.get(stem) or compacted[stem] for stem in wanted[:MOST_FILES])
 
 
 def _rows(path: Path) -> Iterator[JournalRow]:

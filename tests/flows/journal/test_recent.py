@@ -1,9 +1,12 @@
 """What a new process learns of those before it."""
 
+import threading
 import time
 
 import pytest
 
+from flows.config.load import JournalPlace
+from flows.journal import keeping
 from flows.journal import recent as module
 from flows.journal.book import JournalBook
 from flows.journal.compaction import compact_closed
@@ -62,6 +65,27 @@ def test_each_life_is_recalled_and_of_each_the_end(tmp_path):
     life(tmp_path, "p1", [row(9)])
     assert sorted(known(tmp_path)) == sorted(ids([2, 3, 9]))
     assert known(tmp_path, now=NOW + 15 * 86_400) == []
+
+
+def test_each_start_of_a_container_is_a_life(tmp_path, monkeypatch):
+    """Host and process id are the same at each start: a crash loop pushes no earlier life out."""
+    monkeypatch.setattr(keeping, "listen", lambda _heard: None)
+    drain = threading.Event()
+    for number in range(4):
+        book = keeping.begin(JournalPlace(tmp_path, 1), drain)
+        book.write([row(number, at=int(time.time() * 1000))])
+        book._log.close()
+        time.sleep(0.002)  # a log's name has the millisecond
+    drain.set()
+    assert known(tmp_path, now=time.time()) == ids(range(4))
+
+
+def test_logs_of_one_life_push_no_other_out(tmp_path, monkeypatch):
+    """The bound is of the files that are read: a life of many hours has two of them."""
+    monkeypatch.setattr(module, "MOST_FILES", 3)
+    life(tmp_path, "host-7", [row(9)])
+    life(tmp_path, "p1", *([row(number)] for number in range(5)), at=NOW + 60)
+    assert sorted(known(tmp_path, now=NOW + 20_000)) == sorted(ids([3, 4, 9]))
 
 
 def test_what_is_recalled_is_bounded(tmp_path, monkeypatch):
