@@ -59,6 +59,15 @@ def test_the_last_rows_are_recalled_whether_compacted_or_not(tmp_path, compacted
     assert known(tmp_path, service="another") == []
 
 
+def test_what_went_to_quarantine_is_read_again(tmp_path):
+    """Its notice may come again because its cause was mended; a window's row is never read, only its id."""
+    poisoned = {"outcome": "quarantined", "events": 0}
+    window = {"kind": "window", "object": "r/g", "start": 1, "end": 2}
+    rows = [row(1), row(2, **poisoned), row(3, kind="message", **poisoned), row(4, **poisoned, **window)]
+    life(tmp_path, "p0", rows)
+    assert known(tmp_path) == [digest(rows[0].id), digest(rows[3].id)]
+
+
 def test_each_life_is_recalled_and_of_each_the_end(tmp_path):
     """Two files of each process are read; what SQS keeps no longer is not."""
     life(tmp_path, "p0", *([row(number)] for number in range(4)))
