@@ -1,5 +1,6 @@
 """Values of fields that nobody shall see, replaced in JSON events; all other bytes stay as they are."""
 
+import re
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from typing import TypeAlias
@@ -14,6 +15,9 @@ from transforms.documents import fields, joined
 
 Paths: TypeAlias = "dict[str, Paths]"
 """Key → the keys below it; {} = the value itself is hidden."""
+
+_BEFORE = re.compile(rb"\A(?:[\x00-\x20]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
+"""What may hide that a line is JSON: byte order marks, also broken ones, controls."""
 
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -66,7 +70,7 @@ def _block(block: Block, paths: Paths, text: bytes, names: Sequence[bytes]) -> I
     lines, bad = list[bytes](), list[bytes]()
     for line in BytesIO(block.payload):
         try:
-            lines.append(_value(line[:-1], paths, text) + b"\n" if _may_hold(line, names) else line)
+            lines.append(_line(line[:-1], paths, text) + b"\n" if _may_hold(line, names) else line)
         except (ValueError, msgspec.MsgspecError, RecursionError):
             bad.append(line)
     if lines:
@@ -79,6 +83,13 @@ def _block(block: Block, paths: Paths, text: bytes, names: Sequence[bytes]) -> I
 def _may_hold(payload: bytes, names: Sequence[bytes]) -> bool:
     """Tell whether a key may stand there: as it is, or escaped."""
     return b"\\" in payload or any(name in payload for name in names)
+
+
+def _line(line: bytes, paths: Paths, text: bytes) -> bytes:
+    """Return a line with the mask on; what stands before its JSON goes when something is replaced."""
+    raw = _BEFORE.sub(b"", line, count=1)
+    made = _value(raw, paths, text)
+    return line if made == raw else made
 
 
 def _value(raw: bytes, paths: Paths, text: bytes) -> bytes:

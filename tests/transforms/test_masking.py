@@ -40,6 +40,15 @@ def on(payload: bytes, *keys: str, text: str = "***") -> list[Any]:
         (b'{"ip":"1","ip":"2"}', ["ip"], b'{"ip":"***"}'),
         ('{"é":"1"}'.encode(), ["é"], '{"é":"***"}'.encode()),
         (b"plain ip text", ["ip"], b"plain ip text"),
+        (b'\xef\xbb\xbf{"ip":"1"}', ["ip"], b'{"ip":"***"}'),
+        (b'\xef\xbb\xbf \xef\xbb\xbf[{"ip":"1"}]', ["ip"], b'[{"ip":"***"}]'),
+        (b'\xef\xbf\xbd\xef\xbb\xbf{"ip":"1"}', ["ip"], b'{"ip":"***"}'),
+        (b' \x0b{"ip":"1"}', ["ip"], b'{"ip":"***"}'),
+        (b'\x1e{"ip":"1"}', ["ip"], b'{"ip":"***"}'),
+        (b'\x00{"ip":"1"}', ["ip"], b'{"ip":"***"}'),
+        (b'\xef\xbb\xbf{"a":"ip","ip2":"\\u0031"}', ["ip"], b'\xef\xbb\xbf{"a":"ip","ip2":"\\u0031"}'),
+        (b"\xef\xbb\xbfplain ip text", ["ip"], b"\xef\xbb\xbfplain ip text"),
+        (b'\xef\xbb\xbfplain "ip" text', ["ip"], b'\xef\xbb\xbfplain "ip" text'),
     ],
 )
 def test_fields_are_replaced(event, keys, becomes):
@@ -54,6 +63,12 @@ def test_what_cannot_be_read_does_not_pass():
     assert good.payload == b'{"ip":"***"}\n{"n":3}\n'
     assert isinstance(bad, Poison)
     assert (bad.reason, bad.body) == ("mask_failed", b'{"ip":"2\n')
+
+
+def test_json_behind_a_mark_that_cannot_be_read_does_not_pass():
+    """A byte order mark makes no plain text of a broken event."""
+    (bad,) = on(b'\xef\xbb\xbf{"ip":"2\n', "ip")
+    assert isinstance(bad, Poison)
 
 
 def test_the_text_may_be_any():
