@@ -73,7 +73,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
         running = selected(units(settings), os.environ.get(VARIABLE, ""))
         own(started, running, settings.outputs)
     for unit in running:
-        telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.options.regions))
+        telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.regions))
     tell_of_drain(drain)
     with one_line():
         liveness = begin(settings, started, running, drain, os.environ)

@@ -102,6 +102,11 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
         """What `--service` calls it: the service, or the key under `services` where that may be any."""
         return self.service.name if self.service.service_key == self.service_key else self.service_key
 
+    @property
+    def regions(self: "ConfiguredService[ServiceSettings]") -> tuple[str, ...]:
+        """Where it is collected from: a queue's URL alone tells it, too. Never empty."""
+        return regions_of(self.service, self.options)
+
     def layout(self) -> Layout:
         """Return how the objects of this unit are laid out; only services read from S3 have a layout."""
         if self.service.layout is None:

@@ -37,7 +37,7 @@ def _unit(context: CheckContext, unit: Unit) -> Iterator[Finding]:
     places = [(one.name, one.prefix) for one in named if "*" not in one.name]
     if not places:
         yield warn("proof", "no bucket is named", place_of(unit), "name them in buckets, or by --location")
-    region = options.regions[0]
+    region = unit.regions[0]
     for bucket, prefix in places:
         resource = f"arn:aws:s3:::{bucket}"
         asked = {"Bucket": bucket, "Prefix": prefix.partition("*")[0], "MaxKeys": 1}

@@ -122,7 +122,7 @@ def _list(unit: _Unit, wanted: BackfillRequest, stretch: Stretch, asked: Listing
     if not wanted.location.startswith("s3://") or not bucket:
         hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
         raise SettingsError(f"no location: {wanted.location}", "--location", hint)
-    client = unit.account.client("s3", unit.options.regions[0])
+    client = unit.account.client("s3", unit.regions[0])
     for ref in listed(client, bucket, prefix, stretch, asked):
         if unit.options.key_filter(ref.key):
             yield ref

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct, field
 
 from flows.catalogue.calls import ANY_RESOURCE, LISTED_RESOURCE, OBJECT_RESOURCE, QUEUE_RESOURCE, ApiCall
-from flows.catalogue.service import Unit, calls_of, identities_of, regions_of
+from flows.catalogue.service import Unit, calls_of, identities_of
 from flows.catalogue.services import units
 from flows.commands import trust_policy
 from flows.config.base import ObjectsSettings, ServiceSettings
@@ -286,4 +286,4 @@ def queue_arn(region: str, queue: str, owner: str) -> str:
 
 
 def _partition(unit: Unit) -> str:
-    return partitions.name_of(regions_of(unit.service, unit.options)[0])
+    return partitions.name_of(unit.regions[0])

@@ -164,7 +164,7 @@ def _gather(asked: ProofScope, facts: FactTable, found: Proof) -> tuple[Signatur
     The journal comes after the bucket, and once more after the queue: what is settled meanwhile is seen.
     """
     unit, now = asked.unit, int(found.looked.timestamp() * 1000)
-    client = unit.account.client("s3", unit.options.regions[0])
+    client = unit.account.client("s3", unit.regions[0])
     digests: list[str] = []
     for location in asked.locations:
         listed = bucket_facts(client, location, asked.stretch, unit.options.key_filter, ListingCalls())
@@ -197,7 +197,7 @@ def _signed(asked: ProofScope, digests: Sequence[str], facts: FactTable, found: 
             "that nobody wrote, altered or deleted objects: no digests of these days are there"
         )
         return Signatures()
-    most, region = unit.options.max_object_bytes, unit.options.regions[0]
+    most, region = unit.options.max_object_bytes, unit.regions[0]
     signer = Signer(unit.account.client, region, unit.service.digests, most, found.looked)
     return signatures(signer, digests, asked.stretch, facts.add)
 

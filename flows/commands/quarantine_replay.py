@@ -55,7 +55,7 @@ def again(content: bytes, settings: Settings | None, largest: int) -> Iterator[I
 def _unit(origin: Origin, settings: Settings | None) -> Unit | None:
     """Return the unit that it came from: of its service, in its account if several have that."""
     running = [unit for unit in units(settings) if unit.service.name == origin.service] if settings else []
-    mine = [unit for unit in running if origin.region in unit.options.regions]
+    mine = [unit for unit in running if origin.region in unit.regions]
     return next(iter(mine or running), None)
 
 

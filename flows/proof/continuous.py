@@ -207,7 +207,7 @@ class DigestWatch:
 
     def _signer(self) -> Signer:
         unit, now = self._unit, datetime.fromtimestamp(self._clock(), UTC)
-        most, region = unit.options.max_object_bytes, unit.options.regions[0]
+        most, region = unit.options.max_object_bytes, unit.regions[0]
         return Signer(unit.account.client, region, unit.service.digests, most, now)
 
     def _remember(self, name: str) -> None:

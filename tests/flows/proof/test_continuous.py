@@ -79,6 +79,14 @@ def come(world, watch, *hours):
         watch.look()
 
 
+def test_a_queue_that_is_named_by_its_url_alone(world, monkeypatch):
+    """It tells the region in which digests are asked for."""
+    world.by_url(monkeypatch)
+    before = counted()
+    come(world, DigestWatch(units(load(world.config))[0], None, Clock()), 0)
+    assert counted() - before == Counter(valid=1, intact=2)
+
+
 def test_what_is_whole_is_counted(world, watch):
     """Each digest and each log file that it names, once; other objects are none of its business."""
     made, clock, moved = watch

@@ -400,6 +400,15 @@ def test_it_says_when_it_could_not_look(world, capsys, monkeypatch):
     assert told.startswith("could not look: ")
 
 
+def test_a_queue_that_is_named_by_its_url_alone(world, capsys, monkeypatch):
+    """It tells the region in which bucket, digests and what is missing are asked for."""
+    world.by_url(monkeypatch)
+    world.sign()
+    world.put(NAME % "bad")
+    code, told = world.prove(capsys, "--backfill")
+    assert (code, told["backfilled"], told["digests"][0]["valid"]) == (0, 1, HOURS), told
+
+
 def test_a_sample_is_read_again(world, capsys):
     """Of what was delivered some is read again: bytes and records are those of the journal, or it is told."""
     world.deliver(NAME % "more", records=1, events=1)

@@ -83,9 +83,12 @@ def test_they_are_granted_only_when_asked_for(world, capsys):
     assert not [action for action in ASKED if action not in printed]
 
 
+@pytest.mark.parametrize("named", ["name", "URL"])
 @pytest.mark.parametrize(("action", "level"), [("", "ok"), ("cloudtrail:ListPublicKeys", "fail")])
-def test_check_tells_whether_a_proof_could_look(world, action, level):
-    """`check --prove` asks for it, and says what is missing."""
+def test_check_tells_whether_a_proof_could_look(world, monkeypatch, action, level, named):
+    """`check --prove` asks for it, and says what is missing; however the queue is named."""
+    if named == "URL":
+        world.by_url(monkeypatch)
     allow(world, Known(ACCOUNT, (world.bucket,), proves=True), action)
     found = [str(one) for one in findings(world.config, prove=True) if "ListPublicKeys" in str(one)]
     assert [one.split()[0] for one in found] == [level], found

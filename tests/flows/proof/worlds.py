@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -56,6 +57,16 @@ class World:
         }
         (folder / "out").mkdir()
         self.config = folder / "config.yaml"
+        self.config.write_text(yaml.safe_dump(made))
+
+    def by_url(self, patch):
+        """Let the configuration name the queue by its URL alone, which tells the region."""
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            patch.delenv(name, raising=False)
+        made = yaml.safe_load(self.config.read_text())
+        (options,) = made["inputs"]["aws"]["services"].values()
+        del options["regions"], options["audit_sqs_queue_name"]
+        options["queue_url"] = f"https://sqs.{REGION}.amazonaws.com{urlsplit(self.queue.url).path}"
         self.config.write_text(yaml.safe_dump(made))
 
     def put(self, key, body=b'{"Records": [{"eventName": "A"}]}', **metadata):
