@@ -17,7 +17,7 @@ from typing import TypeAlias
 import msgspec
 
 from flows.journal.log import LOGS, begun, logs, read
-from flows.journal.reader import of_parquet
+from flows.journal.reader import PARQUET, of_parquet
 from flows.process import telemetry
 from sources.journal import JournalRow, digest
 
@@ -84,7 +84,7 @@ def _files(folder: Path, now: float) -> Iterator[list[Path]]:
     """Yield the last logs of each life, newest first; one that is Parquet already may be of two days."""
     running = {path.stem: [path] for path in logs(folder / LOGS)}
     compacted: defaultdict[str, list[Path]] = defaultdict(list)
-    for path in folder.glob("day=*/*.parquet"):
+    for path in folder.glob(f"day=*/*{PARQUET}"):
         compacted[path.stem].append(path)
     lives: Counter[str] = Counter()
     wanted = list[str]()
@@ -97,9 +97,15 @@ def _files(folder: Path, now: float) -> Iterator[list[Path]]:
 
 
 def _rows(path: Path) -> Iterator[JournalRow]:
-    if path.suffix != ".parquet":
-        return read(path)
-    return of_parquet(path, _COLUMNS)
+    """Yield a file's rows; of a log that was compacted meanwhile, those of its Parquet."""
+    if path.suffix == PARQUET:
+        yield from of_parquet(path, _COLUMNS)
+        return
+    try:
+        yield from read(path)
+    except FileNotFoundError:
+        for made in path.parent.parent.glob(f"day=*/{path.stem}{PARQUET}"):
+            yield from of_parquet(made, _COLUMNS)
 
 
 def _is_done(row: JournalRow) -> bool:

@@ -68,6 +68,16 @@ def test_what_went_to_quarantine_is_read_again(tmp_path):
     assert known(tmp_path) == [digest(rows[0].id), digest(rows[3].id)]
 
 
+def test_a_log_that_is_compacted_meanwhile_is_read_from_its_parquet(tmp_path, monkeypatch):
+    """Another process compacts between the listing and the reading."""
+    life(tmp_path, "p0", [row(1)])
+    listed = module.logs(tmp_path / LOGS)
+    monkeypatch.setattr(module, "logs", lambda _folder: listed)
+    compact_closed(tmp_path)
+    assert not listed[0].exists()
+    assert known(tmp_path) == ids([1])
+
+
 def test_each_life_is_recalled_and_of_each_the_end(tmp_path):
     """Two files of each process are read; what SQS keeps no longer is not."""
     life(tmp_path, "p0", *([row(number)] for number in range(4)))
