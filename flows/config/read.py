@@ -112,7 +112,8 @@ def _known_fault(text: str, number: int, column: int) -> tuple[str, str] | None:
     if line[column : column + 1] == "\t":
         return "no YAML (a tab)", "indent with blanks: YAML knows no tabs there"
     if line[column : column + 1] in set("*&%@`"):
-        return f"no YAML (a value that begins with {line[column]})", 'write "…" around the value'
+        alias = ", an undefined alias" if line[column] == "*" else ""
+        return f"no YAML (a value that begins with {line[column]}{alias})", 'write "…" around the value'
     return None
 
 
