@@ -195,6 +195,15 @@ def test_keda_scales_by_depth_and_age():
     assert triggers[0]["metadata"]["queueLength"] == "1000"
 
 
+def test_a_clusters_processes_prove_a_secret():
+    """With one nothing else is trusted; without, the network policy is what guards the port."""
+    secret = pods(rendered(of("cluster")))[""]["containers"][0]["env"]
+    assert {one["name"] for one in secret} >= {"COLLECTOR_CLUSTER_SECRET"}
+    assert "COLLECTOR_CLUSTER_PORT" not in {one["name"] for one in secret}
+    trusting = pods(rendered(of("single")))[""]["containers"][0]["env"]
+    assert {"name": "COLLECTOR_CLUSTER_PORT", "value": "network-trusted"} in trusting
+
+
 def test_cpu_scales_where_there_is_no_keda():
     """An HPA for the Deployment, and no pod for APIs that the configuration does not have."""
     manifests = rendered(of("queues-only"))

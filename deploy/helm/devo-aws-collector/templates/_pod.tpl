@@ -65,7 +65,10 @@ spec:
         {{- if .cluster }}
         - {name: BYTEWAX_HOSTFILE_PATH, value: /etc/bytewax/hostfile.txt}
         - {name: BYTEWAX_STATEFULSET_NAME, value: {{ include "collector.name" $ | quote }}}
-        {{- if $values.networkPolicy.enabled }}
+        {{- if $values.configuration.clusterSecret.existingSecret }}
+        - name: COLLECTOR_CLUSTER_SECRET
+          valueFrom: {secretKeyRef: {name: {{ $values.configuration.clusterSecret.existingSecret }}, key: cluster-secret}}
+        {{- else if $values.networkPolicy.enabled }}
         - {name: COLLECTOR_CLUSTER_PORT, value: network-trusted}
         {{- end }}
         - name: BYTEWAX_POD_NAME
