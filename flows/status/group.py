@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from msgspec import Struct
@@ -27,6 +27,8 @@ from flows.status.admission import hosts_of
 from flows.status.server import Server
 from flows.status.start import VARIABLE, address
 from sinks.devo import Process
+
+_N = TypeVar("_N", int, float)
 
 _ASK_SECONDS = 2.0
 _MOST_BYTES = 16 << 20
@@ -127,8 +129,8 @@ def merged(
     ill = [f"{one.name}: {state['health']['illness']}" for one, state in known if state["health"]["illness"]]
     ill += [f"{one}: it does not answer" for one in silent]
     abouts = [state["collector"] for state in states]
-    kept = _sums(state["quarantine"]["by_reason"] for state in states)
-    before = _most(state["quarantine"]["before"] for state in states)
+    kept = _by_name((state["quarantine"]["by_reason"] for state in states), operator.add)
+    before = _by_name((state["quarantine"]["before"] for state in states), max)
     return {
         "collector": {
             "name": name,
@@ -154,14 +156,14 @@ def merged(
             "full": any(state["quarantine"]["full"] for state in states),
             "by_reason": kept,
         },
-        "certificates": _least(state["certificates"] for state in states),
+        "certificates": _by_name((state["certificates"] for state in states), min),
         "not_read": {
-            "missing": _sums(state["not_read"]["missing"] for state in states),
-            "ignored": _sums(state["not_read"]["ignored"] for state in states),
-            "unsigned": _sums(state["not_read"]["unsigned"] for state in states),
-            "untabled": _sums(state["not_read"]["untabled"] for state in states),
-            "dropped": _sums(state["not_read"]["dropped"] for state in states),
-            "silent": _most(state["not_read"]["silent"] for state in states),
+            "missing": _by_name((state["not_read"]["missing"] for state in states), operator.add),
+            "ignored": _by_name((state["not_read"]["ignored"] for state in states), operator.add),
+            "unsigned": _by_name((state["not_read"]["unsigned"] for state in states), operator.add),
+            "untabled": _by_name((state["not_read"]["untabled"] for state in states), operator.add),
+            "dropped": _by_name((state["not_read"]["dropped"] for state in states), operator.add),
+            "silent": _by_name((state["not_read"]["silent"] for state in states), max),
             "open_queues": sorted({queue for state in states for queue in state["not_read"]["open_queues"]}),
         },
         "processes": [{"name": one.name, "url": f"http://{one.host}:{one.port}/status"} for one, _ in known]
@@ -229,26 +231,11 @@ def _worst(values: Iterable[float | None]) -> float | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name, count in (pair for one in counts for pair in one.items()):
-        found[name] = found.get(name, 0) + count
-    return found
-
-
-def _most(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the greatest count of each name: processes that share a folder have all counted it."""
-    found: dict[str, int] = {}
-    for name, count in (pair for one in counts for pair in one.items()):
-        found[name] = max(found.get(name, 0), count)
-    return found
-
-
-def _least(days: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """Return the fewest days of each certificate: a process may not have read a new one yet."""
-    found: dict[str, float] = {}
-    for name, count in (pair for one in days for pair in one.items()):
-        found[name] = min(found.get(name, count), count)
+def _by_name(parts: Iterable[Mapping[str, _N]], join: Callable[[_N, _N], _N]) -> dict[str, _N]:
+    """Return one figure of each name: of sums all together, else the greatest or the least."""
+    found: dict[str, _N] = {}
+    for name, value in (pair for one in parts for pair in one.items()):
+        found[name] = join(found[name], value) if name in found else value
     return found
 
 
