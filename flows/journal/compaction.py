@@ -14,7 +14,6 @@ from typing import Any
 from flows.journal.log import LOGS, is_open, logs, read
 from sources.journal import JournalRow
 
-DAY_SECONDS = 86_400
 _DRAFT = ".draft"
 _ROWS = 50_000
 """Rows of a row group, and held at once."""

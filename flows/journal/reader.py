@@ -2,10 +2,10 @@
 
 import fnmatch
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from flows.journal.log import LOGS, logs, read
 from sources.journal import JournalRow
 
 PARQUET = ".parquet"
+_T = TypeVar("_T")
 _BATCH_ROWS = 20_000
 _MOMENTS = ("time", "first", "last", "start", "end")
 SUMMED_BY = ("day", "service", "input", "account", "region", "container", "outcome", "tag", "process", "kind")
@@ -56,19 +57,21 @@ class Query(Struct, frozen=True):
 def rows(folder: Path, query: Query) -> Iterator[JournalRow]:
     """Yield the rows of a journal that a query wants, day by day."""
     for path in files(folder, query):
-        yield from filter(query.wants, _rows_of(folder, path))
+        yield from filter(query.wants, of_file(folder, path, read, of_parquet))
 
 
-def _rows_of(folder: Path, path: Path) -> Iterator[JournalRow]:
-    """Yield a file's rows; of a log that was compacted meanwhile, those of its Parquet."""
+def of_file(
+    folder: Path, path: Path, log: Callable[[Path], Iterable[_T]], parquet: Callable[[Path], Iterable[_T]]
+) -> Iterator[_T]:
+    """Yield what `log` or `parquet` makes of a file; a log may have become Parquet meanwhile."""
     if path.suffix == PARQUET:
-        yield from of_parquet(path)
+        yield from parquet(path)
         return
     try:
-        yield from read(path)
+        yield from log(path)
     except FileNotFoundError:
         for made in sorted(folder.glob(f"day=*/{path.stem}{PARQUET}")):
-            yield from of_parquet(made)
+            yield from parquet(made)
 
 
 def files(folder: Path, query: Query) -> Iterator[Path]:

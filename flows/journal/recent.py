@@ -17,7 +17,7 @@ from typing import TypeAlias
 import msgspec
 
 from flows.journal.log import LOGS, begun, logs, read
-from flows.journal.reader import PARQUET, of_parquet
+from flows.journal.reader import PARQUET, of_file, of_parquet
 from flows.process import telemetry
 from sources.journal import JournalRow, digest
 
@@ -46,7 +46,7 @@ def recent(folder: Path, now: float) -> Digests:
     for paths in _files(folder, now):
         if not left:
             break
-        for key, latest in _latest(row for path in paths for row in _rows(path)).items():
+        for key, latest in _latest(row for path in paths for row in _rows(folder, path)).items():
             taken = latest[:left]
             found[key] += taken
             left -= len(taken)
@@ -96,16 +96,8 @@ def _files(folder: Path, now: float) -> Iterator[list[Path]]:
     return (running.get(stem) or compacted[stem] for stem in wanted[:MOST_FILES])
 
 
-def _rows(path: Path) -> Iterator[JournalRow]:
-    """Yield a file's rows; of a log that was compacted meanwhile, those of its Parquet."""
-    if path.suffix == PARQUET:
-        yield from of_parquet(path, _COLUMNS)
-        return
-    try:
-        yield from read(path)
-    except FileNotFoundError:
-        for made in path.parent.parent.glob(f"day=*/{path.stem}{PARQUET}"):
-            yield from of_parquet(made, _COLUMNS)
+def _rows(folder: Path, path: Path) -> Iterator[JournalRow]:
+    return of_file(folder, path, read, lambda made: of_parquet(made, _COLUMNS))
 
 
 def _is_done(row: JournalRow) -> bool:

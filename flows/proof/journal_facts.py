@@ -8,9 +8,8 @@ from typing import Any
 
 from flows.journal.compaction import day_of
 from flows.journal.log import LOGS, logs, read
-from flows.journal.reader import PARQUET, Query, files
+from flows.journal.reader import Query, files, of_file
 from flows.proof.facts import Fact, Witness
-from sources.journal import JournalRow
 from sources.listed.listing import Stretch, told
 
 _SPAN_MS = 2 * 3_600_000
@@ -73,19 +72,13 @@ def _fact(values: tuple[Any, ...]) -> Fact:
 
 
 def _values(folder: Path, path: Path, query: Query) -> Iterator[tuple[Any, ...]]:
-    """Yield the columns of a file's rows; of a log that was compacted meanwhile, those of its Parquet."""
-    if path.suffix == PARQUET:
-        yield from _of_parquet(path, query)
-        return
-    try:
-        yield from map(_of_row, filter(lambda row: row.kind == "object" and query.wants(row), read(path)))
-    except FileNotFoundError:
-        for made in folder.glob(f"day=*/{path.stem}{PARQUET}"):
-            yield from _of_parquet(made, query)
+    """Yield the columns of a file's rows."""
+    columns = attrgetter(*_COLUMNS)
 
+    def of_log(log: Path) -> Iterator[tuple[Any, ...]]:
+        return (columns(row) for row in read(log) if row.kind == "object" and query.wants(row))
 
-def _of_row(row: JournalRow) -> tuple[Any, ...]:
-    return attrgetter(*_COLUMNS)(row)
+    return of_file(folder, path, of_log, lambda made: _of_parquet(made, query))
 
 
 def _of_parquet(path: Path, query: Query) -> Iterator[tuple[Any, ...]]:

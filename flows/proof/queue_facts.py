@@ -20,15 +20,10 @@ _HOLD_SECONDS, _WAIT_SECONDS = 120, 1
 
 
 class QueueLook(Struct, frozen=True):
-    """facts: of each object that a message names. since: what was written from then on may be in a queue.
-
-    messages: looked at. unseen: in somebody's hands, or too many to look at.
-    """
+    """facts: of each object that a message names. since: what was written from then on may be in a queue."""
 
     facts: Sequence[Fact]
     since: int
-    messages: int
-    unseen: int
 
 
 def look(queues: Sequence[Queue], now: int) -> QueueLook:
@@ -37,15 +32,13 @@ def look(queues: Sequence[Queue], now: int) -> QueueLook:
     return QueueLook(
         [fact for one in looks for fact in one.facts],
         min((one.since for one in looks), default=now),
-        sum(one.messages for one in looks),
-        sum(one.unseen for one in looks),
     )
 
 
 def _look(queue: SqsQueue, now: int) -> QueueLook:
     visible, held = queue.depth()
     if not visible and not held:
-        return QueueLook((), now, 0, 0)
+        return QueueLook((), now)
     messages: list[Message] = []
     try:
         while len(messages) < MOST_MESSAGES and (found := queue.receive(_WAIT_SECONDS, _HOLD_SECONDS)):
@@ -59,7 +52,7 @@ def _look(queue: SqsQueue, now: int) -> QueueLook:
         since -= CEILING_SECONDS * 1000
     if beyond:
         since = min(since, *(message.sent_ms for message in messages))
-    return QueueLook(list(_facts(messages)), since, len(messages), held + beyond)
+    return QueueLook(list(_facts(messages)), since)
 
 
 def _facts(messages: Sequence[Message]) -> Iterator[Fact]:

@@ -25,6 +25,14 @@ def call(client: Any, operation: str, parameters: Mapping[str, object]) -> Mappi
     return reply
 
 
+def sent_headers(request: Any) -> dict[str, str]:
+    """Return the headers of a request that botocore has sent, names in lower case."""
+    return {
+        name.lower(): value.decode("latin-1") if isinstance(value, bytes) else value
+        for name, value in request.headers.items()
+    }
+
+
 def required(reply: Mapping[str, Any], key: str, where: str) -> Any:
     """Return a mandatory value of a reply; raises Transient when it is absent.
 

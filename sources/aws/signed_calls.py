@@ -26,7 +26,7 @@ from botocore.utils import get_environ_proxies
 from msgspec import Struct
 
 from sources.aws.botocore_internals import signing_credentials, verification
-from sources.aws.replies import call
+from sources.aws.replies import call, sent_headers
 from sources.aws.wire import Wire, WireError
 from transforms.locks import Guard, guarded
 
@@ -164,8 +164,8 @@ class SignedCalls:
         """Return how botocore asked, when it did so in the plain way."""
         if request is None:
             return None
-        headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-        signed, url = _SIGNED.match(headers.get("authorization", "")), urlsplit(request.url)
+        headers, url = sent_headers(request), urlsplit(request.url)
+        signed = _SIGNED.match(headers.get("authorization", ""))
         static = tuple((name, headers[name]) for name in _STATIC if name in headers)
         if (
             not signed
@@ -206,7 +206,3 @@ def _context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001 - botocore's
     context.load_verify_locations(get_cert_path(verify))
     context.check_hostname, context.verify_mode = True, ssl.CERT_REQUIRED
     return context
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -19,6 +19,7 @@ from botocore.response import StreamingBody
 from msgspec import Struct
 
 from sources.aws.botocore_internals import OneReceive, http_session, receive_at_once, signing_credentials
+from sources.aws.replies import sent_headers
 
 _SIGNED = re.compile(r"AWS4-HMAC-SHA256 Credential=[^/]+/\d+/(?P<region>[^/]+)/s3/aws4_request,")
 """The plain way; access points of other services and directory buckets are signed in other ways."""
@@ -109,14 +110,10 @@ def _learnt(request: Any, key: str) -> _Way | None:
     """Return how botocore asked, when it did so in the plain way."""
     if request is None:
         return None
-    headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    headers = sent_headers(request)
     signed = _SIGNED.match(headers.get("authorization", ""))
     url, path = urlsplit(request.url), quote(key, safe="/~")
     if not signed or not url.path.endswith(f"/{path}"):
         return None
     base = f"{url.scheme}://{url.netloc}{url.path.removesuffix(path)}"
     return _Way(base, signed["region"], headers.get("user-agent", ""))
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -4,7 +4,7 @@ import threading
 from enum import StrEnum
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 
 class KeyState(StrEnum):
@@ -76,4 +76,3 @@ class Need(Struct, frozen=True):
     resource: str
     region: str = ""
     spelled: str = ""
-    resource_policy: dict[str, Any] | None = field(default=None)

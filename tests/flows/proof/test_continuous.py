@@ -11,33 +11,20 @@ from prometheus_client import REGISTRY
 from flows.catalogue.services import units
 from flows.commands.iam_policy import Known, grants
 from flows.config.load import load
-from flows.demo.fake_aws.cloudtrail import put_public_key
-from flows.demo.fake_aws.server import FakeAws
 from flows.proof import continuous
 from flows.proof.continuous import DELIVERED_SECONDS, DigestWatch
 from sources.errors import BadCredentials
 from sources.objects.object_ref import ObjectRef
-from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, FIRST, log_name, public_key
+from tests.flows.proof.trails import ACCOUNT, FIRST, log_name
 from tests.flows.proof.worlds import REGION, World
 from transforms.telemetry import listen, unlisten
 
 NOW = FIRST.timestamp() + 9 * 3600
 
 
-@pytest.fixture(scope="module")
-def cloudtrail():
-    """Serve the public keys."""
-    with FakeAws() as running:
-        yield running
-
-
 @pytest.fixture
-def world(aws, unique, tmp_path, cloudtrail, monkeypatch):
+def world(aws, unique, tmp_path, keys_known):
     """Return a signed trail, all of it delivered."""
-    for name, value in aws.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDTRAIL", cloudtrail.url)
-    put_public_key(FINGERPRINT, public_key())
     made = World(aws, unique, tmp_path)
     made.config.write_text(made.config.read_text().replace("regions:", "prove: continuous\n        regions:"))
     made.sign()

@@ -9,12 +9,10 @@ from shutil import rmtree
 
 import pytest
 
-from flows.demo.fake_aws.cloudtrail import put_public_key
-from flows.demo.fake_aws.server import FakeAws
 from flows.journal.log import JournalLog
 from flows.proof.digests import DigestStored
 from sources.errors import SourceError
-from tests.flows.proof.trails import ACCOUNT, FINGERPRINT, FIRST, log_body, log_name, public_key
+from tests.flows.proof.trails import ACCOUNT, FIRST, log_body, log_name
 from tests.flows.proof.worlds import HOURS, REGION, STRETCH, World
 
 FOLDER = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/2026/01/02"
@@ -22,20 +20,9 @@ NAME = f"{FOLDER}/{ACCOUNT}_CloudTrail_{REGION}_20260102T0430Z_%s.json.gz"
 OLD, NEW = b'{"Records": [{"eventName": "Old"}]}', b'{"Records": [{"eventName": "New"}]}'
 
 
-@pytest.fixture(scope="module")
-def cloudtrail():
-    """Serve the public keys."""
-    with FakeAws() as running:
-        yield running
-
-
 @pytest.fixture
-def world(aws, unique, tmp_path, cloudtrail, monkeypatch):
+def world(aws, unique, tmp_path, keys_known):
     """Return an empty world, with one object that was delivered and its keys known to CloudTrail."""
-    for name, value in aws.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_CLOUDTRAIL", cloudtrail.url)
-    put_public_key(FINGERPRINT, public_key())
     made = World(aws, unique, tmp_path)
     made.deliver(NAME % "good")
     return made
