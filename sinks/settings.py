@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     AliasChoices,
-    BaseModel,
     ConfigDict,
     Field,
     SecretStr,
@@ -24,7 +23,7 @@ from pydantic import (
 )
 from pydantic.json_schema import SkipJsonSchema
 
-from transforms.setting import About, without_effect
+from transforms.setting import SettingsModel, setting, without_effect
 
 FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
@@ -38,52 +37,25 @@ MOST_BODY_BYTES = 31_000_000
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, populate_by_name=True)
+class _Model(SettingsModel):
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class Delivery(_Model):
     """What every output has: how its lines begin, how large an event may be, whether it may fail."""
 
-    host: str = Field(
-        default_factory=socket.gethostname,
-        description="HOST of each line; by default the machine's name",
-        examples=["collector-1"],
-        json_schema_extra=About(ours=True),
-    )
-    facility: str = Field(
-        "user",
-        pattern=f"^({'|'.join(FACILITIES)})$",
-        description="Syslog facility of each line",
-        examples=["local0"],
-        json_schema_extra=About(ours=True),
-    )
-    severity: str = Field(
-        "info",
-        pattern=f"^({'|'.join(SEVERITIES)})$",
-        description="Syslog severity of each line",
-        examples=["notice"],
-        json_schema_extra=About(ours=True),
-    )
-    timestamp: Literal["constant", "iso8601"] = Field(
-        "constant",
-        description="Date of each line: `Jan  1 00:00:00` (Devo stamps arrival), or the time of sending",
-        examples=["iso8601"],
-        json_schema_extra=About(ours=True),
-    )
-    max_event_bytes: int = Field(
-        1 << 20,
-        ge=64,
-        description="Larger events go to quarantine",
-        examples=[1048576],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    required: bool = Field(
-        default=True,
-        description="false: best effort; what this output misses is counted and holds nothing up",
-        examples=[False],
-        json_schema_extra=About(ours=True),
-    )
+    host: str = setting(example="collector-1", ours=True, default_factory=socket.gethostname)
+    """HOST of each line; by default the machine's name"""
+    facility: str = setting("user", example="local0", ours=True, pattern=f"^({'|'.join(FACILITIES)})$")
+    """Syslog facility of each line"""
+    severity: str = setting("info", example="notice", ours=True, pattern=f"^({'|'.join(SEVERITIES)})$")
+    """Syslog severity of each line"""
+    timestamp: Literal["constant", "iso8601"] = setting("constant", example="iso8601", ours=True)
+    """Date of each line: `Jan  1 00:00:00` (Devo stamps arrival), or the time of sending"""
+    max_event_bytes: int = setting(1 << 20, example=1048576, unit="bytes", ours=True, ge=64)
+    """Larger events go to quarantine"""
+    required: bool = setting(default=True, example=False, ours=True)
+    """false: best effort; what this output misses is counted and holds nothing up"""
     period_sender_stats_in_seconds: float | None = without_effect(300)
     activate_final_queue: bool | None = without_effect(example=False)
     generate_metrics: bool | None = without_effect(example=False)
@@ -92,67 +64,35 @@ class Delivery(_Model):
 class Remote(Delivery):
     """What outputs over a network have: how long they wait for what is not there."""
 
-    connect_timeout_seconds: float = Field(
-        15.0,
-        gt=0,
-        description="Limit of connecting, handshake included",
-        examples=[15],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    sending_timeout: float = Field(
-        30.0,
-        gt=0,
-        description="A send without progress for so long has failed",
-        examples=[30],
-        json_schema_extra=About(unit="seconds"),
-    )
-    receipt_timeout_seconds: float = Field(
-        30.0,
-        gt=0,
-        description="Wait for the receiver's answer",
-        examples=[30],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    outage_limit_seconds: float = Field(
-        43_200.0,
-        ge=0,
-        description="The process ends when nothing could be delivered for so long",
-        examples=[43200],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    drain_grace_seconds: float = Field(
-        20.0,
-        ge=0,
-        description="The same limit when told to end",
-        examples=[20],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
+    connect_timeout_seconds: float = setting(15.0, example=15, unit="seconds", ours=True, gt=0)
+    """Limit of connecting, handshake included"""
+    sending_timeout: float = setting(30.0, example=30, unit="seconds", gt=0)
+    """A send without progress for so long has failed"""
+    receipt_timeout_seconds: float = setting(30.0, example=30, unit="seconds", ours=True, gt=0)
+    """Wait for the receiver's answer"""
+    outage_limit_seconds: float = setting(43_200.0, example=43200, unit="seconds", ours=True, ge=0)
+    """The process ends when nothing could be delivered for so long"""
+    drain_grace_seconds: float = setting(20.0, example=20, unit="seconds", ours=True, ge=0)
+    """The same limit when told to end"""
 
 
 class Network(Remote):
     """What outputs over a connection of their own have: address, compression."""
 
-    address: str = Field(
+    address: str = setting(
+        example="collector-eu.devo.io",
         min_length=1,
         validation_alias=AliasChoices("address", "url", "location"),
-        description="Host name or IP address of the receiver",
-        examples=["collector-eu.devo.io"],
     )
-    concurrent_connections: int = Field(
-        1, ge=1, le=64, description="Connections of each process", examples=[2]
-    )
-    receipt_fallback: bool = Field(
-        default=True,
-        description="A receiver that never answers close_notify: trust its kernel's acknowledgement instead",
-        examples=[False],
-        json_schema_extra=About(ours=True),
-    )
-    threshold_for_using_gzip_in_transport_layer: float = Field(
-        1.1,
-        description="Gzip: below 0 always, 0 to 1 when the resend window is so full, above 1 never",
-        examples=[0.75],
-    )
-    compression_level: int = Field(6, ge=-1, le=9, description="Gzip level, 1 fast, 9 small", examples=[6])
+    """Host name or IP address of the receiver"""
+    concurrent_connections: int = setting(1, example=2, ge=1, le=64)
+    """Connections of each process"""
+    receipt_fallback: bool = setting(default=True, example=False, ours=True)
+    """A receiver that never answers close_notify: trust its kernel's acknowledgement instead"""
+    threshold_for_using_gzip_in_transport_layer: float = setting(1.1, example=0.75)
+    """Gzip: below 0 always, 0 to 1 when the resend window is so full, above 1 never"""
+    compression_level: int = setting(6, example=6, ge=-1, le=9)
+    """Gzip level, 1 fast, 9 small"""
     # Devo's keys without effect here: one back-off serves all (`outage_limit_seconds` bounds it).
     compression_buffer_in_bytes: int | None = without_effect(51200)
     connecting_retries: int | None = without_effect(5)
@@ -167,55 +107,34 @@ class Network(Remote):
 class DevoConfig(Network):
     """Devo, or a Devo relay, over mutual TLS."""
 
-    port: int = Field(443, ge=1, le=65_535, description="TCP port", examples=[443])
-    type: Literal["SSL", "TCP"] = Field(
-        "SSL", description="TLS is used whatever stands here, as Devo's collector does", examples=["SSL"]
-    )
-    chain: Path = Field(
-        validation_alias=AliasChoices("chain", "chain_loc"),
-        description="PEM file of the authorities that Devo's certificate is checked against",
-        examples=["chain.crt"],
-    )
-    cert: Path = Field(
-        validation_alias=AliasChoices("cert", "cert_loc"),
-        description="PEM file of the domain's certificate",
-        examples=["domain.crt"],
-    )
-    key: Path = Field(
-        validation_alias=AliasChoices("key", "key_loc"),
-        description="PEM file of the certificate's private key",
-        examples=["domain.key"],
-    )
-    verify_server_name: bool = Field(
-        default=True,
-        description="Check that the certificate bears the address's name",
-        examples=[True],
-        json_schema_extra=About(ours=True),
-    )
+    port: int = setting(443, example=443, ge=1, le=65_535)
+    """TCP port"""
+    type: Literal["SSL", "TCP"] = setting("SSL", example="SSL")
+    """TLS is used whatever stands here, as Devo's collector does"""
+    chain: Path = setting(example="chain.crt", validation_alias=AliasChoices("chain", "chain_loc"))
+    """PEM file of the authorities that Devo's certificate is checked against"""
+    cert: Path = setting(example="domain.crt", validation_alias=AliasChoices("cert", "cert_loc"))
+    """PEM file of the domain's certificate"""
+    key: Path = setting(example="domain.key", validation_alias=AliasChoices("key", "key_loc"))
+    """PEM file of the certificate's private key"""
+    verify_server_name: bool = setting(default=True, example=True, ours=True)
+    """Check that the certificate bears the address's name"""
 
 
 class SyslogConfig(Network):
     """A relay over plain TCP."""
 
-    port: int = Field(ge=1, le=65_535, description="TCP port", examples=[13000])
-    type: Literal["TCP"] = Field("TCP", description="Plain TCP", examples=["TCP"])
-    receiver_max_event_bytes: int = Field(
-        1 << 20,
-        ge=1024,
-        description="Longest line that the receiver takes whole, header included; longer events go to "
-        "quarantine, since what a receiver cuts off arrives as an event of its own, with any tag. Devo's "
-        "relay cuts none; rsyslog cuts at 8096 and syslog-ng at 65536 unless told otherwise: `check --probe` "
-        "shows it",
-        examples=[65536],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    framing: Literal["newline", "octet_counting"] = Field(
-        "newline",
-        description="How the receiver tells lines apart: by their ends, or by a count of bytes before each "
-        "(RFC 6587; rsyslog's imtcp takes both, syslog-ng in its syslog driver)",
-        examples=["octet_counting"],
-        json_schema_extra=About(ours=True),
-    )
+    port: int = setting(example=13000, ge=1, le=65_535)
+    """TCP port"""
+    type: Literal["TCP"] = setting("TCP", example="TCP")
+    """Plain TCP"""
+    receiver_max_event_bytes: int = setting(1 << 20, example=65536, unit="bytes", ours=True, ge=1024)
+    """Longest line that the receiver takes whole, header included; longer events go to quarantine, since
+    what a receiver cuts off arrives as an event of its own, with any tag. Devo's relay cuts none; rsyslog
+    cuts at 8096 and syslog-ng at 65536 unless told otherwise: `check --probe` shows it"""
+    framing: Literal["newline", "octet_counting"] = setting("newline", example="octet_counting", ours=True)
+    """How the receiver tells lines apart: by their ends, or by a count of bytes before each (RFC 6587;
+    rsyslog's imtcp takes both, syslog-ng in its syslog driver)"""
 
 
 class ConsoleConfig(Delivery):
@@ -227,58 +146,32 @@ class ConsoleConfig(Delivery):
 class FileConfig(Delivery):
     """A file: the same lines, appended, on disk before they count as delivered."""
 
-    path: Path = Field(
-        description="File to append to; made when missing",
-        examples=["events.log"],
-        json_schema_extra=About(ours=True),
-    )
+    path: Path = setting(example="events.log", ours=True)
+    """File to append to; made when missing"""
 
 
 class DevoHttpConfig(Remote):
     """Devo's HTTP endpoint; its response is the receipt."""
 
-    endpoint: str = Field(
-        description="Address of the endpoint, nothing behind it",
-        examples=["https://http-us.devo.io"],
-        json_schema_extra=About(ours=True),
+    endpoint: str = setting(example="https://http-us.devo.io", ours=True)
+    """Address of the endpoint, nothing behind it"""
+    domain: str = setting(example="acme", ours=True, min_length=1)
+    """Devo domain"""
+    token: SecretStr = setting(example="${DEVO_TOKEN}", ours=True, min_length=1)
+    """Devo HTTP token (secret)"""
+    chain: Path | None = setting(None, example="chain.crt")
+    """PEM file of the authorities that the endpoint's certificate is checked against; by default those
+    that this system trusts"""
+    concurrent_connections: int = setting(4, example=4, ge=1, le=64)
+    """Connections of each worker, each with one request under way"""
+    gzip: bool = setting(default=True, example=False, ours=True)
+    """Compress the bodies of requests"""
+    compression_level: int = setting(1, example=1, ge=1, le=9)
+    """Gzip level, 1 fast, 9 small"""
+    max_event_bytes: int = setting(
+        1 << 20, example=1048576, unit="bytes", ours=True, ge=64, le=MOST_BODY_BYTES
     )
-    domain: str = Field(
-        min_length=1, description="Devo domain", examples=["acme"], json_schema_extra=About(ours=True)
-    )
-    token: SecretStr = Field(
-        min_length=1,
-        description="Devo HTTP token (secret)",
-        examples=["${DEVO_TOKEN}"],
-        json_schema_extra=About(ours=True),
-    )
-    chain: Path | None = Field(
-        None,
-        description="PEM file of the authorities that the endpoint's certificate is checked against; by "
-        "default those that this system trusts",
-        examples=["chain.crt"],
-    )
-    concurrent_connections: int = Field(
-        4,
-        ge=1,
-        le=64,
-        description="Connections of each worker, each with one request under way",
-        examples=[4],
-    )
-    gzip: bool = Field(
-        default=True,
-        description="Compress the bodies of requests",
-        examples=[False],
-        json_schema_extra=About(ours=True),
-    )
-    compression_level: int = Field(1, ge=1, le=9, description="Gzip level, 1 fast, 9 small", examples=[1])
-    max_event_bytes: int = Field(
-        1 << 20,
-        ge=64,
-        le=MOST_BODY_BYTES,
-        description="Larger events go to quarantine",
-        examples=[1048576],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
+    """Larger events go to quarantine"""
 
     @model_validator(mode="after")
     def _is_address(self) -> Self:
@@ -300,7 +193,8 @@ class DevoHttpConfig(Remote):
 
 
 class _Output(_Model):
-    name: SkipJsonSchema[str] = Field("", description="Set from the key under `outputs`", exclude=True)
+    name: SkipJsonSchema[str] = setting("", exclude=True)
+    """Set from the key under `outputs`"""
 
 
 class DevoPlatform(_Output):
@@ -321,7 +215,7 @@ class Console(_Output):
     """Output `console`, also spelt `stdout`."""
 
     type: Literal["console", "stdout"]
-    config: ConsoleConfig = Field(default_factory=ConsoleConfig)
+    config: ConsoleConfig = setting(default_factory=ConsoleConfig)
 
 
 class File(_Output):

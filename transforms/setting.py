@@ -3,15 +3,16 @@
 from typing import Any
 
 from msgspec import Struct
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 _WITHOUT_EFFECT = "Accepted because Devo's collector has it; no effect here"
 
 
 class About(Struct, frozen=True):
-    """A field's metadata: `Field(…, json_schema_extra=About(unit="bytes", ours=True))`.
+    """A field's metadata.
 
     unit: of its value, "" = none. ours: Devo's collector does not have the key. effect: False = it changes
     nothing, `why` tells the reason. Pydantic calls it to complete the field's JSON Schema.
@@ -31,6 +32,26 @@ class About(Struct, frozen=True):
 _PLAIN = About()
 
 
+class SettingsModel(BaseModel):
+    """A part of the configuration: unknown keys are errors, the text below a key is its description."""
+
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        """Make one line of each description."""
+        for field in cls.model_fields.values():
+            field.description = field.description.replace("\n", " ") if field.description else None
+
+
+def setting(
+    default: Any = PydanticUndefined, *, example: Any = None, unit: str = "", ours: bool = False, **more: Any
+) -> Any:
+    """Declare a key of the configuration. unit, ours: see `About`. more: what `pydantic.Field` takes."""
+    shown = None if example is None else [example]
+    return Field(default, examples=shown, json_schema_extra=About(unit=unit, ours=ours), **more)
+
+
 def about(field: FieldInfo) -> About:
     """Return a field's metadata."""
     found = field.json_schema_extra
@@ -46,15 +67,12 @@ def _with_unit(text: str, unit: str) -> str:
     return f"{text.removesuffix('.')}. Unit: {unit}" if unit else text
 
 
-def no_effect(why: str = "") -> str:
-    """Return the description of a key that changes nothing here."""
-    return f"{_WITHOUT_EFFECT}{f': {why}' if why else ''}"
-
-
-def without_effect(example: object, why: str = "") -> Any:
+def without_effect(example: object, why: str = "", default: object = None) -> Any:
     """Declare a key of Devo's collector that changes nothing here."""
-    told = no_effect(why)
-    return Field(None, description=told, examples=[example], json_schema_extra=About(effect=False, why=why))
+    told = f"{_WITHOUT_EFFECT}{f': {why}' if why else ''}"
+    return Field(
+        default, description=told, examples=[example], json_schema_extra=About(effect=False, why=why)
+    )
 
 
 def has_effect(model: type[BaseModel], name: str) -> bool:

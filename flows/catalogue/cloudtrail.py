@@ -17,14 +17,14 @@ from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import cloudtrail_records
 from flows.config.base import ObjectsSettings, OwnQueue
 from flows.config.polled import recheck_setting
-from flows.config.types import Moment, RequestLimit, one_or_many, one_or_several
+from flows.config.types import Moment, OneOrMany, OneOrSeveral, RequestLimit, one_or_many
 from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
 from transforms import cloudtrail
 from transforms.block import Transform
 from transforms.layout import Layout
-from transforms.setting import About
+from transforms.setting import setting
 
 _LOOKUP_PAGE = 50
 _DEFAULT = LookupOptions(())
@@ -54,60 +54,32 @@ class AuditEventsSettings(ObjectsSettings):
         BeforeValidator(_as_we_spell),
         BeforeValidator(one_or_many),
         WithJsonSchema(_TYPES),
-    ] = Field(
-        ("audits_api",), description="Where to read from; audit_apis is audits_api", examples=[["audits_s3"]]
-    )
-    audit_sqs_queue_name: str | None = Field(
-        None, min_length=1, description="Name or URL of the queue, for audits_s3", examples=["cloudtrail"]
-    )
-    request_period_in_seconds: float = Field(
-        300,
-        gt=0,
-        description="For audits_api: from one poll of a region to the next",
-        examples=[60],
-        json_schema_extra=About(unit="seconds"),
-    )
-    requests_per_second: float | None = Field(
-        None,
-        gt=0,
-        description="For audits_api; AWS allows 2",
-        examples=[2],
-        json_schema_extra=About(unit="requests/s"),
-    )
-    requests_limits: Annotated[tuple[RequestLimit, ...], BeforeValidator(one_or_several)] = Field(
-        (), description="For audits_api, as elsewhere: most requests in longer periods", examples=[[]]
-    )
-    start_time: Moment | None = Field(
-        None,
-        description="For audits_api: collect from this time (ISO 8601) on, 90 days back at most. "
-        "Changing it begins anew from there",
-        examples=["2026-01-02T03:04:05Z"],
-    )
-    auto_event_type: bool = Field(default=False, description=AUTO, examples=[True])
-    drop_event_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (), description="Events with these eventName are counted and not sent", examples=[["Decrypt"]]
-    )
-    use_region_and_account_id_from_event: bool = Field(
-        default=True,
-        description="false: account and region in tags are those that were asked, not the event's",
-        examples=[False],
-    )
+    ] = setting(("audits_api",), example=["audits_s3"])
+    """Where to read from; audit_apis is audits_api"""
+    audit_sqs_queue_name: str | None = setting(None, example="cloudtrail", min_length=1)
+    """Name or URL of the queue, for audits_s3"""
+    request_period_in_seconds: float = setting(300, example=60, unit="seconds", gt=0)
+    """For audits_api: from one poll of a region to the next"""
+    requests_per_second: float | None = setting(None, example=2, unit="requests/s", gt=0)
+    """For audits_api; AWS allows 2"""
+    requests_limits: OneOrSeveral[RequestLimit] = setting((), example=[])
+    """For audits_api, as elsewhere: most requests in longer periods"""
+    start_time: Moment | None = setting(None, example="2026-01-02T03:04:05Z")
+    """For audits_api: collect from this time (ISO 8601) on, 90 days back at most. Changing it begins anew
+    from there"""
+    auto_event_type: bool = setting(default=False, example=True, description=AUTO)
+    drop_event_names: OneOrMany[str] = setting((), example=["Decrypt"])
+    """Events with these eventName are counted and not sent"""
+    use_region_and_account_id_from_event: bool = setting(default=True, example=False)
+    """false: account and region in tags are those that were asked, not the event's"""
     settle_seconds: int = settle(_DEFAULT.settle_seconds, "For audits_api: ")
     overlap_seconds: int = overlap(_DEFAULT.overlap_seconds, "For audits_api: ")
     max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds, "For audits_api: ")
     recheck: Literal["daily"] | None = recheck_setting("For audits_api, ")
-    collect_insights: bool = Field(
-        default=False,
-        description="For audits_api, true: read Insight events too",
-        examples=[True],
-        json_schema_extra=About(ours=True),
-    )
-    collect_digests: bool = Field(
-        default=False,
-        description="For audits_s3, true: send CloudTrail's digest files too",
-        examples=[True],
-        json_schema_extra=About(ours=True),
-    )
+    collect_insights: bool = setting(default=False, example=True, ours=True)
+    """For audits_api, true: read Insight events too"""
+    collect_digests: bool = setting(default=False, example=True, ours=True)
+    """For audits_s3, true: send CloudTrail's digest files too"""
 
     @property
     def own_queues(self) -> Mapping[str, OwnQueue]:

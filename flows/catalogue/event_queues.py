@@ -1,9 +1,7 @@
 """Events of AWS services and Security Hub's findings, which EventBridge sends to a queue."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator, Field
+from typing import Literal
 
 from flows.catalogue import build
 from flows.catalogue.delays import AUTO
@@ -11,28 +9,27 @@ from flows.catalogue.filters import sifted
 from flows.catalogue.service import QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import one_table, rule, stamp
 from flows.config.base import OwnQueue, QueuedSettings
-from flows.config.types import one_or_many
+from flows.config.types import OneOrMany
 from sources.queues import events
 from transforms import eventbridge
 from transforms.block import Transform
-from transforms.setting import without_effect
+from transforms.setting import setting, without_effect
 
 
 class ServiceEventsSettings(QueuedSettings):
     """`service-events-all`: events of AWS services, sent by EventBridge to a queue."""
 
-    types: Annotated[tuple[Literal["service-events-all"], ...], BeforeValidator(one_or_many)] = Field(
-        ("service-events-all",), description="One type", examples=[["service-events-all"]]
+    types: OneOrMany[Literal["service-events-all"]] = setting(
+        ("service-events-all",), example=["service-events-all"]
     )
-    cloudwatch_sqs_queue_name: str | None = Field(
-        None, min_length=1, description="Name or URL of the queue", examples=["events.fifo"]
+    """One type"""
+    cloudwatch_sqs_queue_name: str | None = setting(None, example="events.fifo", min_length=1)
+    """Name or URL of the queue"""
+    auto_event_type: bool = setting(default=False, example=True, description=AUTO)
+    event_type_processor_mapping: dict[str, str] = setting(
+        example={"aws.health": "events"}, default_factory=dict
     )
-    auto_event_type: bool = Field(default=False, description=AUTO, examples=[True])
-    event_type_processor_mapping: dict[str, str] = Field(
-        default_factory=dict,
-        description="EventBridge source or detail-type → event type, before the built-in rule",
-        examples=[{"aws.health": "events"}],
-    )
+    """EventBridge source or detail-type → event type, before the built-in rule"""
 
     @property
     def own_queues(self) -> Mapping[str, OwnQueue]:
@@ -43,12 +40,12 @@ class ServiceEventsSettings(QueuedSettings):
 class SecurityHubSettings(QueuedSettings):
     """`sqs-cloudwatch-consumer`: Security Hub findings, sent by EventBridge to a queue."""
 
-    types: Annotated[tuple[Literal["sqs-cloudwatch-consumer"], ...], BeforeValidator(one_or_many)] = Field(
-        ("sqs-cloudwatch-consumer",), description="One type", examples=[["sqs-cloudwatch-consumer"]]
+    types: OneOrMany[Literal["sqs-cloudwatch-consumer"]] = setting(
+        ("sqs-cloudwatch-consumer",), example=["sqs-cloudwatch-consumer"]
     )
-    cloudwatch_sqs_queue_name: str | None = Field(
-        None, min_length=1, description="Name or URL of the queue", examples=["findings.fifo"]
-    )
+    """One type"""
+    cloudwatch_sqs_queue_name: str | None = setting(None, example="findings.fifo", min_length=1)
+    """Name or URL of the queue"""
     auto_event_type: bool | None = without_effect(example=True, why="findings have one table")
     event_type_processor_mapping: dict[str, str] | None = without_effect({}, "findings have one table")
 

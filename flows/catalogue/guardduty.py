@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from math import ceil
 from threading import Event
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator, Field
+from typing import Literal
 
 from flows.catalogue import build
 from flows.catalogue.calls import ApiCall, polls
@@ -15,11 +13,11 @@ from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
 from flows.config.polled import PolledSettings
-from flows.config.types import one_or_many
+from flows.config.types import OneOrMany
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
-from transforms.setting import About
+from transforms.setting import setting
 
 _PAGE = 50
 _DEFAULT = GuardDutyOptions(())
@@ -28,15 +26,10 @@ _DEFAULT = GuardDutyOptions(())
 class GuardDutySettings(PolledSettings):
     """`aws-guardduty`: GuardDuty findings."""
 
-    types: Annotated[tuple[Literal["aws-guardduty"], ...], BeforeValidator(one_or_many)] = Field(
-        ("aws-guardduty",), description="One type", examples=[["aws-guardduty"]]
-    )
-    collect_archived: bool = Field(
-        default=True,
-        description="Collect archived findings too; suppression rules archive at birth",
-        examples=[False],
-        json_schema_extra=About(ours=True),
-    )
+    types: OneOrMany[Literal["aws-guardduty"]] = setting(("aws-guardduty",), example=["aws-guardduty"])
+    """One type"""
+    collect_archived: bool = setting(default=True, example=False, ours=True)
+    """Collect archived findings too; suppression rules archive at birth"""
     overlap_seconds: int = overlap(_DEFAULT.overlap_seconds, what="updates")
     reach_seconds: int = reach(
         _DEFAULT.reach_seconds, "how far back one poll an hour reaches, for updates that AWS shows hours late"

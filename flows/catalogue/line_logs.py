@@ -14,7 +14,7 @@ from flows.config.base import OwnQueue, TypedSettings
 from flows.config.types import one_or_many
 from transforms import cloudfront, vpcflow
 from transforms.layout import Layout
-from transforms.setting import About
+from transforms.setting import setting
 
 
 class NonCloudwatchLogsSettings(TypedSettings):
@@ -22,23 +22,15 @@ class NonCloudwatchLogsSettings(TypedSettings):
 
     types: Annotated[
         tuple[Literal["flowlogs", "cloudfrontlogs"], ...], Field(min_length=1), BeforeValidator(one_or_many)
-    ] = Field(description="Which logs", examples=[["flowlogs"]])
-    vpcflowlogs_sqs_queue_name: str | None = Field(
-        None, min_length=1, description="Name or URL of the queue, for flowlogs", examples=["flow-logs"]
-    )
-    cloudfrontlogs_sqs_queue_name: str | None = Field(
-        None,
-        min_length=1,
-        description="Name or URL of the queue, for cloudfrontlogs",
-        examples=["cloudfront"],
-    )
-    auto_event_type: bool = Field(default=False, description=AUTO, examples=[True])
-    format: Literal["raw", "json"] = Field(
-        "raw",
-        description="raw: the line as it is; json: its fields by the header's names",
-        examples=["json"],
-        json_schema_extra=About(ours=True),
-    )
+    ] = setting(example=["flowlogs"])
+    """Which logs"""
+    vpcflowlogs_sqs_queue_name: str | None = setting(None, example="flow-logs", min_length=1)
+    """Name or URL of the queue, for flowlogs"""
+    cloudfrontlogs_sqs_queue_name: str | None = setting(None, example="cloudfront", min_length=1)
+    """Name or URL of the queue, for cloudfrontlogs"""
+    auto_event_type: bool = setting(default=False, example=True, description=AUTO)
+    format: Literal["raw", "json"] = setting("raw", example="json", ours=True)
+    """raw: the line as it is; json: its fields by the header's names"""
 
     @property
     def own_queues(self) -> Mapping[str, OwnQueue]:

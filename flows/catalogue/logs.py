@@ -16,13 +16,13 @@ from flows.catalogue.probe import Found, Probe, ProbeTarget, Told
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
 from flows.config.polled import PolledSettings
-from flows.config.types import Model, Moment, one_or_many, one_or_several
+from flows.config.types import Model, Moment, OneOrSeveral, one_or_many
 from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
 from sources.apis.log_groups import GroupRule, is_readable
 from sources.apis.poll import Poll
 from sources.aws import partitions
 from sources.aws.limiter import Limiters
-from transforms.setting import About
+from transforms.setting import setting
 
 _GROUP_PAGE, _PAGE_BYTES = 50, 1 << 20
 _SHOWN = 3
@@ -35,49 +35,29 @@ _DEFAULT = LogsOptions((), ())
 class LogGroup(Model):
     """One log group of a custom logs service."""
 
-    log_group: str = Field(
-        min_length=1,
-        description="Name or ARN; / = every group; a name that ends in / or * stands for all that begin so",
-        examples=["/aws/lambda/f"],
-    )
-    start_time: Moment | None = Field(
-        None, description="Its own start time, by default the service's", examples=["2026-01-02T03:04:05Z"]
-    )
+    log_group: str = setting(example="/aws/lambda/f", min_length=1)
+    """Name or ARN; / = every group; a name that ends in / or * stands for all that begin so"""
+    start_time: Moment | None = setting(None, example="2026-01-02T03:04:05Z")
+    """Its own start time, by default the service's"""
 
 
 class CloudWatchLogsSettings(PolledSettings):
     """A service of any name with `types: [logs]`: CloudWatch Logs."""
 
-    types: Annotated[tuple[Literal["logs"], ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
-        description="Marks the service as one of CloudWatch Logs", examples=[["logs"]]
+    types: Annotated[tuple[Literal["logs"], ...], Field(min_length=1), BeforeValidator(one_or_many)] = (
+        setting(example=["logs"])
     )
-    log_group: str | None = Field(
-        None,
-        min_length=1,
-        description="Name or ARN of the group; / = every group; one that ends in / or * = all that begin so",
-        examples=["/"],
+    """Marks the service as one of CloudWatch Logs"""
+    log_group: str | None = setting(None, example="/", min_length=1)
+    """Name or ARN of the group; / = every group; one that ends in / or * = all that begin so"""
+    log_groups: OneOrSeveral[LogGroup] = setting(
+        (), example=[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]
     )
-    log_groups: Annotated[tuple[LogGroup, ...], BeforeValidator(one_or_several)] = Field(
-        (),
-        description="Several groups, each with a start time of its own",
-        examples=[[{"log_group": "/aws/lambda/f", "start_time": "2026-01-02T03:04:05Z"}]],
-    )
-    log_stream_prefix: str | None = Field(
-        None,
-        min_length=1,
-        max_length=512,
-        description="Only streams whose names begin so",
-        examples=["i-0"],
-        json_schema_extra=About(ours=True),
-    )
-    filter_pattern: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1024,
-        description="Only events that match this pattern of CloudWatch Logs",
-        examples=["ERROR"],
-        json_schema_extra=About(ours=True),
-    )
+    """Several groups, each with a start time of its own"""
+    log_stream_prefix: str | None = setting(None, example="i-0", ours=True, min_length=1, max_length=512)
+    """Only streams whose names begin so"""
+    filter_pattern: str | None = setting(None, example="ERROR", ours=True, min_length=1, max_length=1024)
+    """Only events that match this pattern of CloudWatch Logs"""
     include_linked_accounts: bool = linked("log groups")
     settle_seconds: int = settle(_DEFAULT.settle_seconds)
     overlap_seconds: int = overlap(_DEFAULT.overlap_seconds)

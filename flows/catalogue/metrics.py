@@ -6,7 +6,7 @@ from math import ceil
 from threading import Event
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from flows.catalogue import build
 from flows.catalogue.calls import DAY, ApiCall, PlanScope, Price, in_trouble, polls
@@ -16,13 +16,13 @@ from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
 from flows.config.polled import PolledSettings
-from flows.config.types import one_or_many
+from flows.config.types import OneOrMany
 from sources.apis.cloudwatch_metrics import RATES, CloudWatchMetrics, MetricsOptions
 from sources.apis.metric_data import QUERIES, STATISTICS
 from sources.apis.metric_listing import LATE_NAMESPACES
 from sources.apis.poll import Poll
 from sources.aws.limiter import Limiters
-from transforms.setting import About
+from transforms.setting import setting
 
 _HIGH_RESOLUTION = (1, 5, 10, 20, 30)
 _MINUTE = 60
@@ -34,53 +34,35 @@ _DEFAULT = MetricsOptions(())
 class MetricsSettings(PolledSettings):
     """`metrics-all`: CloudWatch metrics."""
 
-    types: Annotated[tuple[Literal["metrics-all"], ...], BeforeValidator(one_or_many)] = Field(
-        ("metrics-all",), description="One type", examples=[["metrics-all"]]
+    types: OneOrMany[Literal["metrics-all"]] = setting(("metrics-all",), example=["metrics-all"])
+    """One type"""
+    namespaces: OneOrMany[str] = setting((), example=["AWS/EC2", "AWS/SQS"], ours=True)
+    """Only these namespaces; none = all"""
+    metric_names: OneOrMany[str] = setting((), example=["CPUUtilization"], ours=True)
+    """Only metrics of these names; none = all"""
+    dimensions: dict[str, str] = setting(
+        example={"AutoScalingGroupName": ""}, ours=True, default_factory=dict
     )
-    namespaces: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="Only these namespaces; none = all",
-        examples=[["AWS/EC2", "AWS/SQS"]],
-        json_schema_extra=About(ours=True),
+    """Only metrics with these dimensions; an empty value stands for any"""
+    period: int = setting(_DEFAULT.period, example=60, unit="seconds", ours=True, ge=1)
+    """Length of a point: 1, 5, 10, 20, 30 or whole minutes"""
+    delay: int = setting(
+        _DEFAULT.delay_seconds, example=_DEFAULT.delay_seconds, unit="seconds", ours=True, ge=0
     )
-    metric_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="Only metrics of these names; none = all",
-        examples=[["CPUUtilization"]],
-        json_schema_extra=About(ours=True),
-    )
-    dimensions: dict[str, str] = Field(
-        default_factory=dict,
-        description="Only metrics with these dimensions; an empty value stands for any",
-        examples=[{"AutoScalingGroupName": ""}],
-        json_schema_extra=About(ours=True),
-    )
-    period: int = Field(
-        _DEFAULT.period,
-        ge=1,
-        description="Length of a point: 1, 5, 10, 20, 30 or whole minutes",
-        examples=[60],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    delay: int = Field(
-        _DEFAULT.delay_seconds,
-        ge=0,
-        description="Points younger than this are not final and not asked for",
-        examples=[_DEFAULT.delay_seconds],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
+    """Points younger than this are not final and not asked for"""
 
     reach_seconds: int = reach(
         _DEFAULT.reach_seconds, "how long after that a point may come or change at least"
     )
     max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds)
-    late_namespaces: dict[str, Annotated[int, Field(gt=0)]] = Field(
+    late_namespaces: dict[str, Annotated[int, Field(gt=0)]] = setting(
+        example={"AWS/S3": 172_800, "Nightly/Batch": 86_400},
+        unit="seconds",
+        ours=True,
         default_factory=lambda: dict(LATE_NAMESPACES),
-        description="Namespaces whose points come hours late, and by how much; read four times a day. Of "
-        "AWS/S3 the storage metrics only",
-        examples=[{"AWS/S3": 172_800, "Nightly/Batch": 86_400}],
-        json_schema_extra=About(unit="seconds", ours=True),
     )
+    """Namespaces whose points come hours late, and by how much; read four times a day. Of AWS/S3 the
+    storage metrics only"""
     include_linked_accounts: bool = linked("metrics")
 
     @model_validator(mode="after")

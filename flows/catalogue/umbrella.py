@@ -1,37 +1,29 @@
 """Cisco Umbrella's logs from S3."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
-
-from pydantic import BeforeValidator, Field
+from typing import Literal
 
 from flows.catalogue import build
 from flows.catalogue.filters import sifted
 from flows.catalogue.service import OBJECTS, QUEUE, Service
 from flows.catalogue.tagging import umbrella_rows
 from flows.config.base import OwnQueue, TypedSettings
-from flows.config.types import one_or_many
+from flows.config.types import OneOrMany
 from transforms import umbrella
 from transforms.layout import Layout
-from transforms.setting import About, without_effect
+from transforms.setting import setting, without_effect
 
 
 class CiscoUmbrellaSettings(TypedSettings):
     """`cisco-umbrella`: Cisco Umbrella's logs from S3."""
 
-    types: Annotated[tuple[Literal["cisco-umbrella"], ...], BeforeValidator(one_or_many)] = Field(
-        ("cisco-umbrella",), description="One type", examples=[["cisco-umbrella"]]
-    )
-    cisco_umbrella_sqs_queue_name: str | None = Field(
-        None, min_length=1, description="Name or URL of the queue", examples=["umbrella"]
-    )
+    types: OneOrMany[Literal["cisco-umbrella"]] = setting(("cisco-umbrella",), example=["cisco-umbrella"])
+    """One type"""
+    cisco_umbrella_sqs_queue_name: str | None = setting(None, example="umbrella", min_length=1)
+    """Name or URL of the queue"""
     auto_event_type: bool | None = without_effect(example=True, why="the key's folder always tells the table")
-    format: Literal["raw"] = Field(
-        "raw",
-        description="The line as it is; its columns grow with the schema",
-        examples=["raw"],
-        json_schema_extra=About(ours=True),
-    )
+    format: Literal["raw"] = setting("raw", example="raw", ours=True)
+    """The line as it is; its columns grow with the schema"""
 
     @property
     def own_queues(self) -> Mapping[str, OwnQueue]:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, model_validator
 
 from flows.config.filters import FieldOperation, FileRule, FilterSettings
 from flows.config.types import (
@@ -22,55 +22,39 @@ from flows.config.types import (
     EventTypes,
     ListingSetting,
     Moment,
+    OneOrMany,
+    OneOrSeveral,
     Pattern,
     Region,
     RequestLimit,
     Tag,
-    one_or_many,
     one_or_several,
 )
 from sources.aws.partitions import region_of_queue
 from transforms.fields import KeyFields, key_fields
-from transforms.setting import About, without_effect
+from transforms.setting import setting, without_effect
 
 
 class ServiceSettings(FilterSettings):
     """What every service has."""
 
-    enabled: bool = Field(
-        default=True, description="false: keep the settings, collect nothing", examples=[False]
+    enabled: bool = setting(default=True, example=False)
+    """false: keep the settings, collect nothing"""
+    types: Any = setting(())
+    """Types of data; a service of one type needs no word"""
+    regions: OneOrMany[Region] = setting((), example=["eu-west-1", "us-east-1"])
+    """AWS regions, each with a state of its own; by default the one of $AWS_REGION"""
+    tag: Tag | None = setting(None, example="my.app.aws.cloudtrail")
+    """Devo tag instead of the service's own, with {event_type}, {account}, {region}"""
+    tag_suffix: Literal["none", "account_region", "region_account"] = setting(
+        "none", example="account_region", ours=True
     )
-    types: Any = Field((), description="Types of data; a service of one type needs no word")
-    regions: Annotated[tuple[Region, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="AWS regions, each with a state of its own; by default the one of $AWS_REGION",
-        examples=[["eu-west-1", "us-east-1"]],
-    )
-    tag: Tag | None = Field(
-        None,
-        description="Devo tag instead of the service's own, with {event_type}, {account}, {region}",
-        examples=["my.app.aws.cloudtrail"],
-    )
-    tag_suffix: Literal["none", "account_region", "region_account"] = Field(
-        "none",
-        description="Levels to put after the tag",
-        examples=["account_region"],
-        json_schema_extra=About(ours=True),
-    )
-    expect_every_seconds: float | None = Field(
-        None,
-        ge=60,
-        description="Tell an account's region as silent when nothing came of it for so long; by default what "
-        "was usual at that hour of the week decides",
-        examples=[86_400],
-        json_schema_extra=About(unit="s", ours=True),
-    )
-    devo_pulling_id: bool = Field(
-        default=False,
-        description="Put the time of the pull into JSON events as @devo_pulling_id",
-        examples=[True],
-        json_schema_extra=About(unit="epoch ms", ours=True),
-    )
+    """Levels to put after the tag"""
+    expect_every_seconds: float | None = setting(None, example=86_400, unit="s", ours=True, ge=60)
+    """Tell an account's region as silent when nothing came of it for so long; by default what was usual at
+    that hour of the week decides"""
+    devo_pulling_id: bool = setting(default=False, example=True, unit="epoch ms", ours=True)
+    """Put the time of the pull into JSON events as @devo_pulling_id"""
 
     @model_validator(mode="after")
     def _tag_has_room(self) -> Self:
@@ -113,49 +97,23 @@ class QueuedSettings(ServiceSettings):
         without_effect([], "queues are emptied at the outputs' speed")
     )
     start_time: Moment | None = without_effect("2026-01-02T03:04:05Z", "a queue holds what is new")
-    sqs_queue_name: str | None = Field(
+    sqs_queue_name: str | None = setting(None, example="cloudtrail", ours=True, min_length=1)
+    """Name or URL of the queue, in each region"""
+    queue_name: str | None = setting(None, example="cloudtrail", ours=True, min_length=1)
+    """The same, another spelling"""
+    queue_url: str | None = setting(
         None,
-        min_length=1,
-        description="Name or URL of the queue, in each region",
-        examples=["cloudtrail"],
-        json_schema_extra=About(ours=True),
-    )
-    queue_name: str | None = Field(
-        None,
-        min_length=1,
-        description="The same, another spelling",
-        examples=["cloudtrail"],
-        json_schema_extra=About(ours=True),
-    )
-    queue_url: str | None = Field(
-        None,
+        example="https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail",
+        ours=True,
         pattern=r"^https?://[^/]+/.+",
-        description="URL of the queue; names account and region",
-        examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail"],
-        json_schema_extra=About(ours=True),
     )
-    visibility_timeout_seconds: int = Field(
-        120,
-        ge=2,
-        le=43_200,
-        description="A message comes again when no sign of life was given for so long; one is given at half "
-        "time",
-        examples=[120],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    max_event_bytes: int = Field(
-        1 << 20,
-        ge=1024,
-        description="Larger events go to quarantine",
-        examples=[1_048_576],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    unreadable: Literal["quarantine", "keep"] = Field(
-        "quarantine",
-        description="What cannot be read: put it into quarantine, or keep it for the queue's redrive policy",
-        examples=["keep"],
-        json_schema_extra=About(ours=True),
-    )
+    """URL of the queue; names account and region"""
+    visibility_timeout_seconds: int = setting(120, example=120, unit="seconds", ours=True, ge=2, le=43_200)
+    """A message comes again when no sign of life was given for so long; one is given at half time"""
+    max_event_bytes: int = setting(1 << 20, example=1_048_576, unit="bytes", ours=True, ge=1024)
+    """Larger events go to quarantine"""
+    unreadable: Literal["quarantine", "keep"] = setting("quarantine", example="keep", ours=True)
+    """What cannot be read: put it into quarantine, or keep it for the queue's redrive policy"""
 
     @property
     def own_queues(self) -> Mapping[str, OwnQueue]:
@@ -221,94 +179,51 @@ class QueuedSettings(ServiceSettings):
 class ObjectsSettings(QueuedSettings):
     """What every service has whose events are in S3 objects that a queue announces."""
 
-    s3_listing: ListingSetting | None = Field(
+    s3_listing: ListingSetting | None = setting(
         None,
-        description="Instead of a queue, for buckets that announce nothing (a vendor's): the bucket is "
-        "listed every so often; s3://BUCKET/PREFIX/ alone is enough. regions names the bucket's",
-        examples=[{"bucket": "cisco-managed-us-west-1", "prefix": "1234567_0a1b2c3d/", "every_seconds": 300}],
-        json_schema_extra=About(ours=True),
+        example={"bucket": "cisco-managed-us-west-1", "prefix": "1234567_0a1b2c3d/", "every_seconds": 300},
+        ours=True,
     )
-    s3_file_type_filter: Pattern | None = Field(
-        None,
-        description="Regex (RE2) searched in the object's key: others are settled, counted and not read; "
-        "one that begins with (?!X) leaves out keys that begin with X",
-        examples=[r"\.json\.gz$"],
+    """Instead of a queue, for buckets that announce nothing (a vendor's): the bucket is listed every so
+    often; s3://BUCKET/PREFIX/ alone is enough. regions names the bucket's"""
+    s3_file_type_filter: Pattern | None = setting(None, example=r"\.json\.gz$")
+    """Regex (RE2) searched in the object's key: others are settled, counted and not read; one that begins
+    with (?!X) leaves out keys that begin with X"""
+    file_field_definitions: dict[str, tuple[FieldOperation, ...]] = setting(
+        example={"log_type": [{"operator": "split", "on": "/", "element": 0}]}, default_factory=dict
     )
-    file_field_definitions: dict[str, tuple[FieldOperation, ...]] = Field(
-        default_factory=dict,
-        description="Name → how its value is made of the object's key",
-        examples=[{"log_type": [{"operator": "split", "on": "/", "element": 0}]}],
+    """Name → how its value is made of the object's key"""
+    key_pattern: Pattern | None = setting(None, example="^(?P<log_type>[^/]+)/", ours=True)
+    """Regex searched in the object's key, whose named groups are file fields too"""
+    filename_filter_rules: tuple[tuple[FileRule, ...], ...] = setting(
+        (), example=[[{"type": "match", "pattern": "CloudTrail-Digest"}]]
     )
-    key_pattern: Pattern | None = Field(
-        None,
-        description="Regex searched in the object's key, whose named groups are file fields too",
-        examples=["^(?P<log_type>[^/]+)/"],
-        json_schema_extra=About(ours=True),
+    """Objects are not read whose key fulfils all conditions of one of the lists"""
+    buckets: OneOrSeveral[BucketSetting] = setting(
+        (), example=["my-trail", "central/AWSLogs/", {"name": "org-*", "account": "123456789012"}], ours=True
     )
-    filename_filter_rules: tuple[tuple[FileRule, ...], ...] = Field(
-        (),
-        description="Objects are not read whose key fulfils all conditions of one of the lists",
-        examples=[[[{"type": "match", "pattern": "CloudTrail-Digest"}]]],
+    """Buckets to read objects from: NAME or NAME/PREFIX, * for what varies, or a mapping that may name the
+    owner's account too. What messages name besides goes to quarantine unread. By default those that the
+    queue's policy names (aws:SourceArn), where it can be read and lets nobody else send; else any"""
+    requester_pays: bool = setting(default=False, example=True, ours=True)
+    """true: agree to be charged by buckets whose requester pays"""
+    object_gone: Literal["settle", "keep"] = setting("settle", example="keep", ours=True)
+    """Object deleted before it was read: settle the message, or keep it for a redrive policy"""
+    prove: Literal["on_demand", "continuous"] = setting("on_demand", example="continuous", ours=True)
+    """continuous: verify CloudTrail's signed digests, and the log files they name, as they come (each log
+    file is read once more); for CloudTrail in S3 only"""
+    max_object_bytes: int = setting(64 << 30, example=68_719_476_736, unit="bytes", ours=True, ge=1 << 20)
+    """An object that inflates beyond this goes to quarantine"""
+    max_inflation_ratio: float = setting(500, example=500, ours=True, gt=1)
+    """An object that has inflated to 64 MiB and to more than so many times its size is a bomb"""
+    max_spool_bytes: int = setting(1 << 30, example=1_073_741_824, unit="bytes", ours=True, ge=1 << 20)
+    """A Parquet or zip object of more stored bytes goes to quarantine: it waits as a whole in memory (to 8
+    MiB) or in a temporary file"""
+    max_window_bytes: int = setting(
+        8 << 20, example=134_217_728, unit="bytes", ours=True, ge=1 << 10, le=1 << 31
     )
-    buckets: Annotated[tuple[BucketSetting, ...], BeforeValidator(one_or_several)] = Field(
-        (),
-        description="Buckets to read objects from: NAME or NAME/PREFIX, * for what varies, or a mapping that "
-        "may name the owner's account too. What messages name besides goes to quarantine unread. By default "
-        "those that the queue's policy names (aws:SourceArn), where it can be read and lets nobody else "
-        "send; else any",
-        examples=[["my-trail", "central/AWSLogs/", {"name": "org-*", "account": "123456789012"}]],
-        json_schema_extra=About(ours=True),
-    )
-    requester_pays: bool = Field(
-        default=False,
-        description="true: agree to be charged by buckets whose requester pays",
-        examples=[True],
-        json_schema_extra=About(ours=True),
-    )
-    object_gone: Literal["settle", "keep"] = Field(
-        "settle",
-        description="Object deleted before it was read: settle the message, or keep it for a redrive policy",
-        examples=["keep"],
-        json_schema_extra=About(ours=True),
-    )
-    prove: Literal["on_demand", "continuous"] = Field(
-        "on_demand",
-        description="continuous: verify CloudTrail's signed digests, and the log files they name, as they "
-        "come (each log file is read once more); for CloudTrail in S3 only",
-        examples=["continuous"],
-        json_schema_extra=About(ours=True),
-    )
-    max_object_bytes: int = Field(
-        64 << 30,
-        ge=1 << 20,
-        description="An object that inflates beyond this goes to quarantine",
-        examples=[68_719_476_736],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    max_inflation_ratio: float = Field(
-        500,
-        gt=1,
-        description="An object that has inflated to 64 MiB and to more than so many times its size is a bomb",
-        examples=[500],
-        json_schema_extra=About(ours=True),
-    )
-    max_spool_bytes: int = Field(
-        1 << 30,
-        ge=1 << 20,
-        description="A Parquet or zip object of more stored bytes goes to quarantine: it waits as a whole in "
-        "memory (to 8 MiB) or in a temporary file",
-        examples=[1_073_741_824],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    max_window_bytes: int = Field(
-        8 << 20,
-        ge=1 << 10,
-        le=1 << 31,
-        description="A zstd or xz object that needs a larger window, as zstd's `--long` makes and xz's `-9`, "
-        "goes to quarantine: each object being read takes as much memory. RFC 8878 asks decoders for 8 MiB",
-        examples=[134_217_728],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
+    """A zstd or xz object that needs a larger window, as zstd's `--long` makes and xz's `-9`, goes to
+    quarantine: each object being read takes as much memory. RFC 8878 asks decoders for 8 MiB"""
 
     @model_validator(mode="after")
     def _is_announced_or_listed(self) -> Self:
@@ -375,11 +290,10 @@ class ObjectsSettings(QueuedSettings):
 class TypedSettings(ObjectsSettings):
     """What S3 services have whose event type follows from the key."""
 
-    event_type_file_regex_patterns: EventTypes = Field(
-        default_factory=dict,
-        description="Event type → regex searched in the object's key; the first that fits names the type",
-        examples=[{"flow": "/vpcflowlogs/"}],
+    event_type_file_regex_patterns: EventTypes = setting(
+        example={"flow": "/vpcflowlogs/"}, default_factory=dict
     )
+    """Event type → regex searched in the object's key; the first that fits names the type"""
 
     def event_type(self, key: str) -> str:
         """Return the event type that the configuration gives to an object's key, "" for none."""

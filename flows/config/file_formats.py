@@ -11,107 +11,62 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from flows.config.types import LinePattern, Model, one_or_many, one_or_several
+from flows.config.types import LinePattern, Model, OneOrMany, OneOrSeveral
 from transforms import documents, vpcflow
 from transforms.columns import Columns
 from transforms.filters import Rule
 from transforms.layout import Layout
-from transforms.setting import without_effect
+from transforms.setting import setting, without_effect
 
 _SUFFIX = "_processor"
 
 
 _LINE_ENDS = ("\n", "\r\n")
-_KEYS = Annotated[tuple[str, ...], BeforeValidator(one_or_many)]
+_KEYS = OneOrMany[str]
 
 
 class FormatConfig(Model):
     """Parameters of a processor."""
 
-    key: _KEYS = Field(
-        (),
-        description="JSON processors: events are under this key; several are the way from the top down",
-        examples=["Records"],
-    )
-    keys: _KEYS = Field(
-        (),
-        description="json_object_to_linesplit: the keys whose text holds lines",
-        examples=[["stdout", "stderr"]],
-    )
-    extraction_key: _KEYS = Field(
-        (),
-        description="unseparated_json_processor_extract_key: the key in each object below `key` whose value "
-        "is the event, or the events",
-        examples=["event"],
-    )
-    include: dict[str, str] = Field(
-        default_factory=dict,
-        description="Key beside `key` → its name in each event, where it is put in",
-        examples=[{"logGroup": "log_group"}],
-    )
-    rename: dict[str, str] = Field(
-        default_factory=dict, description="Key of an event → its new name", examples=[{"msg": "message"}]
-    )
+    key: _KEYS = setting((), example="Records")
+    """JSON processors: events are under this key; several are the way from the top down"""
+    keys: _KEYS = setting((), example=["stdout", "stderr"])
+    """json_object_to_linesplit: the keys whose text holds lines"""
+    extraction_key: _KEYS = setting((), example="event")
+    """unseparated_json_processor_extract_key: the key in each object below `key` whose value is the event,
+    or the events"""
+    include: dict[str, str] = setting(example={"logGroup": "log_group"}, default_factory=dict)
+    """Key beside `key` → its name in each event, where it is put in"""
+    rename: dict[str, str] = setting(example={"msg": "message"}, default_factory=dict)
+    """Key of an event → its new name"""
     flat: bool | None = without_effect(example=True, why="without key, a whole object is one event")
-    json_: bool | None = Field(
-        None,
-        alias="json",
-        description="line_split: true when lines are JSON, which fields of events need; seen by itself",
-        examples=[True],
-    )
-    separator: str = Field(
-        "", description="separated_json: what stands between two objects; a newline may", examples=["||"]
-    )
-    line_separator: str = Field(
-        "\n",
-        min_length=1,
-        description="line_split, text_file: what ends a line; by default a newline, with or without \\r",
-        examples=["\n"],
-    )
-    chunks: bool = Field(
-        default=False,
-        description="line_split: true: only lines are events that one of the next three keys names; the "
-        "others are counted as dropped by the rule `chunks`",
-        examples=[True],
-    )
-    indices: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(one_or_several)] = Field(
-        (),
-        description="With chunks: numbers of lines of the object, from 0, blank ones left out",
-        examples=[[0, 2]],
-    )
-    substrings: _KEYS = Field(
-        (), description="With chunks: lines that hold one of these", examples=[["ERROR"]]
-    )
-    regex: Annotated[tuple[LinePattern, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="With chunks: lines in which one of these is found, each a regex (RE2)",
-        examples=[["^E[0-9]+ "]],
-    )
-    header: bool | None = Field(
-        None, description="text_file: the first line names the columns; for csv it does", examples=[True]
-    )
-    header_field_separator: str | None = Field(
-        None, min_length=1, max_length=1, description="text_file: the same as field_separator", examples=[","]
-    )
-    field_separator: str | None = Field(
-        None,
-        min_length=1,
-        max_length=1,
-        description="text_file: what divides columns, by default a comma",
-        examples=["\t"],
-    )
-    field_names: _KEYS = Field(
-        (),
-        description="text_file: names of the columns where no line tells them",
-        examples=[["time", "user"]],
-    )
-    use_json: bool | None = Field(
-        None,
-        description="text_file, parquet: rows become JSON objects; for csv and parquet they do",
-        examples=[True],
-    )
+    json_: bool | None = setting(None, example=True, alias="json")
+    """line_split: true when lines are JSON, which fields of events need; seen by itself"""
+    separator: str = setting("", example="||")
+    """separated_json: what stands between two objects; a newline may"""
+    line_separator: str = setting("\n", example="\n", min_length=1)
+    """line_split, text_file: what ends a line; by default a newline, with or without \\r"""
+    chunks: bool = setting(default=False, example=True)
+    """line_split: true: only lines are events that one of the next three keys names; the others are
+    counted as dropped by the rule `chunks`"""
+    indices: OneOrSeveral[Annotated[int, Field(ge=0)]] = setting((), example=[0, 2])
+    """With chunks: numbers of lines of the object, from 0, blank ones left out"""
+    substrings: _KEYS = setting((), example=["ERROR"])
+    """With chunks: lines that hold one of these"""
+    regex: OneOrMany[LinePattern] = setting((), example=["^E[0-9]+ "])
+    """With chunks: lines in which one of these is found, each a regex (RE2)"""
+    header: bool | None = setting(None, example=True)
+    """text_file: the first line names the columns; for csv it does"""
+    header_field_separator: str | None = setting(None, example=",", min_length=1, max_length=1)
+    """text_file: the same as field_separator"""
+    field_separator: str | None = setting(None, example="\t", min_length=1, max_length=1)
+    """text_file: what divides columns, by default a comma"""
+    field_names: _KEYS = setting((), example=["time", "user"])
+    """text_file: names of the columns where no line tells them"""
+    use_json: bool | None = setting(None, example=True)
+    """text_file, parquet: rows become JSON objects; for csv and parquet they do"""
 
     @property
     def comma(self) -> str:
@@ -218,16 +173,15 @@ _TEXT = frozenset(
 class FileFormat(Model):
     """How the objects of a service are cut into events."""
 
-    type: str = Field(
+    type: str = setting(
+        example="line_split_processor",
         description=f"Processor of Devo's SQS collector: {', '.join(sorted(_PROCESSORS))}, each with or "
         f"without {_SUFFIX}",
-        examples=["line_split_processor"],
     )
-    config: FormatConfig = Field(
-        default_factory=lambda: FormatConfig.model_validate({}),
-        description="Parameters of the processor",
-        examples=[{"json": True}],
+    config: FormatConfig = setting(
+        example={"json": True}, default_factory=lambda: FormatConfig.model_validate({})
     )
+    """Parameters of the processor"""
 
     @property
     def name(self) -> str:

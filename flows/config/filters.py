@@ -14,20 +14,32 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from flows.config.types import LinePattern, Model, Pattern, one_or_many, one_or_several
+from flows.config.types import (
+    LinePattern,
+    Model,
+    OneOrMany,
+    OneOrSeveral,
+    Pattern,
+    one_or_many,
+)
 from transforms.fields import Operation, RecordField, replaced, split
 from transforms.filters import Rule
-from transforms.setting import About
+from transforms.setting import setting
 
 
 class FieldOperation(Model):
     """One step from a text to a value."""
 
-    operator: Literal["split", "replace"] = Field(description="What to do", examples=["split"])
-    on: str = Field("/", min_length=1, description="split: what to divide at", examples=["/"])
-    element: int = Field(0, description="split: which part to keep, from 0; -1 is the last", examples=[0])
-    to_replace: str = Field("", description="replace: each of these", examples=["_"])
-    replace_with: str = Field("", description="replace: becomes this", examples=[""])
+    operator: Literal["split", "replace"] = setting(example="split")
+    """What to do"""
+    on: str = setting("/", example="/", min_length=1)
+    """split: what to divide at"""
+    element: int = setting(0, example=0)
+    """split: which part to keep, from 0; -1 is the last"""
+    to_replace: str = setting("", example="_")
+    """replace: each of these"""
+    replace_with: str = setting("", example="")
+    """replace: becomes this"""
 
     @model_validator(mode="before")
     @classmethod
@@ -48,21 +60,21 @@ class FieldOperation(Model):
 class RecordMapping(Model):
     """A value in each JSON event."""
 
-    keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
-        description="The way to it, from the top down", examples=[["file", "type"]]
+    keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = setting(
+        example=["file", "type"]
     )
-    operations: Annotated[tuple[FieldOperation, ...], BeforeValidator(one_or_several)] = Field(
-        (), description="What to do with it", examples=[[]]
-    )
+    """The way to it, from the top down"""
+    operations: OneOrSeveral[FieldOperation] = setting((), example=[])
+    """What to do with it"""
 
 
 class FileRule(Model):
     """A condition on an object's key."""
 
-    type: Literal["match", "doesnotmatch"] = Field(
-        "match", description="Whether the pattern must be found, or must not", examples=["match"]
-    )
-    pattern: Pattern = Field(description="Regex searched in the object's key", examples=["CloudTrail-Digest"])
+    type: Literal["match", "doesnotmatch"] = setting("match", example="match")
+    """Whether the pattern must be found, or must not"""
+    pattern: Pattern = setting(example="CloudTrail-Digest")
+    """Regex searched in the object's key"""
 
     def fits(self, key: str) -> bool:
         """Tell whether a key fulfils the condition."""
@@ -72,27 +84,19 @@ class FileRule(Model):
 class LineRule(Model):
     """A condition on an event."""
 
-    source: Literal["record", "file", "line"] = Field(
-        "line",
-        description="What it is about: a field of record_field_mapping, one of file_field_definitions, "
-        "or the event's text",
-        examples=["record"],
-    )
-    key: str = Field("", description="Name of the field", examples=["event_simpleName"])
-    type: Literal["match", "doesnotmatch"] = Field(
-        "match", description="Whether value or pattern must fit, or must not", examples=["match"]
-    )
-    value: str = Field("", description="Text that the field must be", examples=["EndOfProcess"])
-    pattern: LinePattern = Field(
-        "", description="Regex (RE2) to be found instead", examples=["^(DEBUG|TRACE) "]
-    )
-    keep_one_in: int = Field(
-        1,
-        ge=1,
-        description="Instead: fits all but one in so many texts or values; the same one each time",
-        examples=[100],
-        json_schema_extra=About(ours=True),
-    )
+    source: Literal["record", "file", "line"] = setting("line", example="record")
+    """What it is about: a field of record_field_mapping, one of file_field_definitions, or the event's
+    text"""
+    key: str = setting("", example="event_simpleName")
+    """Name of the field"""
+    type: Literal["match", "doesnotmatch"] = setting("match", example="match")
+    """Whether value or pattern must fit, or must not"""
+    value: str = setting("", example="EndOfProcess")
+    """Text that the field must be"""
+    pattern: LinePattern = setting("", example="^(DEBUG|TRACE) ")
+    """Regex (RE2) to be found instead"""
+    keep_one_in: int = setting(1, example=100, ours=True, ge=1)
+    """Instead: fits all but one in so many texts or values; the same one each time"""
 
     @model_validator(mode="after")
     def _says_what(self) -> Self:
@@ -116,11 +120,12 @@ class LineRule(Model):
 class MaskSettings(Model):
     """Fields of JSON events whose values nobody shall see."""
 
-    keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = Field(
-        description="The fields; a dot goes one level down, also in each element of a list",
-        examples=[["sourceIPAddress", "userIdentity.userName"]],
+    keys: Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(one_or_many)] = setting(
+        example=["sourceIPAddress", "userIdentity.userName"]
     )
-    with_: str = Field("***", alias="with", description="What stands there instead", examples=["***"])
+    """The fields; a dot goes one level down, also in each element of a list"""
+    with_: str = setting("***", example="***", alias="with")
+    """What stands there instead"""
 
     @model_validator(mode="after")
     def _names_fields(self) -> Self:
@@ -132,38 +137,21 @@ class MaskSettings(Model):
 class FilterSettings(Model):
     """What every service has that leaves events out, or hides what is in them."""
 
-    record_field_mapping: dict[str, RecordMapping] = Field(
-        default_factory=dict,
-        description="Name → where its value is in a JSON event; in rows of text, the column's name in the "
-        "header, or its number from 0",
-        examples=[{"kind": {"keys": ["file", "type"]}}],
+    record_field_mapping: dict[str, RecordMapping] = setting(
+        example={"kind": {"keys": ["file", "type"]}}, default_factory=dict
     )
-    line_filter_rules: tuple[tuple[LineRule, ...], ...] = Field(
-        (),
-        description="Events are counted and not sent that fulfil all conditions of one of the lists",
-        examples=[[[{"source": "record", "key": "kind", "type": "match", "value": "EndOfProcess"}]]],
+    """Name → where its value is in a JSON event; in rows of text, the column's name in the header, or its
+    number from 0"""
+    line_filter_rules: tuple[tuple[LineRule, ...], ...] = setting(
+        (), example=[[{"source": "record", "key": "kind", "type": "match", "value": "EndOfProcess"}]]
     )
-    drop_event_names: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="Events with these names are counted and not sent; docs/types.md tells which field is "
-        "the name",
-        examples=[["Decrypt"]],
-        json_schema_extra=About(ours=True),
-    )
-    keep_one_in: int = Field(
-        1,
-        ge=1,
-        description="Send one event in so many, always the same ones: its text decides. The rest is counted",
-        examples=[10],
-        json_schema_extra=About(ours=True),
-    )
-    mask: MaskSettings | None = Field(
-        None,
-        description="Fields of JSON events whose values are replaced before they are sent; quarantine keeps "
-        "what came",
-        examples=[{"keys": ["sourceIPAddress"], "with": "***"}],
-        json_schema_extra=About(ours=True),
-    )
+    """Events are counted and not sent that fulfil all conditions of one of the lists"""
+    drop_event_names: OneOrMany[str] = setting((), example=["Decrypt"], ours=True)
+    """Events with these names are counted and not sent; docs/types.md tells which field is the name"""
+    keep_one_in: int = setting(1, example=10, ours=True, ge=1)
+    """Send one event in so many, always the same ones: its text decides. The rest is counted"""
+    mask: MaskSettings | None = setting(None, example={"keys": ["sourceIPAddress"], "with": "***"}, ours=True)
+    """Fields of JSON events whose values are replaced before they are sent; quarantine keeps what came"""
 
     @property
     def file_names(self) -> AbstractSet[str]:

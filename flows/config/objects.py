@@ -12,20 +12,20 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Strict, model_validator
 
 from flows.config.base import TypedSettings
 from flows.config.file_formats import FileFormat
 from flows.config.types import (
     MOST_LEVELS,
     Model,
+    OneOrMany,
     Region,
-    one_or_many,
     only_text,
 )
 from transforms.filters import Rule
 from transforms.routed import PLACEHOLDER
-from transforms.setting import About, no_effect, without_effect
+from transforms.setting import setting, without_effect
 
 CUSTOM_KEYS = frozenset({"file_format", "routing_template"})
 """What makes a service of any other name one of these."""
@@ -78,67 +78,44 @@ class SqsLogsSettings(TypedSettings):
     `file_format` and `routing_template`.
     """
 
-    types: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description=no_effect("the service's name is its type"),
-        examples=[["custom_service"]],
-        json_schema_extra=About(effect=False, why="the service's name is its type"),
+    types: OneOrMany[str] = without_effect(["custom_service"], "the service's name is its type", ())
+    auto_event_type: bool | None = setting(None, example=True)
+    """CloudTrail, by default true: the tag's last level is the service; VPC flow, likewise. CrowdStrike,
+    likewise: it is the event's name"""
+    format: Literal["raw", "json"] = setting("raw", example="json", ours=True)
+    """VPC flow and CloudFront lines as they are, or as JSON"""
+    file_format: FileFormat | None = setting(
+        None, example={"type": "line_split_processor", "config": {"json": True}}
     )
-    auto_event_type: bool | None = Field(
-        None,
-        description="CloudTrail, by default true: the tag's last level is the service; VPC flow, likewise. "
-        "CrowdStrike, likewise: it is the event's name",
-        examples=[True],
-    )
-    format: Literal["raw", "json"] = Field(
-        "raw",
-        description="VPC flow and CloudFront lines as they are, or as JSON",
-        examples=["json"],
-        json_schema_extra=About(ours=True),
-    )
-    file_format: FileFormat | None = Field(
-        None,
-        description="How objects are cut into events",
-        examples=[{"type": "line_split_processor", "config": {"json": True}}],
-    )
+    """How objects are cut into events"""
     routing_template: Annotated[str, Strict(), AfterValidator(_template), only_text("devo-tag")] | None = (
-        Field(
-            None,
-            description="Devo tag, with [file-NAME] of file_field_definitions and [record-NAME] of "
-            "record_field_mapping",
-            examples=["my.app.web.[file-log_type]"],
-        )
+        setting(None, example="my.app.web.[file-log_type]")
     )
-    add_file_fields: Annotated[tuple[str, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="File fields to put into each JSON event",
-        examples=[["log_type"]],
-        json_schema_extra=About(ours=True),
+    """Devo tag, with [file-NAME] of file_field_definitions and [record-NAME] of record_field_mapping"""
+    add_file_fields: OneOrMany[str] = setting((), example=["log_type"], ours=True)
+    """File fields to put into each JSON event"""
+    regions: OneOrMany[Region] = setting(
+        (), example=["eu-west-1"], validation_alias=AliasChoices("regions", "region")
     )
-    regions: Annotated[tuple[Region, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        validation_alias=AliasChoices("regions", "region"),
-        description="AWS regions, each with a state of its own; by default the input's, else $AWS_REGION's",
-        examples=[["eu-west-1"]],
-    )
-    queue_url: str | None = Field(
+    """AWS regions, each with a state of its own; by default the input's, else $AWS_REGION's"""
+    queue_url: str | None = setting(
         None,
+        example="https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail",
+        ours=True,
         validation_alias=AliasChoices("queue_url", "base_url"),
         pattern=r"^https?://[^/]+/.+",
-        description="URL of the queue; names account and region",
-        examples=["https://sqs.eu-west-1.amazonaws.com/123456789012/cloudtrail"],
-        json_schema_extra=About(ours=True),
     )
-    visibility_timeout_seconds: int = Field(
+    """URL of the queue; names account and region"""
+    visibility_timeout_seconds: int = setting(
         120,
+        example=120,
+        unit="seconds",
+        ours=True,
         validation_alias=AliasChoices("visibility_timeout_seconds", "sqs_visibility_timeout"),
         ge=2,
         le=43_200,
-        description="A message comes again when no sign of life was given for so long; one is given at half "
-        "time",
-        examples=[120],
-        json_schema_extra=About(unit="seconds", ours=True),
     )
+    """A message comes again when no sign of life was given for so long; one is given at half time"""
     is_aws_service: bool | None = without_effect(example=True, why="the service's name tells how it is read")
     sqs_wait_timeout: int | None = without_effect(20, _OWN_LENGTH)
     sqs_max_messages: int | None = without_effect(1, _IN_TENS)
@@ -205,23 +182,16 @@ class SqsLogsSettings(TypedSettings):
 class SqsInput(Model):
     """What an input of Devo's SQS collector says for its services."""
 
-    region: Region | None = Field(
-        None, description="SQS collector: region of services that name none", examples=["us-west-1"]
-    )
-    base_url: str | None = Field(
+    region: Region | None = setting(None, example="us-west-1")
+    """SQS collector: region of services that name none"""
+    base_url: str | None = setting(
         None,
+        example="https://sqs.us-west-1.amazonaws.com/123456789012/my-queue",
         pattern=r"^https?://[^/]+/.+",
-        description="SQS collector: URL of the queue of its service",
-        examples=["https://sqs.us-west-1.amazonaws.com/123456789012/my-queue"],
     )
-    sqs_visibility_timeout: int | None = Field(
-        None,
-        ge=2,
-        le=43_200,
-        description="SQS collector: as visibility_timeout_seconds of its services",
-        examples=[240],
-        json_schema_extra=About(unit="seconds"),
-    )
+    """SQS collector: URL of the queue of its service"""
+    sqs_visibility_timeout: int | None = setting(None, example=240, unit="seconds", ge=2, le=43_200)
+    """SQS collector: as visibility_timeout_seconds of its services"""
     sqs_wait_timeout: int | None = without_effect(20, _OWN_LENGTH)
     sqs_max_messages: int | None = without_effect(1, _IN_TENS)
     ack_messages: Annotated[bool | None, BeforeValidator(_acknowledges)] = without_effect(

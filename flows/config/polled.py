@@ -1,13 +1,13 @@
 """Settings of services that ask an API every so often."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from flows.config.base import ServiceSettings
-from flows.config.types import Moment, RequestLimit, one_or_several
-from transforms.setting import About
+from flows.config.types import Moment, OneOrSeveral, RequestLimit
+from transforms.setting import About, setting
 
 
 def recheck_setting(of: str = "") -> Any:
@@ -24,33 +24,19 @@ def recheck_setting(of: str = "") -> Any:
 class PolledSettings(ServiceSettings):
     """What every service has that asks an API every so often."""
 
-    request_period_in_seconds: float = Field(
-        300,
-        gt=0,
-        description="From one poll of a region, group or detector to the next",
-        examples=[60],
-        json_schema_extra=About(unit="seconds"),
+    request_period_in_seconds: float = setting(300, example=60, unit="seconds", gt=0)
+    """From one poll of a region, group or detector to the next"""
+    requests_per_second: float | None = setting(None, example=2, unit="requests/s", gt=0)
+    """Most requests of each API, region and account, counted by each service and process for itself; by
+    default the input's, else what AWS allows CloudWatch's APIs by default"""
+    requests_limits: OneOrSeveral[RequestLimit] = setting(
+        (), example=[{"period": "1d", "number_of_requests": 10_000}]
     )
-    requests_per_second: float | None = Field(
-        None,
-        gt=0,
-        description="Most requests of each API, region and account, counted by each service and process for "
-        "itself; by default the input's, else what AWS allows CloudWatch's APIs by default",
-        examples=[2],
-        json_schema_extra=About(unit="requests/s"),
-    )
-    requests_limits: Annotated[tuple[RequestLimit, ...], BeforeValidator(one_or_several)] = Field(
-        (),
-        description="Most requests in longer periods, counted likewise, from the process's start on; after "
-        "it, or a rest, up to twice as many",
-        examples=[[{"period": "1d", "number_of_requests": 10_000}]],
-    )
-    start_time: Moment | None = Field(
-        None,
-        description="Collect from this time (ISO 8601) on, by default from the first start. "
-        "Changing it begins anew from there",
-        examples=["2026-01-02T03:04:05Z"],
-    )
+    """Most requests in longer periods, counted likewise, from the process's start on; after it, or a rest,
+    up to twice as many"""
+    start_time: Moment | None = setting(None, example="2026-01-02T03:04:05Z")
+    """Collect from this time (ISO 8601) on, by default from the first start. Changing it begins anew from
+    there"""
 
     recheck: Literal["daily"] | None = recheck_setting()
 

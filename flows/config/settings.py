@@ -8,17 +8,17 @@ outputs     name → sinks/settings.py
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.json_schema import models_json_schema
 
 from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
 from flows.config.objects import SqsInput
 from flows.config.schema import models_below, widen
-from flows.config.types import Model, one_or_many
+from flows.config.types import Model, OneOrMany
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
-from transforms.setting import About, without_effect
+from transforms.setting import SettingsModel, setting, without_effect
 from transforms.tags import CloudTrailTables
 
 _MEBIBYTE = 1 << 20
@@ -28,48 +28,32 @@ _WITHOUT_CONNECTION = "devo_http, console and file"
 class PersistenceConfig(Model):
     """Where state is kept."""
 
-    model_config = ConfigDict(defer_build=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
 
-    directory_name: str = Field(
-        "state",
-        min_length=1,
-        description="Recovery directory, made when missing; a relative name lies beside the configuration, "
-        "or beside its folder when that is named config",
-        examples=["state"],
-    )
+    directory_name: str = setting("state", example="state", min_length=1)
+    """Recovery directory, made when missing; a relative name lies beside the configuration, or beside its
+    folder when that is named config"""
 
 
 class Persistence(Model):
     """How state survives a restart."""
 
-    type: Literal["filesystem", "redis", "memory"] = Field(
-        "filesystem",
-        description="filesystem: in the recovery directory. redis: the same, there is no other store. "
-        "memory: nowhere; queues lose nothing by it, APIs begin anew at each start",
-        examples=["filesystem"],
+    type: Literal["filesystem", "redis", "memory"] = setting("filesystem", example="filesystem")
+    """filesystem: in the recovery directory. redis: the same, there is no other store. memory: nowhere;
+    queues lose nothing by it, APIs begin anew at each start"""
+    config: PersistenceConfig = setting(
+        example={"directory_name": "state"}, default_factory=PersistenceConfig
     )
-    config: PersistenceConfig = Field(
-        default_factory=PersistenceConfig, description="Where", examples=[{"directory_name": "state"}]
-    )
+    """Where"""
 
 
 class JournalSettings(Model):
     """What was delivered, a row for each object, message and API window, before it is deleted."""
 
-    folder: str = Field(
-        "journal",
-        min_length=1,
-        description="Where; a relative name lies in the recovery directory. off: nowhere",
-        examples=["/var/lib/collector/journal"],
-        json_schema_extra=About(ours=True),
-    )
-    keep_days: int = Field(
-        400,
-        ge=1,
-        description="Days after which rows are removed",
-        examples=[400],
-        json_schema_extra=About(unit="days", ours=True),
-    )
+    folder: str = setting("journal", example="/var/lib/collector/journal", ours=True, min_length=1)
+    """Where; a relative name lies in the recovery directory. off: nowhere"""
+    keep_days: int = setting(400, example=400, unit="days", ours=True, ge=1)
+    """Days after which rows are removed"""
 
 
 _TABLE = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -78,18 +62,12 @@ _TABLE = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 class CloudTrailTablesSettings(Model):
     """Tables below cloud.aws.cloudtrail that Devo has besides those that it documents."""
 
-    add: Annotated[tuple[_TABLE, ...], BeforeValidator(one_or_many)] = Field(
-        (),
-        description="Names of tables: events go there whose eventSource is so called, with _ for -",
-        examples=[["bedrock", "quicksight"]],
-        json_schema_extra=About(ours=True),
+    add: OneOrMany[_TABLE] = setting((), example=["bedrock", "quicksight"], ours=True)
+    """Names of tables: events go there whose eventSource is so called, with _ for -"""
+    map: dict[str, _TABLE] = setting(
+        example={"sso.amazonaws.com": "identitystore"}, ours=True, default_factory=dict
     )
-    map: dict[str, _TABLE] = Field(
-        default_factory=dict,
-        description="eventSource, or its name up to the first dot → table, where that is called otherwise",
-        examples=[{"sso.amazonaws.com": "identitystore"}],
-        json_schema_extra=About(ours=True),
-    )
+    """eventSource, or its name up to the first dot → table, where that is called otherwise"""
 
     @property
     def tables(self) -> CloudTrailTables:
@@ -100,105 +78,69 @@ class CloudTrailTablesSettings(Model):
 class TablesSettings(Model):
     """Tables that Devo has besides those that it documents."""
 
-    cloudtrail: CloudTrailTablesSettings = Field(
-        default_factory=CloudTrailTablesSettings,
-        description="Below cloud.aws.cloudtrail",
-        examples=[{"add": ["bedrock"]}],
-        json_schema_extra=About(ours=True),
+    cloudtrail: CloudTrailTablesSettings = setting(
+        example={"add": ["bedrock"]}, ours=True, default_factory=CloudTrailTablesSettings
     )
+    """Below cloud.aws.cloudtrail"""
 
 
 class Globals(Model):
     """What concerns the whole collector."""
 
-    debug: bool = Field(default=False, description="Log what is done in detail", examples=[True])
-    id: str | None = Field(None, description="The collector's id, for people", examples=["12345"])
-    name: str = Field(
-        "collector", min_length=1, description="The collector's name, for people", examples=["aws"]
+    debug: bool = setting(default=False, example=True)
+    """Log what is done in detail"""
+    id: str | None = setting(None, example="12345")
+    """The collector's id, for people"""
+    name: str = setting("collector", example="aws", min_length=1)
+    """The collector's name, for people"""
+    persistence: Persistence = setting(
+        example={"type": "filesystem", "config": {"directory_name": "state"}}, default_factory=Persistence
     )
-    persistence: Persistence = Field(
-        default_factory=Persistence,
-        description="How state survives a restart",
-        examples=[{"type": "filesystem", "config": {"directory_name": "state"}}],
+    """How state survives a restart"""
+    quarantine: str | None = setting(None, example="s3://my-bucket/quarantine", ours=True, min_length=1)
+    """Folder or s3://bucket/prefix for what cannot be read; by default quarantine in the recovery
+    directory"""
+    journal: bool | str | JournalSettings = setting(example="off", ours=True, default_factory=JournalSettings)
+    """Folder of the journal of what was delivered, or its settings; off (false) keeps none"""
+    quarantine_max_bytes: int = setting(1 << 30, example=1_073_741_824, unit="bytes", ours=True, ge=1 << 20)
+    """What a quarantine folder may take on disk; when it is full, messages of what cannot be read stay in
+    their queues"""
+    spool_max_bytes: int = setting(4 << 30, example=4_294_967_296, unit="bytes", ours=True, ge=1 << 20)
+    """What Parquet and zip objects may take in the temporary folder ($TMPDIR), all that a process reads at
+    a time; an object without room is tried again later"""
+    tables: TablesSettings = setting(
+        example={"cloudtrail": {"add": ["bedrock"]}}, ours=True, default_factory=TablesSettings
     )
-    quarantine: str | None = Field(
+    """Tables that Devo has added since. What has none goes to events, and is counted by its eventSource"""
+    status: str | None = setting(None, example="127.0.0.1:3030", ours=True, pattern=r"^\S*\d$")
+    """Address and port of the status page, /healthz, /readyz and /metrics; a port alone means loopback.
+    $COLLECTOR_STATUS wins over it. By default there is none"""
+    collector_messages: Literal["info", "warning", "error"] | None = setting(
+        None, example="warning", ours=True
+    )
+    """Send the collector's own messages, of this level and above, to Devo's table devo.collectors.out, 60
+    a minute at most, none about delivery; by default the log alone has them"""
+    queue_max_size_in_mb: float | None = setting(None, example=48, unit="MiB", gt=0)
+    """Most memory that each service fills before its outputs have taken it, and that each output holds
+    without a receipt; a full one takes its receipt at once"""
+    sender_concurrent_connections: int | None = setting(
         None,
-        min_length=1,
-        description="Folder or s3://bucket/prefix for what cannot be read; by default quarantine in the "
-        "recovery directory",
-        examples=["s3://my-bucket/quarantine"],
-        json_schema_extra=About(ours=True),
-    )
-    journal: bool | str | JournalSettings = Field(
-        default_factory=JournalSettings,
-        description="Folder of the journal of what was delivered, or its settings; off (false) keeps none",
-        examples=["off"],
-        json_schema_extra=About(ours=True),
-    )
-    quarantine_max_bytes: int = Field(
-        1 << 30,
-        ge=1 << 20,
-        description="What a quarantine folder may take on disk; when it is full, messages of what cannot be "
-        "read stay in their queues",
-        examples=[1_073_741_824],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    spool_max_bytes: int = Field(
-        4 << 30,
-        ge=1 << 20,
-        description="What Parquet and zip objects may take in the temporary folder ($TMPDIR), all that a "
-        "process reads at a time; an object without room is tried again later",
-        examples=[4_294_967_296],
-        json_schema_extra=About(unit="bytes", ours=True),
-    )
-    tables: TablesSettings = Field(
-        default_factory=TablesSettings,
-        description="Tables that Devo has added since. What has none goes to events, and is counted by its "
-        "eventSource",
-        examples=[{"cloudtrail": {"add": ["bedrock"]}}],
-        json_schema_extra=About(ours=True),
-    )
-    status: str | None = Field(
-        None,
-        pattern=r"^\S*\d$",
-        description="Address and port of the status page, /healthz, /readyz and /metrics; a port alone means "
-        "loopback. $COLLECTOR_STATUS wins over it. By default there is none",
-        examples=["127.0.0.1:3030"],
-        json_schema_extra=About(ours=True),
-    )
-    collector_messages: Literal["info", "warning", "error"] | None = Field(
-        None,
-        description="Send the collector's own messages, of this level and above, to Devo's table "
-        "devo.collectors.out, 60 a minute at most, none about delivery; by default the log alone has them",
-        examples=["warning"],
-        json_schema_extra=About(ours=True),
-    )
-    queue_max_size_in_mb: float | None = Field(
-        None,
-        gt=0,
-        description="Most memory that each service fills before its outputs have taken it, and that each "
-        "output holds without a receipt; a full one takes its receipt at once",
-        examples=[48],
-        json_schema_extra=About(unit="MiB"),
-    )
-    sender_concurrent_connections: int | None = Field(
-        None,
-        ge=1,
+        example=2,
         description=f"As concurrent_connections of every output but {_WITHOUT_CONNECTION}; wins over it",
-        examples=[2],
+        ge=1,
     )
-    devo_sender_threshold_for_using_gzip_in_transport_layer: float | None = Field(
+    devo_sender_threshold_for_using_gzip_in_transport_layer: float | None = setting(
         None,
+        example=1.1,
+        unit="part of the queue",
         description="As threshold_for_using_gzip_in_transport_layer of every output but "
         f"{_WITHOUT_CONNECTION}; wins over it. "
         "Below 0 always, 0 to 1 when the queue is so full, above 1 never",
-        examples=[1.1],
-        json_schema_extra=About(unit="part of the queue"),
     )
-    devo_sender_compression_level: int | None = Field(
+    devo_sender_compression_level: int | None = setting(
         None,
+        example=6,
         description=f"As compression_level of every output but {_WITHOUT_CONNECTION}; wins over it",
-        examples=[6],
     )
     devo_sender_compression_buffer_in_bytes: int | None = without_effect(51200, "blocks are compressed whole")
     queue_max_size_in_messages: int | None = without_effect(1000, "memory is bounded in bytes")
@@ -230,37 +172,25 @@ FROM_GLOBALS: Mapping[str, str] = {
 class Input(SqsInput):
     """One AWS account to collect from."""
 
-    id: str = Field(
-        min_length=1,
-        pattern=r"^[A-Za-z0-9_-]+$",
-        description="Part of the state's identity: another id begins anew",
-        examples=["10001"],
+    id: str = setting(example="10001", min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
+    """Part of the state's identity: another id begins anew"""
+    enabled: bool = setting(default=True, example=False)
+    """false: keep the settings, collect nothing"""
+    requests_per_second: float | None = setting(None, example=5, unit="requests/s", gt=0)
+    """As requests_per_second of its services that give none"""
+    environment: str = setting("", example="production")
+    """Put into JSON events as @devo_environment"""
+    credentials: Credentials = setting(
+        example={"access_key": "${AWS_KEY}", "access_secret": "${AWS_SECRET}"}, default_factory=Credentials
     )
-    enabled: bool = Field(
-        default=True, description="false: keep the settings, collect nothing", examples=[False]
+    """Who the collector is in AWS"""
+    queue_credentials: Credentials | None = setting(
+        None, example={"base_assume_role": "arn:aws:iam::123456789012:role/queues"}
     )
-    requests_per_second: float | None = Field(
-        None,
-        gt=0,
-        description="As requests_per_second of its services that give none",
-        examples=[5],
-        json_schema_extra=About(unit="requests/s"),
-    )
-    environment: str = Field(
-        "", description="Put into JSON events as @devo_environment", examples=["production"]
-    )
-    credentials: Credentials = Field(
-        default_factory=Credentials,
-        description="Who the collector is in AWS",
-        examples=[{"access_key": "${AWS_KEY}", "access_secret": "${AWS_SECRET}"}],
-    )
-    queue_credentials: Credentials | None = Field(
-        None,
-        description="Who reads the queues when that is another than credentials, which then read the objects "
-        "and ask the APIs: a vendor's keys for its bucket beside a queue of one's own",
-        examples=[{"base_assume_role": "arn:aws:iam::123456789012:role/queues"}],
-    )
-    services: dict[str, Any] = Field(description="What to collect", examples=[{min(SETTINGS): {}}])
+    """Who reads the queues when that is another than credentials, which then read the objects and ask the
+    APIs: a vendor's keys for its bucket beside a queue of one's own"""
+    services: dict[str, Any] = setting(example={min(SETTINGS): {}})
+    """What to collect"""
     autoconfig: dict[str, Any] | None = without_effect({"enabled": False})
     persistence: dict[str, Any] | None = without_effect({}, "globals.persistence counts")
 
@@ -272,15 +202,17 @@ class Input(SqsInput):
         return value
 
 
-class _File(BaseModel):
+class _File(SettingsModel):
     """A configuration, for its JSON Schema."""
 
-    model_config = ConfigDict(defer_build=True, extra="forbid")
-
-    globals: Globals = Field(default_factory=Globals, description="What concerns the whole collector")
-    global_overrides: Globals = Field(default_factory=Globals, description="Another spelling of globals")
-    inputs: dict[str, Input] = Field(description="Accounts to collect from")
-    outputs: Outputs = Field(default_factory=dict, description="Where events go; by default the console")
+    globals: Globals = setting(default_factory=Globals)
+    """What concerns the whole collector"""
+    global_overrides: Globals = setting(default_factory=Globals)
+    """Another spelling of globals"""
+    inputs: dict[str, Input] = setting()
+    """Accounts to collect from"""
+    outputs: Outputs = setting(default_factory=dict)
+    """Where events go; by default the console"""
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     PlainValidator,
     Strict,
     WithJsonSchema,
@@ -20,7 +18,7 @@ from flows.config.patterns import KeyPattern, compiled
 from sources.aws.partitions import is_region, known_by
 from sources.queues.bucket_trust import BucketRule
 from transforms.filters import compiles
-from transforms.setting import About
+from transforms.setting import SettingsModel, setting
 
 _PERIOD = re.compile(r"(\d+)\s*([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -31,12 +29,10 @@ MOST_LEVELS = 6
 """Of a Devo tag."""
 
 
-class Model(BaseModel):
-    """What all settings have in common: unknown keys are errors, values do not change."""
+class Model(SettingsModel):
+    """What the settings of flows have in common: a number stands for a text, no error shows a value."""
 
-    model_config = ConfigDict(
-        defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True
-    )
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
 
 def _moment(value: object) -> object:
@@ -77,6 +73,11 @@ def one_or_many(value: object) -> object:
 def one_or_several(value: object) -> object:
     """Read a single mapping, text or number as a list of one, where lists hold more than texts."""
     return [value] if isinstance(value, str | dict | int) and not isinstance(value, bool) else value
+
+
+_T = TypeVar("_T")
+OneOrMany = Annotated[tuple[_T, ...], BeforeValidator(one_or_many)]
+OneOrSeveral = Annotated[tuple[_T, ...], BeforeValidator(one_or_several)]
 
 
 def _tag(value: str) -> str:
@@ -157,19 +158,12 @@ def _bucket(value: object) -> object:
 class BucketSetting(Model):
     """Buckets that a service reads from."""
 
-    name: str = Field(
-        "*",
-        pattern=r"^[A-Za-z0-9._*?-]{1,255}$",
-        description="Name of the bucket, with * and ? for what varies",
-        examples=["aws-waf-logs-*"],
-    )
-    prefix: str = Field("", description="How keys begin", examples=["AWSLogs/"])
-    account: str = Field(
-        "",
-        pattern=r"^(\d{12})?$",
-        description="The account that owns it: S3 is asked for objects of its buckets only",
-        examples=["123456789012"],
-    )
+    name: str = setting("*", example="aws-waf-logs-*", pattern=r"^[A-Za-z0-9._*?-]{1,255}$")
+    """Name of the bucket, with * and ? for what varies"""
+    prefix: str = setting("", example="AWSLogs/")
+    """How keys begin"""
+    account: str = setting("", example="123456789012", pattern=r"^(\d{12})?$")
+    """The account that owns it: S3 is asked for objects of its buckets only"""
 
     @model_validator(mode="before")
     @classmethod
@@ -185,42 +179,20 @@ class BucketSetting(Model):
 class ListingSetting(Model):
     """Objects that no queue announces: their bucket is listed every so often."""
 
-    bucket: str = Field(
-        pattern=r"^[A-Za-z0-9._-]{1,255}$",
-        description="Name of the bucket",
-        examples=["cisco-managed-us-west-1"],
-        json_schema_extra=About(ours=True),
-    )
-    prefix: str = Field(
-        "",
-        description="How keys begin, up to a /: what lies elsewhere is neither listed nor read",
-        examples=["1234567_0a1b2c3d/"],
-        json_schema_extra=About(ours=True),
-    )
-    every_seconds: float = Field(
-        300,
-        ge=1,
-        description="From one listing to the next. Each asks once for every folder, but those of days gone "
-        "by, and for each thousand of keys",
-        examples=[60],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    late_seconds: float = Field(
-        86_400,
-        ge=0,
-        description="How long after the time that it says, or was written at, a key may appear and is found: "
-        "folders of days so long gone are listed no more. The ids of what was found meanwhile are in the "
-        "state, a million at most",
-        examples=[21_600],
-        json_schema_extra=About(unit="seconds", ours=True),
-    )
-    start_time: Moment | None = Field(
-        None,
-        description="Collect what is of this time (ISO 8601) or later, by its name or folder or by when it "
-        "was written; by default from the first start. Changing it begins anew from there",
-        examples=["2026-01-02T03:04:05Z"],
-        json_schema_extra=About(ours=True),
-    )
+    bucket: str = setting(example="cisco-managed-us-west-1", ours=True, pattern=r"^[A-Za-z0-9._-]{1,255}$")
+    """Name of the bucket"""
+    prefix: str = setting("", example="1234567_0a1b2c3d/", ours=True)
+    """How keys begin, up to a /: what lies elsewhere is neither listed nor read"""
+    every_seconds: float = setting(300, example=60, unit="seconds", ours=True, ge=1)
+    """From one listing to the next. Each asks once for every folder, but those of days gone by, and for
+    each thousand of keys"""
+    late_seconds: float = setting(86_400, example=21_600, unit="seconds", ours=True, ge=0)
+    """How long after the time that it says, or was written at, a key may appear and is found: folders of
+    days so long gone are listed no more. The ids of what was found meanwhile are in the state, a million
+    at most"""
+    start_time: Moment | None = setting(None, example="2026-01-02T03:04:05Z", ours=True)
+    """Collect what is of this time (ISO 8601) or later, by its name or folder or by when it was written;
+    by default from the first start. Changing it begins anew from there"""
 
     @model_validator(mode="before")
     @classmethod
@@ -235,12 +207,10 @@ class ListingSetting(Model):
 class RequestLimit(Model):
     """At most so many requests in each period."""
 
-    period: str = Field(
-        description="Number and unit: s, m, h or d", examples=["1d"], pattern=r"^\d+\s*[smhd]$"
-    )
-    number_of_requests: int = Field(
-        ge=-1, description="Requests in one period; -1 means unlimited", examples=[10_000]
-    )
+    period: str = setting(example="1d", pattern=r"^\d+\s*[smhd]$")
+    """Number and unit: s, m, h or d"""
+    number_of_requests: int = setting(example=10_000, ge=-1)
+    """Requests in one period; -1 means unlimited"""
 
     @property
     def seconds(self) -> int:

@@ -4,11 +4,11 @@ import re
 from typing import Annotated, Any, Self
 
 from msgspec import Struct
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from sources.aws.partitions import names
 from transforms.file_secret import FileSecret
-from transforms.setting import About
+from transforms.setting import SettingsModel, setting
 
 _ROLE = re.compile(r"arn:(?P<partition>[\w-]+):iam::(?P<account>\d{12}):role/[\w+=,.@/-]+")
 
@@ -69,50 +69,50 @@ _FAULTS: tuple[tuple[str, set[str], set[str], str], ...] = (
 """What makes no sense: (what, keys that are there, keys that are all missing, how to mend it)."""
 
 
-class Credentials(BaseModel):
+class Credentials(SettingsModel):
     """Who the collector is in AWS. Leave all out to use boto3's default chain (the machine's own role)."""
 
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     access_key: _Secret = Field(
         None,
-        validation_alias=AliasChoices("access_key", "aws_access_key_id"),
-        description="Access key of an IAM user. Needs access_secret.",
         examples=["${AWS_KEY}", {"file": "/run/secrets/aws-key"}],
+        validation_alias=AliasChoices("access_key", "aws_access_key_id"),
     )
+    """Access key of an IAM user. Needs access_secret."""
     access_secret: _Secret = Field(
         None,
-        validation_alias=AliasChoices("access_secret", "aws_secret_access_key"),
-        description="Secret of the access key. What a file holds may be replaced there: it is read again.",
         examples=["${AWS_SECRET}", {"file": "/run/secrets/aws"}],
+        validation_alias=AliasChoices("access_secret", "aws_secret_access_key"),
     )
-    session_token: _Secret = Field(
+    """Secret of the access key. What a file holds may be replaced there: it is read again."""
+    session_token: _Secret = setting(
         None,
+        example="${AWS_SESSION_TOKEN}",
+        ours=True,
         validation_alias=AliasChoices("session_token", "aws_session_token"),
-        description="Token that belongs to temporary keys. They cannot be renewed: for trials only.",
-        examples=["${AWS_SESSION_TOKEN}"],
-        json_schema_extra=About(ours=True),
     )
-    base_assume_role: _Role = Field(
+    """Token that belongs to temporary keys. They cannot be renewed: for trials only."""
+    base_assume_role: _Role = setting(
         None,
+        example="arn:aws:iam::123456789012:role/collector",
         validation_alias=AliasChoices("base_assume_role", "aws_base_account_role"),
-        description="Role to assume from the keys or this machine's own identity: the role to work "
-        "as, or the first of two hops.",
-        examples=["arn:aws:iam::123456789012:role/collector"],
     )
-    target_assume_role: _Role = Field(
+    """Role to assume from the keys or this machine's own identity: the role to work as, or the first of
+    two hops."""
+    target_assume_role: _Role = setting(
         None,
+        example="arn:aws:iam::210987654321:role/devo-reads",
         validation_alias=AliasChoices("target_assume_role", "aws_cross_account_role"),
-        description="Role in the account to be collected, assumed from base_assume_role; without it from "
-        "the keys or this machine's own identity.",
-        examples=["arn:aws:iam::210987654321:role/devo-reads"],
     )
-    assume_role_external_id: _Secret = Field(
+    """Role in the account to be collected, assumed from base_assume_role; without it from the keys or this
+    machine's own identity."""
+    assume_role_external_id: _Secret = setting(
         None,
+        example="${AWS_EXTERNAL_ID}",
         validation_alias=AliasChoices("assume_role_external_id", "aws_external_id"),
-        description="External id that the trust policy of the last role asks for.",
-        examples=["${AWS_EXTERNAL_ID}"],
     )
+    """External id that the trust policy of the last role asks for."""
 
     @model_validator(mode="after")
     def _is_a_known_form(self) -> Self:
