@@ -9,10 +9,9 @@ from typing import TypeAlias, TypeGuard, TypeVar
 
 from msgspec.structs import replace
 
-from flows.catalogue.calls import OptionsT
+from flows.catalogue.calls import OptionsT, Polled
 from flows.catalogue.service import ConfiguredService, RunContext, Source, Unit
 from flows.config.base import ObjectsSettings, QueuedSettings
-from flows.config.polled import Polled, limits
 from sources import telemetry
 from sources.apis.cursor import CursorOptions, CursorSource
 from sources.apis.poll import Poll
@@ -194,6 +193,13 @@ def as_configured(unit: ConfiguredService[Polled]) -> Limiters:
     return Limiters(
         lambda _account, region, _api: Chain([Counted(of(region)), *(Bucket(*bound) for bound in bounds)])
     )
+
+
+def limits(service: Polled) -> tuple[tuple[float, float], ...]:
+    """Return what bounds the requests of each API, region and account: (requests per second, burst)."""
+    counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
+    longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]
+    return ((service.requests_per_second, 1), *longer) if service.requests_per_second else tuple(longer)
 
 
 def within(rates: Mapping[str, float], *, fixed: bool = False) -> Paced:

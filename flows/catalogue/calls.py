@@ -5,13 +5,16 @@ of us-east-1 without free tiers.
 """
 
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from flows.catalogue.guess import Guess
-from flows.config.polled import Polled
 from flows.config.types import ListingSetting
+
+if TYPE_CHECKING:
+    from flows.catalogue.cloudtrail import AuditEventsSettings
+    from flows.config.polled import PolledSettings
 
 DAY = 86_400
 QUEUE_RESOURCE, OBJECT_RESOURCE, ANY_RESOURCE = "{queue}", "{bucket}/*", "*"
@@ -23,6 +26,9 @@ PUBLIC_KEYS = "cloudtrail:ListPublicKeys"
 OptionsT = TypeVar("OptionsT")
 Options_contra = TypeVar("Options_contra", contravariant=True)
 Options_co = TypeVar("Options_co", covariant=True)
+
+Polled: TypeAlias = "PolledSettings | AuditEventsSettings"
+"""Settings of a service that asks an API."""
 
 
 class Price(Struct, frozen=True):

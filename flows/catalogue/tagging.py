@@ -2,71 +2,42 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from flows.catalogue.service import ConfiguredService
 from flows.catalogue.telemetry import table_missing
+from flows.config.base import ServiceSettings, TypedSettings
 from sources.apis.window import now_ms
 from transforms import cloudfront, cloudtrail, tagged, umbrella, vpcflow
 from transforms.block import Transform
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 
+if TYPE_CHECKING:
+    from flows.catalogue.line_logs import NonCloudwatchLogsSettings
+    from flows.config.objects import SqsLogsSettings
+
 _OptionsT = TypeVar("_OptionsT")
+_Lines: TypeAlias = "NonCloudwatchLogsSettings | SqsLogsSettings"
 
 
-class Tagged(Protocol):
-    """What of a service's settings concerns its tags and the fields put into its events."""
-
-    @property
-    def tag(self) -> str | None:
-        """The configuration's tag, None = the service's."""
-
-    @property
-    def tag_suffix(self) -> str:
-        """Levels put after it."""
-
-    @property
-    def devo_pulling_id(self) -> bool:
-        """Whether events get the time of the pull."""
-
-
-class Keyed(Tagged, Protocol):
-    """Of services whose objects' keys tell the event's type."""
-
-    def event_type(self, key: str) -> str:
-        """Return the event type that the configuration gives to an object's key, "" for none."""
-
-
-class Lines(Keyed, Protocol):
-    """Of services whose events are lines with columns."""
-
-    @property
-    def auto_event_type(self) -> bool | None:
-        """Whether the tag's last level is the event's type; None = yes."""
-
-    @property
-    def format(self) -> str:
-        """`raw` or `json`."""
-
-
-def rule(unit: ConfiguredService[Tagged], template: str) -> TagRule:
+def rule(unit: ConfiguredService[ServiceSettings], template: str) -> TagRule:
     """Return how the unit's tags are made: the configuration's tag, else the service's."""
     return TagRule(unit.options.tag or template, unit.options.tag_suffix)
 
 
-def stamp(unit: ConfiguredService[Tagged]) -> Stamp:
+def stamp(unit: ConfiguredService[ServiceSettings]) -> Stamp:
     """Return the fields that the unit's JSON events get."""
     return Stamp(unit.environment, now_ms if unit.options.devo_pulling_id else None)
 
 
-def one_table(template: str) -> Callable[[ConfiguredService[Tagged]], Transform]:
+def one_table(template: str) -> Callable[[ConfiguredService[ServiceSettings]], Transform]:
     """JSON events that all belong to one table."""
     return lambda unit: tagged.transform(rule(unit, template), stamp(unit))
 
 
 def cloudtrail_records(
-    unit: ConfiguredService[Tagged], *, auto_event_type: bool, place_of_event: bool = True
+    unit: ConfiguredService[ServiceSettings], *, auto_event_type: bool, place_of_event: bool = True
 ) -> Transform:
     """CloudTrail records."""
     return cloudtrail.transform(
@@ -81,18 +52,18 @@ def cloudtrail_records(
     )
 
 
-def flow_logs(unit: ConfiguredService[Lines]) -> Transform:
+def flow_logs(unit: ConfiguredService[_Lines]) -> Transform:
     """VPC flow log lines."""
     return vpcflow.transform(_of_lines(unit, vpcflow.TEMPLATE, vpcflow.VpcFlowOptions))
 
 
-def web_logs(unit: ConfiguredService[Lines]) -> Transform:
+def web_logs(unit: ConfiguredService[_Lines]) -> Transform:
     """CloudFront log lines."""
     return cloudfront.transform(_of_lines(unit, cloudfront.TEMPLATE, cloudfront.CloudFrontOptions))
 
 
 def _of_lines(
-    unit: ConfiguredService[Lines], template: str, options_of: Callable[..., _OptionsT]
+    unit: ConfiguredService[_Lines], template: str, options_of: Callable[..., _OptionsT]
 ) -> _OptionsT:
     options = unit.options
     return options_of(
@@ -104,7 +75,7 @@ def _of_lines(
     )
 
 
-def umbrella_rows(unit: ConfiguredService[Keyed]) -> Transform:
+def umbrella_rows(unit: ConfiguredService[TypedSettings]) -> Transform:
     """Cisco Umbrella rows."""
     return umbrella.transform(
         umbrella.UmbrellaOptions(rule(unit, umbrella.TEMPLATE), unit.options.event_type)

@@ -5,13 +5,13 @@ The models tell which keys have no effect here, and why; `_DIFFERENT` what else 
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Any, get_args
+from typing import Any
 
 from msgspec import Struct
 from pydantic import BaseModel
 
 from flows.catalogue.services import settings_of
-from flows.config.schema import is_map, model_in, spellings
+from flows.config.model_tree import by_type, is_map, model_in, names_of
 from flows.config.settings import Globals, Input, PersistenceConfig
 from sinks.settings import OutputSettings
 from transforms.setting import about
@@ -65,9 +65,7 @@ _DIFFERENT: Mapping[tuple[str, str], str] = {
 """(model, field) → what a user of Devo's collectors should know of it. * = of any service."""
 
 _OUTPUTS: Mapping[str, Any] = {
-    name: one.model_fields["config"].annotation
-    for one in get_args(get_args(OutputSettings)[0])
-    for name in get_args(one.model_fields["type"].annotation)
+    name: one.model_fields["config"].annotation for name, one in by_type(OutputSettings).items()
 }
 
 
@@ -112,9 +110,8 @@ def _output(raw: Any, path: str) -> Iterator[KeyEffect]:
 
 def _keys(raw: Mapping[str, Any], path: str, model: type[BaseModel]) -> Iterator[KeyEffect]:
     """Yield the effect of every key of a mapping that a model reads, and of all below it."""
-    spelt = {key: name for name, one in model.model_fields.items() for key in spellings(name, one)}
     for key, value in raw.items():
-        name, place = spelt.get(str(key), ""), f"{path}.{key}"
+        name, place = names_of(model).get(str(key), ""), f"{path}.{key}"
         if not name:
             unread = model is PersistenceConfig
             effect, why = (Effect.UNNEEDED, "there is no such store here") if unread else (Effect.SAME, "")

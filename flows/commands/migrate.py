@@ -19,8 +19,8 @@ from flows.commands.key_effects import Effect, KeyEffect, key_effects
 from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError, is_secret
 from flows.config.load import load
+from flows.config.model_tree import spellings
 from flows.config.read import read
-from flows.config.schema import spellings
 from flows.config.settings import Globals
 from transforms.setting import described
 

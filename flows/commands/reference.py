@@ -19,9 +19,9 @@ from flows.config.base import ObjectsSettings, QueuedSettings, ServiceSettings, 
 from flows.config.errors import SettingsError
 from flows.config.file_formats import FileFormat, FormatConfig
 from flows.config.filters import FieldOperation, FileRule, LineRule, MaskSettings, RecordMapping
+from flows.config.model_tree import model_in, spellings
 from flows.config.objects import SqsLogsSettings
 from flows.config.polled import PolledSettings
-from flows.config.schema import spellings
 from flows.config.settings import (
     CloudTrailTablesSettings,
     Globals,
@@ -115,9 +115,8 @@ def _parts(model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
     """Yield key and model of what stands in lists of a model, as far as it is the model's own."""
     inherited = {name for base in _COMMON for name in base.model_fields}
     for name, field in model.model_fields.items():
-        for inner in get_args(field.annotation):
-            if name not in inherited and isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield name, inner
+        if name not in inherited and (inner := model_in(field.annotation)):
+            yield name, inner
 
 
 def _sqs() -> str:

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_args
 
-from pydantic import AliasChoices, BaseModel, ValidationError
+from pydantic import ValidationError
 
+from flows.config.model_tree import by_type, fields_of, models_in, names_of
 from transforms.errors import CollectorError
 from transforms.setting import described
 
@@ -100,7 +101,7 @@ def _told(
     elif kind.startswith("union_tag"):
         given = str(error["ctx"].get("tag", ""))
         what = f"unknown type {given}" if given else "type is missing"
-        hint = nearest(given, (tag for one in _models(model) for tag in _tags(one)))
+        hint = nearest(given, by_type(model))
     elif kind == "value_error":
         text, _, hint = str(error["ctx"]["error"]).partition(": ")
         shown = _shown(name, _value(raw, path), secrets) if path else ""
@@ -213,35 +214,9 @@ def _about(field: Any) -> str:
 
 def _fields(model: object, raw: object, path: Sequence[str]) -> dict[str, object]:
     """Return the known keys, and what is declared of them, of the model at a path below `model`."""
-    models = [one for one in _models(model) if _is_of_type(one, raw)] or _models(model)
+    typed = by_type(model).get(str(raw.get("type"))) if isinstance(raw, Mapping) else None
+    models = [typed] if typed else models_in(model)
     for part in path:
-        declared = [_keys(one)[part].annotation for one in models if part in _keys(one)]
-        models = [found for annotation in declared for found in _models(annotation)] if declared else models
-    return {name: field for one in models for name, field in _keys(one).items()}
-
-
-def _keys(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the keys of a model as a configuration spells them, other spellings included."""
-    keys: dict[str, object] = {}
-    for name, field in model.model_fields.items():
-        alias = field.validation_alias
-        spellings = alias.choices if isinstance(alias, AliasChoices) else [name]
-        keys |= {str(spelling): field for spelling in spellings}
-    return keys
-
-
-def _models(annotation: object) -> list[type[BaseModel]]:
-    """Return the models in an annotation, a union for instance."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in get_args(annotation) for model in _models(argument)]
-
-
-def _tags(model: type[BaseModel]) -> tuple[str, ...]:
-    """Return the values of `type` that stand for a model of a union."""
-    return get_args(model.model_fields["type"].annotation) if "type" in model.model_fields else ()
-
-
-def _is_of_type(model: type[BaseModel], raw: object) -> bool:
-    """Tell whether `raw` says by its `type` that it is of a model."""
-    return isinstance(raw, Mapping) and raw.get("type") in _tags(model)
+        declared = [fields_of(one)[part].annotation for one in models if part in names_of(one)]
+        models = [found for annotation in declared for found in models_in(annotation)] if declared else models
+    return {name: field for one in models for name, field in fields_of(one).items()}

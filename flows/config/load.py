@@ -20,10 +20,11 @@ from flows.catalogue.services import ANY_NAME, SETTINGS, services_of, settings_o
 from flows.config.base import ServiceSettings
 from flows.config.errors import NO_MAPPING, SettingsError, SettingsErrors, as_list, nearest, raise_any, told
 from flows.config.misplaced import put_right
+from flows.config.model_tree import names_of, spellings
 from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
-from flows.config.schema import lists_of_one, spellings
+from flows.config.schema import lists_of_one
 from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
 from sinks.settings import OutputSettings, Syslog, parse_output
 from transforms.file_secret import FileSecret
@@ -212,9 +213,8 @@ class _Loading(Struct):
             return model
         found = {
             name: FileSecret(self.files[*place, key], value.get_secret_value())
-            for name, value in model
-            for key in spellings(name, type(model).model_fields[name])
-            if (*place, key) in self.files and isinstance(value, SecretStr)
+            for key, name in names_of(type(model)).items()
+            if (*place, key) in self.files and isinstance(value := dict(model)[name], SecretStr)
         }
         return model.model_copy(update=found) if found else model
 
@@ -290,12 +290,7 @@ class _Loading(Struct):
 
 def first_spelling(model: type[ServiceSettings], given: Mapping[str, object]) -> dict[str, object]:
     """Return settings under the first spelling of each key; a key that is there twice stays as it is."""
-    other = {
-        spelt: first
-        for name, one in model.model_fields.items()
-        for first, *others in [spellings(name, one)]
-        for spelt in others
-    }
+    other = {spelt: spellings(name, model.model_fields[name])[0] for spelt, name in names_of(model).items()}
     return {other[key] if other.get(key, key) not in given else key: value for key, value in given.items()}
 
 

@@ -7,14 +7,13 @@ nothing that only follows.
 
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any, TypeAlias, get_args
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from flows.catalogue.services import SETTINGS, settings_of
 from flows.config.errors import SettingsError
-from flows.config.schema import is_map, model_in, spellings
+from flows.config.model_tree import by_type, fields_of, is_map, model_in, names_of
 from flows.config.settings import Globals, Input
 from sinks.settings import OutputSettings
 from sources.aws.credentials import Credentials
@@ -74,7 +73,7 @@ def _after_its_neighbour(content: Any, path: Path) -> Iterator[tuple[str, Any, s
     before = ""
     for key, value in _at(content, path).items():
         yield key, value, before
-        if key not in _keys(Input) | _OUTPUT | _TOP:
+        if key not in names_of(Input).keys() | _OUTPUT | _TOP:
             before = key
 
 
@@ -86,13 +85,13 @@ def _top(content: Any) -> Iterator[Move]:
             continue
         if isinstance(value, dict) and "services" in value:
             yield (key,), ("inputs",)
-        elif isinstance(value, dict) and str(value.get("type")) in _output_types():
+        elif isinstance(value, dict) and str(value.get("type")) in by_type(OutputSettings):
             yield (key,), ("outputs",)
-        elif alone and key in _keys(Input) - _keys(Globals):
+        elif alone and key in names_of(Input).keys() - names_of(Globals).keys():
             yield (key,), alone
         elif alone and key in SETTINGS:
             yield (key,), (*alone, "services")
-        elif key in _keys(Globals):
+        elif key in names_of(Globals):
             yield (key,), ("globals",)
 
 
@@ -108,7 +107,7 @@ def _inputs(content: Any) -> Iterator[Move]:
             continue
         if key in _TOP:
             yield ("inputs", key), ()
-        elif before and key in _keys(Input):
+        elif before and key in names_of(Input):
             yield ("inputs", key), ("inputs", before)
         elif before and key in SETTINGS:
             yield ("inputs", key), ("inputs", before, "services")
@@ -120,13 +119,13 @@ def _input(content: Any) -> Iterator[Move]:
         place = ("inputs", name)
         for key, value in _at(content, place).items():
             given = value if isinstance(value, dict) else {}
-            if key in _keys(Input):
+            if key in names_of(Input):
                 continue
             if key in _TOP:
                 yield (*place, key), ()
             elif key in SETTINGS or settings_of(key, given):
                 yield (*place, key), (*place, "services")
-            elif key in _keys(Credentials):
+            elif key in names_of(Credentials):
                 yield (*place, key), (*place, "credentials")
 
 
@@ -139,9 +138,9 @@ def _services(content: Any) -> Iterator[Move]:
             if key in SETTINGS or settings_of(key, given):
                 continue
             model = settings_of(before, _at(content, (*place, before)) or {key: value})
-            if model and key in _keys(model):
+            if model and key in names_of(model):
                 yield (*place, key), (*place, before)
-            elif key in _keys(Input):
+            elif key in names_of(Input):
                 yield (*place, key), ("inputs", name)
 
 
@@ -179,7 +178,7 @@ def _below(
     outer: type[BaseModel] | None = None,
 ) -> Iterator[Move]:
     """Yield the misplaced keys of a mapping and of those in it. outer: the model of the one at `around`."""
-    fields, before = _fields(model), ""
+    fields, before = fields_of(model), ""
     for key, value in _at(content, path).items():
         field = fields.get(key)
         if field:
@@ -188,9 +187,9 @@ def _below(
                 yield from _below(content, (*path, key), inner, path, model)
             continue
         neighbour = model_in(fields[before].annotation) if before else None
-        if neighbour and not is_map(fields[before].annotation) and key in _keys(neighbour):
+        if neighbour and not is_map(fields[before].annotation) and key in names_of(neighbour):
             yield (*path, key), (*path, before)
-        elif outer and key in _keys(outer):
+        elif outer and key in names_of(outer):
             yield (*path, key), around
 
 
@@ -199,28 +198,7 @@ _LEVELS: tuple[Callable[[Any], Iterator[Move]], ...] = (
 )
 
 
-def _keys(model: type[BaseModel]) -> frozenset[str]:
-    """Return the keys of a model in all their spellings."""
-    return frozenset(_fields(model))
-
-
-@cache
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    return {key: one for name, one in model.model_fields.items() for key in spellings(name, one)}
-
-
-def _outputs_known() -> tuple[type[BaseModel], ...]:
-    return get_args(get_args(OutputSettings)[0])
-
-
-@cache
-def _output_types() -> frozenset[str]:
-    return frozenset(
-        kind for one in _outputs_known() for kind in get_args(one.model_fields["type"].annotation)
-    )
-
-
 @cache
 def _config_keys() -> frozenset[str]:
-    configs: list[Any] = [one.model_fields["config"].annotation for one in _outputs_known()]
-    return frozenset(key for one in configs for key in _keys(one))
+    configs = [model_in(one.model_fields["config"].annotation) for one in by_type(OutputSettings).values()]
+    return frozenset(key for one in configs if one for key in names_of(one))

@@ -1,7 +1,7 @@
 """Settings of services that ask an API every so often."""
 
 from datetime import datetime
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -49,38 +49,3 @@ class PolledSettings(ServiceSettings):
         if self.enabled:
             self._known_regions()
         return self
-
-
-class Polled(Protocol):
-    """The settings of a service that asks an API: `PolledSettings`, or those of both families."""
-
-    @property
-    def regions(self) -> tuple[str, ...]:
-        """AWS regions."""
-
-    @property
-    def request_period_in_seconds(self) -> float:
-        """From one poll to the next."""
-
-    @property
-    def requests_per_second(self) -> float | None:
-        """Most requests, None = as AWS allows."""
-
-    @property
-    def requests_limits(self) -> tuple[RequestLimit, ...]:
-        """Most requests in longer periods."""
-
-    @property
-    def start_time(self) -> datetime | None:
-        """From when on, None = from the first start."""
-
-    @property
-    def recheck(self) -> str | None:
-        """How often finished ranges are read once more, None = never."""
-
-
-def limits(service: Polled) -> tuple[tuple[float, float], ...]:
-    """Return what bounds the requests of each API, region and account: (requests per second, burst)."""
-    counted = [limit for limit in service.requests_limits if limit.number_of_requests >= 0]
-    longer = [(limit.number_of_requests / limit.seconds, limit.number_of_requests) for limit in counted]
-    return ((service.requests_per_second, 1), *longer) if service.requests_per_second else tuple(longer)

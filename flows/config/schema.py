@@ -9,12 +9,13 @@ keys mean together, and what stands behind a pattern, no schema tells: `check` d
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Any, TypeAlias, get_args, get_origin
+from typing import Any, TypeAlias
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator
+from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 
+from flows.config.model_tree import is_map, model_in, spellings
 from flows.config.types import one_or_many, one_or_several
 
 Schema: TypeAlias = JsonSchemaValue
@@ -55,43 +56,9 @@ def widen(definitions: dict[str, Schema], models: Iterable[type[BaseModel]], bla
     definitions["Reference"] = REFERENCE
 
 
-def models_below(roots: Iterable[object]) -> set[type[BaseModel]]:
-    """Return models and all that stand in their fields."""
-    found: set[type[BaseModel]] = set()
-    waiting = [*roots]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, type) and issubclass(one, BaseModel):
-            if one not in found:
-                found.add(one)
-                waiting += [field.annotation for field in one.model_fields.values()]
-        else:
-            waiting += get_args(one)
-    return found
-
-
-def spellings(name: str, field: FieldInfo) -> list[str]:
-    """Return how a key may be written, its first spelling first."""
-    if isinstance(field.validation_alias, AliasChoices):
-        return [str(choice) for choice in field.validation_alias.choices]
-    return [field.alias or name]
-
-
 def takes_one(field: FieldInfo) -> bool:
     """Tell whether a text may stand for a list of one."""
     return any(isinstance(one, BeforeValidator) and one.func in _TAKES_ONE for one in field.metadata)
-
-
-def model_in(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of a field's values, in lists and mappings too; None when they have none."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((found for one in get_args(annotation) if (found := model_in(one))), None)
-
-
-def is_map(annotation: Any) -> bool:
-    """Tell whether a field is a mapping under names of the user's own."""
-    return get_origin(annotation) is dict or any(is_map(one) for one in get_args(annotation))
 
 
 def lists_of_one(

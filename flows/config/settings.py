@@ -13,8 +13,9 @@ from pydantic.json_schema import models_json_schema
 
 from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
+from flows.config.model_tree import models_below
 from flows.config.objects import SqsInput
-from flows.config.schema import models_below, widen
+from flows.config.schema import widen
 from flows.config.types import Model, OneOrMany
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials

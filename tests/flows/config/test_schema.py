@@ -15,8 +15,9 @@ from pydantic import BaseModel, ValidationError
 from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
 from flows.config.load import SettingsError, first_spelling, load
+from flows.config.model_tree import models_below, spellings
 from flows.config.read import References
-from flows.config.schema import lists_of_one, models_below, spellings, takes_one
+from flows.config.schema import lists_of_one, takes_one
 from flows.config.settings import Globals, Input, json_schema
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from transforms.setting import about

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from flows.catalogue.build import limits
 from flows.catalogue.cloudtrail import AuditEventsSettings
 from flows.catalogue.event_queues import SecurityHubSettings, ServiceEventsSettings
 from flows.catalogue.guardduty import GuardDutySettings
@@ -18,7 +19,6 @@ from flows.catalogue.services import SETTINGS
 from flows.catalogue.umbrella import CiscoUmbrellaSettings
 from flows.config.base import QueuedSettings, region_of
 from flows.config.objects import SqsLogsSettings
-from flows.config.polled import limits
 from flows.config.settings import FROM_GLOBALS, Globals, Input, json_schema
 from flows.config.types import RequestLimit
 from transforms.setting import about, ineffective
