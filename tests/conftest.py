@@ -33,8 +33,8 @@ _FIGURES = "figures"
 def _nothing_served() -> Iterator[None]:
     """Let no module find the clock, the plan or the state that an earlier one left in the served APIs."""
     yield
-    if "flows.demo.fake_aws.server" in sys.modules:  # moto is slow to import
-        sys.modules["flows.demo.fake_aws.server"].reset()
+    if "tests.fakes.fake_aws.server" in sys.modules:  # moto is slow to import
+        sys.modules["tests.fakes.fake_aws.server"].reset()
 
 
 @pytest.fixture(scope="session", autouse=True)

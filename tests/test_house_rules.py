@@ -118,7 +118,6 @@ BY_STRING = {
     "flows/journal/compaction.py",
     "flows/config/file_formats.py",  # keys of a processor's settings
     "flows/commands/reference.py",  # reads annotations
-    "flows/demo/fake_aws/core.py",  # puts its operations into the emulator
 }
 """Modules that reach attributes by a name which is data."""
 

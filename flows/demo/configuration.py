@@ -7,7 +7,7 @@ from typing import Any
 from flows.demo.embedded import KEYS
 from flows.demo.receiver import Certificates
 from flows.demo.sample_apis import PERIOD
-from flows.demo.samples import HISTORY_SECONDS, REGION
+from flows.demo.sample_audits import HISTORY_SECONDS, REGION
 
 OBJECT_QUEUES = {
     "audits_s3": "demo-cloudtrail",
@@ -49,7 +49,10 @@ def _output(port: int, certificates: Certificates) -> dict[str, Any]:
 
 
 def _services(now: float) -> dict[str, Any]:
-    """Return the services; those that ask an API begin in the past, and wait for late events only briefly."""
+    """Return the services; those that ask an API begin in the past, and wait for late events only briefly.
+
+    Lines of logs are all put in, hence ingested, when the newest one is: the oldest are late.
+    """
     start = datetime.fromtimestamp(now - HISTORY_SECONDS - PERIOD, UTC).isoformat(timespec="seconds")
     common = {"regions": [REGION]}
     polled = {**common, "start_time": start, "request_period_in_seconds": 2}
@@ -87,6 +90,12 @@ def _services(now: float) -> dict[str, Any]:
             "cloudwatch_sqs_queue_name": QUEUES["sqs-cloudwatch-consumer"],
         },
         "metrics-all": {**polled, "period": PERIOD, "delay": 0},
-        "application-logs": {**polled, **patient, "types": ["logs"], "log_group": "/"},
+        "application-logs": {
+            **polled,
+            **patient,
+            "overlap_seconds": 2 * HISTORY_SECONDS,
+            "types": ["logs"],
+            "log_group": "/",
+        },
         "aws-guardduty": {**polled, "overlap_seconds": 5},
     }

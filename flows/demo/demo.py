@@ -108,7 +108,7 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, asked: DemoRequest) -> 
     for queue in EVENT_QUEUES.values():
         aws.event_queue(queue)
     now = time.time()
-    tally = Tally([*put.events, *put_history(aws.control, aws.detector(), put.per_type, now)])
+    tally = Tally([*put.events, *put_history(aws, put.per_type, now)])
     certificates = make_certificates(folder / "certs")
     receiver = DemoReceiver(certificates, tally.arrive)
     settings = folder / "config.yaml"

@@ -1,7 +1,6 @@
-"""An embedded AWS for the demo: two processes of their own, bound to loopback.
+"""An embedded AWS for the demo, bound to loopback: ministack in a process of its own, and what that lacks.
 
-ministack has queues and objects; `fake_aws` has the APIs that ministack lacks or serves unlike AWS. boto3 is
-led to each by its own settings, an endpoint per service, as it could be in production.
+boto3 is led to each by its own settings, an endpoint per service, as it could be in production.
 """
 
 import os
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,22 +19,18 @@ import boto3
 import orjson
 from botocore.config import Config
 
-from flows.demo.fake_aws.wire import control
-from flows.demo.samples import ACCOUNT, REGION
+from flows.demo.apis import DemoApis
+from flows.demo.sample_audits import ACCOUNT, REGION
+from flows.demo.wire import serving
 from flows.process.supervisor import free_ports
 from transforms.errors import CollectorError
 
 _START_SECONDS = 60.0
 KEYS = {"access_key": ACCOUNT, "access_secret": "demo"}
-"""Both processes take a key of twelve digits for the account's own."""
+"""ministack takes a key of twelve digits for the account's own."""
 
-_APIS = {
-    "cloudtrail": "AWS_ENDPOINT_URL_CLOUDTRAIL",
-    "cloudwatch": "AWS_ENDPOINT_URL_CLOUDWATCH",
-    "guardduty": "AWS_ENDPOINT_URL_GUARDDUTY",
-    "logs": "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS",
-}
-"""Services that `fake_aws` serves, and botocore's variable for the endpoint of each."""
+_APIS = ("AWS_ENDPOINT_URL_CLOUDTRAIL", "AWS_ENDPOINT_URL_GUARDDUTY")
+"""botocore's variables for the endpoints of the services that `apis` serves."""
 
 EXTRA = "install what the demo needs, in the collector's folder: pip install -r requirements/demo.txt"
 _OURS = ("AWS_", "BYTEWAX_", "COLLECTOR_")
@@ -50,22 +45,26 @@ def isolated(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class EmbeddedAws:
-    """A running ministack at `url` and `fake_aws` at `apis`, with the few calls that the demo needs."""
+    """A running ministack at `url` and what it lacks at `apis`, with the few calls that the demo needs.
 
-    def __init__(self, url: str, apis: str) -> None:
+    told: what is told at `apis`.
+    """
+
+    def __init__(self, url: str, apis: str, told: DemoApis | None = None) -> None:
         self.url, self.apis, self.keys = url, apis, dict(KEYS)
+        self.told = told or DemoApis()
         self._clients: dict[str, Any] = {}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that point a process's AWS clients here."""
-        return {"AWS_ENDPOINT_URL": self.url, **dict.fromkeys(_APIS.values(), self.apis)}
+        return {"AWS_ENDPOINT_URL": self.url, **dict.fromkeys(_APIS, self.apis)}
 
     def client(self, service: str) -> Any:
         """Return a boto3 client of the embedded AWS (the demo's own; the collector makes its own)."""
         if service not in self._clients:
             self._clients[service] = boto3.client(
                 service,
-                endpoint_url=self.apis if service in _APIS else self.url,
+                endpoint_url=self.url,
                 region_name=REGION,
                 aws_access_key_id=KEYS["access_key"],
                 aws_secret_access_key=KEYS["access_secret"],
@@ -120,31 +119,18 @@ class EmbeddedAws:
         found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
         return sum(int(found[name]) for name in names)
 
-    def control(self, function: str, **arguments: Any) -> Any:
-        """Call a control function of `fake_aws`."""
-        return control(self.apis, function, **arguments)
-
-    def detector(self) -> str:
-        """Make a GuardDuty detector and return its id."""
-        return str(self.client("guardduty").create_detector(Enable=True)["DetectorId"])
-
 
 @contextmanager
 def embedded_aws(folder: Path, *, auth: bool = False) -> Iterator[EmbeddedAws]:
-    """Start both processes, their logs in `folder`; they end with the block. auth: check signatures."""
-    ports = free_ports(2)
-    bound = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(ports[0]), "MINISTACK_HOST": "127.0.0.1"}
+    """Start it, the log of ministack in `folder`; it ends with the block. auth: check signatures."""
+    (port,) = free_ports(1)
+    bound = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "MINISTACK_HOST": "127.0.0.1"}
     bound |= {"AUTH": "true"} if auth else {}
-    commands = (["ministack"], ["flows.demo.fake_aws.server", "--port", str(ports[1])])
-    logs = [folder / "ministack.log", folder / "fake_aws.log"]
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(_process(command, log, {**os.environ, **bound, "IOT_MTLS_ENABLED": "0"}))
-            for command, log in zip(commands, logs, strict=True)
-        ]
-        for port, process, log in zip(ports, started, logs, strict=True):
-            _await_port(port, process, log)
-        yield EmbeddedAws(*(f"http://127.0.0.1:{port}" for port in ports))
+    log, told = folder / "ministack.log", DemoApis()
+    environment = {**os.environ, **bound, "IOT_MTLS_ENABLED": "0"}
+    with _process(["ministack"], log, environment) as process, serving(told.answer) as apis:
+        _await_port(port, process, log)
+        yield EmbeddedAws(f"http://127.0.0.1:{port}", apis, told)
 
 
 def module(*command: str) -> list[str]:

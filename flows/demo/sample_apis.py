@@ -5,36 +5,34 @@ Everything is put in before the collector starts, and lies in the past: so it is
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
 import orjson
 
-from flows.demo.sample_audits import audits
-from flows.demo.samples import ACCOUNT, HISTORY_SECONDS, REGION, spread
+from flows.demo.apis import DETECTOR
+from flows.demo.embedded import EmbeddedAws
+from flows.demo.sample_audits import ACCOUNT, HISTORY_SECONDS, REGION, audits, spread
 from flows.demo.tally import Expected
 
-Control = Callable[..., Any]
-"""`control(function, **arguments)`: a control function of the fake."""
 
-
-def put_history(control: Control, detector: str, count: int, now: float) -> list[Expected]:
+def put_history(aws: EmbeddedAws, count: int, now: float) -> list[Expected]:
     """Put samples of all four APIs in; now: epoch seconds, no sample is younger."""
     rng = random.Random(7)  # noqa: S311 - sample data, not cryptography
     return [
-        *_put_audits(control, rng, count, now),
-        *_put_logs(control, rng, count, now),
-        *_put_metrics(control, rng, count, now),
-        *_put_findings(control, detector, count, now),
+        *_put_audits(aws, rng, count, now),
+        *_put_logs(aws, rng, count, now),
+        *_put_metrics(aws, rng, count, now),
+        *_put_findings(aws, count, now),
     ]
 
 
-def _put_audits(control: Control, rng: random.Random, count: int, now: float) -> Iterator[Expected]:
-    made = list(audits(rng, count, now))
-    control("put_cloudtrail_events", events=[one.given() for one in made])
-    return (one.event for one in made)
+def _put_audits(aws: EmbeddedAws, rng: random.Random, count: int, now: float) -> Iterator[Expected]:
+    for one in audits(rng, count, now):
+        aws.told.audits.setdefault(one.category, []).append(one.shown)
+        yield one.event
 
 
 _GROUPS = {
@@ -47,38 +45,35 @@ _GROUPS = {
     "/var/log/secure": ("sshd[{n}]: Failed password for invalid user admin from 198.51.100.7 port {n} ssh2",),
 }
 _STREAMS = ("blue", "green")
+_MOST_LINES = 10_000
+"""Of one request of CloudWatch Logs."""
 
 
-def _put_logs(control: Control, rng: random.Random, count: int, now: float) -> Iterator[Expected]:
+def _put_logs(aws: EmbeddedAws, rng: random.Random, count: int, now: float) -> Iterator[Expected]:
+    """Put lines in; their ids and times of ingestion are known when they are."""
+    logs = aws.client("logs")
     for group, messages in _GROUPS.items():
+        logs.create_log_group(logGroupName=group)
         for stream in _STREAMS:
-            events = [
-                {
-                    "timestamp": int(moment * 1000),
-                    "ingestionTime": int(moment * 1000),
-                    "message": messages[number % len(messages)].format(
-                        id=f"{rng.getrandbits(64):016x}", n=rng.randrange(1, 9999)
-                    ),
-                }
-                for number, moment in enumerate(spread(5 * count, now))
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
+            times = [int(moment * 1000) for moment in spread(min(5 * count, _MOST_LINES), now)]
+            lines = [
+                messages[number % len(messages)].format(
+                    id=f"{rng.getrandbits(64):016x}", n=rng.randrange(1, 9999)
+                )
+                for number in range(len(times))
             ]
-            ids = control("put_log_events", group=group, stream=stream, events=events)
-            for key, event in zip(ids, events, strict=True):
-                yield Expected("logs", "cloud.aws.cloudwatch.logs", _logged(group, stream, key, event))
+            put = [{"timestamp": at, "message": line} for at, line in zip(times, lines, strict=True)]
+            logs.put_log_events(logGroupName=group, logStreamName=stream, logEvents=put)
+            told = logs.filter_log_events(logGroupName=group, logStreamNames=[stream])["events"]
+            for given, one in zip(put, told, strict=True):
+                yield Expected("logs", "cloud.aws.cloudwatch.logs", _logged(group, stream, {**one, **given}))
 
 
-def _logged(group: str, stream: str, key: str, event: dict[str, Any]) -> bytes:
+def _logged(group: str, stream: str, event: dict[str, Any]) -> bytes:
+    told = {name: event[name] for name in ("timestamp", "ingestionTime", "eventId", "message")}
     return orjson.dumps(
-        {
-            "logGroup": group,
-            "logStream": stream,
-            "timestamp": event["timestamp"],
-            "ingestionTime": event["ingestionTime"],
-            "eventId": key,
-            "message": event["message"],
-            "account": ACCOUNT,
-            "region": REGION,
-        }
+        {"logGroup": group, "logStream": stream, **told, "account": ACCOUNT, "region": REGION}
     )
 
 
@@ -91,20 +86,21 @@ _METRICS = (
 )
 
 
-def _put_metrics(control: Control, rng: random.Random, count: int, now: float) -> Iterator[Expected]:
+def _put_metrics(aws: EmbeddedAws, rng: random.Random, count: int, now: float) -> Iterator[Expected]:
     """Put `count` metrics in, with one to three values in each whole minute of the history."""
     edges = range(int(now) // PERIOD * PERIOD - HISTORY_SECONDS + PERIOD, int(now) + 1, PERIOD)
     for number in range(count):
         namespace, name, dimension = _METRICS[number % len(_METRICS)]
-        metric = {"namespace": namespace, "name": name, "dimensions": {dimension: f"demo-{number}"}}
-        minutes = [(start, end, _values(rng)) for start, end in pairwise(edges)]
-        samples = [
-            {"timestamp": start + at, "value": value}
-            for start, _, values in minutes
+        about = {"MetricName": name, "Dimensions": [{"Name": dimension, "Value": f"demo-{number}"}]}
+        minutes = [(start, _values(rng)) for start, _ in pairwise(edges)]
+        data = [
+            {**about, "Timestamp": start + at, "Value": value}
+            for start, values in minutes
             for at, value in enumerate(values)
         ]
-        control("put_metric_samples", **metric, samples=samples)
-        for start, _, values in minutes:
+        aws.client("cloudwatch").put_metric_data(Namespace=namespace, MetricData=data)
+        metric = {"namespace": namespace, "metricName": name, "dimensions": {dimension: f"demo-{number}"}}
+        for start, values in minutes:
             yield Expected("metrics-all", "cloud.aws.cloudwatch.metrics", _point(metric, start, values))
 
 
@@ -115,9 +111,7 @@ def _values(rng: random.Random) -> list[float]:
 def _point(metric: dict[str, Any], start: int, values: list[float]) -> bytes:
     return orjson.dumps(
         {
-            "namespace": metric["namespace"],
-            "metricName": metric["name"],
-            "dimensions": metric["dimensions"],
+            **metric,
             "period": PERIOD,
             "timestamp": datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "sampleCount": float(len(values)),
@@ -139,51 +133,41 @@ _FINDINGS = (
 )
 
 
-def _put_findings(control: Control, detector: str, count: int, now: float) -> Iterator[Expected]:
+def _put_findings(aws: EmbeddedAws, count: int, now: float) -> Iterator[Expected]:
     """Put findings in, more than a page of 50 by default, three in each millisecond."""
     moments = [moment for moment in spread(2 * count, now) for _ in _FINDINGS]
-    made = [_finding(number, detector, moment) for number, moment in enumerate(moments)]
-    control("put_findings", detector_id=detector, findings=made)
-    return (Expected("aws-guardduty", "cloud.aws.guardduty.findings", wire(finding)) for finding in made)
+    for number, moment in enumerate(moments):
+        finding = _finding(number, moment)
+        aws.told.findings.append(finding)
+        yield Expected("aws-guardduty", "cloud.aws.guardduty.findings", orjson.dumps(finding))
 
 
-def _finding(number: int, detector: str, moment: float) -> dict[str, Any]:
-    """Return a finding in boto3's names, every field that the fake would fill in."""
+def _finding(number: int, moment: float) -> dict[str, Any]:
+    """Return a finding as GuardDuty's API spells it, which is what goes to Devo."""
     kind, title, severity = _FINDINGS[number % len(_FINDINGS)]
     key = f"{number:032x}"
     told = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
-        "AccountId": ACCOUNT,
-        "Arn": f"arn:aws:guardduty:{REGION}:{ACCOUNT}:detector/{detector}/finding/{key}",
-        "CreatedAt": told,
-        "Description": title,
-        "Id": key,
-        "Partition": "aws",
-        "Region": REGION,
-        "Resource": {"InstanceDetails": {"InstanceId": f"i-{number:017x}"}, "ResourceType": "Instance"},
-        "SchemaVersion": "2.0",
-        "Service": {
-            "Archived": False,
-            "Count": 1 + number,
-            "DetectorId": detector,
-            "EventFirstSeen": told,
-            "EventLastSeen": told,
-            "ResourceRole": "TARGET",
-            "ServiceName": "guardduty",
+        "accountId": ACCOUNT,
+        "arn": f"arn:aws:guardduty:{REGION}:{ACCOUNT}:detector/{DETECTOR}/finding/{key}",
+        "createdAt": told,
+        "description": title,
+        "id": key,
+        "partition": "aws",
+        "region": REGION,
+        "resource": {"instanceDetails": {"instanceId": f"i-{number:017x}"}, "resourceType": "Instance"},
+        "schemaVersion": "2.0",
+        "service": {
+            "archived": False,
+            "count": 1 + number,
+            "detectorId": DETECTOR,
+            "eventFirstSeen": told,
+            "eventLastSeen": told,
+            "resourceRole": "TARGET",
+            "serviceName": "guardduty",
         },
-        "Severity": severity,
-        "Title": title,
-        "Type": kind,
-        "UpdatedAt": told,
+        "severity": severity,
+        "title": title,
+        "type": kind,
+        "updatedAt": told,
     }
-
-
-def wire(finding: dict[str, Any]) -> bytes:
-    """Return a finding as GuardDuty's API spells it, which is what goes to Devo."""
-    return orjson.dumps(_lowered(finding), option=orjson.OPT_SORT_KEYS)
-
-
-def _lowered(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    return {name[0].lower() + name[1:]: _lowered(one) for name, one in value.items()}

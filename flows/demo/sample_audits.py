@@ -1,4 +1,4 @@
-"""Sample records as CloudTrail's LookupEvents tells them: calls of several services, and Insight events."""
+"""Sample records of CloudTrail: calls of several services, and Insight events."""
 
 import random
 import uuid
@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from flows.demo.samples import ACCOUNT, REGION, spread
 from flows.demo.tally import Expected
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+HISTORY_SECONDS = 600
+"""How far back the oldest sample of an API lies."""
 
 _SERVICE, _TAG = "audits_api", "cloud.aws.cloudtrail"
 _RECORDS_EACH = 8
@@ -24,7 +27,7 @@ class Call(NamedTuple):
     asked: dict[str, Any] | None
 
 
-_CALLS = (
+CALLS = (
     Call("ec2.amazonaws.com", "DescribeInstances", "ec2", {"filterSet": {}, "instancesSet": {}}),
     Call("ec2.amazonaws.com", "RunInstances", "ec2", {"instanceType": "t3.micro", "minCount": 1}),
     Call("iam.amazonaws.com", "CreateAccessKey", "iam", {"userName": "bob"}),
@@ -40,38 +43,42 @@ _CALLS = (
 _WRITES = {"RunInstances", "CreateAccessKey", "ConsoleLogin"}
 
 
+def spread(count: int, now: float) -> Iterator[float]:
+    """Yield `count` times (epoch seconds), oldest first, evenly over the history; the last one is `now`."""
+    return (now - HISTORY_SECONDS * (count - 1 - number) / count for number in range(count))
+
+
 class Audit(NamedTuple):
-    """A record, and what it shall become. category: `management` or `insight`."""
+    """An event of LookupEvents, and what it shall become. category: `management` or `insight`."""
 
-    record: dict[str, Any]
     category: str
+    shown: dict[str, Any]
     event: Expected
-
-    def given(self) -> dict[str, Any]:
-        """Return the record as the fake's `put_cloudtrail_events` takes it."""
-        record = self.record
-        told = record.get("insightDetails", record)
-        return {
-            "EventId": record["eventID"],
-            "EventName": told["eventName"],
-            "EventSource": told["eventSource"],
-            "EventTime": datetime.fromisoformat(record["eventTime"]).timestamp(),
-            "Username": record.get("userIdentity", {}).get("userName", ""),
-            "CloudTrailEvent": self.event.message.decode(),
-            "category": self.category,
-        }
 
 
 def audits(rng: random.Random, count: int, now: float) -> Iterator[Audit]:
     """Yield `count` lots of records and `count` Insight events of the time up to now (epoch seconds)."""
     times = spread(count * (_RECORDS_EACH + 1), now)
     for number in range(count * _RECORDS_EACH):
-        call = _CALLS[number % len(_CALLS)]
-        record = _record(rng, call, _iso(next(times)))
-        yield Audit(record, "management", Expected(_SERVICE, f"{_TAG}.{call.table}", orjson.dumps(record)))
+        call = CALLS[number % len(CALLS)]
+        yield _audit("management", call.table, record(rng, call, _iso(next(times))))
     for number in range(count):
-        record = _insight(rng, _iso(next(times)), "End" if number % 2 else "Start")
-        yield Audit(record, "insight", Expected(_SERVICE, f"{_TAG}.insights", orjson.dumps(record)))
+        yield _audit(
+            "insight", "insights", _insight(rng, _iso(next(times)), "End" if number % 2 else "Start")
+        )
+
+
+def _audit(category: str, table: str, made: Mapping[str, Any]) -> Audit:
+    told, text = made.get("insightDetails", made), orjson.dumps(made)
+    shown = {
+        "EventId": made["eventID"],
+        "EventName": told["eventName"],
+        "EventSource": told["eventSource"],
+        "EventTime": datetime.fromisoformat(made["eventTime"]).timestamp(),
+        "Username": made.get("userIdentity", {}).get("userName", ""),
+        "CloudTrailEvent": text.decode(),
+    }
+    return Audit(category, shown, Expected(_SERVICE, f"{_TAG}.{table}", text))
 
 
 def _iso(seconds: float) -> str:
@@ -99,7 +106,8 @@ def _identity(rng: random.Random) -> dict[str, Any]:
     }
 
 
-def _record(rng: random.Random, call: Call, time: str) -> dict[str, Any]:
+def record(rng: random.Random, call: Call, time: str) -> dict[str, Any]:
+    """Return a record as CloudTrail writes it, of an API call. time: ISO 8601."""
     return {
         "eventVersion": "1.11",
         "userIdentity": _identity(rng),

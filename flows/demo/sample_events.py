@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from msgspec import Struct
 
-from flows.demo.samples import ACCOUNT, REGION
+from flows.demo.sample_audits import ACCOUNT, REGION
 from flows.demo.tally import Expected
 
 _EVENTS, _FINDINGS = "service-events-all", "sqs-cloudwatch-consumer"

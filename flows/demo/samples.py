@@ -4,18 +4,14 @@ import gzip
 import io
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from flows.demo.sample_audits import ACCOUNT, CALLS, REGION, record
 from flows.demo.tally import Expected
-
-ACCOUNT, REGION = "123456789012", "us-east-1"
-HISTORY_SECONDS = 600
-"""How far back the oldest sample of an API lies."""
 
 _DAY = "2026/01/02"
 
@@ -29,11 +25,6 @@ class Sample(Struct, frozen=True):
     events: tuple[Expected, ...]
 
 
-def spread(count: int, now: float) -> Iterator[float]:
-    """Yield `count` times (epoch seconds), oldest first, evenly over the history; the last one is `now`."""
-    return (now - HISTORY_SECONDS * (count - 1 - number) / count for number in range(count))
-
-
 def objects(per_type: int = 5, *, seed: int = 7) -> Iterator[Sample]:
     """Yield `per_type` objects of each type, the same ones for the same seed."""
     rng = random.Random(seed)  # noqa: S311 - sample data, not cryptography
@@ -45,45 +36,14 @@ def objects(per_type: int = 5, *, seed: int = 7) -> Iterator[Sample]:
             yield make(rng, number)
 
 
-_CALLS = (
-    ("ec2.amazonaws.com", "DescribeInstances", "ec2"),
-    ("s3.amazonaws.com", "GetBucketAcl", "s3"),
-    ("sts.amazonaws.com", "AssumeRole", "sts"),
-    ("iam.amazonaws.com", "ListUsers", "iam"),
-    ("kms.amazonaws.com", "Decrypt", "kms"),
-    ("signin.amazonaws.com", "ConsoleLogin", "signin"),
-)
-
-
-def _record(rng: random.Random, source: str, name: str) -> dict[str, Any]:
-    return {
-        "eventVersion": "1.10",
-        "userIdentity": {
-            "type": "IAMUser",
-            "accountId": ACCOUNT,
-            "userName": rng.choice(("alice", "bob", "søren")),
-        },
-        "eventTime": f"2026-01-02T03:{rng.randrange(60):02}:{rng.randrange(60):02}Z",
-        "eventSource": source,
-        "eventName": name,
-        "awsRegion": REGION,
-        "sourceIPAddress": _address(rng),
-        "requestParameters": {"filterSet": {"items": [{"name": "state"}, {"name": "vpc-id"}]}},
-        "responseElements": None,
-        "eventID": f"{rng.getrandbits(128):032x}",
-        "eventType": "AwsApiCall",
-        "recipientAccountId": ACCOUNT,
-    }
-
-
 def _cloudtrail(rng: random.Random, number: int) -> Sample:
-    calls = [rng.choice(_CALLS) for _ in range(rng.randrange(20, 60))]
-    records = [_record(rng, source, name) for source, name, _ in calls]
+    calls = [rng.choice(CALLS) for _ in range(rng.randrange(20, 60))]
+    records = [record(rng, call, f"2026-01-02T03:{number % 60:02}:{at:02}Z") for at, call in enumerate(calls)]
     name = f"{ACCOUNT}_CloudTrail_{REGION}_20260102T03{number:02}Z_demo.json.gz"
     key = f"AWSLogs/{ACCOUNT}/CloudTrail/{REGION}/{_DAY}/{name}"
     events = (
-        Expected("audits_s3", f"cloud.aws.cloudtrail.{table}", orjson.dumps(record))
-        for (_, _, table), record in zip(calls, records, strict=True)
+        Expected("audits_s3", f"cloud.aws.cloudtrail.{call.table}", orjson.dumps(one))
+        for call, one in zip(calls, records, strict=True)
     )
     return Sample("audits_s3", key, gzip.compress(orjson.dumps({"Records": records})), tuple(events))
 

@@ -15,7 +15,7 @@ from flows.commands.iam_policy import QUEUE_ATTRIBUTES, Known, grants
 from flows.config.load import load
 from flows.demo.configuration import OBJECT_QUEUES
 from flows.demo.embedded import EmbeddedAws
-from flows.demo.samples import ACCOUNT
+from flows.demo.sample_audits import ACCOUNT
 from flows.demo.strict_aws.proxy import strict_proxy
 from flows.demo.strict_aws.state import KeyState, Person, StrictState
 
@@ -28,7 +28,7 @@ class StrictAws(EmbeddedAws):
     """The embedded AWS as the collector sees it: through the rules, with a key and a policy of its own."""
 
     def __init__(self, aws: EmbeddedAws, judged: Mapping[str, str], state: StrictState, policy: str) -> None:
-        super().__init__(aws.url, aws.apis)
+        super().__init__(aws.url, aws.apis, aws.told)
         self.state, self._judged, self._policy = state, judged, policy
         self._kms_key = str(self.client("kms").create_key()["KeyMetadata"]["Arn"])
         state.keys[self._kms_key] = KeyState.ENABLED

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.demo.fake_aws.wire import control
 from sources.apis.metric_data import QUERIES, STATISTICS
 from tests.bench.bench import PYTHON, Bench, Cost, ended, net, start, surely_ended
 from tests.bench.cheap_aws import LOG_START
 from tests.bench.live import AWS, Lived, collect, endpoint, middle
 from tests.bench.replays import aws_input, files, flow_logs
 from tests.bench.table import Measured
+from tests.fakes.fake_aws.control import control
 
 FAST = 100_000
 """Requests a second, so that no limit of ours is measured."""

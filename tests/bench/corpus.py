@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -72,11 +73,42 @@ def vpc_parquet(rng: random.Random) -> tuple[str, bytes, int, int]:
     return "AWSLogs/123456789012/vpcflowlogs/us-east-1/{n}.log.parquet", buffer.getvalue(), len(rows), raw
 
 
+_CALLS = (
+    ("ec2.amazonaws.com", "DescribeInstances", "ec2"),
+    ("s3.amazonaws.com", "GetBucketAcl", "s3"),
+    ("sts.amazonaws.com", "AssumeRole", "sts"),
+    ("iam.amazonaws.com", "ListUsers", "iam"),
+    ("kms.amazonaws.com", "Decrypt", "kms"),
+    ("signin.amazonaws.com", "ConsoleLogin", "signin"),
+)
+
+
+def _record(rng: random.Random, source: str, name: str) -> dict[str, Any]:
+    return {
+        "eventVersion": "1.10",
+        "userIdentity": {
+            "type": "IAMUser",
+            "accountId": "123456789012",
+            "userName": rng.choice(("alice", "bob", "søren")),
+        },
+        "eventTime": f"2026-01-02T03:{rng.randrange(60):02}:{rng.randrange(60):02}Z",
+        "eventSource": source,
+        "eventName": name,
+        "awsRegion": "us-east-1",
+        "sourceIPAddress": samples._address(rng),
+        "requestParameters": {"filterSet": {"items": [{"name": "state"}, {"name": "vpc-id"}]}},
+        "responseElements": None,
+        "eventID": f"{rng.getrandbits(128):032x}",
+        "eventType": "AwsApiCall",
+        "recipientAccountId": "123456789012",
+    }
+
+
 def cloudtrail(rng: random.Random) -> tuple[str, bytes, int, int]:
     records = []
     for _ in range(RECORDS_PER_FILE):
-        source, name, _table = rng.choice(samples._CALLS)
-        record = samples._record(rng, source, name)
+        source, name, _table = rng.choice(_CALLS)
+        record = _record(rng, source, name)
         record["userAgent"] = "aws-sdk-go/1.44.122 (go1.19.3; linux; amd64) S3Manager"
         record["requestID"] = f"{rng.getrandbits(64):016X}"
         record["resources"] = [

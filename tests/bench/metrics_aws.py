@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from flows.demo.fake_aws.server import FakeAws, put_metric_samples
+from tests.fakes.fake_aws.server import FakeAws, put_metric_samples
 
 STEP, REACH = 60, 3_600
 

@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import CLOCK, FakeAws
 from tests.chaos.load import bulk
 from tests.chaos.matrix import INSIDE
 from tests.chaos.meter import Lines
@@ -38,6 +36,8 @@ from tests.fakes.collector import (
     verdict,
 )
 from tests.fakes.corpus import Sample, expected
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import CLOCK, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import REGION, Ministack
 from tests.fakes.process import wait_until

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from flows.demo.fake_aws.server import FakeAws
 from tests.conformance.rig import Rig, Scenario, impatient, nobody, play, rig_of
 from tests.conformance.rows import Place, Row
 from tests.conformance.waivers import told
+from tests.fakes.fake_aws.server import FakeAws
 from tests.fakes.ministack import Ministack
 
 

@@ -33,11 +33,11 @@ from flows.catalogue.service import ConfiguredService, RunContext, Source
 from flows.catalogue.services import by_name, units
 from flows.config.load import load
 from flows.demo.embedded import EmbeddedAws
-from flows.demo.fake_aws import server as fake_aws
 from flows.steps import apply
 from sources.aws.limiter import SharedBucket
 from sources.queues.lease import LeaseOptions
 from tests.conformance.rows import Place, Row, Site
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.faultproxy import Call, FaultProxy
 from tests.fakes.ministack import ACCOUNT, REGION
 from tests.fakes.process import wait_until

@@ -16,7 +16,7 @@ from zlib import crc32
 
 import boto3
 
-from flows.demo.fake_aws import server as fake_aws
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.ministack import REGION, Depth, Ministack, Queue
 
 _MINUTE = 60

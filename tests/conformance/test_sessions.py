@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from flows.catalogue.services import by_name
-from flows.demo.fake_aws import server as fake_aws
 from sources.aws.account import Account
 from tests.conformance.rig import Rig, Waits, play
 from tests.conformance.rows import Place, Row, Site
 from tests.conformance.waivers import over_rows
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.ministack import Ministack
 
 SESSION_SECONDS = 2

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.demo.fake_aws import server as fake_aws
 from tests.fakes.collector import Launch, configuration, first_difference, output, services, settle, verdict
 from tests.fakes.corpus import corpus, expected
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.process import wait_until
 
 _TIMEOUT = 90.0

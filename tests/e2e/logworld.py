@@ -6,9 +6,9 @@ import time
 from collections.abc import Container
 from dataclasses import dataclass
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.core import ACCOUNT, LOCK
-from flows.demo.fake_aws.server import PLAN, REGION
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.core import ACCOUNT, LOCK
+from tests.fakes.fake_aws.server import PLAN, REGION
 from tests.fakes.process import Background
 
 GROUPS, STREAMS = 40, 300

@@ -14,14 +14,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import FakeAws
 from tests.fakes.certs import Certs
 from tests.fakes.collector import Collector, Launch, Site, configuration, output, services
 from tests.fakes.corpus import Sample
 from tests.fakes.corpus.cloudfront import cloudfront
 from tests.fakes.corpus.cloudtrail import cloudtrail
 from tests.fakes.corpus.vpcflow import vpc
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import FakeAws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import REGION, Ministack
 from tests.fakes.receivers import Line

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from flows.demo.fake_aws import server as fake_aws
 from tests.fakes.collector import Site, services
 from tests.fakes.corpus import Event, corpus
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.ministack import REGION, Ministack, Queue
 
 ACCOUNT = fake_aws.ACCOUNT

@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from flows.catalogue.services import CATALOGUE
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import FakeAws
 from flows.journal.reader import Query, rows
 from tests.e2e.rows import ROWS, Place
 from tests.fakes.collector import Launch, configuration, merged, output, wait_while_moving
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import FakeAws
 from tests.fakes.strict import ruled
 
 _STALL = 60.0

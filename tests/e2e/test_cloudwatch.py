@@ -14,11 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import REGION, FakeAws
 from tests.e2e.lives import Record, table
 from tests.e2e.logworld import GROUPS, Scale, World
 from tests.fakes.collector import Collector, Launch, configuration, output, wait_while_moving
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import REGION, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

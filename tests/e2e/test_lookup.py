@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import FakeAws
-from flows.demo.fake_aws.wire import caller
+from flows.demo.wire import caller
 from tests.e2e.test_cluster import members
 from tests.fakes.collector import Collector, Launch, configuration, output, wait_while_moving
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import FakeAws
 from tests.fakes.process import Background, wait_until
 
 REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")

@@ -41,7 +41,8 @@ from fnmatch import fnmatchcase
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from flows.demo.fake_aws.wire import Reply, error_reply, operation, throttled
+from flows.demo.wire import Reply, operation
+from tests.fakes.fake_aws.control import error_reply, throttled
 
 Fault = Literal[
     "error",

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
 
-from flows.demo.fake_aws.wire import operation
+from flows.demo.wire import operation
 from tests.fakes.faultproxy import FaultProxy, Rule
 from tests.fakes.process import wait_until
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import boto3
 from botocore.config import Config
 
-from flows.demo.fake_aws import server as fake_aws
+from tests.fakes.fake_aws import server as fake_aws
 
 OBJECTS = ("audits_s3", "flowlogs", "cloudfrontlogs", "cisco-umbrella")
 MESSAGES = ("service-events-all", "sqs-cloudwatch-consumer")

@@ -13,10 +13,10 @@ import yaml
 
 from flows.catalogue.services import units
 from flows.config.load import load
-from flows.demo.fake_aws import server as fake_aws
 from flows.steps import apply
 from sources.apis.window import now_ms, to_datetime
 from tests.fakes.collector import Collector, Launch, configuration, output
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.process import wait_until
 from transforms.block import Block, Origin
 from transforms.telemetry import total

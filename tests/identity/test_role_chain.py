@@ -14,9 +14,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws import sts
-from flows.demo.fake_aws.server import ACCOUNT, CLOCK
 from sources import telemetry
 from sources.apis.cloudtrail import LookupEvents, LookupOptions
 from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
@@ -26,6 +23,9 @@ from sources.apis.log_groups import GroupRule
 from sources.aws import renewal as module
 from sources.aws.account import Account, Credentials
 from sources.aws.limiter import Bucket, Limiters
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws import sts
+from tests.fakes.fake_aws.server import ACCOUNT, CLOCK
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
 from tests.fakes.collector import Collector, Launch, configuration, output
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 from tests.identity.shares import (

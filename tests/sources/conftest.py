@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
+from tests.fakes.fake_aws import server as fake_aws
 
 
 @pytest.fixture

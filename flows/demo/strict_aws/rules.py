@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 from ministack.core.iam_evaluator import EvalContext, evaluate, parse_policy_document
 from msgspec import Struct
 
-from flows.demo.fake_aws.wire import Reply, caller, error_reply, operation
 from flows.demo.strict_aws.state import KeyState, Need, Person, StrictBucket, StrictState
+from flows.demo.wire import Reply, WireRequest, caller, error_reply, operation
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _KMS_KEY = "x-amz-server-side-encryption-aws-kms-key-id"
@@ -88,14 +88,14 @@ class JudgedRequest(Struct, frozen=True):
         return dict(json.loads(self.body or b"{}"))
 
 
-def asked(method: str, target: str, headers: Mapping[str, str], body: bytes) -> JudgedRequest | None:
+def asked(came: WireRequest) -> JudgedRequest | None:
     """Return a request as the rules see it, None for one that nobody signed."""
+    headers = came.small
     who = caller(headers.get("authorization", ""))
     if who is None:
         return None
-    return JudgedRequest(
-        method, target, headers, body, operation(method, target, headers, body), who.key, who.region
-    )
+    op = operation(came.method, came.target, headers, came.body)
+    return JudgedRequest(came.method, came.target, headers, came.body, op, who.key, who.region)
 
 
 def before(state: StrictState, request: JudgedRequest) -> Reply | None:

@@ -5,8 +5,8 @@ import time
 import boto3
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
 from sources.aws.account import Account
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.flows.check.conftest import config
 

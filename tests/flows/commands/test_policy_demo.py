@@ -6,7 +6,7 @@ import pytest
 
 from flows.demo import demo as module
 from flows.demo.embedded import isolated
-from flows.demo.samples import ACCOUNT
+from flows.demo.sample_audits import ACCOUNT
 from flows.demo.strict import OLD, PRINTED, StrictAws, without
 from flows.demo.strict_aws.state import Person
 from tests.fakes.process import wait_until

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from flows.cli import main
-from flows.demo.fake_aws import server as fake_aws
 from tests.fakes.collector import configuration
 from tests.fakes.corpus import corpus, expected
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.listed_s3 import ListedS3, Stored
 
 

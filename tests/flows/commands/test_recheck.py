@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from flows.cli import main
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import FakeAws
 from sources.collected import CollectedIds, CollectedRange
 from tests.fakes.collector import configuration
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import FakeAws
 
 NOON = (datetime.now(UTC) - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)
 FIRST = int(NOON.timestamp())

@@ -15,10 +15,10 @@ from flows.catalogue.build import collected_folder
 from flows.catalogue.services import units
 from flows.cli import main
 from flows.config.load import load
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import FakeAws
 from sources.collected import CollectedIds, CollectedRange
 from tests.fakes.collector import ROOT, configuration
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import FakeAws
 from tests.fakes.process import wait_until
 
 NOON = (datetime.now(UTC) - timedelta(days=2)).replace(minute=0, second=0, microsecond=0)

@@ -9,11 +9,12 @@ import yaml
 from flows.catalogue.services import units
 from flows.config.load import load
 from flows.demo.configuration import QUEUES, configuration
-from flows.demo.embedded import isolated
+from flows.demo.embedded import EmbeddedAws, isolated
 from flows.demo.receiver import make_certificates
 from flows.demo.sample_apis import put_history
+from flows.demo.sample_audits import HISTORY_SECONDS, spread
 from flows.demo.sample_events import messages
-from flows.demo.samples import HISTORY_SECONDS, objects, spread
+from flows.demo.samples import objects
 
 TEN = {*QUEUES, "audits_api", "metrics-all", "logs", "aws-guardduty"}
 """The main job's services."""
@@ -21,25 +22,30 @@ TEN = {*QUEUES, "audits_api", "metrics-all", "logs", "aws-guardduty"}
 NOW = 1_767_323_045.678
 
 
-class Recorder:
-    """Takes what is put into the fake, by function."""
+class Client:
+    """Takes what is put into logs and metrics, and gives the lines of a stream back."""
 
     def __init__(self):
-        self.given = []
+        self.lines, self.points = [], []
+        self.create_log_group = self.create_log_stream = lambda **_: None
 
-    def __call__(self, function, **arguments):
-        self.given.append((function, arguments))
-        return [f"{number:056d}" for number, _ in enumerate(arguments.get("events", ()))]
+    def put_log_events(self, logEvents, **_):  # noqa: N803 - boto3's name
+        self.told = [{**one, "ingestionTime": 1, "eventId": f"{len(self.lines)}-{one}"} for one in logEvents]
+        self.lines += self.told
 
-    def of(self, function, name):
-        return [one for called, given in self.given if called == function for one in given[name]]
+    def filter_log_events(self, **_):
+        return {"events": self.told}
+
+    def put_metric_data(self, MetricData, **_):  # noqa: N803 - boto3's name
+        self.points += MetricData
 
 
 @pytest.fixture(scope="module")
 def history():
-    """Return what was put in, and what shall arrive of it."""
-    recorder = Recorder()
-    return recorder, put_history(recorder, "detector", 12, NOW)
+    """Return where all was put in, and what shall arrive of it."""
+    aws, client = EmbeddedAws("", ""), Client()
+    aws.client = lambda _service: client
+    return aws, put_history(aws, 12, NOW)
 
 
 def tags(events):
@@ -91,20 +97,19 @@ def test_no_event_of_an_api_is_put_in_twice(history):
 
 def test_findings_cross_pages_and_share_milliseconds(history):
     """GuardDuty has more findings than a page holds, and several of one millisecond."""
-    moments = Counter(one["UpdatedAt"] for one in history[0].of("put_findings", "findings"))
+    moments = Counter(one["updatedAt"] for one in history[0].told.findings)
     assert moments.total() > 50
     assert set(moments.values()) == {3}
 
 
 def test_samples_of_the_apis_lie_in_the_past(history):
     """No sample is younger than now or older than the history, and metrics' last minute is over."""
-    put = history[0]
-    calls = [one["EventTime"] for one in put.of("put_cloudtrail_events", "events")]
-    lines = [one["timestamp"] / 1000 for one in put.of("put_log_events", "events")]
-    values = [one["timestamp"] for one in put.of("put_metric_samples", "samples")]
-    findings = [
-        datetime.fromisoformat(one["UpdatedAt"]).timestamp() for one in put.of("put_findings", "findings")
-    ]
+    aws = history[0]
+    told, put = aws.told, aws.client("")
+    calls = [one["EventTime"] for events in told.audits.values() for one in events]
+    lines = [one["timestamp"] / 1000 for one in put.lines]
+    values = [one["Timestamp"] for one in put.points]
+    findings = [datetime.fromisoformat(one["updatedAt"]).timestamp() for one in told.findings]
     for times in (calls, lines, values, findings):
         assert min(times) >= NOW - HISTORY_SECONDS
         assert max(times) <= NOW

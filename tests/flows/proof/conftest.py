@@ -2,8 +2,8 @@
 
 import pytest
 
-from flows.demo.fake_aws.cloudtrail import put_public_key
-from flows.demo.fake_aws.server import FakeAws
+from tests.fakes.fake_aws.cloudtrail import put_public_key
+from tests.fakes.fake_aws.server import FakeAws
 from tests.flows.proof.trails import FINGERPRINT, public_key
 
 

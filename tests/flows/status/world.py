@@ -49,7 +49,7 @@ class World:
         for queue in EVENT_QUEUES.values():
             aws.event_queue(queue)
         if not quiet:
-            self.events += len(put_history(aws.control, aws.detector(), 3, now))
+            self.events += len(put_history(aws, 3, now))
         config = configuration(sink.port, _as_demo(certs), now)
         config["outputs"] = output(sink.port, certs)
         config["inputs"]["aws"]["services"]["audit-archive"] = {

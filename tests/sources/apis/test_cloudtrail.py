@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.demo.fake_aws import server as fake_aws
 from sources.apis.cloudtrail import LookupEvents, LookupOptions, compact
 from sources.apis.cursor import CursorOptions, CursorSource, Target
 from sources.apis.window import now_ms, to_datetime, to_ms
 from sources.aws.account import Account
 from sources.aws.limiter import Bucket, Limiters
 from sources.errors import SourceError, Transient
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 from transforms.block import Poison

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import CLOCK, PLAN, FakeAws
 from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
 from sources.apis.log_groups import GroupRule, widest
 from sources.apis.poll import Target
 from sources.aws.account import Account
 from sources.aws.limiter import Bucket, Limiters
 from sources.errors import Denied, Missing, SourceError, Transient
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import CLOCK, PLAN, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 
 NOW = 1_790_000_100

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import CLOCK, PLAN, FakeAws
 from sources.apis.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
 from sources.aws.account import Account
 from sources.aws.limiter import Bucket, Limiters
 from sources.errors import SourceError, Transient
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import CLOCK, PLAN, FakeAws
 from tests.fakes.faultproxy import FaultProxy
 
 PERIOD = 300

@@ -11,13 +11,13 @@ from botocore.session import Session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.demo.fake_aws import server as fake_aws
 from sources.apis import guardduty
 from sources.apis.cursor import CursorOptions, CursorSource, Target
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions, readable
 from sources.aws.account import Account
 from sources.aws.limiter import Bucket, Limiters
 from sources.errors import SourceError, Transient
+from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
 

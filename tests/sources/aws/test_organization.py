@@ -8,7 +8,6 @@ from botocore.exceptions import ClientError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.demo.fake_aws import server as fake_aws
 from sources.aws.account import Account, Credentials
 from sources.aws.organization import (
     AccountSelection,
@@ -19,6 +18,7 @@ from sources.aws.organization import (
     listed,
 )
 from sources.errors import Denied, Missing, SourceError, Transient
+from tests.fakes.fake_aws import server as fake_aws
 
 ROOT, UNIT, OTHER = "r-abcd", "ou-abcd-11111111", "ou-abcd-22222222"
 EVERYONE = [MemberAccount(f"{n:012d}", f"account {n}", "ACTIVE") for n in range(1, 7)]

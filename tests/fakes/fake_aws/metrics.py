@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from flows.demo.fake_aws.core import (
+from tests.fakes.fake_aws.core import (
     ACCOUNT,
     CLOCK,
     LOCK,

@@ -1,24 +1,41 @@
-"""The fake on the wire: which operation a request means, how services say no, how the fake is controlled."""
+"""AWS on the wire: which operation a request means, how services say no, and a loopback server of answers."""
 
 import json
 import re
-import urllib.request
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Struct
 
-CONTROL = "/moto-api/ext/"
-"""Where control functions are called, by name."""
-
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/")
 _SIGNING_NAMES = {"monitoring": "cloudwatch", "eventbridge": "events"}
-_QUERY_PROTOCOL = {"sts", "iam", "sns"}
 _GUARDDUTY = {"findings": "ListFindings", "get": "GetFindings", "create": "CreateSampleFindings"}
 _S3_OBJECT = {"GET": "GetObject", "PUT": "PutObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}
 _S3_BUCKET = {"GET": "GetBucket", "PUT": "CreateBucket", "HEAD": "HeadBucket", "DELETE": "DeleteBucket"}
+
+
+_LENGTH = "content-length"
+_OURS = frozenset({"connection", _LENGTH, "transfer-encoding", "keep-alive"})
+"""Headers that belong to a connection, not to a reply."""
+
+
+class WireRequest(Struct, frozen=True):
+    """A request as it came. headers: names and values as sent."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def small(self) -> dict[str, str]:
+        """The headers by name in lower case."""
+        return {name.lower(): value for name, value in self.headers}
 
 
 class Caller(Struct, frozen=True):
@@ -76,20 +93,8 @@ def _s3_operation(method: str, path: str, query: str) -> str:
             return "UploadPart" if "partNumber" in options else _S3_OBJECT.get(method, "Multipart")
 
 
-_THROTTLED = {
-    "s3": (503, "SlowDown", "Please reduce your request rate."),
-    "sts": (400, "Throttling", "Rate exceeded"),
-    "guardduty": (429, "TooManyRequestsException", "Too Many Requests"),
-}
-
-
-def throttled(service: str) -> tuple[int, str, str]:
-    """Return status, code and message with which a service asks for fewer requests."""
-    return _THROTTLED.get(service, (400, "ThrottlingException", "Rate exceeded"))
-
-
 def error_reply(service: str, status: int, code: str, message: str) -> Reply:
-    """Return an error in the service's own wire form."""
+    """Return an error in the service's own wire form: XML of S3, JSON of all others."""
     request = str(uuid.uuid4())
     if service == "s3":
         xml = (
@@ -97,11 +102,6 @@ def error_reply(service: str, status: int, code: str, message: str) -> Reply:
         )
         head = (("Content-Type", "application/xml"), ("x-amz-request-id", request))
         return Reply(status, head, f'<?xml version="1.0" encoding="UTF-8"?>\n{xml}'.encode())
-    if service in _QUERY_PROTOCOL:
-        kind = "Sender" if status < 500 else "Receiver"
-        error = f"<Error><Type>{kind}</Type><Code>{code}</Code><Message>{message}</Message></Error>"
-        xml = f"<ErrorResponse>{error}<RequestId>{request}</RequestId></ErrorResponse>"
-        return Reply(status, (("Content-Type", "text/xml"), ("x-amzn-RequestId", request)), xml.encode())
     kinds = (
         ("Content-Type", "application/x-amz-json-1.1"),
         ("x-amzn-RequestId", request),
@@ -110,9 +110,41 @@ def error_reply(service: str, status: int, code: str, message: str) -> Reply:
     return Reply(status, kinds, json.dumps({"__type": code, "message": message}).encode())
 
 
-def control(url: str, function: str, /, **arguments: Any) -> Any:
-    """Call a control function of a fake in another process; returns its result."""
-    body = json.dumps(arguments).encode()
-    request = urllib.request.Request(f"{url}{CONTROL}{function}", body, method="POST")  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=60) as reply:  # noqa: S310 - loopback
-        return json.loads(reply.read())
+@contextmanager
+def serving(answer: Callable[[WireRequest], Reply]) -> Iterator[str]:
+    """Serve until the block ends, in threads of this process; yields the URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answer))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="demo-aws", daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _handler(answer: Callable[[WireRequest], Reply]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get(_LENGTH) or 0))
+            reply = answer(WireRequest(self.command, self.path, tuple(self.headers.items()), body))
+            head = self.command == "HEAD"
+            told = next((value for name, value in reply.headers if name.lower() == _LENGTH), "")
+            self.send_response_only(reply.status)
+            for name, value in reply.headers:
+                if name.lower() not in _OURS:
+                    self.send_header(name, value)
+            self.send_header(_LENGTH, (head and told) or str(len(reply.body)))
+            self.end_headers()
+            if not head:
+                self.wfile.write(reply.body)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - http.server's names
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    return Handler

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from flows.demo.fake_aws.core import (
+from tests.fakes.fake_aws.core import (
     ACCOUNT,
     CLOCK,
     LOCK,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from operator import ge, gt, le, lt
 from typing import Any
 
-from flows.demo.fake_aws.core import (
+from tests.fakes.fake_aws.core import (
     ACCOUNT,
     CLOCK,
     LOCK,

@@ -4,7 +4,7 @@
         put_log_events("/group", "stream", [{"timestamp": 1_700_000_000_000, "message": "hello"}])
         boto3.client("logs", endpoint_url=aws.url, …).filter_log_events(logGroupName="/group")
 
-    python -m flows.demo.fake_aws.server --port 5566    # a process of its own: for load and tests that kill
+    python -m tests.fakes.fake_aws.server --port 5566    # a process of its own: for load and tests that kill
     control(url, "put_log_events", group="/group", stream="stream", events=[…])
 
 State belongs to the process, not to a server. Every control function works in both ways; over HTTP its
@@ -23,14 +23,15 @@ from typing import Any, Self
 
 from msgspec import Struct
 
-from flows.demo.fake_aws import cloudtrail, core, guardduty, logs, metrics, sts
-from flows.demo.fake_aws.cloudtrail import put_cloudtrail_events
-from flows.demo.fake_aws.core import ACCOUNT, CLOCK, LOCK, PLAN, REGION
-from flows.demo.fake_aws.guardduty import put_findings
-from flows.demo.fake_aws.logs import put_log_events, put_log_group
-from flows.demo.fake_aws.metrics import put_metric_samples
-from flows.demo.fake_aws.sts import expire_sessions
-from flows.demo.fake_aws.wire import CONTROL, Reply, caller, control, error_reply, operation, throttled
+from flows.demo.wire import Reply, caller, operation
+from tests.fakes.fake_aws import cloudtrail, core, guardduty, logs, metrics, sts
+from tests.fakes.fake_aws.cloudtrail import put_cloudtrail_events
+from tests.fakes.fake_aws.control import CONTROL, control, error_reply, throttled
+from tests.fakes.fake_aws.core import ACCOUNT, CLOCK, LOCK, PLAN, REGION
+from tests.fakes.fake_aws.guardduty import put_findings
+from tests.fakes.fake_aws.logs import put_log_events, put_log_group
+from tests.fakes.fake_aws.metrics import put_metric_samples
+from tests.fakes.fake_aws.sts import expire_sessions
 
 __all__ = [
     "ACCOUNT",

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from flows.demo.fake_aws.core import (
+from tests.fakes.fake_aws.core import (
     ACCOUNT,
     CLOCK,
     LOCK,

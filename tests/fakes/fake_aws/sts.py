@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.demo.fake_aws.core import CLOCK, LOCK, Refusal, error_class, replace_method
-from flows.demo.fake_aws.wire import Reply, caller, error_reply
+from flows.demo.wire import Reply, caller
+from tests.fakes.fake_aws.control import error_reply
+from tests.fakes.fake_aws.core import CLOCK, LOCK, Refusal, error_class, replace_method
 
 _CHAINED_SECONDS = 3600
 _SHORTEST, _LONGEST = 900, 43_200

@@ -11,8 +11,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from flows.demo.fake_aws import server as fake_aws
-from flows.demo.fake_aws.server import CLOCK, PLAN, FakeAws
+from tests.fakes.fake_aws import server as fake_aws
+from tests.fakes.fake_aws.server import CLOCK, PLAN, FakeAws
 
 NOW = 1_790_000_100
 MS = NOW * 1000
