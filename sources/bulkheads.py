@@ -7,12 +7,16 @@ A message is known by its causes before it is opened: the region and the bucket 
               Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998)
     stuck     a fetch that has brought nothing for seconds no longer counts: another thread takes its place,
               up to a bound
-    hanging   while nothing at all has come of a cause for seconds, whenever its fetches began, it gets no
-              fetcher more
-    failing   after failures in a row a cause gets one fetcher, which tries; its first success ends that
-    line      causes take turns; what a hanging or failing cause leaves no room for is given back unopened
+    hanging   while nothing at all has come of a cause for seconds, whenever its fetches began, it gets
+              a few fetchers that try, beside those of others
+    failing   the same after failures in a row, none of them soon after a success (one bad prefix among good
+              ones is not its bucket): some that try at first, then fewer
+    line      causes take turns; what a hanging or failing cause leaves no room for is given back unopened,
+              for about as long as the trouble has lasted; what comes again has a turn of its own beside what
+              is new
 """
 
+import math
 from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
@@ -26,13 +30,20 @@ T = TypeVar("T")
 STUCK_SECONDS = 3.0
 """A fetch that has brought nothing for so long waits for AWS, not for us."""
 
-_FAILURE_THRESHOLD = 8
-"""Failures in a row, of a kind that others of its cause share, after which a cause is failing."""
+_FAILURE_THRESHOLD, _GRACE_SECONDS = 8, 10.0
+"""Failures in a row, of a kind that others of its cause share, after which a cause is failing, when as long
+nothing has come of it: whoever may write notices of keys that are not there can make failures at will."""
 
 _SHARE = 4
 _SURVEY_SECONDS = 0.25
-_LINE_OF_TROUBLE = 8
-"""Messages of a hanging or failing cause that wait; more go back to their queue unopened."""
+_LINE_OF_HANGING, _LINE_OF_FAILING = 8, 32
+"""Messages of such a cause that wait; more go back to their queue unopened."""
+
+_TRY_SECONDS = 1.0
+"""How long what tries has until the line of a hanging cause is shortened."""
+
+_AWAY_SECONDS = 5.0, 30.0
+"""How long what goes back unopened stays away, at first: as long as its cause has failed, within these."""
 
 _CAUSES = 10_000
 _NONE = ("",)
@@ -43,7 +54,8 @@ class Cause(Struct, eq=False):
     """What messages have in common that may fail for all of them. name: "region eu-west-1", "bucket logs".
 
     held: fetchers that are at it, stuck ones among them. waiting: messages in line. failures: in a row.
-    moved: when something came of it, or it got its first fetcher. told: its trouble was.
+    moved: when something came of it, if only a refusal, or it got its first fetcher. good: when a fetch of it
+    succeeded. since: when it began to fail. still: seconds for which nothing has moved.
     """
 
     name: str
@@ -52,24 +64,34 @@ class Cause(Struct, eq=False):
     waiting: int = 0
     failures: int = 0
     moved: float = 0.0
-    hanging: bool = False
-    told: bool = False
+    good: float = -math.inf
+    since: float = 0.0
+    still: float = 0.0
+    failing: bool = False
 
     @property
-    def failing(self) -> bool:
-        """Tell that what is fetched of it fails, again and again."""
-        return self.failures >= _FAILURE_THRESHOLD
+    def hanging(self) -> bool:
+        """Tell that fetchers are at it, and nothing comes."""
+        return self.held > 0 and self.still > STUCK_SECONDS
 
     @property
     def troubled(self) -> bool:
-        """Tell that it fails, or that nothing of it comes though fetchers are at it."""
-        return self.failing or (self.hanging and self.held > 0)
+        """Tell that it fails, or that nothing of it comes."""
+        return self.failing or self.hanging
+
+    @property
+    def line(self) -> float:
+        """Return how many of its messages may wait."""
+        if self.hanging and self.still > STUCK_SECONDS + _TRY_SECONDS:
+            return _LINE_OF_HANGING
+        return _LINE_OF_FAILING if self.failing else math.inf
 
 
 class Fetch(Struct, Generic[T], eq=False):
     """A lease that is being opened.
 
-    moved: when it brought something last; infinite while it waits for the dataflow; its thread's alone.
+    moved: when it brought something last; infinite while it waits for the dataflow, -infinite while it only
+    tries; its thread's alone.
     """
 
     lease: T
@@ -83,7 +105,8 @@ class Bulkheads(Generic[T]):
     """The leases that wait for a fetcher, and those that have one. fetchers: at once, of one cause."""
 
     def __init__(self, fetchers: int) -> None:
-        self._places = fetchers + max(fetchers // _SHARE, 1)
+        self._tries = max(fetchers // _SHARE, 1)
+        self._places = fetchers + self._tries
         self.threads = self._places * 3
         self._unbounded = not fetchers
         self._lines: OrderedDict[tuple[str, ...], deque[T]] = OrderedDict()
@@ -98,9 +121,11 @@ class Bulkheads(Generic[T]):
 
     @property
     def wanted(self) -> int:
-        """Return how many threads there is work for."""
+        """Return how many threads there is work for; one, to see what hangs, where something waits."""
         may = sum(min(len(line), self._slack(self._known(names))) for names, line in self._lines.items())
-        return min(len(self._fetches) + may, self._places + self._stuck, self.threads)
+        busy = len(self._fetches)
+        most = max(self._places + self._stuck, busy + 1)
+        return min(busy + max(may, int(self.waiting > 0)), most, self.threads)
 
     @property
     def mixed(self) -> bool:
@@ -109,8 +134,14 @@ class Bulkheads(Generic[T]):
 
     def unwanted(self, names: tuple[str, ...]) -> bool:
         """Tell that a message with these causes is better given back unopened than let wait."""
-        causes = [self._causes[name] for name in names if name in self._causes]
-        return any(cause.troubled and cause.waiting >= _LINE_OF_TROUBLE for cause in causes)
+        return any(one.waiting >= one.line for one in self._here(names))
+
+    def away(self, names: tuple[str, ...], now: float) -> float:
+        """Return for how many seconds a message with these causes is best given back unopened."""
+        least, most = _AWAY_SECONDS
+        here = self._here(names)
+        since = min((one.since for one in here if one.failing), default=now)
+        return most if any(one.hanging for one in here) else min(max(now - since, least), most)
 
     def add(self, lease: T, names: tuple[str, ...]) -> None:
         """Let a lease wait in the line of its causes."""
@@ -141,11 +172,12 @@ class Bulkheads(Generic[T]):
             cause.stuck -= fetch.stuck
             cause.moved = max(cause.moved, now)
             if error is None:
-                cause.failures = 0
+                cause.failures, cause.good = 0, now
             elif cause in blamed:
                 cause.failures += 1
-            if cause.failing != cause.told:
-                cause.told = cause.failing
+            failing = cause.failures >= _FAILURE_THRESHOLD and now - cause.good > _GRACE_SECONDS
+            if cause.failing != failing:
+                cause.failing, cause.since = failing, now
                 changed.append(cause)
         return changed
 
@@ -173,7 +205,7 @@ class Bulkheads(Generic[T]):
         return list(self._fetches.values())
 
     def _overfull(self, names: tuple[str, ...]) -> bool:
-        return any(one.troubled and one.waiting > _LINE_OF_TROUBLE for one in self._known(names))
+        return any(one.waiting > one.line for one in self._known(names))
 
     def _take(self, names: tuple[str, ...]) -> T:
         """Take the first of a line; the line goes behind the others."""
@@ -189,12 +221,15 @@ class Bulkheads(Generic[T]):
         return lease
 
     def _fetch(self, names: tuple[str, ...], causes: tuple[Cause, ...], now: float) -> Fetch[T]:
-        fetch = Fetch(self._take(names), causes, now, now)
+        tries = any(cause.troubled for cause in causes)
+        fetch = Fetch(self._take(names), causes, now, -math.inf if tries else now, stuck=tries)
         self._fetches[fetch.lease] = fetch
+        self._stuck += tries
         for cause in causes:
             if not cause.held:
-                cause.moved, cause.hanging = now, False
+                cause.moved, cause.still = now, 0.0
             cause.held += 1
+            cause.stuck += tries
         return fetch
 
     def _slack(self, causes: tuple[Cause, ...]) -> int:
@@ -202,8 +237,10 @@ class Bulkheads(Generic[T]):
         return 1 if self._unbounded else min(self._left(cause) for cause in causes)
 
     def _left(self, cause: Cause) -> int:
-        if cause.troubled:
-            return int(cause.failing and not cause.held)
+        if cause.troubled:  # those that try stand beside the places of others, as those that are stuck do
+            young = self._surveyed - cause.since < STUCK_SECONDS
+            most = self._places if cause.hanging else self._tries * (2 if young else 0.5)
+            return max(min(math.ceil(most) - cause.held, self.threads - self._places - self._stuck), 0)
         free = self._places - len(self._fetches) + self._stuck
         mine = cause.held - cause.stuck
         return max((_SHARE * free - mine) // (_SHARE + 1), min(free, 1) if not mine else 0)
@@ -224,7 +261,10 @@ class Bulkheads(Generic[T]):
                 for cause in fetch.causes:
                     cause.stuck += 1 if stuck else -1
             for cause in fetch.causes:
-                cause.hanging = now - cause.moved > STUCK_SECONDS
+                cause.still = now - cause.moved
+
+    def _here(self, names: tuple[str, ...]) -> list[Cause]:
+        return [self._causes[name] for name in names if name in self._causes]
 
     def _known(self, names: tuple[str, ...]) -> tuple[Cause, ...]:
         return tuple(self._cause(name) for name in names)

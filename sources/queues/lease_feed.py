@@ -36,7 +36,7 @@ from sources.queues.lease_manager import LeaseManager
 from sources.queues.message_opener import MessageOpener
 from sources.queues.object_progress import ObjectProgress
 from sources.queues.receiver import Polling, Receiver
-from sources.queues.sqs import MessageQueue, Queue, opened
+from sources.queues.sqs import Message, MessageQueue, Queue, opened
 from sources.threads import Threads
 from transforms.locks import Guard, guarded
 
@@ -48,9 +48,6 @@ _MIXED = 4
 
 _FAILURE_THRESHOLD = 8
 """Refusals of our own identity in a row, after which receiving slows down."""
-
-_BOUNCED = Verdict(Action.GIVE_BACK, "cause", 30)
-"""What is done about a message whose bucket or region is known to be in trouble, unopened."""
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
@@ -267,11 +264,15 @@ class LeaseFeed:
 
     def _line_up(self, lease: Lease) -> bool:
         """Let a lease wait for a fetcher; False when nothing comes of its bucket or region at present."""
-        names = self._opener.causes(lease.message)
-        wanted = not self._bulkheads.unwanted(names)
-        if wanted:
+        names = self._causes(lease.message)
+        if wanted := not self._bulkheads.unwanted(names):
             self._bulkheads.add(lease, names)
         return wanted
+
+    def _causes(self, message: Message) -> tuple[str, ...]:
+        """Return what a message has in common with others; what comes again does not stand before the new."""
+        names = self._opener.causes(message)
+        return (*names[:-1], f"{names[-1]}, again") if names and message.receives > 1 else names
 
     def _spawn_fetchers(self) -> None:
         with self._changed:
@@ -282,10 +283,12 @@ class LeaseFeed:
             self.spawn(f"fetch-{number}", self._fetch_all)
 
     def _bounce(self, lease: Lease) -> None:
-        """Give a message back unopened, later each time, spread in time."""
-        delay = int(_BOUNCED.delay(lease.message.receives) * (1 - _JITTER.random() / 4))
+        """Give a message of a bucket or region in trouble back unopened: later each time, spread in time."""
+        with self._changed:
+            first = self._bulkheads.away(self._causes(lease.message), time.monotonic())
+        delay = Verdict(Action.GIVE_BACK, "cause", first).delay(lease.message.receives)
         telemetry.lease_bounced(self.service)
-        self._give_back(lease, delay)
+        self._give_back(lease, int(delay * (1 - _JITTER.random() / 4)))
 
     def _give_back(self, lease: Lease, delay: int) -> None:
         """End a lease that nobody has opened."""
@@ -366,8 +369,8 @@ class LeaseFeed:
         self._end(lease, back, failure)
 
     def _cut_short(self) -> bool:
-        late = self._drained_at and time.monotonic() - self._drained_at > self.options.drain_seconds
-        return self.stopped or bool(late)
+        late = time.monotonic() - self._drained_at > self.options.drain_seconds
+        return self.stopped or (self._drained_at > 0 and late)
 
     def _failed(self, lease: Lease, error: Exception) -> int | None:
         verdict = decide(error, self.options.rules)

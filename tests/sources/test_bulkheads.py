@@ -56,18 +56,18 @@ def test_causes_take_turns():
 
 
 def test_what_is_stuck_no_longer_counts():
-    """When all of a region hangs, others get as many fetchers as ever; it gets none until something moves."""
+    """When all of a region hangs, others get as many fetchers as ever; beside them a few of it try."""
     bulkheads = Bulkheads(32)
     for _ in range(100):
         bulkheads.add(lease(), A)
     hanging = begun(bulkheads)
-    later = STUCK_SECONDS + 1
+    later = STUCK_SECONDS + 1.5
     for _ in range(100):
         bulkheads.add(lease(), B)
-    assert {fetch.causes[0].name for fetch in begun(bulkheads, later)} == {"region b"}
-    assert sum(fetch.causes[0].name == "region b" for fetch in bulkheads.fetching) == 32
+    regions = [fetch.causes[0].name for fetch in begun(bulkheads, later)]
+    assert (regions.count("region b"), regions.count("region a")) == (32, 8)
     assert bulkheads.unwanted(A)
-    assert len(bulkheads.shed(later)) == 100 - 32 - 8
+    assert len(bulkheads.shed(later)) == 100 - 32 - 8 - 8
     hanging[0].moved = later + 1
     bulkheads.shed(later + 1)
     assert not bulkheads.unwanted(A)
@@ -75,15 +75,19 @@ def test_what_is_stuck_no_longer_counts():
 
 @pytest.mark.parametrize("seconds", [0.05, 0.2, 1.0, 2.9])
 def test_s5_a_cause_that_hangs_keeps_to_its_share_however_slowly_it_starts(seconds):
-    """Fetches that begin one after the other, none of which brings anything, are never more than a share."""
-    bulkheads, now = filled(32, a=500), 0.0
+    """Fetches that begin one after the other, none of which brings anything: a share, and a few that try."""
+    bulkheads, now = Bulkheads(32), 0.0
     for _ in range(300):
+        if not bulkheads.unwanted(A):
+            bulkheads.add(lease(), A)
         bulkheads.begin(now)
         now += seconds
         bulkheads.shed(now)
-    assert len(bulkheads) <= 32
-    assert bulkheads.unwanted(("region r", "bucket a"))
+    assert len(bulkheads) <= 40
+    assert bulkheads.unwanted(A)
     assert bulkheads.waiting == 8
+    bulkheads.add(lease(), B)
+    assert bulkheads.begin(now)
 
 
 def test_one_slow_object_does_not_make_its_bucket_troubled():
@@ -105,18 +109,36 @@ def test_what_waits_for_the_dataflow_is_not_stuck():
     assert bulkheads.begin(1000.0) is None
 
 
-def test_a_failing_cause_tries_one_at_a_time_until_one_succeeds():
-    """Eight refusals in a row of a bucket shrink its share to one; others of the region keep theirs."""
+def test_a_failing_cause_tries_a_few_at_a_time_until_one_succeeds():
+    """Eight refusals in a row of a bucket shrink its share to half; others of the region keep theirs."""
     bulkheads = filled(8, a=100)
     told = []
     for _ in range(8):
         told += bulkheads.end(bulkheads.begin(0.0), DENIED)
     assert [(cause.name, cause.failing) for cause in told] == [("bucket a", True)]
-    (trying,) = begun(bulkheads)
+    trying, *others = begun(bulkheads)
+    assert len(others) == 3
     assert bulkheads.unwanted(("region r", "bucket a"))
     assert not bulkheads.unwanted(("region r", "bucket b"))
     assert [cause.failing for cause in bulkheads.end(trying)] == [False]
     assert len(begun(bulkheads)) == 8
+
+
+def test_a4_a_bucket_that_gave_something_lately_is_not_failing():
+    """Whoever writes notices of keys that are not there, between good ones, changes nothing for the good."""
+    bulkheads = filled(8, a=100)
+    bulkheads.end(bulkheads.begin(0.0), now=0.0)
+    told = [bulkheads.end(bulkheads.begin(second / 10), DENIED, now=second / 10) for second in range(99)]
+    assert not any(told)
+    assert not bulkheads.unwanted(("region r", "bucket a"))
+
+
+def test_a4_what_is_failing_for_a_short_time_goes_back_for_a_short_time():
+    """A message that is given back unopened stays away for as long as its bucket has been failing."""
+    bulkheads, names = filled(8, a=100), ("region r", "bucket a")
+    for _ in range(8):
+        bulkheads.end(bulkheads.begin(100.0), DENIED, now=100.0)
+    assert [bulkheads.away(names, now) for now in (101.0, 112.0, 1000.0)] == [5.0, 12.0, 30.0]
 
 
 @pytest.mark.parametrize(
@@ -168,6 +190,7 @@ class Buckets(WordOpener):
         super().__init__()
         self.failing: dict[str, Exception] = {}
         self.hanging: dict[str, threading.Event] = {}
+        self.denied = "none"
         self.seconds = 0.0
 
     def causes(self, message):
@@ -176,9 +199,13 @@ class Buckets(WordOpener):
 
     def open(self, message, resume):
         bucket = message.body.split("/")[0]
-        if bucket in self.hanging:
-            self.hanging[bucket].wait(60)
+        for name, ended in self.hanging.items():
+            if message.body.startswith(name):
+                ended.wait(60)
         time.sleep(self.seconds)
+        if message.body.startswith(self.denied):
+            self.opened.append(message.body)
+            raise DENIED
         if bucket in self.failing:
             self.opened.append(message.body)
             raise self.failing[bucket]
@@ -279,6 +306,37 @@ def test_a4_notices_of_a_denying_bucket_do_not_stop_receiving(rigs, opener):
     assert not rig.feed.troubled
     rig.sqs.send("good/1")
     all_of(lane, "good", 1, timeout=5)
+
+
+@pytest.mark.parametrize("quiet", [True, False], ids=["a quiet bucket", "good ones between"])
+def test_a4_denied_keys_beside_good_ones_of_one_bucket(rigs, opener, quiet):
+    """Hundreds of refusals, of keys that anybody may name, hold up no good object of the same bucket."""
+    opener.denied, opener.seconds = "one/bad", 0.1
+    bad, good = [f"one/bad{n}" for n in range(200)], [f"one/good{n}" for n in range(10)]
+    rig, lane = rigs(*(bad if quiet else [one for pair in zip(good, bad, strict=False) for one in pair]))
+    if quiet:
+        wait_until(lambda: lane.next_batch() == [] and len(opener.opened) >= 16, 10, "some were tried")
+    rig.sqs.send(*(good if quiet else bad[10:]))
+    rig.sqs.faults["receive_message"] = lambda **_: rig.sqs.advance(0.05)
+    all_of(lane, "one", 10, timeout=20)
+
+
+def test_a14_bodies_that_hang_beside_good_ones_of_one_bucket(rigs, opener):
+    """As many objects as there are fetchers hang: others of their bucket come when that has shown."""
+    opener.hanging["one/bad"] = threading.Event()
+    rig, lane = rigs(*(f"one/bad{n}" for n in range(32)))
+    wait_until(lambda: lane.next_batch() == [] and len(rig.feed._bulkheads) == 32, 10, "all are held")
+    rig.sqs.send(*(f"one/good{n}" for n in range(20)))
+    all_of(lane, "one", 20, timeout=10)
+
+
+def test_a14_what_comes_again_has_a_turn_of_its_own(rigs, opener):
+    """Messages that failed before do not stand before those that are new."""
+    rig, _ = rigs()
+    feed = rig.feed
+    again = Message("m", "r", "a/1", receives=2)
+    assert feed._causes(again) == ("region of a", "bucket a, again")
+    assert feed._causes(replace(again, receives=1)) == ("region of a", "bucket a")
 
 
 def test_a14_bodies_that_drip_are_their_own_trouble(rigs, opener):
