@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from flows.catalogue.probe import Found, Probe, ProbeTarget
 from flows.catalogue.service import Unit
-from flows.check.finding import CheckContext, Finding, denied, fail, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, fail, ok, refusal, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.config.base import ServiceSettings
 from sources.aws.account import required
 from sources.aws.replies import call
-from sources.errors import BadCredentials, Denied, SourceError, translate
+from sources.errors import BadCredentials, SourceError, translate
 
 
 class _Asked(Struct, frozen=True):
@@ -59,20 +59,14 @@ def _service(asked: _Asked) -> Iterator[Finding]:
             yield fail("region", error.what, where, f"is the region {region} switched on here?")
             return
         except SourceError as error:
-            yield _refused(asked, probe, error)
+            who = arn(asked.context, asked.unit.account)
+            yield refusal(error, "api", probe.action, who, f"* in {asked.target.region}")
             return
         if not found[probe.action] and probe.none:
             yield warn("nothing_there", probe.none[0], where, probe.none[1])
         if told := probe.tell(asked.unit, found[probe.action]):
             yield warn(probe.finding, told[0], where, told[1])
     yield ok("api", f"allowed: {', '.join(found)}", where)
-
-
-def _refused(asked: _Asked, probe: Probe[ServiceSettings], error: SourceError) -> Finding:
-    if isinstance(error, Denied):
-        who = arn(asked.context, asked.unit.account)
-        return denied(error, probe.action, who, f"* in {asked.target.region}")
-    return of_error("api", error)
 
 
 def _ask(probe: Probe[ServiceSettings], asked: _Asked, parameters: Mapping[str, object]) -> list[object]:

@@ -1,25 +1,23 @@
-"""Checks of certificate files without a network: a handshake in memory, of this process with itself.
+"""Checks of certificate files without a network: how long they last, and whether the chain vouches for ours.
 
-The certificate is shown to a server in this process that trusts either the certificate alone (what is in
-it?) or the chain (does it belong there?). Times are left out there and compared here, by our own clock.
+Whether a receiver would take them as they are is OpenSSL's word (`ClientCertificate`), times are our clock's.
 """
 
-import ssl
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from flows.check.finding import CheckContext, Finding, fail, of_error, ok, warn
 from sinks.errors import DeliveryError
 from sinks.settings import DevoPlatform
 from sinks.tls import ClientCertificate
 
-_SOON = timedelta(days=30)
-_NO_CHECK_TIME = 0x200000
-"""OpenSSL's X509_V_FLAG_NO_CHECK_TIME, which Python has no name for."""
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate, Name
 
-_ROUNDS = 10
+_SOON = timedelta(days=30)
+_NAMES = frozenset({"CN", "OU"})
 _CODES = (
     ("belong together", "certificate_key"),
     ("swapped", "certificate_swapped"),
@@ -46,25 +44,34 @@ def _files(now: datetime, name: str, output: DevoPlatform) -> Iterator[Finding]:
     if config.key.stat().st_mode & 0o077:
         what = f"the private key is readable by others (mode {config.key.stat().st_mode & 0o777:o})"
         yield warn("key_readable", what, str(config.key), f"chmod 600 {config.key}")
-    own = shown(config.cert, config.key, config.cert)
-    dated = [(f"{place}.cert", own), *((f"{place}.chain", one) for one in authorities(config.chain))]
+    try:
+        (own, *between), chain = certificates_in(config.cert), certificates_in(config.chain)
+    except ValueError as error:
+        yield fail(
+            "certificate", f"a certificate cannot be read ({error})", place, "download all three again"
+        )
+        return
+    dated = [(f"{place}.cert", own), *((f"{place}.chain", one) for one in chain)]
     late = [finding for where, one in dated for finding in _time(now, one, where)]
     yield from late
-    if not shown(config.cert, config.key, config.chain):
-        issuer = _name(own.get("issuer", ()))
+    if not _vouched(own, [*chain, *between], chain):
         yield warn(
             "certificate_chain",
-            f"chain does not hold the authority of cert ({issuer})",
+            f"chain does not hold the authority of cert ({_name(own.issuer)})",
             f"{place}.chain",
             "download all three again for one domain and region, unless the receiver has another authority",
         )
     elif not late:
-        yield ok("certificate", f"fits its key and chain, until {_end(own):%Y-%m-%d}", f"{place}.cert")
+        yield ok(
+            "certificate",
+            f"fits its key and chain, until {own.not_valid_after_utc:%Y-%m-%d}",
+            f"{place}.cert",
+        )
 
 
-def _time(now: datetime, certificate: dict[str, Any], where: str) -> Iterator[Finding]:
-    end, begin = _end(certificate), _moment(certificate["notBefore"])
-    name = _name(certificate.get("subject", ()))
+def _time(now: datetime, certificate: "Certificate", where: str) -> Iterator[Finding]:
+    end, begin = certificate.not_valid_after_utc, certificate.not_valid_before_utc
+    name = _name(certificate.subject)
     if end <= now:
         yield fail(
             "certificate_expired", f"{name} has expired on {end:%Y-%m-%d}", where, "download a new one"
@@ -82,54 +89,35 @@ def _time(now: datetime, certificate: dict[str, Any], where: str) -> Iterator[Fi
         )
 
 
-def _end(certificate: dict[str, Any]) -> datetime:
-    return _moment(certificate["notAfter"])
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
-
-
-def _name(parts: tuple[tuple[tuple[str, str], ...], ...]) -> str:
-    told = [value for part in parts for key, value in part if key in {"commonName", "organizationalUnitName"}]
+def _name(name: "Name") -> str:
+    told = [str(part.value) for part in name if part.rfc4514_attribute_name in _NAMES]
     return told[-1] if told else "the certificate"
 
 
-def authorities(chain: Path) -> list[dict[str, Any]]:
-    """Return what is in the certificates of a chain file."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(chain)
-    return [dict(one) for one in context.get_ca_certs()]
+def certificates_in(file: Path) -> "list[Certificate]":
+    """Return the certificates of a PEM file, one at least. Raises OSError, ValueError."""
+    from cryptography.x509 import load_pem_x509_certificates  # noqa: PLC0415 - slow to import
+
+    return load_pem_x509_certificates(file.read_bytes())
 
 
-def shown(cert: Path, key: Path, trusted: Path) -> dict[str, Any]:
-    """Return what is in a certificate as a server sees it that trusts one file; {} when it does not trust it.
+def _vouched(one: "Certificate", known: "Sequence[Certificate]", trusted: "Sequence[Certificate]") -> bool:
+    """Tell whether certificates lead from one to an authority that is trusted and has signed itself."""
+    if one in trusted and _is_signed(one, one):
+        return True
+    signers = [other for other in known if _is_signed(one, other)]
+    return any(_vouched(by, [other for other in known if other != by], trusted) for by in signers)
 
-    Raises ssl.SSLError when the files are no usable pair.
-    """
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-    server.verify_mode, server.maximum_version = ssl.CERT_REQUIRED, ssl.TLSVersion.TLSv1_2
-    server.load_verify_locations(trusted)
-    server.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
-    if trusted == cert:
-        server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    for side in (server, client):
-        side.load_cert_chain(cert, key)
-    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    receiving, sending = server.wrap_bio(there, back, server_side=True), client.wrap_bio(back, there)
+
+def _is_signed(one: "Certificate", by: "Certificate") -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+
     try:
-        for _ in range(_ROUNDS):
-            if all([_step(sending), _step(receiving)]):
-                break
-    except ssl.SSLCertVerificationError:
-        return {}
-    return dict(receiving.getpeercert() or {})
-
-
-def _step(side: ssl.SSLObject) -> bool:
-    try:
-        side.do_handshake()
-    except ssl.SSLWantReadError:
+        one.verify_directly_issued_by(by)
+    except (
+        InvalidSignature,
+        ValueError,
+        TypeError,
+    ):  # of another name, or a key that signs nothing
         return False
     return True

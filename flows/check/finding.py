@@ -14,7 +14,7 @@ from flows.catalogue.service import Unit, identities_of
 from flows.config.load import Settings
 from sources import refusals
 from sources.aws.account import Account
-from sources.errors import Denied, RegionDisabled
+from sources.errors import Denied, RegionDisabled, SourceError
 from transforms.errors import CollectorError
 
 _THREADS = 8
@@ -66,6 +66,11 @@ def denied(error: Denied, action: str, who: str, resource: str) -> Finding:
         hint = refusals.remedy(replace(told, resource=on), action, who, on)
     why = f" ({told.why})" if told.why else ""
     return fail(code, f"{action} is not allowed for {who} on {on}{why}", error.where, hint)
+
+
+def refusal(error: SourceError, code: str, action: str, who: str, resource: str) -> Finding:
+    """Return the finding that a refusal is: the permission that is missing, or the error under `code`."""
+    return denied(error, action, who, resource) if isinstance(error, Denied) else of_error(code, error)
 
 
 def of_error(code: str, error: CollectorError, level: Level = Level.FAIL) -> Finding:

@@ -6,13 +6,13 @@ from typing import Any
 from msgspec import Struct
 
 from flows.catalogue.build import bucket_listing, reads_objects
-from flows.check.finding import CheckContext, Finding, denied, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, ok, refusal, spread, warn
 from flows.check.identities import arn, known_accounts
-from flows.check.objects import ABSENT
+from flows.check.objects import ABSENT, one_byte
 from flows.check.settings import place_of
 from sources.aws import partitions
 from sources.aws.account import Account
-from sources.errors import Denied, ObjectGone, SourceError, translate
+from sources.errors import ObjectGone, translate
 from sources.listed.listed_queue import LIST_ACTION, BucketListing
 from sources.listed.listing import folder_stretch
 from sources.objects.body import OBJECT_ACTION
@@ -52,11 +52,8 @@ def _listing(context: CheckContext, one: _Listed) -> Iterator[Finding]:
         page = client.list_objects_v2(Bucket=listing.bucket, Prefix=listing.prefix, Delimiter="/", **paid)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is what the check finds
         ours = translate(error, listing.where, LIST_ACTION)
-        if isinstance(ours, Denied):
-            resource = f"{one.resource()} for s3:prefix {listing.prefix}*"
-            yield denied(ours, LIST_ACTION, who, resource)
-        else:
-            yield of_error("listing", ours)
+        resource = f"{one.resource()} for s3:prefix {listing.prefix}*"
+        yield refusal(ours, "listing", LIST_ACTION, who, resource)
         return
     yield from _page(one, page)
     there = (entry["Key"] for entry in page.get("Contents", ()) if entry["Size"])
@@ -85,13 +82,9 @@ def _page(one: _Listed, page: dict[str, Any]) -> Iterator[Finding]:
 
 def _readable(one: _Listed, client: Any, key: str, who: str) -> Finding:
     where = f"s3://{one.listing.bucket}/{key} ({one.account.where})"
-    try:
-        client.get_object(Bucket=one.listing.bucket, Key=key, Range="bytes=0-0")["Body"].close()
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the check finds
-        ours: SourceError = translate(error, where, OBJECT_ACTION)
-        if isinstance(ours, ObjectGone):
-            return ok("listing_object", f"{OBJECT_ACTION} is allowed", one.listing.where)
-        if isinstance(ours, Denied):
-            return denied(ours, OBJECT_ACTION, who, one.resource(f"{one.listing.prefix}*"))
-        return of_error("listing_object", ours)
-    return ok("listing_object", f"{OBJECT_ACTION} is allowed, KMS included, as {who}", where)
+    refused = one_byte(client, one.listing.bucket, key, where)
+    if refused is None:
+        return ok("listing_object", f"{OBJECT_ACTION} is allowed, KMS included, as {who}", where)
+    if isinstance(refused, ObjectGone):
+        return ok("listing_object", f"{OBJECT_ACTION} is allowed", one.listing.where)
+    return refusal(refused, "listing_object", OBJECT_ACTION, who, one.resource(f"{one.listing.prefix}*"))

@@ -146,11 +146,21 @@ def _bucket(context: CheckContext, place: ObjectLocation) -> Iterator[Finding]:
 
 def _absent(client: Any, place: ObjectLocation, action: str, **more: str) -> SourceError:
     """Return what S3 answers to who asks for an object that is not there."""
+    refused = one_byte(client, place.bucket, ABSENT, place.where, action, **more)
+    return refused or ObjectGone(
+        "there is such an object, after all", place.where, "nothing needs to be done"
+    )
+
+
+def one_byte(
+    client: Any, bucket: str, key: str, where: str, action: str = OBJECT_ACTION, **more: str
+) -> SourceError | None:
+    """Read a byte of an object; return why it could not be had, None = it was."""
     try:
-        client.get_object(Bucket=place.bucket, Key=ABSENT, Range="bytes=0-0", **more)["Body"].close()
-    except (ClientError, BotoCoreError, SourceError) as error:
-        return translate(error, place.where, action)
-    return ObjectGone("there is such an object, after all", place.where, "nothing needs to be done")
+        client.get_object(Bucket=bucket, Key=key, Range="bytes=0-0", **more)["Body"].close()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is what the check finds
+        return translate(error, where, action)
+    return None
 
 
 def _versions(refusal: SourceError, place: ObjectLocation, who: str) -> Finding:
@@ -214,18 +224,13 @@ def _object(context: CheckContext, uri: str) -> Iterator[Finding]:
         return
     refusals: list[Finding] = []
     for account in known_accounts(context):  # the configuration does not tell whose bucket it is
-        region = ""
-        try:
-            client = account.client("s3", "")
-            region = client.meta.region_name
-            client.get_object(Bucket=parts.netloc, Key=key, Range="bytes=0-0")["Body"].close()
-        except (ClientError, BotoCoreError, SourceError) as error:
-            ours = translate(error, f"{uri} ({account.where})", "s3:GetObject")
-            resource = f"arn:{partitions.name_of(region)}:s3:::{parts.netloc}/{key}"
-            refusals.append(_refused(ours, arn(context, account), resource))
-        else:
-            yield ok("object", f"readable, KMS included, as {arn(context, account)}", uri)
+        client, who = account.client("s3", ""), arn(context, account)
+        refused = one_byte(client, parts.netloc, key, f"{uri} ({account.where})")
+        if refused is None:
+            yield ok("object", f"readable, KMS included, as {who}", uri)
             return
+        partition = partitions.name_of(client.meta.region_name)
+        refusals.append(_refused(refused, who, f"arn:{partition}:s3:::{parts.netloc}/{key}"))
     yield from refusals
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from flows.catalogue.build import reads_objects
 from flows.catalogue.service import Unit
-from flows.check.finding import CheckContext, Finding, denied, fail, of_error, ok, spread, warn
+from flows.check.finding import CheckContext, Finding, fail, ok, refusal, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.settings import place_of
 from flows.config.base import ObjectsSettings
-from sources.errors import Denied, SourceError, translate
+from sources.errors import translate
 
 _LIST = "s3:ListBucket"
 
@@ -53,11 +53,6 @@ def _asked(context: CheckContext, unit: Unit, action: str, resource: str, ask: C
     try:
         ask()
     except Exception as error:  # noqa: BLE001 - translated, and told
-        return _refused(context, unit, action, resource, translate(error, where, action))
+        ours = translate(error, where, action)
+        return refusal(ours, "proof", action, arn(context, unit.account), resource)
     return ok("proof", f"allowed: {action}", where)
-
-
-def _refused(context: CheckContext, unit: Unit, action: str, resource: str, error: SourceError) -> Finding:
-    if isinstance(error, Denied):
-        return denied(error, action, arn(context, unit.account), resource)
-    return of_error("proof", error)

@@ -1,14 +1,17 @@
 """How many days the outputs' certificates have left: a metric, a line of the status page, a warning a day."""
 
-import ssl
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from flows.check.certificates import authorities, shown
+from flows.check.certificates import certificates_in
 from sinks import telemetry
 from sinks.settings import DevoHttp, DevoPlatform, OutputSettings
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 LOOK_SECONDS = 300.0
 WARN_DAYS = 30
@@ -26,19 +29,15 @@ def days_left(outputs: Iterable[OutputSettings], now: float) -> Iterator[tuple[s
 
 
 def _ends(output: OutputSettings) -> Iterator[tuple[str, float]]:
-    try:
+    with suppress(OSError, ValueError):
         if isinstance(output, DevoPlatform):
-            config = output.config
-            yield "cert", _end(shown(config.cert, config.key, config.cert))
-            yield "chain", min(map(_end, authorities(config.chain)))
-        elif isinstance(output, DevoHttp) and output.config.chain:
-            yield "chain", min(map(_end, authorities(Path(output.config.chain))))
-    except (OSError, LookupError, ValueError):  # ssl.SSLError is an OSError
-        return
+            yield "cert", _end(certificates_in(output.config.cert)[:1])
+        if isinstance(output, DevoPlatform | DevoHttp) and output.config.chain:
+            yield "chain", _end(certificates_in(output.config.chain))
 
 
-def _end(certificate: dict[str, object]) -> float:
-    return float(ssl.cert_time_to_seconds(str(certificate["notAfter"])))
+def _end(certificates: "Iterable[Certificate]") -> float:
+    return min(one.not_valid_after_utc.timestamp() for one in certificates)
 
 
 def watch(outputs: Iterable[OutputSettings], drain: threading.Event) -> None:

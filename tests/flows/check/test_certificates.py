@@ -85,6 +85,25 @@ def test_a_chain_of_another_authority(devo, certs, tmp_path):
     assert "chain does not hold the authority of cert (Testing CA" in line
 
 
+@pytest.mark.parametrize(
+    ("chain", "beside", "level"),
+    [("root between", "", "ok"), ("root", "between", "ok"), ("root", "", "warn"), ("between", "", "warn")],
+)
+def test_an_authority_between(devo, tmp_path, chain, beside, level):
+    """The chain, and what lies beside the certificate, must lead to an authority that signed itself."""
+    root = trustme.CA()
+    between = root.create_child_ca()
+    pems = {"root": root.cert_pem.bytes(), "between": between.cert_pem.bytes()}
+    leaf = between.issue_cert("collector@test.devo")
+    files = [tmp_path / name for name in ("chain.pem", "cert.pem", "key.pem")]
+    files[0].write_bytes(b"".join(pems[name] for name in chain.split()))
+    files[1].write_bytes(leaf.cert_chain_pems[0].bytes() + b"".join(pems[name] for name in beside.split()))
+    files[2].touch(mode=0o600)
+    leaf.private_key_pem.write_to_path(files[2])
+    found = devo(*files)
+    assert [one.code for one in found.of("warn")] == (["certificate_chain"] if level == "warn" else [])
+
+
 def test_a_key_that_others_may_read(devo, tmp_path):
     """A private key that others may read is told, with what to do."""
     chain, cert, key = issued(tmp_path)
