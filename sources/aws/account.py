@@ -26,7 +26,7 @@ from sources.aws.chain import AssumedSessions, ChainLink, chain
 from sources.aws.credentials import Credentials, Hop
 from sources.aws.renewal import Clock
 from sources.aws.replies import hollow, required
-from sources.aws.signed_calls import SignedCalls
+from sources.aws.signed.calls import SignedCalls
 from sources.errors import BadCredentials, Denied, SourceError, Transient, translate
 from transforms.locks import Guard, guarded
 

@@ -20,11 +20,6 @@ def signing_credentials(client: Any) -> Any:
     return client._request_signer._credentials  # noqa: SLF001
 
 
-def http_session(client: Any) -> Any:
-    """Return what holds a client's connections, with its proxy, CA and timeouts. Raises AttributeError."""
-    return client._endpoint.http_session  # noqa: SLF001
-
-
 def verification(client: Any) -> bool | str:
     """Return what a client verifies servers with: True = the public authorities. Raises AttributeError."""
     found: bool | str = client._endpoint.http_session._verify  # noqa: SLF001

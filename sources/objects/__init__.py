@@ -1,6 +1,6 @@
 """Stored bytes of S3 objects made pieces of whole events, in bounded memory.
 
-body.py, signed_get.py, bucket_reader.py, object_ref.py     an object's bytes, fetched
+body.py, bucket_reader.py, object_ref.py     an object's bytes, fetched
 decode.py              the way through the room: bytes → `DecodedChunk`s; what compression and form it has
 inflate.py             gzip and zstd, and which compression an object has
 codecs.py              all others (bz2, xz, lz4 …); another compression goes here

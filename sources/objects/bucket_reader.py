@@ -15,10 +15,10 @@ from typing import Any, Protocol, TypeVar
 from botocore.exceptions import ClientError
 
 from sources import telemetry
+from sources.aws.signed.get import SignedGet
 from sources.errors import Denied, ObjectChanged, ObjectGone, SourceError
 from sources.objects.body import VERSION_ACTION, Body, BodyOptions, told_region
 from sources.objects.object_ref import ObjectRef
-from sources.objects.signed_get import SignedGet
 from transforms.locks import Guard, guarded
 
 _T = TypeVar("_T")

@@ -15,8 +15,9 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSPreparedRequest, AWSRequest, HeadersDict
 from botocore.config import Config
 
-from sources.aws.botocore_internals import http_session, signing_credentials
-from sources.aws.signed_calls import SignedCalls
+from sources.aws.botocore_internals import signing_credentials
+from sources.aws.signed.calls import SignedCalls
+from sources.aws.signed.signature import SignedRequest
 
 CALLS, ROUNDS = 400, 5
 
@@ -42,12 +43,19 @@ def ways(url: str) -> dict[str, Callable[[], object]]:
     asked = {"QueueUrl": f"{url}/123456789012/bench", "MaxNumberOfMessages": 10}
     calls, body = SignedCalls(client), orjson.dumps(asked)
     calls.call("ReceiveMessage", asked)
-    way, session, keys = calls._ways["ReceiveMessage"], http_session(client), signing_credentials(client)
-    place = urlsplit(url)
+    way, session, keys = (
+        calls._ways["ReceiveMessage"],
+        client._endpoint.http_session,
+        signing_credentials(client),
+    )
+    place, request = (
+        urlsplit(url),
+        SignedRequest("POST", way.host, way.path, "", way.headers, body, way.agent),
+    )
     line = http.client.HTTPConnection(place.hostname, place.port)
 
     def signed() -> tuple[dict[str, str], bytes]:
-        head, _, rest = calls._request(way, body).partition(b"\r\n\r\n")
+        head, _, rest = calls._signer.signed(request, way.scope).partition(b"\r\n\r\n")
         return dict(one.split(": ", 1) for one in head.decode().split("\r\n")[1:]), rest
 
     def over_session() -> object:

@@ -13,7 +13,7 @@ from botocore.credentials import Credentials, DeferredRefreshableCredentials
 from botocore.session import Session
 
 from sources.aws import botocore_internals as internals
-from sources.objects.signed_get import SignedGet
+from sources.aws.signed.get import SignedGet
 
 LATER = "2099-01-01T00:00:00Z"
 
@@ -40,13 +40,12 @@ def test_a_client_signs_with_these_credentials(client, told):
     assert found.get_frozen_credentials().access_key == "A", told
 
 
-def test_a_client_sends_through_this_session(client, told):
-    """A client's connections are found, and take a prepared request."""
+def test_a_client_verifies_with_this(client, told):
+    """What a client verifies servers with is found."""
     try:
-        found = internals.http_session(client)
+        assert internals.verification(client), told
     except AttributeError as error:
         pytest.fail(f"{error}; {told}")
-    assert callable(found.send), told
 
 
 def test_a_credential_process_is_started_by_ours(told, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
-from sources.aws.signed_calls import SignedCalls
+from sources.aws.signed.calls import SignedCalls
 from sources.errors import SourceError
 from sources.queues.lease import LeaseOptions, LeaseSource, ObjectBatch, Queue
 from sources.queues.object_progress import ALL

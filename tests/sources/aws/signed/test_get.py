@@ -7,7 +7,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sources.objects.signed_get import SignedGet
+from sources.aws.signed.get import SignedGet
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import Ministack
 

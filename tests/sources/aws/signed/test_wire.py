@@ -2,12 +2,13 @@
 
 import socket
 import threading
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.aws.wire import Wire, WireError, WireReply
+from sources.aws.signed.wire import Wire, WireEndpoint, WireError, WireReply
 from tests.fakes.process import HOST, wait_until
 
 ASKED = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
@@ -30,9 +31,10 @@ class Server:
                 return
             self.connections += 1
             with line:
-                while self.replies and self.replies[0] and line.recv(65536):
-                    for piece in self.replies.pop(0):
-                        line.sendall(piece)
+                with suppress(OSError):  # a client that has enough is gone
+                    while self.replies and self.replies[0] and line.recv(65536):
+                        for piece in self.replies.pop(0):
+                            line.sendall(piece)
                 if self.replies and not self.replies[0]:
                     self.replies.pop(0)
 
@@ -40,7 +42,7 @@ class Server:
         self._listener.close()
 
     def wire(self) -> Wire:
-        return Wire(HOST, self.port, None, 2.0, 1.0)
+        return Wire(WireEndpoint(HOST, self.port, None, 2.0, 1.0))
 
 
 @pytest.fixture
@@ -136,4 +138,63 @@ def test_nobody_there_is_an_error():
     port = listener.getsockname()[1]
     listener.close()
     with pytest.raises(WireError):
-        Wire(HOST, port, None, 1.0, 1.0).ask(ASKED)
+        Wire(WireEndpoint(HOST, port, None, 1.0, 1.0)).ask(ASKED)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=2000), st.data())
+def test_an_open_body_is_read_as_it_comes(body, data):
+    """Wherever the network cuts it, whatever is asked for: the bytes, and the connection comes back."""
+    reply = sized(body, b'ETag: "e"\r\n')
+    cuts = sorted(data.draw(st.lists(st.integers(1, len(reply) - 1), max_size=6)))
+    pieces = [reply[start:end] for start, end in zip([0, *cuts], [*cuts, len(reply)], strict=True)]
+    most = data.draw(st.integers(1, 3000))
+    one = Server(pieces, [sized(b"next")])
+    wire = one.wire()
+    opened = wire.open(ASKED)
+    assert (opened.status, opened.size, opened.told[b"etag"]) == (200, len(body), b'"e"')
+    assert b"".join(iter(lambda: opened.read(most), b"")) == body
+    opened.close()
+    assert wire.ask(ASKED).body == b"next"
+    assert one.connections == 1
+    one.close()
+
+
+def test_an_open_body_that_is_left_costs_its_connection(server):
+    """What still comes of it would be taken for the next reply."""
+    one = server([sized(b"0123456789")], [], [sized(b"next")])
+    wire = one.wire()
+    opened = wire.open(ASKED)
+    assert opened.read(4) == b"0123"
+    opened.close()
+    assert wire.ask(ASKED).body == b"next"
+    assert one.connections == 2
+
+
+def test_an_open_body_may_end_early(server):
+    """The reader sees an end before the told size, and asks for the rest."""
+    one = server([b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123"], [])
+    opened = one.wire().open(ASKED)
+    assert (opened.size, opened.read(), opened.read(5)) == (10, b"0123", b"")
+    opened.close()
+
+
+@pytest.mark.parametrize("reply", [chunked(b"01"), b"HTTP/1.1 200 OK\r\n\r\n", sized(b"0") + b"more"])
+def test_an_open_body_has_a_told_size(server, reply):
+    """In chunks, without a length, with more than it: another way is asked."""
+    with pytest.raises(WireError):
+        server([reply]).wire().open(ASKED)
+
+
+def test_headers_have_a_time(server, monkeypatch):
+    """A byte at a time, each within the timeout, would hold a caller for a day."""
+    monkeypatch.setattr(Server, "wire", lambda self: Wire(WireEndpoint(HOST, self.port, None, 2.0, 0.2)))
+
+    class Dripping(list):
+        def __iter__(self):
+            for byte in super().__iter__():
+                yield byte
+                threading.Event().wait(0.1)
+
+    with pytest.raises(WireError, match="without an end"):
+        server(Dripping([b"HTTP/1.1 200 OK\r\n", b"a", b":", b" ", b"b", b"c"])).wire().open(ASKED)

@@ -1,0 +1,8 @@
+"""The calls that are made most often, past boto3, which is asked for whatever does not end plainly.
+
+signature   AWS Signature Version 4
+wire        keep-alive connections, through a proxy where there is one
+hosts       the connections of one client: its endpoints, certificates, timeouts, proxies
+calls       operations of JSON protocols: SQS, CloudWatch Logs
+get         GetObject
+"""

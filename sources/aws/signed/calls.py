@@ -1,0 +1,132 @@
+"""The calls that are made most, at a fraction of boto3's cost: signed here, sent over `wire`, read by orjson.
+
+The first call of an operation is made by the client. From the request that it sent, endpoint, region and
+headers are learnt; credentials are the client's own, which renew themselves. Left out is what boto3 does anew
+for each call: endpoint rules, events, retries, parsing by shapes. Whatever does not end in a plain 200 is
+asked again through the client, which knows retries, renewal and errors; after a few in a row it is asked at
+once, for a while.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from msgspec import Struct
+
+from sources.aws.botocore_internals import signing_credentials
+from sources.aws.replies import call, sent_headers
+from sources.aws.signed.hosts import Hosts
+from sources.aws.signed.signature import DATED, Scope, SignedRequest, V4Signer, signed_by
+from sources.aws.signed.wire import WireError
+from transforms.locks import Guard, guarded
+
+_STATIC = ("content-type", "x-amz-target", "x-amzn-query-mode")
+"""Headers that are the same for each call of an operation, and signed, beside host and dated ones."""
+
+_JSON = "application/x-amz-json-1."
+_PATIENCE, _REST_SECONDS = 5, 60.0
+"""After so many calls in a row that did not end plainly, the client is asked for so long."""
+
+_OK = 200
+
+_LOCKS = (Guard("_lock", ("_ways", "_rest_until", "_failed")),)
+
+
+class _CallWay(Struct, frozen=True):
+    """How an operation is asked. base: scheme and host."""
+
+    base: str
+    host: str
+    path: str
+    headers: dict[str, str]
+    agent: str
+    scope: Scope
+
+
+@guarded(_LOCKS)
+class SignedCalls:
+    """Calls operations of one boto3 client whose protocol is JSON. Thread-safe, as the client is."""
+
+    def __init__(self, client: Any, clock: Callable[[], float] = time.time) -> None:
+        self.client = client
+        self._sent = threading.local()
+        self._lock = threading.RLock()
+        self._ways: dict[str, _CallWay] = {}
+        self._rest_until = 0.0
+        self._failed = 0
+        self._hosts: Hosts | None = None  # another botocore than this was written for: the client does it all
+        try:
+            self._signer = V4Signer(signing_credentials(client), clock)
+            self._hosts = Hosts(client)
+            client.meta.events.register(f"before-send.{client.meta.service_model.service_name}", self._see)
+        except AttributeError:
+            self._hosts = None
+
+    def call(self, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
+        """Return an operation's reply as boto3 does, without its metadata. Raises what boto3 raises."""
+        with self._lock:
+            way = self._ways.get(operation) if time.monotonic() >= self._rest_until else None
+        if way is not None and self._hosts is not None:
+            found = self._asked(way, self._hosts, parameters)
+            self._note(plain=found is not None)
+            if found is not None:
+                return found
+        self._sent.request = None
+        reply = call(self.client, operation, parameters)
+        learnt = _learnt(self._sent.request) if self._hosts is not None else None
+        if learnt is not None:
+            with self._lock:
+                self._ways[operation] = learnt
+        return reply
+
+    def _note(self, *, plain: bool) -> None:
+        with self._lock:
+            self._failed = 0 if plain else self._failed + 1
+            if self._failed >= _PATIENCE:
+                self._failed, self._rest_until = 0, time.monotonic() + _REST_SECONDS
+                self._ways.clear()
+
+    def _see(self, request: Any, **_: Any) -> None:
+        self._sent.request = request
+
+    def _asked(self, way: _CallWay, hosts: Hosts, parameters: Mapping[str, object]) -> dict[str, Any] | None:
+        """Return the reply, or None when the client should ask."""
+        try:
+            body = orjson.dumps(parameters)
+            request = SignedRequest("POST", way.host, way.path, "", way.headers, body, way.agent)
+            reply = hosts.wire(way.base).ask(self._signer.signed(request, way.scope))
+            found = read_json(reply.body) if reply.status == _OK else None
+        except (WireError, ValueError, TypeError):
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def read_json(body: bytes) -> Any:
+    """Return what JSON says; half a surrogate pair too, which orjson refuses. Raises ValueError."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return json.loads(body)
+
+
+def _learnt(request: Any) -> _CallWay | None:
+    """Return how botocore asked, when it did so in the plain way."""
+    if request is None:
+        return None
+    headers, url = sent_headers(request), urlsplit(request.url)
+    signed = signed_by(headers.get("authorization", ""))
+    static = {name: headers[name] for name in _STATIC if name in headers}
+    if (
+        not signed
+        or request.method != "POST"
+        or url.query
+        or not headers.get("content-type", "").startswith(_JSON)
+        or signed[1] - DATED != static.keys()
+    ):
+        return None
+    base = f"{url.scheme}://{url.netloc}"
+    return _CallWay(base, url.netloc, url.path or "/", static, headers.get("user-agent", ""), signed[0])
