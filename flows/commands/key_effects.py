@@ -77,7 +77,10 @@ def key_effects(raw: Mapping[str, Any]) -> list[KeyEffect]:
     for name, one in _mapping(raw.get("outputs")).items():
         found += _output(one, f"outputs.{name}")
     known = {"globals", "global_overrides", "inputs", "outputs"}
-    found += [KeyEffect(key, Effect.SAME) for key in raw if key not in known or not raw[key]]
+    held = KeyEffect("", Effect.UNNEEDED, "what it holds stands wherever an alias names it")
+    for key in raw.keys() - known:
+        found += _all(raw[key], key, held if key.startswith("x-") else KeyEffect("", Effect.SAME))
+    found += [KeyEffect(key, Effect.SAME) for key in known & raw.keys() if not raw[key]]
     return list({one.path: one for one in found}.values())
 
 

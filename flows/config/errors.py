@@ -21,6 +21,7 @@ _LISTS = re.compile(r"[\s,;]+")
 NO_MAPPING = "write key: value below it, indented, without a hyphen before the key"
 _PLAIN = {
     "too_short": "it is empty",
+    "string_type": "it should be one text",
     "tuple_type": "it should be a list",
     "dict_type": "it should be a mapping",
     "model_type": "it should be a mapping",

@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from flows.catalogue.filters import impossible
 from flows.catalogue.object_types import CUSTOM
-from flows.catalogue.services import ANY_NAME, SETTINGS, services_of, settings_of
+from flows.catalogue.services import ANY_NAME, SETTINGS, every, services_of, settings_of
 from flows.config.base import ServiceSettings
 from flows.config.errors import NO_MAPPING, SettingsError, SettingsErrors, as_list, nearest, raise_any, told
 from flows.config.misplaced import put_right
@@ -74,10 +74,12 @@ def load(
 ) -> Settings:
     """Find, read and check a configuration; raises SettingsError, or SettingsErrors with all that is wrong.
 
+    Keys of the file that begin with x- only hold what YAML aliases repeat, as in Docker Compose.
+
     need_inputs: a configuration without inputs is wrong (replay needs outputs only).
     """
     found = find(path, env)
-    raw = read(found)
+    raw = {key: value for key, value in read(found).items() if not str(key).startswith("x-")}
     misplaced = put_right(raw, str(found))
     if isinstance(raw.get("outputs"), dict):
         raw["outputs"] = {name: by_name(output) for name, output in raw["outputs"].items()}
@@ -197,6 +199,8 @@ class _Loading(Struct):
         given = raw.get("services") if isinstance(raw, dict) else None
         if isinstance(given, dict):
             made = {key: self._service(key, one, raw, f"{place}.services") for key, one in given.items()}
+            if not found:
+                self._tell_once(given, place)
             services = {key: one for key, one in made.items() if one}
             self._share_no_queue(services, raw.get("base_url"), place)
             found = found.model_copy(update={"services": services}) if found else None
@@ -206,6 +210,16 @@ class _Loading(Struct):
             again = {kind: self._read_again(one, ("inputs", name, kind)) for kind, one in kinds.items()}
             found = found.model_copy(update=again)
         return found
+
+    def _tell_once(self, services: Mapping[str, Any], place: str) -> None:
+        """Forget what is wrong with a service only because a wrong key of its input stands for its own."""
+        derived = {
+            f"{self.path}: {place}.services.{name}.{key}"
+            for name, one in services.items()
+            for key in ("regions", "queue_url", "visibility_timeout_seconds", "requests_per_second")
+            if not (isinstance(one, dict) and key in one)
+        }
+        self.errors = [one for one in self.errors if one.where not in derived]
 
     def _read_again(self, model: Any, place: tuple[str, ...]) -> Any:
         """Return a model whose secrets in files are read there whenever they are needed."""
@@ -235,8 +249,10 @@ class _Loading(Struct):
         options = {} if raw in (None, "") else raw
         model = settings_of(name, options if isinstance(options, dict) else {})
         if model is None or not _SERVICE_NAME.fullmatch(name):
-            hint = f"{nearest(name, SETTINGS)} ({_ANY_NAME})"
-            self._wrong(f"unknown service {name}", place, hint)
+            home = every().get(name)
+            typed = home and home.service_key
+            hint = f"it is a type: write types: [{name}] under {typed}" if typed else nearest(name, SETTINGS)
+            self._wrong(f"unknown service {name}", place, f"{hint} ({_ANY_NAME})")
             return None
         if isinstance(options, dict):
             self._warn_of_lists(model, options, place)

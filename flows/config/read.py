@@ -162,8 +162,8 @@ class References:
             return [self.resolve(inner, (*path, str(position))) for position, inner in enumerate(value)]
         if isinstance(value, str):
             value = _VARIABLE.sub(lambda found: self._from_environment(found[1], path), value)
-            if path and is_secret(path[-1]):
-                self.secrets.add(value)
+        if type(value) in {str, int} and path and is_secret(path[-1]):
+            self.secrets.add(str(value))
         return value
 
     def _from_environment(self, name: str, path: tuple[str, ...]) -> str:

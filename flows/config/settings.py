@@ -238,6 +238,7 @@ def json_schema() -> dict[str, Any]:
         "additionalProperties": {"anyOf": [places[model, "validation"] for model in any_name]},
     }
     root = definitions.pop("_File")
+    root["patternProperties"] = {"^x-": {"description": "Holds what YAML aliases repeat"}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **root, **schema}
 
 

@@ -53,7 +53,9 @@ Moment = Annotated[
 
 def _region(value: str) -> str:
     if not is_region(value):
-        raise ValueError(f"is no region that {known_by()} knows, like eu-west-1")
+        meant = value.strip().lower()
+        hint = f": did you mean {meant}?" if is_region(meant) else ", like eu-west-1"
+        raise ValueError(f"is no region that {known_by()} knows{hint}")
     return value
 
 

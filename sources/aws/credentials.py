@@ -4,7 +4,15 @@ import re
 from typing import Annotated, Any, Self
 
 from msgspec import Struct
-from pydantic import AliasChoices, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from sources.aws.partitions import names
 from transforms.file_secret import FileSecret
@@ -51,7 +59,16 @@ def _role(value: Any) -> Any:
     return value
 
 
-_Secret = Annotated[SecretStr | None, BeforeValidator(_blank_is_none)]
+def _secret(value: Any) -> Any:
+    """Read a number as its digits: external ids are often written without quotes."""
+    return str(value) if type(value) is int else _blank_is_none(value)
+
+
+_Secret = Annotated[
+    SecretStr | None,
+    BeforeValidator(_secret),
+    WithJsonSchema({"type": ["string", "integer", "null"], "format": "password", "writeOnly": True}),
+]
 _Role = Annotated[str | None, BeforeValidator(_role)]
 
 

@@ -20,6 +20,7 @@ from flows.catalogue.services import units
 from flows.config.load import Settings, load
 
 DATA = Path(__file__).with_name("devo_configurations.yaml")
+REFUSED = Path(__file__).with_name("refused_configurations.yaml")
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Row(NamedTuple):
     source: str
     region: str
     identity: str
+
+
+def refused() -> list[tuple[str, str, list[str]]]:
+    """Return (what it shows, text, errors) of each configuration that is refused."""
+    return [tuple(one.values()) for one in yaml.safe_load_all(REFUSED.read_text())]
 
 
 def documented() -> list[Documented]:

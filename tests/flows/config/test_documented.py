@@ -2,13 +2,14 @@
 
 import json
 
+import botocore
 import jsonschema
 import pytest
 
-from flows.config.load import load
+from flows.config.load import SettingsError, load
 from flows.config.read import read
 from flows.config.settings import json_schema
-from tests.flows.config.documented import catalogue, documented
+from tests.flows.config.documented import catalogue, documented, refused
 
 ALL = documented()
 SCHEMA = jsonschema.Draft202012Validator(json_schema())
@@ -27,3 +28,16 @@ def test_it_loads_fits_the_schema_and_collects_what_is_expected(one, tmp_path):
     assert sorted(" ".join(row) for row in rows) == sorted(one.catalogue)
     raw = json.dumps(read(one.write(tmp_path)))
     SCHEMA.validate(json.loads(raw.replace('"true":', '"on":')))  # editors read YAML 1.2, where on is a text
+
+
+@pytest.mark.parametrize(("config", "errors"), [pytest.param(*one[1:], id=one[0]) for one in refused()])
+def test_what_cannot_be_meant_so_is_told_in_one_line_each(tmp_path, config, errors):
+    """Each mistake once, with its place and its cure; nothing that only follows from it."""
+    path = tmp_path / ("config.json" if config.startswith("{") else "config.yaml")
+    path.write_text(config)
+    with pytest.raises(SettingsError) as raised:
+        load(path, {})
+    lines = str(raised.value).splitlines()
+    due = [one.replace("FILE", str(path)).replace("VERSION", botocore.__version__) for one in errors]
+    assert [line[: len(one)] for line, one in zip(lines, due, strict=False)] == due
+    assert len(lines) == len(due), lines
