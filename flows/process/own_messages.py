@@ -80,7 +80,7 @@ class OwnMessages(logging.Handler):
             "collector_name": self._name,
             "input_name": str(fields.get("input", "")),
             "service_name": str(fields.get("service", "")),
-            "level2": record.levelname,
+            "level2": record.levelname.lower(),
             "msg": f"{text} ({left_out} before it were left out)" if left_out else text,
         }
         return orjson.dumps(message) + b"\n"

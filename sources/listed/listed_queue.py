@@ -117,6 +117,7 @@ class ListedQueue:
         self._listing = False
         self._due = 0.0
         self._pass: _Pass | None = None
+        self._years: dict[str, bool] = {}
 
     # the position's side
 
@@ -267,7 +268,7 @@ class ListedQueue:
                 "set a shorter late_seconds, or a narrower prefix; nothing is listed until then",
             )
         more = {"RequestPayer": "requester"} if self.queue.requester_pays else {}
-        wanted = ListedPrefix(self.queue.bucket, self.queue.prefix, more)
+        wanted = ListedPrefix(self.queue.bucket, self.queue.prefix, more, self._years)
         client, asked = self.queue.account.client("s3", self.queue.region), ListingCalls()
         found = pages(client, wanted, lambda folder: position.enters(folder, now), asked)
         return _Pass(found, asked, now, time.monotonic())

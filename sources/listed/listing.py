@@ -1,8 +1,9 @@
 """The objects of a stretch of time, found by listing a bucket no wider than the dates in its keys demand.
 
-Folders that say a date outside the stretch are not entered; what a key itself says decides, then its folder,
-then when it was written. Knows the dates of CloudTrail, VPC flow (plain, hourly, Hive), CloudFront, Umbrella
-and whoever writes them alike. IAM: s3:ListBucket.
+Folders that say a date outside the stretch are not entered, but those that are called like a year and hold
+other than months; what a key itself says decides, then its folder, then when it was written. Knows the dates
+of CloudTrail, VPC flow (plain, hourly, Hive), CloudFront, Umbrella and whoever writes them alike. IAM:
+s3:ListBucket.
 """
 
 import re
@@ -13,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from sources.errors import translate
 from sources.objects.object_ref import ObjectRef
@@ -23,6 +24,9 @@ Entry: TypeAlias = dict[str, Any]
 
 LIST_ACTION = "s3:ListBucket"
 _THREADS = 16
+_MOST_PARENTS = 100_000
+"""Of folders that are called like years; all are looked into again when there are more."""
+
 _FOLDERS = (
     re.compile(
         r"(?:^|/)(?:year=)?(?P<Y>20\d\d)/"
@@ -31,6 +35,7 @@ _FOLDERS = (
     re.compile(r"(?:^|/)(?:\w+=)?(?P<Y>20\d\d)-(?P<m>\d\d)-(?P<d>\d\d)/$"),
     re.compile(r"(?:^|/)\w+=(?P<Y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)/$"),
 )
+_PLAIN_YEAR = re.compile(r"(?:^|/)20\d\d/$")
 _NAMES = (
     re.compile(r"_(?P<Y>20\d\d)(?P<m>\d\d)(?P<d>\d\d)T(?P<H>\d\d)(?P<M>\d\d)Z[_.]"),
     re.compile(r"\.(?P<Y>20\d\d)-(?P<m>\d\d)-(?P<d>\d\d)-(?P<H>\d\d)\."),
@@ -47,6 +52,10 @@ class Stretch(Struct, frozen=True):
     def overlaps(self, other: "Stretch") -> bool:
         """Tell whether they have a moment in common."""
         return self.start < other.end and other.start < self.end
+
+    def holds(self, other: "Stretch") -> bool:
+        """Tell whether the other one is a part of it."""
+        return self.start <= other.start and other.end <= self.end and self != other
 
     def __contains__(self, moment: datetime) -> bool:
         return self.start <= moment < self.end
@@ -107,12 +116,13 @@ def wanted(key: str, written: datetime, stretch: Stretch) -> bool:
 
 
 def told(key: str, stretch: Stretch) -> bool | None:
-    """Tell whether what an object's key says is of a stretch; None when it says no date."""
+    """Tell whether what an object's key says is of a stretch; None when it says no date, or a mere year."""
     moment = key_moment(key)
     if moment:
         return moment in stretch
-    folder = folder_stretch(key.rpartition("/")[0] + "/")
-    return folder.overlaps(stretch) if folder else None
+    folder = key.rpartition("/")[0] + "/"
+    span = None if _PLAIN_YEAR.search(folder) else folder_stretch(folder)
+    return span.overlaps(stretch) if span else None
 
 
 def listed(
@@ -137,12 +147,54 @@ def entries(client: Any, bucket: str, prefix: str, stretch: Stretch, asked: List
             yield from (entry for entry in page if _fits(entry, stretch))
 
 
+class _Years:
+    """Whether folders called like a year are years, or a tenant's: one below each parent is looked into.
+
+    known: parent → whether they are.
+    """
+
+    def __init__(self, known: dict[str, bool]) -> None:
+        self._known, self._left = known, dict[str, list[str]]()
+
+    def also(self, folder: str) -> list[str]:
+        """Return what to list for a folder that is not wanted for its date: itself, or nothing."""
+        parent = _parent(folder)
+        if not _PLAIN_YEAR.search(folder) or self._known.get(parent):
+            return []
+        if parent in self._known:
+            return [folder]
+        left = self._left.setdefault(parent, [])
+        left.append(folder)
+        return [folder] if len(left) == 1 else []
+
+    def freed(self, folder: str, inside: list[str]) -> list[str]:
+        """Note the folders inside one that was listed; return its neighbours that are to be listed too."""
+        parent = _parent(folder)
+        if folder not in self._left.get(parent, ())[:1]:
+            return []
+        if len(self._known) >= _MOST_PARENTS:
+            self._known.clear()
+        year = folder_stretch(folder)
+        spans = [folder_stretch(one) for one in inside]
+        self._known[parent] = bool(spans) and all(one and year and year.holds(one) for one in spans)
+        left = self._left.pop(parent)
+        return [] if self._known[parent] else left[1:]
+
+
+def _parent(folder: str) -> str:
+    return folder[: folder.rstrip("/").rfind("/") + 1]
+
+
 class ListedPrefix(Struct, frozen=True):
-    """What is listed. more: parameters of each request besides."""
+    """What is listed. more: parameters of each request besides.
+
+    years: parent → whether its folders that are called like years are years; a listing adds to it.
+    """
 
     bucket: str
     prefix: str
     more: Mapping[str, str] = {}
+    years: dict[str, bool] = field(default_factory=dict)
 
 
 Submit: TypeAlias = Callable[..., "Future[dict[str, Any]]"]
@@ -186,6 +238,7 @@ def pages(
         return {"Folder": folder, **reply}
 
     waiting, running = [(wanted.prefix, "")], deque[Future[dict[str, Any]]]()
+    years = _Years(wanted.years)
     while waiting or running:
         while waiting and len(running) < ahead.most:
             running.append(ahead.submit(page, *waiting.pop()))
@@ -194,7 +247,8 @@ def pages(
         if reply.get("IsTruncated"):
             waiting.append((reply["Folder"], reply["NextContinuationToken"]))
         folders = [each["Prefix"] for each in reply.get("CommonPrefixes", ())]
-        waiting += [(folder, "") for folder in reversed(folders) if enter(folder)]
+        entered = [one for each in reversed(folders) for one in ([each] if enter(each) else years.also(each))]
+        waiting += [(folder, "") for folder in (*entered, *years.freed(reply["Folder"], folders))]
         yield reply.get("Contents", [])
 
 

@@ -39,7 +39,7 @@ def test_a_message_has_devos_columns(told):
     say(logging.WARNING, "poll_failed", service="cisco-umbrella", input="cisco", error=error)
     (found,) = lines(told[0])
     assert (found["collector_name"], found["input_name"]) == ("aws", "cisco")
-    assert (found["service_name"], found["level2"]) == ("cisco-umbrella", "WARNING")
+    assert (found["service_name"], found["level2"]) == ("cisco-umbrella", "warning")
     assert found["msg"].startswith("poll_failed service=cisco-umbrella")
     assert "no s3:ListBucket" in found["msg"]
 

@@ -287,3 +287,18 @@ def test_a_keys_moment_is_the_later_one_of_what_it_says_and_when_it_was_written(
     """A folder's day is not over before its end; a time far ahead is none."""
     one = listed_object({"Key": key, "LastModified": written, "ETag": '"e"', "Size": 1})
     assert one.moment == int(moment.timestamp() * 1000)
+
+
+def test_a_tenant_that_is_called_like_a_year_is_listed():
+    """Folders 2010 and 2015 that hold no months are entered by each listing; real years are not."""
+    world = World()
+    world.put(stored("logs/real/2010/01/01/old.gz", START - timedelta(days=5_000)))
+    for number in range(3):
+        moment = START + timedelta(minutes=number)
+        tenants = [f"logs/tenant/{one}/app/{number}.gz" for one in (2010, 2015)]
+        world.put(*(stored(key, moment) for key in (*tenants, f"logs/real/2026/03/04/{number}.gz")))
+        world.now = moment.timestamp() + 1
+        found = world.receive()
+        world.queue.delete([one.receipt_handle for one in found])
+        assert sorted(keys(found)) == [f"logs/real/2026/03/04/{number}.gz", *tenants]
+    assert world.bucket.listed.count("logs/real/2010/") == 1

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 import pytest
 
 from sources.errors import Denied
-from sources.listed.listing import ListingCalls, Stretch, folder_stretch, key_moment, listed, wanted
+from sources.listed.listing import (
+    ListedPrefix,
+    ListingCalls,
+    Stretch,
+    folder_stretch,
+    key_moment,
+    listed,
+    pages,
+    wanted,
+)
 
 MARCH = Stretch(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))
 
@@ -97,8 +106,41 @@ def test_only_folders_of_the_stretch_are_listed():
     found = list(listed(bucket, "b", "AWSLogs/", MARCH, asked))
     assert sorted(ref.key for ref in found) == [key for key in keys if "/2026/03/" in key]
     assert {(ref.etag, ref.size) for ref in found} == {("e", 5)}
-    assert not [prefix for prefix in bucket.listed if "/2025/" in prefix or "/2026/02/" in prefix]
+    assert not [prefix for prefix in bucket.listed if "/2025/0" in prefix or "/2026/02/" in prefix]
+    assert sum(prefix.endswith("/2025/") for prefix in bucket.listed) == 1, "one look, whether it is a year"
     assert asked.requests == len(bucket.listed)
+
+
+@pytest.mark.parametrize(
+    "inside", ["logs/f.gz", "f.gz", "2026/03/04/f.gz", "1/f.gz", "app=1/dt=20260304/f.gz"]
+)
+def test_a_tenant_that_is_called_like_a_year_is_no_year(inside):
+    """Where one of such folders holds other than months, all beside it are listed, once."""
+    tenants = [f"t/{number}/" for number in (1999, 2010, 2011, 2012, 2025, 2026, "acme")]
+    written = Stretch(day(2026, 9, 9), day(2026, 9, 10))
+    stretch = MARCH if "3" in inside else written
+    bucket = Bucket([f"{one}{inside}" for one in tenants])
+    found = sorted(ref.key for ref in listed(bucket, "b", "t/", stretch, ListingCalls()))
+    assert found == sorted(f"{one}{inside}" for one in tenants)
+    assert all(bucket.listed.count(f"{one}") <= 2 for one in tenants)
+
+
+def test_years_are_looked_into_once_for_each_parent():
+    """One request below each parent, whatever the number of its years, and none again by the next listing."""
+    years = {}
+    bucket = Bucket(
+        [f"{top}/{year}/0{month}/f.gz" for top in "ab" for year in range(2010, 2027) for month in (1, 3)]
+    )
+    for due in (2, 0):
+        bucket.listed.clear()
+        found = list(pages(bucket, ListedPrefix("b", "", years=years), march, ListingCalls()))
+        assert [one["Key"] for page in found for one in page] == ["a/2026/03/f.gz", "b/2026/03/f.gz"]
+        past = [prefix for prefix in bucket.listed if prefix[2:3] and "2026" not in prefix]
+        assert len(past) == due
+
+
+def march(folder):
+    return (span := folder_stretch(folder)) is None or span.overlaps(MARCH)
 
 
 def test_a_bucket_that_may_not_be_listed_says_so():
