@@ -12,7 +12,7 @@ from bytewax.dataflow import Dataflow, Stream
 
 from flows.catalogue.service import Source
 from flows.status.liveness import Liveness
-from sinks.answering_sink import AnsweringSink
+from sinks.answering_sink import answering
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
 from transforms.block import (
@@ -52,8 +52,8 @@ def deliver(
     fitting = op.flat_map("fit", op.merge("all", *streams), fit(devo, answers))
     sides = op.branch("readable", fitting, is_block)
     liveness = liveness or Liveness()
-    events = liveness.sink("output", AnsweringSink(devo))
-    poison = liveness.sink("quarantine", AnsweringSink(quarantine))
+    events = liveness.sink("output", answering(devo))
+    poison = liveness.sink("quarantine", answering(quarantine))
     op.output("devo", op.flat_map("connection", sides.trues, spread(devo.keys())), events)
     op.output("quarantine", op.flat_map("folder", sides.falses, spread(quarantine.keys())), poison)
 

@@ -11,5 +11,5 @@ before, sinks frame and send after.
     object_kinds.py        which type an object is, by its first bytes, and which table of it a block is for
     layout.py              how a type's objects are cut into events
     columns.py, documents.py, fields.py, jsonline.py     rows, documents, values, additions
-    setting.py, locks.py, errors.py, telemetry.py, arrow.py     what all packages share
+    setting.py, locks.py, errors.py, telemetry.py, arrow.py, wrapped.py     what all packages share
 """

@@ -2,7 +2,7 @@
 
 runtime.py             place in a cluster, drain on SIGTERM, log
 recovery_store.py      the state folder, before bytewax opens it; private_folder.py: nobody else's
-epoch_alignment.py     sources end their epochs together; wrapped_source.py: how lanes are wrapped
+epoch_alignment.py     sources end their epochs together
 supervisor.py          several processes: independent, or a cluster; selection.py: who runs what
 memory.py, hardening.py     how it keeps memory; what it does not take from its environment
 telemetry.py           its named events

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.inputs import FixedPartitionedSource
 
-from flows.process.wrapped_source import Lane, WrappedSource
 from transforms.block import Flowing
 from transforms.locks import Guard, guarded
+from transforms.wrapped import Lane, WrappedLane, WrappedSource
 
 _TOLERATED_SECONDS = 0.005
 """So much earlier than the last a lane may end its epoch; less is not worth a pause."""
@@ -93,9 +93,10 @@ class EpochAlignment:
         return end if early or wish > end else wish
 
 
-class _Stepped(StatefulSourcePartition[Flowing, Any]):
+class _Stepped(WrappedLane):
     def __init__(self, lane: Lane, epochs: EpochAlignment) -> None:
-        self._lane, self._epochs = lane, epochs
+        super().__init__(lane)
+        self._epochs = epochs
         self._epoch, self._new = 0, False
         self._sealed = self._asked = time.time()
         epochs.seal(0, self._sealed)
@@ -104,20 +105,17 @@ class _Stepped(StatefulSourcePartition[Flowing, Any]):
         if self._new:
             self._new = False
             self._epochs.begin(self._epoch, self._asked, time.time())
-        return self._lane.next_batch()
+        return self.lane.next_batch()
 
     def next_awake(self) -> datetime | None:
-        wish, now = self._lane.next_awake(), time.time()
+        wish, now = self.lane.next_awake(), time.time()
         wanted = now if wish is None else wish.timestamp()
         self._asked = self._epochs.call(wanted, self._epoch, self._sealed, self._asked, now)
         return wish if self._asked == wanted else datetime.fromtimestamp(self._asked, UTC)
 
     def snapshot(self) -> Any:
-        state = self._lane.snapshot()
+        state = self.lane.snapshot()
         self._epoch, self._new = self._epoch + 1, True
         self._sealed = time.time()
         self._epochs.seal(self._epoch, self._sealed)
         return state
-
-    def close(self) -> None:
-        self._lane.close()

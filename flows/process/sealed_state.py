@@ -6,14 +6,12 @@ former releases have none and are read as they are.
 
 import hashlib
 import pickle
-from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
 
-from flows.process.wrapped_source import Lane, WrappedSource
 from transforms.block import Flowing
+from transforms.wrapped import Lane, WrappedLane, WrappedSource
 
 _SUM, _STATE = "sha256", "state"
 
@@ -60,21 +58,13 @@ class SealedSource(WrappedSource):
         return _SealedLane(super().build_part(step_id, for_part, state), step_id, for_part)
 
 
-class _SealedLane(Lane):
+class _SealedLane(WrappedLane):
     def __init__(self, lane: Lane, step: str, key: str) -> None:
-        self._lane, self._step, self._key = lane, step, key
-
-    def next_batch(self) -> Iterable[Flowing]:
-        return self._lane.next_batch()
-
-    def next_awake(self) -> datetime | None:
-        return self._lane.next_awake()
+        super().__init__(lane)
+        self._step, self._key = step, key
 
     def snapshot(self) -> dict[str, Any]:
-        return seal(self._step, self._key, self._lane.snapshot())
-
-    def close(self) -> None:
-        self._lane.close()
+        return seal(self._step, self._key, self.lane.snapshot())
 
 
 def _digest(step: str, key: str, pickled: bytes) -> bytes:

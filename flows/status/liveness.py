@@ -11,15 +11,13 @@ has called nothing of ours. So there only a call that does not return is unhealt
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from typing import Any, TypeVar
 
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from bytewax.inputs import FixedPartitionedSource
 
 from flows.process import telemetry
-from flows.process.wrapped_source import Lane, WrappedSource
 from transforms.block import Block, Flowing, Item, Transform
+from transforms.wrapped import Lane, Sink, WrappedLane, WrappedSink, WrappedSource, WrappedWriter, Writer
 
 SINKS = frozenset({"output", "quarantine"})
 """Names of what delivers."""
@@ -115,9 +113,9 @@ class Liveness:
         """Return the same source, watched: its calls are signs of life."""
         return WrappedSource(source, lambda name, lane: _WatchedLane(name, lane, self))
 
-    def sink(self, name: str, sink: FixedPartitionedSink[Any, Any]) -> "WatchedSink":
-        """Return the same sink, watched. name: for messages."""
-        return WatchedSink(name, sink, self)
+    def sink(self, name: str, sink: Sink) -> WrappedSink:
+        """Return the same sink, watched: its calls are signs of life. name: for messages."""
+        return WrappedSink(sink, lambda writer: _WatchedWriter(name, writer, self))
 
     def transform(self, name: str, transform: Transform) -> Transform:
         """Return the same transform, watched; it is done when the call returns."""
@@ -128,9 +126,10 @@ class Liveness:
         return watched
 
 
-class _WatchedLane(StatefulSourcePartition[Flowing, Any]):
+class _WatchedLane(WrappedLane):
     def __init__(self, name: str, lane: Lane, liveness: Liveness) -> None:
-        self._name, self._lane, self._liveness = name, lane, liveness
+        super().__init__(lane)
+        self._name, self._liveness = name, liveness
         self._sealed = False
         liveness.lane_built()
 
@@ -139,54 +138,26 @@ class _WatchedLane(StatefulSourcePartition[Flowing, Any]):
             self._sealed = False
             self._liveness.turned()
         try:
-            return self._liveness.during(self._name, self._lane.next_batch)
+            return self._liveness.during(self._name, self.lane.next_batch)
         except StopIteration:
             self._liveness.lane_ended()
             raise
 
-    def next_awake(self) -> datetime | None:
-        return self._lane.next_awake()
-
     def snapshot(self) -> Any:
         telemetry.epoch_closed()
         self._sealed = True
-        return self._liveness.during(self._name, self._lane.snapshot)
-
-    def close(self) -> None:
-        self._lane.close()
+        return self._liveness.during(self._name, self.lane.snapshot)
 
 
-class WatchedSink(FixedPartitionedSink[Any, Any]):
-    """A sink whose calls are signs of life."""
-
-    def __init__(self, name: str, sink: FixedPartitionedSink[Any, Any], liveness: Liveness) -> None:
-        self._name, self._sink, self._liveness = name, sink, liveness
-
-    def list_parts(self) -> list[str]:
-        """List the sink's partitions."""
-        return self._sink.list_parts()
-
-    def part_fn(self, item_key: str) -> int:
-        """Route as the sink does."""
-        return self._sink.part_fn(item_key)
-
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> "_WatchedWriter":
-        """Build the sink's partition."""
-        writer = self._sink.build_part(step_id, for_part, resume_state)
-        return _WatchedWriter(self._name, writer, self._liveness)
-
-
-class _WatchedWriter(StatefulSinkPartition[Any, Any]):
-    def __init__(self, name: str, writer: StatefulSinkPartition[Any, Any], liveness: Liveness) -> None:
-        self._name, self._writer, self._liveness = name, writer, liveness
+class _WatchedWriter(WrappedWriter):
+    def __init__(self, name: str, writer: Writer, liveness: Liveness) -> None:
+        super().__init__(writer)
+        self._name, self._liveness = name, liveness
 
     def write_batch(self, values: list[Any]) -> None:
-        self._liveness.during(self._name, lambda: self._writer.write_batch(values))
+        self._liveness.during(self._name, lambda: self.writer.write_batch(values))
 
     def snapshot(self) -> Any:
-        state = self._liveness.during(self._name, self._writer.snapshot)
+        state = self._liveness.during(self._name, self.writer.snapshot)
         self._liveness.receipted = time.time()
         return state
-
-    def close(self) -> None:
-        self._writer.close()

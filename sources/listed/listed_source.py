@@ -7,19 +7,17 @@ and the listings (listed_queue.py).
 """
 
 import threading
-from datetime import datetime
 from typing import Any
 
-from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from bytewax.inputs import FixedPartitionedSource
 
 from sources.listed.listed_queue import BucketListing, ListedQueue
 from sources.queues.lease import LeaseOptions, LeaseSource, MessageOpener
 from transforms.block import Flowing
+from transforms.wrapped import Lane, WrappedLane
 
 _POSITION = "listed"
 """Key of a lane's state."""
-
-_Lane = StatefulSourcePartition[Flowing, dict[str, Any]]
 
 
 class ListedSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
@@ -40,7 +38,7 @@ class ListedSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
         """Return the lanes, the same for ever."""
         return self._leases.list_parts()
 
-    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> _Lane:
+    def build_part(self, step_id: str, for_part: str, resume_state: dict[str, Any] | None) -> Lane:
         """Build a lane; one of them has the position."""
         lane = self._leases.build_part(step_id, for_part, resume_state)
         if for_part != self.queue.queue.lane:
@@ -50,25 +48,14 @@ class ListedSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
         return _PositionLane(lane, self.queue)
 
 
-class _PositionLane(_Lane):
+class _PositionLane(WrappedLane):
     """The same lane; its snapshots hold the position too."""
 
-    def __init__(self, lane: _Lane, queue: ListedQueue) -> None:
-        self._lane, self._queue = lane, queue
-
-    def next_batch(self) -> list[Flowing]:
-        """Return what the lane does."""
-        return list(self._lane.next_batch())
-
-    def next_awake(self) -> datetime | None:
-        """Return what the lane does."""
-        return self._lane.next_awake()
+    def __init__(self, lane: Lane, queue: ListedQueue) -> None:
+        super().__init__(lane)
+        self._queue = queue
 
     def snapshot(self) -> dict[str, Any]:
         """Return the lane's state and the position, asked for last: what neither knows would come twice."""
-        state = self._lane.snapshot()
+        state = self.lane.snapshot()
         return {**state, _POSITION: {self._queue.queue.short: self._queue.state()}}
-
-    def close(self) -> None:
-        """Close the lane."""
-        self._lane.close()

@@ -13,7 +13,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import cluster_main
 from msgspec.structs import replace
 
-from sinks.answering_sink import AnsweringSink
+from sinks.answering_sink import answering
 from sources.queues.lease import LeaseSource
 from tests.sources.queues.leasing import QUICK, FakeSqs, WordOpener
 from transforms.receipt_request import ReceiptRequest
@@ -94,7 +94,7 @@ class Stage:
         flow = Dataflow("flow")
         source = LeaseSource("test", [self.sqs.queue], self.opener, self.options, self.drain)
         items = op.input("in", flow, source)
-        op.output("out", op.flat_map("key", items, keyed), AnsweringSink(Output(self.outcome)))
+        op.output("out", op.flat_map("key", items, keyed), answering(Output(self.outcome)))
         cluster_main(
             flow,
             [],
