@@ -4,15 +4,33 @@ import argparse
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from flows.catalogue.guess import ASSUMPTIONS, Guess
-from flows.commands.command import FROM, JSON, TO, Command, Option, option
+from flows.commands.command import (
+    FROM,
+    JSON,
+    OF_S3,
+    PLACE,
+    QUIET,
+    TO,
+    Command,
+    Option,
+    flag,
+    number,
+    option,
+    several,
+)
+
+_T = TypeVar("_T")
+_STATE = option("--state", type=Path, help="recovery directory (default: the configuration's)")
 
 
-def _run(module: Any, args: argparse.Namespace) -> int:
-    names = ("processes", "cluster", "workers", "interval", "state", "only")
-    return int(module.run(args.config, module.RunRequest(**{name: vars(args)[name] for name in names})))
+def _request(kind: type[_T], args: argparse.Namespace) -> _T:
+    """Return what a command is asked for: its fields are the names of the options."""
+    return msgspec.convert(vars(args), kind)
 
 
 def _top(module: Any, args: argparse.Namespace) -> int:
@@ -21,10 +39,8 @@ def _top(module: Any, args: argparse.Namespace) -> int:
 
 
 def _backfill(module: Any, args: argparse.Namespace) -> int:
-    wanted = module.BackfillRequest(args.service, args.location, args.start, args.end, args.rate)
-    return int(
-        module.backfill(args.config, wanted, dry_run=args.dry_run, as_json=args.json, quiet=args.quiet)
-    )
+    wanted, how = _request(module.BackfillRequest, args), {"as_json": args.json, "quiet": args.quiet}
+    return int(module.backfill(args.config, wanted, dry_run=args.dry_run, **how))
 
 
 def _journal(module: Any, args: argparse.Namespace) -> int:
@@ -33,34 +49,18 @@ def _journal(module: Any, args: argparse.Namespace) -> int:
     return int(module.show(args.config, query, by=args.sum, as_format=args.format))
 
 
-def _prove(module: Any, args: argparse.Namespace) -> int:
-    names = ("service", "start", "end", "location", "journal", "sample", "grace", "backfill")
-    wanted = module.ProofRequest(**{name: vars(args)[name] for name in names})
-    return int(module.prove(args.config, wanted, as_json=args.json, html=args.html))
-
-
 def _policy(module: Any, args: argparse.Namespace) -> int:
     from flows.commands.iam_policy import Known  # noqa: PLC0415 - see the module
 
-    known = Known(
-        args.account, tuple(args.bucket), tuple(args.kms_key), checks=not args.no_check, proves=args.prove
-    )
-    return int(module.policy(args.config, args.format, known))
+    return int(module.policy(args.config, args.format, _request(Known, args)))
 
 
 def _plan(module: Any, args: argparse.Namespace) -> int:
-    numbers = {one.name: float(vars(args)[one.name]) for one in ASSUMPTIONS}
-    guess = Guess(
-        **numbers,
-        traffic_gb=args.traffic_gb_per_day,
-        processes=args.processes,
-        encrypted=args.encrypted,
-    )
-    return int(module.show_plan(args.config, guess, as_json=args.json))
+    return int(module.show_plan(args.config, _request(Guess, args), as_json=args.json))
 
 
-def _number(name: str, default: float, text: str, **more: str) -> Option:
-    return option(name, type=float, default=default, metavar="N", help=f"{text} ({default:g})", **more)
+def _assumed(name: str, default: float, text: str, dest: str) -> Option:
+    return number(name, float(default), "N", f"{text} ({default:g})", dest=dest)
 
 
 def _schema() -> int:
@@ -77,22 +77,16 @@ COMMANDS: tuple[Command, ...] = (
         "run",
         "collect every enabled service until SIGTERM",
         "flows.commands.run",
-        _run,
+        lambda module, args: module.run(args.config, _request(module.RunRequest, args)),
         (
-            option(
-                "--processes",
-                type=int,
-                default=1,
-                metavar="N",
-                help="independent processes that share the queues, and one for the APIs (1)",
+            number(
+                "--processes", 1, "N", "independent processes that share the queues, and one for the APIs (1)"
             ),
-            option(
-                "--cluster", type=int, default=1, metavar="N", help="processes of a local bytewax cluster (1)"
-            ),
+            number("--cluster", 1, "N", "processes of a local bytewax cluster (1)"),
             option("--only", default="", metavar="NAMES", help="queues, apis, or services by name (all)"),
-            option("--workers", type=int, default=1, metavar="N", help="worker threads per process (1)"),
-            option("--interval", type=float, default=3.0, metavar="SECONDS", help="between two receipts (3)"),
-            option("--state", type=Path, help="recovery directory (default: the configuration's)"),
+            number("--workers", 1, "N", "worker threads per process (1)"),
+            number("--interval", 3.0, "SECONDS", "between two receipts (3)"),
+            _STATE,
         ),
     ),
     Command(
@@ -107,8 +101,8 @@ COMMANDS: tuple[Command, ...] = (
                 metavar="HOST:PORT",
                 help="of their status ports (COLLECTOR_STATUS, else 127.0.0.1:3030)",
             ),
-            option("--once", action="store_true", help="print one screen; exit code 0 when all are ready"),
-            option("--every", type=float, default=2.0, metavar="SECONDS", help="between two looks (2)"),
+            flag("--once", "print one screen; exit code 0 when all are ready"),
+            number("--every", 2.0, "SECONDS", "between two looks (2)"),
         ),
         configured=False,
     ),
@@ -120,9 +114,9 @@ COMMANDS: tuple[Command, ...] = (
             demo.DemoRequest(args.objects, args.timeout, args.json, args.strict, args.keep)
         ),
         (
-            option("--objects", type=int, default=12, metavar="N", help="sample objects of each type (12)"),
-            option("--timeout", type=float, default=120.0, metavar="SECONDS", help="give up after (120)"),
-            option("--keep", action="store_true", help="stay up with the status page, until Ctrl-C"),
+            number("--objects", 12, "N", "sample objects of each type (12)"),
+            number("--timeout", 120.0, "SECONDS", "give up after (120)"),
+            flag("--keep", "stay up with the status page, until Ctrl-C"),
             option(
                 "--strict",
                 nargs="?",
@@ -140,11 +134,8 @@ COMMANDS: tuple[Command, ...] = (
         "replay",
         "send captured S3 objects, or what is in quarantine, once more",
         "flows.replay",
-        lambda replay, args: replay.replay(
-            replay.ReplayRequest(args.paths, args.service, args.output),
-            args.config,
-            as_json=args.json,
-            quiet=args.quiet,
+        lambda module, args: module.replay(
+            _request(module.ReplayRequest, args), args.config, as_json=args.json, quiet=args.quiet
         ),
         (
             option("paths", nargs="+", metavar="PATH", help="files, folders or s3:// URIs"),
@@ -154,8 +145,8 @@ COMMANDS: tuple[Command, ...] = (
                 default="",
                 help="stdout, devo (of the configuration), or a file (default: stdout; with --json nowhere)",
             ),
-            option("--quiet", action="store_true", help="no progress bar"),
-            option("--json", action="store_true", help="for machines: what was done, instead of the events"),
+            QUIET,
+            flag("--json", "for machines: what was done, instead of the events"),
         ),
     ),
     Command(
@@ -165,7 +156,7 @@ COMMANDS: tuple[Command, ...] = (
         lambda preview, args: preview.preview(args.config, args.service, args.number),
         (
             option("--service", required=True, help="its name or its key under `services`"),
-            option("-n", dest="number", type=int, default=20, metavar="N", help="events to show (20)"),
+            number("-n", 20, "N", "events to show (20)", dest="number"),
         ),
     ),
     Command(
@@ -174,13 +165,13 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.backfill",
         _backfill,
         (
-            option("--service", required=True, help="one that is read from S3"),
-            option("--location", required=True, metavar="s3://BUCKET/PREFIX", help="where the objects are"),
+            OF_S3,
+            option("--location", required=True, metavar=PLACE, help="where the objects are"),
             FROM,
             TO,
-            option("--dry-run", action="store_true", help="objects, bytes, cost and time; collects nothing"),
-            option("--rate", type=float, default=20.0, metavar="MB/S", help="for the time of --dry-run (20)"),
-            option("--quiet", action="store_true", help="no progress bar"),
+            flag("--dry-run", "objects, bytes, cost and time; collects nothing"),
+            number("--rate", 20.0, "MB/S", "for the time of --dry-run (20)"),
+            QUIET,
             JSON,
         ),
     ),
@@ -207,34 +198,28 @@ COMMANDS: tuple[Command, ...] = (
         "prove",
         "say of past days which objects were delivered, and prove that none is missing",
         "flows.commands.prove",
-        _prove,
+        lambda module, args: module.prove(
+            args.config, _request(module.ProofRequest, args), as_json=args.json, html=args.html
+        ),
         (
-            option("--service", required=True, help="one that is read from S3"),
+            OF_S3,
             FROM,
             TO,
-            option(
+            several(
                 "--location",
-                action="append",
-                default=[],
-                metavar="s3://BUCKET/PREFIX",
-                help="where the objects are (default: `buckets` of the service, else those of the journal)",
+                PLACE,
+                "where the objects are (default: `buckets` of the service, else those of the journal)",
             ),
-            option(
+            several(
                 "--journal",
-                action="append",
-                default=[],
+                "FOLDER",
+                "of another machine that shares the queue, beside the configuration's (may be repeated)",
                 type=Path,
-                metavar="FOLDER",
-                help="of another machine that shares the queue, beside the configuration's (may be repeated)",
             ),
-            option("--sample", type=int, default=0, metavar="N", help="read N delivered objects again (0)"),
-            option("--backfill", action="store_true", help="collect what is missing, and prove again"),
-            option(
-                "--grace",
-                type=float,
-                default=900.0,
-                metavar="SECONDS",
-                help="after which what was written must have been announced (900)",
+            number("--sample", 0, "N", "read N delivered objects again (0)"),
+            flag("--backfill", "collect what is missing, and prove again"),
+            number(
+                "--grace", 900.0, "SECONDS", "after which what was written must have been announced (900)"
             ),
             option("--html", type=Path, metavar="FILE", help="write one page for an auditor"),
             JSON,
@@ -245,15 +230,13 @@ COMMANDS: tuple[Command, ...] = (
         "read a finished range of an API service once more, and send what came later",
         "flows.commands.recheck",
         lambda module, args: module.recheck(
-            args.config,
-            module.RecheckRequest(args.service, args.start, args.end, args.state),
-            as_json=args.json,
+            args.config, _request(module.RecheckRequest, args), as_json=args.json
         ),
         (
             option("--service", required=True, help="one that asks an API, or INPUT.SERVICE"),
             FROM,
             TO,
-            option("--state", type=Path, help="recovery directory (default: the configuration's)"),
+            _STATE,
             JSON,
         ),
     ),
@@ -271,21 +254,15 @@ COMMANDS: tuple[Command, ...] = (
             prove=args.prove,
         ),
         (
-            option(
-                "--probe", action="store_true", help="send syslog outputs events that show where they are cut"
-            ),
-            option("--offline", action="store_true", help="configuration and certificate files only"),
-            option("--prove", action="store_true", help="ask whether prove could look as well"),
-            option(
+            flag("--probe", "send syslog outputs events that show where they are cut"),
+            flag("--offline", "configuration and certificate files only"),
+            flag("--prove", "ask whether prove could look as well"),
+            several(
                 "--object",
-                action="append",
-                default=[],
-                metavar="s3://BUCKET/KEY",
-                help="prove with one byte of it that objects can be read, KMS included (may be repeated)",
+                "s3://BUCKET/KEY",
+                "prove with one byte of it that objects can be read, KMS included (may be repeated)",
             ),
-            option(
-                "--interval", type=float, default=3.0, metavar="SECONDS", help="that run will be given (3)"
-            ),
+            number("--interval", 3.0, "SECONDS", "that run will be given (3)"),
             JSON,
         ),
     ),
@@ -297,22 +274,15 @@ COMMANDS: tuple[Command, ...] = (
         (
             option("--format", choices=("json", "cloudformation", "terraform", "trust"), default="json"),
             option("--account", default="", metavar="NUMBER", help="the account, when no role tells it"),
-            option(
+            several(
                 "--bucket",
-                action="append",
-                default=[],
-                metavar="NAME[/PREFIX]",
-                help="of S3 objects; default: every bucket (may be repeated)",
+                "NAME[/PREFIX]",
+                "of S3 objects; default: every bucket (may be repeated)",
+                dest="buckets",
             ),
-            option(
-                "--kms-key",
-                action="append",
-                default=[],
-                metavar="ARN",
-                help="of encrypted queues and buckets (may be repeated)",
-            ),
-            option("--no-check", action="store_true", help="leave out what only check needs"),
-            option("--prove", action="store_true", help="add what prove and backfill need"),
+            several("--kms-key", "ARN", "of encrypted queues and buckets (may be repeated)", dest="keys"),
+            option("--no-check", dest="checks", action="store_false", help="leave out what only check needs"),
+            option("--prove", dest="proves", action="store_true", help="add what prove and backfill need"),
         ),
     ),
     Command(
@@ -321,10 +291,10 @@ COMMANDS: tuple[Command, ...] = (
         "flows.commands.plan_show",
         _plan,
         (
-            *(_number(one.option, one.of(Guess()), one.text, dest=one.name) for one in ASSUMPTIONS),
-            _number("--traffic-gb-per-day", 0, "out of AWS, if the collector runs elsewhere"),
-            option("--processes", type=int, default=1, metavar="N", help="as run --processes (1)"),
-            option("--encrypted", action="store_true", help="objects use a KMS key without bucket keys"),
+            *(_assumed(one.option, one.of(Guess()), one.text, one.name) for one in ASSUMPTIONS),
+            _assumed("--traffic-gb-per-day", 0, "out of AWS, if the collector runs elsewhere", "traffic_gb"),
+            number("--processes", 1, "N", "as run --processes (1)"),
+            flag("--encrypted", "objects use a KMS key without bucket keys"),
             JSON,
         ),
     ),
