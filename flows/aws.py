@@ -31,6 +31,7 @@ from flows.process.memory import reuse_blocks
 from flows.process.own_messages import STEP, own_messages
 from flows.process.ownership import hold_cursors
 from flows.process.recovery_store import check, hold
+from flows.process.reload import Reload
 from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr, settings_warning
 from flows.process.sealed_state import sealed
 from flows.process.selection import VARIABLE, selected
@@ -51,16 +52,18 @@ from transforms.errors import CollectorError
 _BEYOND_GRACE_SECONDS = 40.0
 
 
-def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
+def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | None = None) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work.
 
     mesh: stands between the processes of a cluster; None = bytewax connects by itself, or there is but one.
+    reload: what SIGHUP does, None = it ends the process.
     """
     with one_line():
         settings = load(Path(config) if config else None)
     reuse_blocks()
     log_to_stderr(debug=settings.globals.debug)
     started, done = launch(), Event()
+    alone = started.process.count == 1
     drain = drain_on_signals(alone_seconds(settings), done)
     with one_line():
         warnings = (*settings.warnings, ignore_key_log(), "" if mesh else cluster_port(started.addresses))
@@ -69,33 +72,27 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
     for warning in filter(None, warnings):
         settings_warning(warning)
     with one_line():
-        check(started.recovery, alone=started.process.count == 1)
+        check(started.recovery, alone=alone)
         running = selected(units(settings), os.environ.get(VARIABLE, ""))
         own(started, running, settings.outputs)
-    for unit in running:
-        telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.regions))
-    tell_of_drain(drain)
+    tell_of(running, drain)
     with one_line():
         liveness = begin(settings, started, running, drain, os.environ)
     watchdog.begin(started.interval, liveness, mesh, drain, done)
-    epochs = EpochAlignment(
-        started.interval, alone=started.process.count == 1, receipted=lambda: liveness.receipted
-    )
-    services = len(running)
+    epochs = EpochAlignment(started.interval, alone=alone, receipted=lambda: liveness.receipted)
+    services, given = len(running), settings.globals.prefetch_bytes
     sys.setswitchinterval(switch_seconds(services))
-    ahead = settings.globals.prefetch_bytes or prefetch_share(services)
     book = keeping.begin(settings.journal, drain) if settings.journal else None
     silence = watch_silence(started, running, lambda: liveness.receipted, drain)
-    kept = str(settings.globals.quarantine)
-    most = settings.globals.quarantine_max_bytes
+    kept, most = str(settings.globals.quarantine), settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
     full, spool = quarantine.room.full, SpoolRoom(settings.globals.spool_max_bytes)
     watch = continuous.begin(settings.journal.folder if settings.journal else None, drain)
+    ahead = given or prefetch_share(services)
     context = RunContext(
         drain, started.recovery, ahead, services, book, full, spool, early_receipts=True, watch=watch
     )
-    window = settings.globals.prefetch_bytes or WINDOW_BYTES
-    devo = DevoSink(tuple(settings.outputs.values()), started, drain, window)
+    devo = DevoSink(tuple(settings.outputs.values()), started, drain, given or WINDOW_BYTES)
     dataflow = Dataflow("aws")
     streams = [
         collect(
@@ -111,6 +108,8 @@ def flow(config: str | None = None, mesh: Mesh | None = None) -> Dataflow:
         source = liveness.source(epochs.source(told))
         streams.append(collect(dataflow, STEP, source, lambda block: [block], devo.limit))
     deliver(streams, devo, quarantine, liveness)
+    if reload:
+        reload.listen(drain)
     return dataflow
 
 
@@ -137,8 +136,10 @@ def alone_seconds(settings: Settings) -> float:
     return _BEYOND_GRACE_SECONDS + max((config.drain_grace_seconds for config in remote), default=0.0)
 
 
-def tell_of_drain(drain: Event) -> None:
-    """Log the drain from a thread: a signal handler must not."""
+def tell_of(running: list[Unit], drain: Event) -> None:
+    """Log what is collected, and later the drain, from a thread: a signal handler must not."""
+    for unit in running:
+        telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.regions))
 
     def tell() -> None:
         drain.wait()

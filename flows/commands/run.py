@@ -5,8 +5,10 @@ APIs; or, with `--cluster N`, as a bytewax cluster on this machine.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,13 +20,16 @@ from flows.catalogue.service import Unit
 from flows.catalogue.services import units
 from flows.cluster.handshake import secret_of
 from flows.cluster.mesh import Mesh
-from flows.config.load import Settings, load
+from flows.config.load import Settings, find, load
 from flows.process import selection, supervisor
 from flows.process.memory import unswept
 from flows.process.native_stderr import without_panics
 from flows.process.recovery_store import check, failure, hold, prepare
+from flows.process.reload import Reload
 from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr
 from flows.status import group
+from flows.status.start import VARIABLE as STATUS
+from flows.status.start import address
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
 
@@ -47,13 +52,29 @@ class RunRequest(Struct, frozen=True):
 
 def run(config: Path | None, wanted: RunRequest) -> int:
     """Collect until SIGTERM; 0 when all that was taken is delivered and acknowledged."""
+    if supervisor.VARIABLE in os.environ:  # it does that
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        return _run(config, wanted, None)
+    reload = Reload(find(config), lambda: validate(config, wanted))
+    return reload.life(lambda: _run(config, wanted, reload))
+
+
+def validate(config: Path | None, wanted: RunRequest) -> tuple[Settings, list[Unit]]:
+    """Return a configuration that `run` can begin with, and what of it runs here. Raises SettingsError."""
     settings = load(config)
+    running = selection.selected(units(settings), wanted.only or os.environ.get(selection.VARIABLE, ""))
+    if found := os.environ.get(STATUS) or settings.globals.status:
+        address(found, launch())
+    return settings, running
+
+
+def _run(config: Path | None, wanted: RunRequest, reload: Reload | None) -> int:
+    settings, running = validate(config, wanted)
     only = wanted.only or os.environ.get(selection.VARIABLE, "")
-    running = selection.selected(units(settings), only)
     os.environ[selection.VARIABLE] = only
     supervisor.end_with_supervisor()
     if wanted.processes > 1:
-        return replicas(settings, running, wanted)
+        return replicas(settings, running, wanted, reload)
     recovery = recovery_directory(settings, wanted.state)
     os.environ["BYTEWAX_WORKERS_PER_PROCESS"] = str(wanted.workers)
     os.environ["BYTEWAX_SNAPSHOT_INTERVAL"] = str(wanted.interval)
@@ -61,19 +82,28 @@ def run(config: Path | None, wanted: RunRequest) -> int:
         os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = str(recovery)
     if wanted.cluster > 1 and not _is_cluster_member():
         check(recovery, alone=True)  # its processes would find it out one after the other, again and again
-        return supervisor.cluster(wanted.cluster, sys.argv[1:], drain_on_signals())
-    return collect(settings, wanted.workers, wanted.interval, recovery)
+        log_to_stderr(debug=settings.globals.debug)
+        drain = drain_on_signals()
+        if reload:
+            reload.listen(drain)
+        return supervisor.cluster(wanted.cluster, sys.argv[1:], drain)
+    return collect(settings, wanted, recovery, reload)
 
 
-def replicas(settings: Settings, running: Sequence[Unit], wanted: RunRequest) -> int:
+def replicas(
+    settings: Settings, running: Sequence[Unit], wanted: RunRequest, reload: Reload | None = None
+) -> int:
     """Run the queues in independent processes and the APIs in one of their own, or in a cluster."""
     base = wanted.state or settings.state_directory
     if base:
         prepare(base / selection.QUEUES, first=False)
         hold(base / selection.QUEUES)  # the base itself is the state of the APIs, held by their process
     members = members_of(settings, running, wanted, base)
+    log_to_stderr(debug=settings.globals.debug)
     drain = drain_on_signals()
-    group.begin(settings, members, os.environ)
+    group.begin(settings, members, os.environ, drain)
+    if reload:
+        reload.listen(drain)
     return supervisor.independent(members, drain)
 
 
@@ -121,15 +151,13 @@ def _is_cluster_member() -> bool:
     return supervisor.VARIABLE in os.environ and "BYTEWAX_PROCESS_ID" in os.environ
 
 
-def collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
+def collect(settings: Settings, wanted: RunRequest, recovery: Path | None, reload: Reload | None) -> int:
     """Run the dataflow in this process until it has drained."""
-    if os.environ.get("COLLECTOR_DEBUG"):
-        return _collect(settings, workers, interval, recovery)
-    with without_panics():
-        return _collect(settings, workers, interval, recovery)
+    with nullcontext() if os.environ.get("COLLECTOR_DEBUG") else without_panics():
+        return _collect(settings, wanted, recovery, reload)
 
 
-def _collect(settings: Settings, workers: int, interval: float, recovery: Path | None) -> int:
+def _collect(settings: Settings, wanted: RunRequest, recovery: Path | None, reload: Reload | None) -> int:
     here = launch()
     mesh = mesh_of(here, os.environ)
     log_to_stderr(debug=settings.globals.debug)
@@ -138,13 +166,13 @@ def _collect(settings: Settings, workers: int, interval: float, recovery: Path |
         with unswept():
             from flows.aws import flow  # noqa: PLC0415 - the supervisor does not need it
 
-            dataflow = flow(str(settings.path) if settings.path else None, mesh)
+            dataflow = flow(str(settings.path) if settings.path else None, mesh, reload)
         cli_main(
             dataflow,
-            workers_per_process=workers,
+            workers_per_process=wanted.workers,
             process_id=here.process.index if here.addresses else None,
             addresses=addresses or None,
-            epoch_interval=timedelta(seconds=interval),
+            epoch_interval=timedelta(seconds=wanted.interval),
             recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery else None,
         )
         if mesh:

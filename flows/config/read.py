@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from flows.config.errors import SettingsError, is_secret
+from flows.config.held import bytes_held
 from transforms.file_secret import secret_of
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -52,8 +53,10 @@ _Loader.yaml_implicit_resolvers = _resolvers()
 def read(path: Path) -> dict[str, Any]:
     """Return a configuration file's content; raises SettingsError with line and column of what is wrong."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST + 1)
+        data = bytes_held(path, _LARGEST + 1)
+        if data is None:
+            with path.open("rb") as file:
+                data = file.read(_LARGEST + 1)
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SettingsError("configuration is not UTF-8", f"{path}", "save it as UTF-8") from error

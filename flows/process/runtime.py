@@ -76,7 +76,13 @@ def _pod_index(env: Mapping[str, str]) -> str:
     return pod.removeprefix(f"{stateful_set}-") if pod and stateful_set else ""
 
 
-def drain_on_signals(alone: float | None = None, done: threading.Event | None = None) -> threading.Event:
+class Drain(threading.Event):
+    """Set when the process shall end, or begin anew. asked: somebody wants it to end."""
+
+    asked = False
+
+
+def drain_on_signals(alone: float | None = None, done: threading.Event | None = None) -> Drain:
     """Return the flag that SIGTERM and SIGINT set: sources stop, what is in hand is receipted, exit 0.
 
     bytewax ends a process only when all of its cluster are done. One that was asked alone (a pod that is
@@ -87,7 +93,7 @@ def drain_on_signals(alone: float | None = None, done: threading.Event | None = 
     A later signal ends the process at once, as an impatient operator expects; nothing is lost by it. One of
     the same moment does not: terminals and systemd signal the whole group, and so does our supervisor.
     """
-    drain = threading.Event()
+    drain = Drain()
     asked: SimpleQueue[int] = SimpleQueue()
     asked_at: float | None = None
 
@@ -99,6 +105,7 @@ def drain_on_signals(alone: float | None = None, done: threading.Event | None = 
         nonlocal asked_at
         if asked_at is None:
             asked_at = time.monotonic()
+            drain.asked = True
             asked.put(number)
         elif time.monotonic() - asked_at > _SAME_MOMENT_SECONDS:
             signal.signal(number, signal.SIG_DFL)

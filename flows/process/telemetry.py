@@ -64,6 +64,29 @@ def draining() -> None:
     say(logging.INFO, "draining", what="nothing new is taken, what is in hand is delivered")
 
 
+_TAKEN = ("config_last_reload_successful", "1 while the configuration file is in force, 0 = it was refused")
+_TAKEN_AT = ("config_last_reload_success_timestamp_seconds", "When a configuration was last begun with")
+
+
+def configuration_taken(*, again: bool) -> None:
+    """Show since when the configuration is in force. again: it was read anew, in the same process."""
+    gauge(*_TAKEN).set(1)
+    gauge(*_TAKEN_AT).set_to_current_time()
+    if again:
+        say(logging.INFO, "configuration_reloaded", what="the process goes on with what was read")
+
+
+def reload_begun(path: str) -> None:
+    """Log that a configuration is right, and that the process begins anew with it."""
+    say(logging.INFO, "reload_begun", path=path, what="what is in hand is delivered first")
+
+
+def reload_refused(error: Exception) -> None:
+    """Log why the configuration file was not taken; collecting goes on as before."""
+    gauge(*_TAKEN).set(0)
+    say(logging.ERROR, "reload_refused", error=error, what="what was in force before is in force")
+
+
 def cluster_broken(cause: str) -> None:
     """Log why this process of a cluster ends: it cannot go on without the others."""
     what = "this process ends, all begin again when all are there"

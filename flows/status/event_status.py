@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from sources.metric_scopes import MetricScope
 from transforms.errors import CollectorError
@@ -17,6 +18,9 @@ _MOST_SILENT = 1_000
 
 JOURNAL = "journal at "
 """What stands before the journal's file while it cannot be written."""
+
+DRAINING = "the process itself: it drains, to end or to begin anew"
+"""What is not ready then."""
 
 
 class Failure(Struct, frozen=True):
@@ -64,6 +68,10 @@ class EventStatus(Struct):
     journal: Failure | None = None
     """Why the journal cannot be written at present: nothing is deleted from AWS meanwhile."""
 
+    refused: Failure | None = None
+    """Why the configuration file is not what is in force."""
+
+    draining: bool = False
     silent: dict[str, float] = field(default_factory=dict)
     """Of what nothing comes any more, as it is shown → since when, epoch seconds."""
 
@@ -86,7 +94,8 @@ class EventStatus(Struct):
         journal = [f"{JOURNAL}{self.journal.where}"] if self.journal else []
         outputs = self.outputs.copy()
         down = [name for name, output in outputs.items() if output.required and not output.ready]
-        return [*down, *journal, *(f"{IDENTITY}{where}" for where in sorted(self.identities.copy()))]
+        own = [DRAINING] * self.draining
+        return [*down, *own, *journal, *(f"{IDENTITY}{where}" for where in sorted(self.identities.copy()))]
 
     def output(self, name: str) -> OutputStatus:
         """Return what is known of an output."""
@@ -97,6 +106,18 @@ class EventStatus(Struct):
         if isinstance(error, CollectorError):
             return Failure(self.clock(), error.code(), error.what, error.where, error.hint)
         return Failure(self.clock(), "", f"{type(error).__name__} {error}", "", "")
+
+
+def told(failure: Failure | None, now: float) -> dict[str, Any] | None:
+    """Return an error as data; now: epoch seconds."""
+    if failure is None:
+        return None
+    return {**asdict(failure), "at": iso(failure.at), "seconds_ago": round(max(now - failure.at, 0.0), 1)}
+
+
+def iso(seconds: float) -> str:
+    """Return epoch seconds as `2026-01-02T03:04:05Z`."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 Heard = Callable[[EventStatus, Mapping[str, Any]], None]
@@ -165,6 +186,14 @@ def _journal_recovered(status: EventStatus, _told: Mapping[str, Any]) -> None:
     status.journal = None
 
 
+def _refused(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.refused = status.failure_of(told["error"])
+
+
+def _draining(status: EventStatus, _told: Mapping[str, Any]) -> None:
+    status.draining = True
+
+
 def _fell_silent(status: EventStatus, told: Mapping[str, Any]) -> None:
     if len(status.silent) < _MOST_SILENT:
         status.silent[_scope(told)] = status.clock() - told["seconds"]
@@ -205,6 +234,8 @@ _HEARD: Mapping[str, Heard] = {
     "buckets_open": _open,
     "journal_failed": _journal_failed,
     "journal_recovered": _journal_recovered,
+    "reload_refused": _refused,
+    "draining": _draining,
     "fell_silent": _fell_silent,
     "heard_again": _heard_again,
     "identity_failed": _identity_failed,

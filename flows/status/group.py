@@ -6,6 +6,7 @@ well, with its name; nothing here is needed for collecting.
 
 import http.client
 import operator
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,23 +15,25 @@ from typing import Any, TypeVar
 
 import orjson
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from flows.config.load import Settings
 from flows.process import telemetry
-from flows.process.runtime import Launch, log_to_stderr
+from flows.process.runtime import Launch
 from flows.process.supervisor import Member
 from flows.status.admission import hosts_of
+from flows.status.event_status import DRAINING, EventStatus, told
 from flows.status.server import Server
 from flows.status.start import VARIABLE, address
 from sinks.devo import Process
+from transforms.telemetry import listen
 
 _N = TypeVar("_N", int, float)
 
-_ASK_SECONDS = 2.0
+_ASK_SECONDS, _BEGIN_SECONDS = 2.0, 30.0
 _MOST_BYTES = 16 << 20
 _STRENGTHS = ("none", "written", "kernel", "closed", "receipt")
 _SUMS = """
@@ -62,35 +65,44 @@ class Asked(Struct, frozen=True):
 class GroupWatch:
     """Several processes as `Watch` is one: each is asked anew for each answer."""
 
-    def __init__(self, name: str, processes: Sequence[Asked]) -> None:
+    def __init__(self, name: str, processes: Sequence[Asked], drain: threading.Event | None = None) -> None:
         self._name, self._processes, self._started = name, processes, time.time()
+        self._drain, self.events = drain or threading.Event(), EventStatus()
 
     def state(self) -> dict[str, Any]:
         """Return the states of all processes as one."""
         answers = [(one, *answer) for one, answer in self._all("/status.json")]
         known = [(one, orjson.loads(body)) for one, status, body in answers if status == http.HTTPStatus.OK]
         silent = [one.name for one, status, _ in answers if status != http.HTTPStatus.OK]
-        return merged(self._name, known, silent, time.time() - self._started)
+        return {
+            **merged(self._name, known, silent, time.time() - self._started),
+            "refused": told(self.events.refused, time.time()),
+        }
 
     def unhealthy_reason(self) -> str:
-        """Return which processes are not well, and why; "" = all are."""
-        return self._verdicts("/healthz")
+        """Return which processes are not well, and why; "" = all are, or begin or end as they were told."""
+        if self._drain.is_set():
+            return ""
+        return self._verdicts("/healthz", begin=time.time() - self._started < _BEGIN_SECONDS)
 
     def unready(self) -> list[str]:
         """Return which processes have outputs that were not reached, or are down."""
-        return [reason] if (reason := self._verdicts("/readyz")) else []
+        reason = DRAINING if self._drain.is_set() else self._verdicts("/readyz")
+        return [reason] if reason else []
 
     def metrics(self) -> bytes:
         """Return the metrics of all processes, each with the label `process`."""
         registry = CollectorRegistry(auto_describe=False)
         texts = [(one.name, body.decode()) for one, (_, body) in self._all("/metrics")]
+        texts.append(("supervisor", generate_latest(REGISTRY).decode()))
         registry.register(_Relay(texts))
         return generate_latest(registry)
 
-    def _verdicts(self, path: str) -> str:
+    def _verdicts(self, path: str, *, begin: bool = False) -> str:
+        """Return what is wrong. begin: who does not answer yet is not wrong."""
         found = []
         for one, (status, body) in self._all(path):
-            if status != http.HTTPStatus.OK:
+            if status != http.HTTPStatus.OK and (status or not begin):
                 said = body.decode(errors="replace").strip() or "it does not answer"
                 found.append(f"{one.name}: {said}")
         return "; ".join(found)
@@ -156,6 +168,7 @@ def merged(
             "full": any(state["quarantine"]["full"] for state in states),
             "by_reason": kept,
         },
+        "refused": None,
         "certificates": _by_name((state["certificates"] for state in states), min),
         "not_read": {
             "missing": _by_name((state["not_read"]["missing"] for state in states), operator.add),
@@ -239,7 +252,9 @@ def _by_name(parts: Iterable[Mapping[str, _N]], join: Callable[[_N, _N], _N]) ->
     return found
 
 
-def begin(settings: Settings, members: Sequence[Member], env: Mapping[str, str]) -> Server | None:
+def begin(
+    settings: Settings, members: Sequence[Member], env: Mapping[str, str], drain: threading.Event
+) -> Server | None:
     """Give each member a status port and serve all of them as one; None when no status is asked for.
 
     A member that is a cluster takes as many ports, and is asked at its first. Raises SettingsError.
@@ -252,9 +267,10 @@ def begin(settings: Settings, members: Sequence[Member], env: Mapping[str, str])
     for number, member in enumerate(members, 1):
         member.environment[VARIABLE] = f"{host}:{port + number}"
         asked.append(Asked(member.name, "127.0.0.1" if host == "0.0.0.0" else host, port + number))  # noqa: S104 - compared
-    log_to_stderr(debug=settings.globals.debug)
+    watch = GroupWatch(settings.globals.name, asked, drain)
+    listen(watch.events.hear)
     try:
-        server = Server(host, port, GroupWatch(settings.globals.name, asked), hosts_of(env))
+        server = Server(host, port, watch, hosts_of(env))
     except OSError as error:
         telemetry.status_unavailable(f"{host}:{port}", error)
         return None

@@ -33,6 +33,7 @@ def page(view: View) -> str:
 {_cell("p", "sum", view, ' id="sum" role="status"')}
 </header>
 <main>
+{_cell("p", "refused", view)}
 <h2>Outputs</h2>
 {_table("o", OUTPUT_COLUMNS, view)}
 {_cell("p", "certificates", view)}

@@ -13,16 +13,17 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socket import AF_INET6
+from socket import AF_INET6, socket
 from typing import Any, Protocol
 
 import orjson
 from msgspec import Struct, field
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from flows.config.held import handed_on, listens
 from flows.process import telemetry
 from flows.status.admission import HOSTS_VARIABLE, DeadlineReader, Places, is_known_host, set_time_left
-from flows.status.event_status import IDENTITY, JOURNAL
+from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
 from flows.status.page import page, policy
 from flows.status.view import view
 
@@ -79,8 +80,8 @@ def _health(watch: Watched) -> HttpResponse:
 
 def _ready(watch: Watched) -> HttpResponse:
     unready = watch.unready()
-    outputs = ", ".join(one for one in unready if not one.startswith((IDENTITY, JOURNAL)))
-    others = [one for one in unready if one.startswith((IDENTITY, JOURNAL))]
+    others = [one for one in unready if one.startswith((IDENTITY, JOURNAL, DRAINING))]
+    outputs = ", ".join(one for one in unready if one not in others)
     told = "; ".join([f"output {outputs}"] * bool(outputs) + others)
     return _verdict(f"not ready: {told}" if told else "")
 
@@ -207,7 +208,14 @@ class Server(ThreadingHTTPServer):
             self.address_family = AF_INET6
         self.watch, self.hosts = watch, hosts
         self.places = Places(_CONNECTIONS, _KEPT_FOR_PROBES)
-        super().__init__((host, port), _Handler)
+        address = f"{host}:{port}"
+        before = handed_on(address)
+        super().__init__((host, port), _Handler, bind_and_activate=before is None)
+        if before is not None:
+            self.socket.close()
+            self.socket = socket(fileno=before)
+            self.server_address = self.socket.getsockname()
+        listens(address, self.socket.fileno())
 
     def start(self) -> None:
         """Serve from a thread of its own."""

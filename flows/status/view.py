@@ -7,7 +7,7 @@ cell is: `p3.lag` is the lag in the third row of places.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from flows.status.event_status import IDENTITY, JOURNAL
+from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
 from sources.telemetry import NEAR
 
 WIDTH, HEIGHT = 120, 24
@@ -76,6 +76,7 @@ def view(state: Mapping[str, Any]) -> View:
         "untabled": _untabled(not_read["untabled"]),
         "unsigned": _unsigned(not_read["unsigned"]),
         "silent": _silent(not_read["silent"]),
+        "refused": _refused(state["refused"]),
         "open": _open(not_read["open_queues"]),
         "certificates": _certificates(state["certificates"]),
     }
@@ -95,6 +96,8 @@ def summary(state: Mapping[str, Any]) -> Cell:
         )
     if health["unready"]:
         return _unready(health["unready"])
+    if state["refused"]:
+        return Cell("Collecting; the configuration file is wrong and not in force, see below.", "warn")
     failing = sum(one["targets_failing"] > 0 for one in places)
     if failing:
         return Cell(f"{failing} of {len(places)} sources cannot be read at the moment, see below.", "warn")
@@ -137,6 +140,8 @@ def _unready(told: Sequence[str]) -> Cell:
     if journal:
         what = "Nothing is lost, and nothing is deleted from AWS until it can."
         return Cell(f"The {' and the '.join(journal)} cannot be written. {what}", "bad")
+    if DRAINING in told:
+        return Cell("What is in hand is delivered, then the process ends or begins anew.", "warn")
     lost = [one for one in told if one.startswith(IDENTITY)]
     if lost:
         return Cell(f"Absent or refused: the {' and the '.join(lost)}. Nothing is lost meanwhile.", "bad")
@@ -290,6 +295,13 @@ def _certificates(found: Mapping[str, float]) -> Cell:
         else ""
     )
     return Cell(f"Certificates: {', '.join(told)}.{cure}", level)
+
+
+def _refused(told: Mapping[str, Any] | None) -> Cell:
+    if told is None:
+        return Cell("")
+    what = error(told, bad=True)
+    return Cell(f"The configuration file was refused, what was in force before goes on: {what.text}", "bad")
 
 
 def _open(queues: Sequence[str]) -> Cell:

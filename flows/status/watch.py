@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct, field
 from msgspec.structs import asdict
 from prometheus_client import REGISTRY, generate_latest
 
-from flows.status.event_status import EventStatus, Failure, OutputStatus
+from flows.status.event_status import EventStatus, Failure, OutputStatus, iso, told
 from flows.status.history import History
 from flows.status.liveness import Liveness
 from flows.status.metrics_snapshot import MetricsSnapshot, figures
@@ -80,8 +79,8 @@ class Watch(Struct):
                 "name": self.facts.name,
                 "version": self.facts.version,
                 "process": asdict(self.facts.process),
-                "started": _iso(self.facts.started),
-                "now": _iso(self.clock()),
+                "started": iso(self.facts.started),
+                "now": iso(self.clock()),
                 "uptime_seconds": round(self.clock() - self.facts.started),
                 "epoch_seconds_ago": self._ago(now.sum("epoch_timestamp_seconds")),
             },
@@ -90,6 +89,7 @@ class Watch(Struct):
             "outputs": [
                 self._output(name, one, now) for name, one in sorted(self.event_status.outputs.copy().items())
             ],
+            "refused": told(self.event_status.refused, self.clock()),
             "quarantine": {
                 "where": self.facts.quarantine,
                 "items": sum(self.facts.kept.values()) + int(now.sum("poison_total")),
@@ -177,7 +177,7 @@ class Watch(Struct):
         """Return an error as data: as long as it lasts, and for an hour afterwards."""
         if failure is None or (not lasts and self.clock() - failure.at > _FORGET_SECONDS):
             return None
-        return {**asdict(failure), "at": _iso(failure.at), "seconds_ago": self._ago(failure.at)}
+        return told(failure, self.clock())
 
 
 def _wrong(now: MetricsSnapshot) -> dict[str, int]:
@@ -193,7 +193,3 @@ def _wrong(now: MetricsSnapshot) -> dict[str, int]:
 def _by_reason(now: MetricsSnapshot, name: str, label: str = "reason") -> dict[str, int]:
     """Return a counter by reason, or another label, and service."""
     return {f"{labels[label]} ({labels['service']})": int(value) for labels, value in now.series(name)}
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -23,7 +23,7 @@ def members(monkeypatch, *given):
     programs = {f"m{number}": [sys.executable, "-c", *words] for number, words in enumerate(given)}
     popen = supervisor.subprocess.Popen
     monkeypatch.setattr(
-        supervisor.subprocess, "Popen", lambda command, env: popen(programs[command[-1]], env=env)
+        supervisor.subprocess, "Popen", lambda command, **given: popen(programs[command[-1]], **given)
     )
     return [Member(name, [name], {}) for name in programs]
 

@@ -1,0 +1,78 @@
+"""A configuration as it was found to be right: bytes that stay, however its file changes afterwards.
+
+They lie in a file without a name, which a process hands on when it is executed anew (`flows.process.reload`),
+and to the processes that it starts.
+"""
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct, field
+
+_VARIABLE = "COLLECTOR_HELD"
+_LISTENING: dict[str, int] = {}
+
+
+class Held(Struct, frozen=True):
+    """What is handed on. path: of the configuration. now: descriptor of its bytes.
+
+    owner: process id of who holds them. before: descriptor of what was in force until then, -1 = none.
+    refused: what, where and hint of the error for which something newer was not taken. ports: address →
+    descriptor of a socket that listens there.
+    """
+
+    path: str
+    now: int
+    owner: int = field(default_factory=os.getpid)
+    before: int = -1
+    refused: tuple[str, str, str] | None = None
+    ports: dict[str, int] = {}
+
+
+def held() -> Held | None:
+    """Return what this process, or the one that started it, holds."""
+    text = os.environ.get(_VARIABLE)
+    found = msgspec.json.decode(text, type=Held) if text else None
+    return found if found and found.owner in {os.getpid(), os.getppid()} else None
+
+
+def hold(what: Held) -> None:
+    """Hold it from now on, for this process and those that it starts."""
+    os.environ[_VARIABLE] = msgspec.json.encode(what).decode()
+
+
+def listens(address: str, descriptor: int) -> None:
+    """Note a socket that listens: the next life goes on with it, and nobody is refused meanwhile."""
+    _LISTENING[address] = descriptor
+
+
+def listening() -> dict[str, int]:
+    """Return address → descriptor of what listens."""
+    return dict(_LISTENING)
+
+
+def handed_on(address: str) -> int | None:
+    """Return the descriptor of a socket of the former life that listens at an address, if there is one."""
+    found = held()
+    return found.ports.get(address) if found and found.owner == os.getpid() else None
+
+
+def bytes_held(path: Path, most: int) -> bytes | None:
+    """Return the first `most` bytes of a configuration that is held, None = it is not. Raises OSError."""
+    found = held()
+    return os.pread(found.now, most, 0) if found and found.path == str(path) else None
+
+
+def copied(path: Path) -> int:
+    """Return a descriptor of a copy of a file, in memory where the system can. Raises OSError."""
+    content = path.read_bytes()
+    if sys.platform == "linux":
+        copy = os.memfd_create("configuration")
+    else:
+        with tempfile.TemporaryFile() as file:
+            copy = os.dup(file.fileno())
+    os.write(copy, content)
+    return copy
