@@ -20,7 +20,7 @@ from flows.config.read import References
 from flows.config.schema import lists_of_one, takes_one
 from flows.config.settings import Globals, Input, json_schema
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
-from transforms.setting import about
+from sources.aws.credentials import Credentials
 
 SCHEMA = json_schema()
 OUTPUTS = (DevoConfig, SyslogConfig, DevoHttpConfig, ConsoleConfig, FileConfig)
@@ -106,34 +106,54 @@ def test_schema_and_loader_agree_on_every_form_of_every_key(model):
     assert not wrong
 
 
-def configurations() -> st.SearchStrategy[dict[str, Any]]:
-    """Make configurations of SQS services: keys of the model in any spelling, in forms that it takes."""
+def keys_of(model: type[BaseModel], names: Any = None) -> st.SearchStrategy[dict[str, Any]]:
+    """Make settings of a model: keys in any spelling, several of one key too, in forms that it takes."""
 
     def forms(field: Any) -> list[Any]:
         example = plain(field.examples[0])
-        return [example, example[0]] if takes_one(field) and isinstance(example, list) else [example]
+        return (
+            [example, example[0]] if takes_one(field) and isinstance(example, list) and example else [example]
+        )
 
-    model = SETTINGS["aws_sqs_waf"]
-    plain_keys = {
-        spelt: forms(field)
+    spelt = {
+        key: st.sampled_from(forms(field))
         for name, field in model.model_fields.items()
-        for spelt in spellings(name, field)
-        if about(field).effect and name in ALONE
+        for key in spellings(name, field)
+        if names is None or name in names
     }
-    service = st.fixed_dictionaries({}, optional={k: st.sampled_from(v) for k, v in plain_keys.items()})
-    names = st.sampled_from(["aws_sqs_waf", "aws_sqs_vpc", "aws_sqs_fdr"])
+    return st.fixed_dictionaries({}, optional=spelt)
+
+
+def configurations() -> st.SearchStrategy[dict[str, Any]]:
+    """Make configurations: globals, inputs of both collectors, credentials, services."""
+    queued = keys_of(SETTINGS["aws_sqs_waf"], ALONE)
+    polled = keys_of(SETTINGS["aws-guardduty"], ALONE)
+    services = st.fixed_dictionaries({}, optional={"aws_sqs_waf": queued, "aws-guardduty": polled})
+    roles = keys_of(Credentials, {"base_assume_role", "target_assume_role"})
+    of_input = keys_of(Input, Input.model_fields.keys() - {"id", *OF_ITSELF})
     around = {"id": "1", "region": "us-west-1", "base_url": QUEUE}
-    return st.dictionaries(names, service, min_size=1, max_size=1).map(
-        lambda services: {"inputs": {"in": {**around, "services": services}}}
+    one = st.builds(
+        lambda of, who, what: {**of, **around, "credentials": who, "services": what},
+        of_input,
+        roles,
+        services,
+    )
+    top = keys_of(Globals)
+    return st.builds(
+        lambda first, second, given: {"globals": first, "global_overrides": second, "inputs": {"in": given}},
+        *(top, top, one),
     )
 
 
 ALONE = {
     "enabled", "regions", "tag", "devo_pulling_id", "visibility_timeout_seconds", "max_event_bytes",
     "unreadable", "object_gone", "s3_file_type_filter", "event_type_file_regex_patterns",
-    "auto_event_type", "format",
+    "auto_event_type", "format", "requests_limits", "requests_per_second", "start_time", "max_reach_seconds",
+    "recheck", "tag_suffix", "prove", "requester_pays",
 }  # fmt: skip
 """Keys that mean something by themselves."""
+
+OF_ITSELF = {"region", "base_url", "credentials", "queue_credentials", "services"}
 
 
 @given(configurations())
@@ -142,7 +162,7 @@ def test_check_and_schema_have_one_verdict(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("c") / "config.yaml"
     path.write_text(yaml.safe_dump(content))
     try:
-        load(path, {})
+        load(path, {"AWS_REGION": "eu-west-1"} | ENV)
         verdict = True
     except SettingsError:
         verdict = False
