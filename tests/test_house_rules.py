@@ -131,7 +131,7 @@ def test_attributes_are_reached_by_name(path):
 
 NO_FIELDS = {
     "CollectedIds": "its lock guards files",
-    "StrictState": "read when the demo is over; the lock keeps counting whole",
+    "StrictRules": "read when the demo is over; the lock keeps counting whole",
 }
 
 

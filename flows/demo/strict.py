@@ -16,8 +16,7 @@ from flows.config.load import load
 from flows.demo.configuration import OBJECT_QUEUES
 from flows.demo.embedded import EmbeddedAws
 from flows.demo.sample_audits import ACCOUNT
-from flows.demo.strict_aws.proxy import strict_proxy
-from flows.demo.strict_aws.state import KeyState, Person, StrictState
+from flows.demo.strict_aws import Person, StrictRules, strict_proxy
 
 PRINTED, OLD = "printed", "old"
 _PERSON = "collector"
@@ -27,11 +26,10 @@ _VERSIONS = "s3:GetObjectVersion"
 class StrictAws(EmbeddedAws):
     """The embedded AWS as the collector sees it: through the rules, with a key and a policy of its own."""
 
-    def __init__(self, aws: EmbeddedAws, judged: Mapping[str, str], state: StrictState, policy: str) -> None:
+    def __init__(self, aws: EmbeddedAws, judged: Mapping[str, str], state: StrictRules, policy: str) -> None:
         super().__init__(aws.url, aws.apis, aws.told)
         self.state, self._judged, self._policy = state, judged, policy
         self._kms_key = str(self.client("kms").create_key()["KeyMetadata"]["Arn"])
-        state.keys[self._kms_key] = KeyState.ENABLED
         iam = self.client("iam")
         self._arn = str(iam.create_user(UserName=_PERSON)["User"]["Arn"])
         made = iam.create_access_key(UserName=_PERSON)["AccessKey"]
@@ -100,7 +98,7 @@ def without(document: Mapping[str, Any], action: str) -> dict[str, Any]:
 @contextmanager
 def strictly(aws: EmbeddedAws, policy: str) -> Iterator[StrictAws]:
     """Put the rules before an embedded AWS; they end with the block. policy: PRINTED or OLD."""
-    state = StrictState()
+    state = StrictRules()
     with ExitStack() as stack:
         judged = {url: stack.enter_context(strict_proxy(url, state)) for url in (aws.url, aws.apis)}
         yield StrictAws(aws, judged, state, policy)

@@ -16,9 +16,9 @@ import boto3
 
 from flows.commands.iam_policy import Known, grants
 from flows.config.load import SettingsError, load
-from flows.demo.strict_aws.proxy import strict_proxy
-from flows.demo.strict_aws.state import KeyState, Person, StrictState
+from flows.demo.strict_aws import Person, StrictRules, strict_proxy
 from tests.fakes.ministack import ACCOUNT, REGION, Ministack, Queue
+from tests.fakes.strict_rules import WholeRules
 
 STRICT = bool(os.environ.get("STRICT_AWS"))
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/5e5c2d3a-0000-4000-8000-000000000001"
@@ -29,8 +29,7 @@ class StrictMinistack(Ministack):
 
     def __init__(self, *, auth: bool = False) -> None:
         super().__init__(auth=auth)
-        self.state = StrictState()
-        self.state.keys[KEY] = KeyState.ENABLED
+        self.state = WholeRules()
         self.upstream = ""
         self._stack = ExitStack()
 
@@ -83,7 +82,7 @@ class StrictMinistack(Ministack):
             admit(self.state, config, ACCOUNT)
 
 
-def admit(state: StrictState, config: Path, account: str) -> None:
+def admit(state: StrictRules, config: Path, account: str) -> None:
     """Attach what `policy` prints for a configuration to its access keys."""
     settings = load(config)
     for grant in grants(settings, Known(account, (), (KEY,))):

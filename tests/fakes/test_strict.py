@@ -5,10 +5,11 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
-from flows.demo.strict_aws.state import KeyState, Person, StrictBucket
+from flows.demo.strict_aws import Person
 from sources.errors import translate
 from tests.fakes.ministack import ACCOUNT, REGION
 from tests.fakes.strict import KEY, StrictMinistack
+from tests.fakes.strict_rules import KeyState, StrictBucket
 
 WHO = f"arn:aws:iam::{ACCOUNT}:user/reader"
 OTHER = "arn:aws:iam::999999999999:user/stranger"

@@ -8,7 +8,7 @@ from flows.demo import demo as module
 from flows.demo.embedded import isolated
 from flows.demo.sample_audits import ACCOUNT
 from flows.demo.strict import OLD, PRINTED, StrictAws, without
-from flows.demo.strict_aws.state import Person
+from flows.demo.strict_aws import Person
 from tests.fakes.process import wait_until
 
 ARN = f"arn:aws:iam::{ACCOUNT}:user/collector"

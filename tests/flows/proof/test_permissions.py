@@ -8,8 +8,7 @@ from flows.check.run import findings
 from flows.cli import main
 from flows.commands.iam_policy import Known, grants
 from flows.config.load import load
-from flows.demo.strict_aws.proxy import strict_proxy
-from flows.demo.strict_aws.state import Person
+from flows.demo.strict_aws import Person, strict_proxy
 from tests.fakes.fake_aws.cloudtrail import put_public_key
 from tests.fakes.fake_aws.server import FakeAws
 from tests.fakes.strict import ACCOUNT, KEY, StrictMinistack
