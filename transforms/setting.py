@@ -1,12 +1,20 @@
 """What a key of the configuration says of itself beside its type: metadata of its field."""
 
+import ast
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
+from functools import cache
+from inspect import cleandoc, getsource
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any
 
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticUndefined
 
 _WITHOUT_EFFECT = "Accepted because Devo's collector has it; no effect here"
 
@@ -15,7 +23,7 @@ class About(Struct, frozen=True):
     """A field's metadata.
 
     unit: of its value, "" = none. ours: Devo's collector does not have the key. effect: False = it changes
-    nothing, `why` tells the reason. Pydantic calls it to complete the field's JSON Schema.
+    nothing, `why` tells the reason.
     """
 
     unit: str = ""
@@ -24,24 +32,76 @@ class About(Struct, frozen=True):
     why: str = ""
 
     def __call__(self, schema: JsonDict) -> None:
-        """Let editors show the unit behind the description."""
-        if self.unit:
-            schema["description"] = _with_unit(str(schema.get("description", "")), self.unit)
+        """Leave the schema as it is: pydantic keeps metadata that it could ask for more."""
 
 
 _PLAIN = About()
 
 
 class SettingsModel(BaseModel):
-    """A part of the configuration: unknown keys are errors, the text below a key is its description."""
+    """A part of the configuration: unknown keys are errors, the text below a key is its description.
 
-    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    The texts are read from the source when somebody asks for them (`described`): pydantic would parse it at
+    each start.
+    """
+
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True)
 
     @classmethod
-    def __pydantic_init_subclass__(cls, **_: object) -> None:
-        """Make one line of each description."""
-        for field in cls.model_fields.values():
-            field.description = field.description.replace("\n", " ") if field.description else None
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Let editors show what a key means, with its unit."""
+        made = handler.resolve_ref_schema(handler(core_schema))
+        properties = made.get("properties", {})
+        for name, field in cls.model_fields.items():
+            shown = properties.get(spellings(name, field)[0])
+            if shown and description(field):
+                shown["description"] = _with_unit(description(field), about(field).unit)
+        return made
+
+
+def _subclasses(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for one in model.__subclasses__():
+        yield one
+        yield from _subclasses(one)
+
+
+@cache
+def _texts(model: type) -> Mapping[str, str]:
+    """Return the texts that stand below the keys of a class, bases apart, in one line each."""
+    made = ast.parse(dedent(getsource(model))).body[0]
+    found = pairwise(made.body) if isinstance(made, ast.ClassDef) else ()
+    return {
+        key.target.id: cleandoc(text.value.value).replace("\n", " ")
+        for key, text in found
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        if isinstance(text.value.value, str)
+    }
+
+
+@cache
+def _describe(model: type[BaseModel]) -> None:
+    """Give the fields of a model their texts."""
+    bases = [base for base in model.__mro__ if issubclass(base, SettingsModel) and base is not SettingsModel]
+    texts = ChainMap(*map(dict, map(_texts, bases)))
+    for name, field in model.model_fields.items():
+        field.description = field.description or texts.get(name)
+
+
+def spellings(name: str, field: FieldInfo) -> list[str]:
+    """Return how a key may be written, its first spelling first."""
+    if isinstance(field.validation_alias, AliasChoices):
+        return [str(choice) for choice in field.validation_alias.choices]
+    return [field.alias or name]
+
+
+def description(field: FieldInfo) -> str:
+    """Return the text below a key, "" = none."""
+    for model in _subclasses(SettingsModel):
+        _describe(model)
+    return field.description or ""
 
 
 def setting(
@@ -60,7 +120,7 @@ def about(field: FieldInfo) -> About:
 
 def described(field: FieldInfo) -> str:
     """Return what a field means, with its unit, without a full stop."""
-    return _with_unit((field.description or "").removesuffix("."), about(field).unit)
+    return _with_unit(description(field).removesuffix("."), about(field).unit)
 
 
 def _with_unit(text: str, unit: str) -> str:

@@ -19,10 +19,9 @@ from flows.commands.key_effects import Effect, KeyEffect, key_effects
 from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError, is_secret
 from flows.config.load import load
-from flows.config.model_tree import spellings
 from flows.config.read import read
 from flows.config.settings import Globals
-from transforms.setting import described
+from transforms.setting import described, spellings
 
 _OFFERED: Mapping[type[BaseModel], tuple[str, ...]] = {
     Globals: ("status", "quarantine", "persistence"),

@@ -19,7 +19,7 @@ from flows.config.base import ObjectsSettings, QueuedSettings, ServiceSettings, 
 from flows.config.errors import SettingsError
 from flows.config.file_formats import FileFormat, FormatConfig
 from flows.config.filters import FieldOperation, FileRule, LineRule, MaskSettings, RecordMapping
-from flows.config.model_tree import model_in, spellings
+from flows.config.model_tree import model_in
 from flows.config.objects import SqsLogsSettings
 from flows.config.polled import PolledSettings
 from flows.config.settings import (
@@ -33,7 +33,7 @@ from flows.config.settings import (
 from flows.config.types import ListingSetting, RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
-from transforms.setting import about, described
+from transforms.setting import about, described, description, spellings
 
 _Section: TypeAlias = tuple[str, str, type[BaseModel], tuple[type[BaseModel], ...]]
 """Title, text, model, and the models whose keys have sections of their own."""
@@ -164,8 +164,8 @@ def _meaning(field: FieldInfo, others: Sequence[str]) -> str:
 
 
 def _same(inherited: FieldInfo | None, own: FieldInfo) -> bool:
-    return inherited is not None and (inherited.description, inherited.default) == (
-        own.description,
+    return inherited is not None and (description(inherited), inherited.default) == (
+        description(own),
         own.default,
     )
 

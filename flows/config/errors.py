@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from flows.config.model_tree import by_type, fields_of, models_in, names_of
 from transforms.errors import CollectorError
-from transforms.setting import described
+from transforms.setting import described, description
 
 _SECRET = re.compile(r"secret|token|password|external|access_key", re.IGNORECASE)
 _SHORTEST_SECRET = 4
@@ -207,7 +207,7 @@ def _literals(annotation: object) -> list[str]:
 
 def _about(field: Any) -> str:
     """Return what a key means, with an example, for a hint."""
-    if field is None or not field.description:
+    if field is None or not description(field):
         return "see the configuration reference"
     example = f", e.g. {field.examples[0]}" if field.examples else ""
     return f"{described(field)}{example}"

@@ -20,7 +20,7 @@ from flows.catalogue.services import ANY_NAME, SETTINGS, every, services_of, set
 from flows.config.base import ServiceSettings
 from flows.config.errors import NO_MAPPING, SettingsError, SettingsErrors, as_list, nearest, raise_any, told
 from flows.config.misplaced import put_right
-from flows.config.model_tree import names_of, spellings
+from flows.config.model_tree import names_of
 from flows.config.objects import SqsLogsSettings, sqs_defaults
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
@@ -28,7 +28,7 @@ from flows.config.schema import lists_of_one
 from flows.config.settings import FROM_GLOBALS, Globals, Input, JournalSettings
 from sinks.settings import OutputSettings, Syslog, parse_output
 from transforms.file_secret import FileSecret
-from transforms.setting import has_effect, ineffective
+from transforms.setting import has_effect, ineffective, spellings
 
 __all__ = ["Settings", "SettingsError", "SettingsErrors", "find", "load"]
 

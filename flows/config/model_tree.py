@@ -4,15 +4,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, get_args, get_origin
 
-from pydantic import AliasChoices, BaseModel
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-
-def spellings(name: str, field: FieldInfo) -> list[str]:
-    """Return how a key may be written, its first spelling first."""
-    if isinstance(field.validation_alias, AliasChoices):
-        return [str(choice) for choice in field.validation_alias.choices]
-    return [field.alias or name]
+from transforms.setting import spellings
 
 
 @cache

@@ -15,8 +15,9 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import JsonSchemaValue
 
-from flows.config.model_tree import is_map, model_in, spellings
+from flows.config.model_tree import is_map, model_in
 from flows.config.types import one_or_many, one_or_several
+from transforms.setting import spellings
 
 Schema: TypeAlias = JsonSchemaValue
 """A JSON Schema, or a part of one, as JSON."""

@@ -15,12 +15,13 @@ from pydantic import BaseModel, ValidationError
 from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
 from flows.config.load import SettingsError, first_spelling, load
-from flows.config.model_tree import models_below, spellings
+from flows.config.model_tree import models_below
 from flows.config.read import References
 from flows.config.schema import lists_of_one, takes_one
 from flows.config.settings import Globals, Input, json_schema
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
+from transforms.setting import spellings
 
 SCHEMA = json_schema()
 OUTPUTS = (DevoConfig, SyslogConfig, DevoHttpConfig, ConsoleConfig, FileConfig)
