@@ -82,12 +82,12 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
     epochs = EpochAlignment(started.interval, alone=alone, receipted=lambda: liveness.receipted)
     services, given = len(running), settings.globals.prefetch_bytes
     sys.setswitchinterval(switch_seconds(services))
-    book = keeping.begin(settings.journal, drain) if settings.journal else None
+    book = keeping.begin(settings.journal, drain, s3_of(running)) if settings.journal else None
     silence = watch_silence(started, running, lambda: liveness.receipted, drain)
     kept, most = str(settings.globals.quarantine), settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
     full, spool = quarantine.room.full, SpoolRoom(settings.globals.spool_max_bytes)
-    watch = continuous.begin(settings.journal.folder if settings.journal else None, drain)
+    watch = continuous.begin(keeping.opened(settings.journal, s3_of(running)), drain)
     ahead = given or prefetch_share(services)
     context = RunContext(
         drain, started.recovery, ahead, services, book, full, spool, early_receipts=True, watch=watch
@@ -159,5 +159,5 @@ def one_line() -> Iterator[None]:
 
 
 def s3_of(running: list[Unit]) -> Callable[[], Any] | None:
-    """Return what makes the S3 client of a quarantine prefix: the first input's identity writes there."""
+    """Return what makes the S3 client of quarantine or journal in a bucket: the first input's identity's."""
     return (lambda: running[0].account.client("s3", "")) if running else None

@@ -26,7 +26,7 @@ from flows.catalogue.calls import (
     in_trouble,
 )
 from flows.catalogue.probe import Probe
-from flows.config.base import ServiceSettings
+from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.errors import SettingsError
 from sources.aws.account import Account
 from sources.journal import Journal
@@ -220,8 +220,16 @@ QUEUE: tuple[ApiCall[object], ...] = (
     ApiCall("sqs:ChangeMessageVisibility", in_trouble, QUEUE_RESOURCE, _SQS),
 )
 _GET = Price(0.0004, 1_000)
+
+
+def _gets(at: PlanScope[object]) -> float:
+    """Return how many objects are read a day: with `prove: continuous` each once more."""
+    again = isinstance(at.options, ObjectsSettings) and at.options.prove == "continuous"
+    return at.guess.objects * (2 if again else 1)
+
+
 OBJECTS: tuple[ApiCall[object], ...] = (
-    ApiCall("s3:GetObject", lambda at: at.guess.objects, OBJECT_RESOURCE, _GET),
+    ApiCall("s3:GetObject", _gets, OBJECT_RESOURCE, _GET),
     ApiCall("s3:GetObjectVersion", in_trouble, OBJECT_RESOURCE, _GET),
 )
 """What services fed by a queue need, and S3 services besides, and no more: AWS asks for the last one instead

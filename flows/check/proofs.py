@@ -1,4 +1,4 @@
-"""Whether `flows prove` could look, asked with `--prove`: a journal, listings, the keys of signed digests."""
+"""Whether a journal in a bucket can be kept, and, with `--prove`, whether `flows prove` could look."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -6,13 +6,28 @@ from typing import Any
 
 from flows.catalogue.build import reads_objects
 from flows.catalogue.service import Unit
-from flows.check.finding import CheckContext, Finding, fail, ok, refusal, spread, warn
+from flows.check.finding import CheckContext, Finding, fail, of_error, ok, refusal, spread, warn
 from flows.check.identities import arn, known_accounts
 from flows.check.settings import place_of
 from flows.config.base import ObjectsSettings
-from sources.errors import translate
+from flows.journal.bucket import JournalBucket
+from sources.errors import SourceError, translate
 
 _LIST = "s3:ListBucket"
+
+
+def journals(context: CheckContext) -> Iterator[Finding]:
+    """Put, list, read and delete one empty object of a journal in a bucket: else nothing would be settled."""
+    place = context.settings.journal
+    if not context.units or place is None or not place.bucket:
+        return
+    account = context.units[0].account
+    try:
+        JournalBucket(place.bucket, partial(account.client, "s3", ""), place.folder).probe()
+    except SourceError as error:
+        yield of_error("journal", error)
+    else:
+        yield ok("journal", "it can be written and read", place.bucket)
 
 
 def proofs(context: CheckContext) -> Iterator[Finding]:

@@ -45,6 +45,7 @@ CHECKS: tuple[Check, ...] = (
     Check("object", objects.objects, live=True),
     Check("api", apis.apis, live=True),
     Check("permission", permissions.permissions, live=True),
+    Check("journal", proofs.journals, live=True),
     Check("proof", proofs.proofs, live=True),
     Check("output", outputs.outputs, live=True),
     Check("probe", outputs.probes, live=True),

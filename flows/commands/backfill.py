@@ -158,7 +158,7 @@ def run(settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], Backfil
     transform = unit.service.transform(unit)
     source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished)
     if settings.journal:
-        book = keeping.begin(settings.journal, drain)
+        book = keeping.begin(settings.journal, drain, s3_of([unit]))
         source.keeper = RowKeeper(book, unit.service.name, unit.account.name)
         transform, opener.journaled = book.counted(transform, unit.account.name), True
     dataflow = Dataflow("backfill")

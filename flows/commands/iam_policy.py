@@ -26,6 +26,7 @@ from flows.catalogue.services import units
 from flows.commands import trust_policy
 from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.load import Settings
+from flows.journal.log import LOGS as LOGS_FOLDER
 from flows.proof.digests import DIGESTS, LOGS
 from sources.aws import partitions
 from sources.aws.account import Account
@@ -142,8 +143,10 @@ def grants(settings: Settings, known: Known = _NOTHING) -> list[Grant]:
     running = units(settings)
     found: list[Grant] = []
     for asker in _askers(settings, running):
-        keeps = settings.globals.quarantine if running[0].account.key == asker.account.key else None
-        found += _of_identity(asker, str(keeps or ""), known)
+        journal = settings.journal.bucket if settings.journal else ""
+        keeps = (settings.globals.quarantine, journal)
+        first = running[0].account.key == asker.account.key
+        found += _of_identity(asker, keeps if first else (), known)
     return found
 
 
@@ -179,7 +182,8 @@ def _askers(settings: Settings, running: Sequence[Unit]) -> Iterator[_Asker]:
         yield _Asker(account, own or Credentials(), tuple(units_of[key]))
 
 
-def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant]:
+def _of_identity(asker: _Asker, keeps: Sequence[str | None], known: Known) -> Iterator[Grant]:
+    """Yield what an identity must be allowed. keeps: where it writes quarantine and journal, if it does."""
     name, who = asker.account.name, asker.begins
     account = "" if asker.account.hops else known.account
     before, trust = "", None
@@ -196,14 +200,26 @@ def _of_identity(asker: _Asker, quarantine: str, known: Known) -> Iterator[Grant
                 _add(wanted, unit, call, account, known)
         if unit.service.layout and (known.proves or _watched(unit)):
             _add_proof(wanted, unit, asker, account, known)
-    if quarantine.startswith("s3://"):
-        place = quarantine.removeprefix("s3://").rstrip("/")
-        wanted.add("s3:PutObject", f"arn:{_partition(asker.units[0])}:s3:::{place}/*")
-        for key in known.keys:
-            wanted.add("kms:GenerateDataKey", key)  # what S3 asks KMS for to write an object
+    _add_kept(wanted, asker, keeps, known)
     for key in known.keys:
         wanted.add("kms:Decrypt", key)
     yield Grant(name, who, account, tuple(wanted.statements()), trust)
+
+
+def _add_kept(wanted: _Wanted, asker: _Asker, keeps: Sequence[str | None], known: Known) -> None:
+    """Add what quarantine and journal in a bucket ask."""
+    for number, kept in enumerate(keeps):
+        if not (kept or "").startswith("s3://"):
+            continue
+        place = f"arn:{_partition(asker.units[0])}:s3:::{str(kept).removeprefix('s3://').rstrip('/')}"
+        wanted.add("s3:PutObject", f"{place}/*")
+        for key in known.keys:
+            wanted.add("kms:GenerateDataKey", key)  # what S3 asks KMS for to write an object
+        if number:
+            arn, _, prefix = place.partition("/")
+            wanted.add("s3:GetObject", f"{place}/*")
+            wanted.add("s3:ListBucket", arn, prefix=f"{prefix}/*" if prefix else "")
+            wanted.add("s3:DeleteObject", f"{place}/{LOGS_FOLDER}/*")
 
 
 def _add(wanted: _Wanted, unit: Unit, call: ApiCall[ServiceSettings], account: str, known: Known) -> None:

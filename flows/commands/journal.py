@@ -13,9 +13,11 @@ from msgspec.structs import asdict
 from rich.console import Console
 from rich.table import Table
 
+from flows.catalogue.services import units
 from flows.commands.moments import moment
 from flows.config.load import Settings, SettingsError, load
-from flows.journal.reader import COUNTS, SUMMED_BY, Query, rows, sums
+from flows.journal.keeping import opened
+from flows.journal.reader import COUNTS, SUMMED_BY, Journal, Query, rows, sums
 from sources.journal import JournalRow
 
 _SHOWN = ("time", "outcome", "service", "account", "region", "object", "events", "tags", "outputs")
@@ -42,7 +44,7 @@ def _millis(option: str, text: str) -> int:
 
 def show(config: Path | None, query: Query, *, by: str, as_format: str) -> int:
     """Print the rows of a query, or their sums; as a table, JSON lines or CSV."""
-    found = rows(folder_of(load(config, need_inputs=False)), query)
+    found = rows(journal_of(load(config, need_inputs=False)), query)
     names = [name.strip() for name in by.split(",") if name.strip()]
     if unknown := [name for name in names if name not in SUMMED_BY]:
         raise SettingsError(
@@ -55,12 +57,12 @@ def show(config: Path | None, query: Query, *, by: str, as_format: str) -> int:
     return 0
 
 
-def folder_of(settings: Settings) -> Path:
+def journal_of(settings: Settings) -> Journal:
     """Return the journal of a configuration. Raises SettingsError when it keeps none."""
     if settings.journal is None:
         hint = "leave globals.journal out, or name a folder"
         raise SettingsError("this configuration keeps no journal", "globals.journal", hint)
-    return settings.journal.folder
+    return opened(settings.journal, lambda: units(settings)[0].account.client("s3", ""))
 
 
 def _summed(found: Iterator[JournalRow], by: Sequence[str]) -> JournalAnswer:

@@ -28,6 +28,10 @@ DECRYPT: ApiCall[object] = ApiCall(
     "kms:Decrypt", lambda at: at.guess.objects, OBJECT_RESOURCE, Price(0.03, 10_000)
 )
 TRAFFIC = Price(0.09, 1, "GB")
+PUT = Price(0.005, 1_000)
+_SYNC_SECONDS = 3
+"""At least between two writes of a process's journal: the default interval."""
+
 FIFO = Price(0.50, 1_000_000)
 """Requests to a FIFO queue."""
 
@@ -51,6 +55,9 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
     for account in {one.key: one for unit in running for one in identities_of(unit)}.values():
         assumed = len(account.hops) * guess.processes * DAY / _ROLE_RENEWED_SECONDS
         rows += [Row(account.name, account.setting, "", "sts:AssumeRole", assumed, 0)] if account.hops else []
+    if settings.journal and settings.journal.bucket and rows:
+        puts = guess.processes * DAY / _SYNC_SECONDS
+        rows.append(Row("", "journal", "", "s3:PutObject", puts, _usd(PUT, puts)))
     if guess.traffic_gb:
         rows.append(Row("", "all", "", "traffic", 0, _usd(TRAFFIC, guess.traffic_gb)))
     return rows

@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from flows.catalogue.service import ConfiguredService
 from flows.commands.backfill import BackfillTally, kept_list, run, unit_of
-from flows.commands.journal import folder_of
+from flows.commands.journal import journal_of
 from flows.commands.moments import between
 from flows.config.base import ObjectsSettings
 from flows.config.load import Settings, SettingsError, load
+from flows.journal.reader import Journal
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import hold, prepare
 from flows.process.runtime import log_to_stderr
@@ -69,7 +70,7 @@ class ProofScope(Struct, frozen=True):
     unit: ConfiguredService[ObjectsSettings]
     stretch: Stretch
     locations: tuple[str, ...]
-    journals: tuple[Path, ...]
+    journals: tuple[Journal, ...]
     sample: int
     grace: float
 
@@ -77,9 +78,9 @@ class ProofScope(Struct, frozen=True):
 def prove(config: Path | None, wanted: ProofRequest, *, as_json: bool, html: Path | None = None) -> int:
     """Look, and say what was found; see the module for the exit code."""
     settings = load(config)
-    asked = _asked(settings, wanted)
     LOG.addHandler(logging.NullHandler())  # the proof tells it all; events would go to stderr besides
     try:
+        asked = _asked(settings, wanted)
         found = proof(asked)
         if wanted.backfill and found.collectable:
             collected = _collect(settings, asked, found)
@@ -219,9 +220,9 @@ def _rows(asked: ProofScope, since: int = 0) -> Iterable[Fact]:
 
 def _asked(settings: Settings, wanted: ProofRequest) -> ProofScope:
     unit, stretch = unit_of(settings, wanted.service), Stretch(*between(wanted.start, wanted.end))
-    journals = (folder_of(settings), *wanted.journal)
+    journals = (journal_of(settings), *wanted.journal)
     for folder in journals:
-        if not folder.is_dir():
+        if isinstance(folder, Path) and not folder.is_dir():
             hint = "prove where the collector keeps its state, or name its journal in globals.journal"
             raise SettingsError("there is no journal", str(folder), hint)
     for location in wanted.location:

@@ -45,10 +45,11 @@ _SERVICE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
 
 class JournalPlace(Struct, frozen=True):
-    """Where the journal is kept, and for how many days."""
+    """Where the journal is kept, and for how many days. bucket: `s3://…` that has it, "" = the folder."""
 
     folder: Path
     keep_days: int
+    bucket: str = ""
 
 
 class Settings(Struct, frozen=True):
@@ -327,6 +328,8 @@ def journal_place(top: Globals, state: Path) -> JournalPlace | None:
             found = JournalSettings(folder=folder)
         case is_kept:  # YAML reads off as false
             found = JournalSettings() if is_kept else JournalSettings(folder="off")
+    if found.folder.startswith("s3://"):
+        return JournalPlace(state / "journal", found.keep_days, found.folder)
     relative = not Path(found.folder).expanduser().is_absolute()
     if found.folder == "off" or (relative and top.persistence.type == "memory"):
         return None

@@ -52,9 +52,10 @@ class JournalSettings(Model):
     """What was delivered, a row for each object, message and API window, before it is deleted."""
 
     folder: str = setting("journal", example="/var/lib/collector/journal", ours=True, min_length=1)
-    """Where; a relative name lies in the recovery directory. off: nowhere"""
+    """Where; a relative name lies in the recovery directory. s3://bucket/prefix: there, before a message is
+    deleted, for pods that lose their disks. off: nowhere"""
     keep_days: int = setting(400, example=400, unit="days", ours=True, ge=1)
-    """Days after which rows are removed"""
+    """Days after which rows are removed; of a bucket its lifecycle rules remove them"""
 
 
 _TABLE = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -102,7 +103,8 @@ class Globals(Model):
     """Folder or s3://bucket/prefix for what cannot be read; by default quarantine in the recovery
     directory"""
     journal: bool | str | JournalSettings = setting(example="off", ours=True, default_factory=JournalSettings)
-    """Folder of the journal of what was delivered, or its settings; off (false) keeps none"""
+    """Folder or s3://bucket/prefix of the journal of what was delivered, or its settings; off (false) keeps
+    none"""
     quarantine_max_bytes: int = setting(1 << 30, example=1_073_741_824, unit="bytes", ours=True, ge=1 << 20)
     """What a quarantine folder may take on disk; when it is full, messages of what cannot be read stay in
     their queues"""

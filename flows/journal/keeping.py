@@ -10,31 +10,55 @@ import secrets
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any, overload
 
 from flows.config.load import JournalPlace
 from flows.journal.book import JournalBook
+from flows.journal.bucket import JournalBucket
 from flows.journal.compaction import compact_closed, prune
 from flows.journal.log import LOGS, JournalLog
-from flows.journal.recent import ask
+from flows.journal.reader import Journal
+from flows.journal.recent import OLDEST_SECONDS, Digests, ask, together
 from flows.process import telemetry
+from sources.errors import SourceError
 from transforms.telemetry import listen
 
 _LOOK_SECONDS = 60.0
 _COMPACTING = ".compacting"
 _NICE = 10
+_RECALLED = 200, 256 << 20
+"""Files and bytes of a bucket that are read at a start."""
 
 
-def begin(place: JournalPlace, drain: threading.Event) -> JournalBook:
-    """Open the journal of this process; what earlier lives have left is compacted too."""
+@overload
+def opened(place: JournalPlace, client: Callable[[], Any] | None) -> Journal: ...
+@overload
+def opened(place: JournalPlace | None, client: Callable[[], Any] | None) -> Journal | None: ...
+def opened(place: JournalPlace | None, client: Callable[[], Any] | None) -> Journal | None:
+    """Return a journal, to be read. client: makes the boto3 client of its bucket, None = nobody asks."""
+    if place is None:
+        return None
+    return JournalBucket(place.bucket, client, place.folder) if place.bucket and client else place.folder
+
+
+def begin(
+    place: JournalPlace, drain: threading.Event, client: Callable[[], Any] | None = None
+) -> JournalBook:
+    """Open the journal of this process; what earlier lives left is compacted too. client: see `opened`."""
     process = f"{socket.gethostname()}-{os.getpid()}"
     closed = threading.Event()
     closed.set()
     life = f"{process}-{secrets.token_hex(4)}"  # of a container host and pid are the same at each start
-    log = JournalLog(place.folder / LOGS, life, lambda _path: closed.set())
-    made = JournalBook(log, process, partial(ask, place.folder))
+    there = opened(place, client)
+    put = there.keep if isinstance(there, JournalBucket) else None
+    log = JournalLog(place.folder / LOGS, life, lambda _path: closed.set(), put=put)
+    made = JournalBook(log, process, partial(recalled, there))
     listen(made.hear)
 
     def tend() -> None:
@@ -43,9 +67,32 @@ def begin(place: JournalPlace, drain: threading.Event) -> JournalBook:
             if closed.is_set():
                 closed.clear()
                 compact_apart(place)
+                if isinstance(there, JournalBucket):
+                    _ship(there)
 
     threading.Thread(target=tend, name="journal-tend", daemon=True).start()
     return made
+
+
+def recalled(journal: Journal) -> Digests:
+    """Return what former lives had receipts for, here and, where their disks were lost, by a bucket."""
+    if isinstance(journal, Path):
+        return ask(journal)
+    with tempfile.TemporaryDirectory(prefix="journal-") as folder:
+        try:
+            journal.latest(time.time(), Path(folder), *_RECALLED, OLDEST_SECONDS)
+        except SourceError as error:
+            telemetry.journal_not_recalled(str(journal), str(error))
+        return together(ask(Path(folder)), ask(journal.folder))
+
+
+def _ship(there: JournalBucket) -> None:
+    """Bring what is compacted into the bucket; what others have lost is compacted next."""
+    try:
+        there.ship()
+        there.adopt(time.time())
+    except (SourceError, OSError) as error:
+        telemetry.journal_not_compacted(str(there), str(error))
 
 
 def compact_apart(place: JournalPlace) -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -36,7 +37,14 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[JournalRow])
 _NAME = re.compile(r"(?P<millis>\d{13})-(?P<process>[A-Za-z0-9_.-]+)\.log")
 
-_LOCKS = (Guard("_changed", ("_file", "_path", "_hour", "_written", "_synced", "_lost", "_syncing")),)
+_LOCKS = (Guard("_changed", ("_file", "_path", "_hour", "_safe", "_batch", "_syncing")),)
+
+
+class _Batch:
+    """What is synced together. error: why none of it is kept."""
+
+    done = False
+    error: SourceError | None = None
 
 
 @guarded(_LOCKS)
@@ -44,6 +52,7 @@ class JournalLog:
     """Appends to logs in `folder`, one for each hour. Thread-safe: who writes together is synced together.
 
     process: a name of this process that no other writer has. closed: called with each file that is complete.
+    put: keeps entries of the log of a name elsewhere, too, before they count as written. Raises SourceError.
     """
 
     def __init__(
@@ -52,13 +61,16 @@ class JournalLog:
         process: str,
         closed: Callable[[Path], None] = lambda _path: None,
         clock: Callable[[], float] = time.time,
+        put: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self._folder, self._process, self._closed, self._clock = folder, process, closed, clock
+        self._put = put
         self._changed = threading.Condition()
         self._file = -1
         self._path = folder
         self._hour = -1
-        self._written = self._synced = self._lost = 0
+        self._safe = 0  # bytes of the file that are synced
+        self._batch = _Batch()
         self._syncing = False
 
     def write(self, rows: Sequence[JournalRow]) -> None:
@@ -67,14 +79,14 @@ class JournalLog:
         with self._changed:
             self._turn()
             self._append(entry)
-            ticket, path = self._written, self._path
-            while self._synced < ticket:
-                if self._lost >= ticket:
-                    raise _failed(OSError(errno.EIO, "a sync failed"), path)
+            batch = self._batch
+            while not batch.done:
                 if self._syncing:
                     self._changed.wait()
                 else:
                     self._sync()
+            if batch.error:
+                raise batch.error.again()
 
     def turn(self) -> None:
         """Close the file when its hour is over, though nothing may be written for long."""
@@ -97,8 +109,9 @@ class JournalLog:
         self._path = self._folder / f"{int(self._clock() * 1000):013d}-{self._process}.log"
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(self._path, flags, 0o600)
+            self._safe = os.fstat(self._file).st_size
             fcntl.flock(self._file, fcntl.LOCK_EX)  # who compacts sees that it is being written
             _sync_folder(self._folder)
         except OSError as error:
@@ -113,38 +126,54 @@ class JournalLog:
         if done != len(entry):
             os.ftruncate(self._file, size)
             raise _failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
-        self._written += 1
 
     def _sync(self) -> None:
         """Sync for all who have written so far, without the lock: others may append meanwhile.
 
-        After a failure the kernel may call the same pages clean: nothing in that file is believed, and the
-        next row begins another one.
+        After a failed sync the kernel may call the same pages clean: nothing in that file is believed, and
+        the next row begins another one. What `put` refuses is taken back, with what was appended meanwhile.
         """
-        file, upto = self._file, self._written
+        batch, self._batch = self._batch, _Batch()
+        file, path, safe = self._file, self._path, self._safe
+        size = os.fstat(file).st_size
         self._syncing = True
         self._changed.release()
+        torn = True
+        failed: SourceError | None = _failed(OSError(errno.EIO, "a sync failed"), path)
         try:
-            os.fsync(file)
-        except OSError:
-            synced = False
-        else:
-            synced = True
+            with suppress(OSError):
+                os.fsync(file)
+                torn = False
+            if not torn:
+                if self._put:
+                    self._put(path.stem, os.pread(file, size - safe, safe))
+                failed = None
+        except SourceError as error:
+            failed = error
         finally:
             self._changed.acquire()
             self._syncing = False
+            if failed:
+                self._take_back(failed, torn=torn)
+            else:
+                self._safe = size
+            batch.done, batch.error = True, failed
             self._changed.notify_all()
-        if synced:
-            self._synced = upto
-        else:
-            self._lost = self._written
+
+    def _take_back(self, failed: SourceError, *, torn: bool) -> None:
+        """Refuse what was appended since the last sync that went well."""
+        late, self._batch = self._batch, _Batch()
+        late.done, late.error = True, failed
+        if torn:
             os.close(self._file)
             self._file = -1
+        else:
+            os.ftruncate(self._file, self._safe)
 
     def _end(self) -> None:
         while self._syncing:
             self._changed.wait()
-        if self._file >= 0 and self._synced < self._written:
+        if self._file >= 0 and self._safe < os.fstat(self._file).st_size:
             self._sync()
         if self._file >= 0:
             os.close(self._file)

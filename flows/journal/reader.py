@@ -5,15 +5,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Struct
 
+from flows.journal.bucket import PARQUET, JournalBucket
 from flows.journal.compaction import day_of
 from flows.journal.log import LOGS, logs, read
 from sources.journal import JournalRow
 
-PARQUET = ".parquet"
+Journal: TypeAlias = Path | JournalBucket
+"""A folder, or a bucket beside the folder of this machine."""
+
 _T = TypeVar("_T")
 _BATCH_ROWS = 20_000
 _MOMENTS = ("time", "first", "last", "start", "end")
@@ -54,36 +57,49 @@ class Query(Struct, frozen=True):
         )
 
 
-def rows(folder: Path, query: Query) -> Iterator[JournalRow]:
-    """Yield the rows of a journal that a query wants, day by day."""
-    for path in files(folder, query):
-        yield from filter(query.wants, of_file(folder, path, read, of_parquet))
+def rows(journal: Journal, query: Query) -> Iterator[JournalRow]:
+    """Yield the rows of a journal that a query wants, day by day. Raises SourceError: of a bucket."""
+    for path in files(journal, query):
+        yield from filter(query.wants, of_file(journal, path, read, of_parquet))
 
 
 def of_file(
-    folder: Path, path: Path, log: Callable[[Path], Iterable[_T]], parquet: Callable[[Path], Iterable[_T]]
+    journal: Journal, path: Path, log: Callable[[Path], Iterable[_T]], parquet: Callable[[Path], Iterable[_T]]
 ) -> Iterator[_T]:
-    """Yield what `log` or `parquet` makes of a file; a log may have become Parquet meanwhile."""
-    if path.suffix == PARQUET:
-        yield from parquet(path)
-        return
+    """Yield what `log` or `parquet` makes of a file; a log may have become Parquet, or gone to the bucket."""
     try:
-        yield from log(path)
+        yield from (parquet if path.suffix == PARQUET else log)(path)
     except FileNotFoundError:
-        for made in sorted(folder.glob(f"day=*/{path.stem}{PARQUET}")):
-            yield from parquet(made)
+        made = sorted(folder_of(journal).glob(f"day=*/{path.stem}{PARQUET}"))
+        if not made and isinstance(journal, JournalBucket):
+            yield from (one for there in journal.of_log(path.stem) for one in parquet(there))
+        for found in made:
+            yield from parquet(found)
 
 
-def files(folder: Path, query: Query) -> Iterator[Path]:
-    """Yield the files that rows of a query may be in, each row in one of them: Parquet by day, then logs."""
+def folder_of(journal: Journal) -> Path:
+    """Return what a journal has on this machine."""
+    return journal if isinstance(journal, Path) else journal.folder
+
+
+def files(journal: Journal, query: Query) -> Iterator[Path]:
+    """Yield the files that rows of a query may be in, each row in one of them: Parquet by day, then logs.
+
+    What only a bucket has comes last; such a file is gone when the next one is asked for.
+    """
+    folder = folder_of(journal)
     running = logs(folder / LOGS)
     unfinished = {path.stem for path in running}
+    seen = set(unfinished)
     for day in sorted(filter(None, map(day_of, folder.glob("day=*")))):
         if _touches(day, query):
             for path in sorted((folder / f"day={day}").glob(f"*{PARQUET}")):
                 if path.stem not in unfinished:
+                    seen.add(f"{path.parent.name}/{path.stem}")
                     yield path
     yield from running
+    if isinstance(journal, JournalBucket):
+        yield from journal.files(query.start / 1000, query.to / 1000, seen)
 
 
 def sums(found: Iterable[JournalRow], by: Sequence[str]) -> dict[tuple[str, ...], Counter[str]]:

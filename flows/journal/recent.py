@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from flows.journal.bucket import PARQUET
 from flows.journal.log import LOGS, begun, logs, read
-from flows.journal.reader import PARQUET, of_file, of_parquet
+from flows.journal.reader import of_file, of_parquet
 from flows.process import telemetry
 from sources.journal import JournalRow, digest
 
@@ -73,6 +74,16 @@ def ask(folder: Path) -> Digests:
         )
         telemetry.journal_not_recalled(str(folder), (said or [str(error)])[-1])
         return {}
+
+
+def together(*found: Digests) -> Digests:
+    """Return several as one; the later ones are the later."""
+    made: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
+    for one in found:
+        for service, owners in one.items():
+            for owner, digests in owners.items():
+                made[service][owner] = made[service].get(owner, b"") + digests
+    return made
 
 
 def split(digests: bytes) -> Iterator[bytes]:

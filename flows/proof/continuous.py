@@ -14,10 +14,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from flows.catalogue.service import ConfiguredService
 from flows.config.base import ObjectsSettings
+from flows.journal.reader import Journal
 from flows.proof import telemetry
 from flows.proof.digests import (
     DIGESTS,
@@ -65,13 +65,13 @@ Watching = Callable[[ConfiguredService[ObjectsSettings]], Noted | None]
 class DigestWatch:
     """Verifies the digests of one service. `note` is thread-safe and quick; `look` does the work.
 
-    journal: folder of what was delivered, None = that is not looked at. clock: epoch seconds.
+    journal: of what was delivered, None = that is not looked at. clock: epoch seconds.
     """
 
     def __init__(
         self,
         unit: ConfiguredService[ObjectsSettings],
-        journal: Path | None,
+        journal: Journal | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._unit, self._journal, self._clock = unit, journal, clock
@@ -225,7 +225,7 @@ def _place(key: str) -> _Place:
     return place["account"], place["region"]
 
 
-def begin(journal: Path | None, drain: threading.Event) -> Watching:
+def begin(journal: Journal | None, drain: threading.Event) -> Watching:
     """Return what begins a watch for a unit that wants one; it ends with `drain`."""
 
     def watch(unit: ConfiguredService[ObjectsSettings]) -> Noted | None:

@@ -2,11 +2,14 @@
 
 import hashlib
 import random
+import shutil
 import time
 from collections import Counter
 
 import pytest
+import yaml
 
+from flows.journal.bucket import JournalBucket
 from flows.journal.compaction import compact_closed
 from flows.journal.reader import Query, rows
 from tests.fakes.collector import Launch, configuration, first_difference, output, services, settle, verdict
@@ -142,3 +145,66 @@ def test_a_journal_that_cannot_be_written_holds_deletions_back(stage, rsyslog):
         collector.kill()
     check_rows(list(rows(folder, Query())), objects(site, samples))
     assert verdict(due, rsyslog.events()).exactly_once
+
+
+def test_a_journal_in_a_bucket_outlives_every_disk(stage, rsyslog, figures):
+    """Killed at random moments, all disks lost: at each, no more messages are deleted than S3 has rows."""
+    site, collector = made(stage, rsyslog, Launch("flows"))
+    kept = stage.aws.bucket(stage.unique("kept"))
+    given = yaml.safe_load((collector.folder / "config.yaml").read_text())
+    given["globals"]["journal"] = f"s3://{kept}/journal/"
+    collector.configure(given)
+    there = JournalBucket(f"s3://{kept}/journal", lambda: stage.aws.client("s3"), stage.folder / "nothing")
+    seed, samples = random.Random(4), []
+    try:
+        for number in range(4):
+            collector.start()
+            more = corpus({kind: count // 20 for kind, count in FULL.items()}, seed=300 + number)
+            more = [one for one in more if one.key not in {old.key for old in samples}]
+            samples += more
+            site.put(more)
+            rsyslog.wait_for(1, _TIMEOUT)
+            time.sleep(seed.uniform(0.0, 2.0))
+            collector.kill()
+            shutil.rmtree(stage.folder / "state", ignore_errors=True)
+            written = {row.object for row in rows(there, Query())}
+            deleted = len(samples) - site.waiting()
+            assert deleted <= len(written), f"{deleted} messages were deleted, {len(written)} have rows"
+        collector.start()
+        due = expected(samples, auto=True)
+        settle(collector, rsyslog, [site], due.total(), _TIMEOUT)
+        collector.drain()
+    finally:
+        collector.kill()
+    shutil.rmtree(stage.folder / "state", ignore_errors=True)
+    check_rows(list(rows(there, Query())), objects(site, samples))
+    result = verdict(due, rsyslog.events())
+    figures(f"4 kills with their disks, {len(samples)} objects, deleted without a row in S3: 0, {result}")
+    assert result.lost == 0
+
+
+def test_a_bucket_that_takes_no_rows_holds_deletions_back(stage, rsyslog):
+    """It does not exist yet: events arrive and no message is deleted; then each object has one row."""
+    site, collector = made(stage, rsyslog, Launch("flows"))
+    name = stage.unique("kept")
+    given = yaml.safe_load((collector.folder / "config.yaml").read_text())
+    given["globals"]["journal"] = f"s3://{name}"
+    collector.configure(given)
+    samples = corpus({"cloudtrail": 3, "vpc": 3}, seed=3)
+    due = expected(samples, auto=True)
+    try:
+        collector.start()
+        site.put(samples)
+        rsyslog.wait_for(due.total(), _TIMEOUT)
+        time.sleep(3)
+        assert site.waiting() >= len(samples)
+        assert "journal_failed" in collector.tail()
+        stage.aws.bucket(name)
+        settle(collector, rsyslog, [site], due.total(), _TIMEOUT)
+        collector.drain()
+    finally:
+        collector.kill()
+    there = JournalBucket(f"s3://{name}", lambda: stage.aws.client("s3"), stage.folder / "nothing")
+    found = [row for row in rows(there, Query()) if row.kind == "object"]
+    check_rows(found, objects(site, samples))
+    assert len(found) == len(samples)

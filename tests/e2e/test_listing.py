@@ -106,12 +106,12 @@ def test_listed_keys_arrive_through_lateness_and_kills(
 
 def rows(collector) -> set[str]:
     """Return the objects that the journal has delivered, each of this bucket's listing."""
-    from flows.commands.journal import folder_of  # noqa: PLC0415
+    from flows.commands.journal import journal_of  # noqa: PLC0415
     from flows.config.load import load  # noqa: PLC0415
     from flows.journal.reader import Query  # noqa: PLC0415
     from flows.journal.reader import rows as read  # noqa: PLC0415
 
-    folder = folder_of(load(collector.folder / "config.yaml"))
+    folder = journal_of(load(collector.folder / "config.yaml"))
     folder = collector.state / folder.name if not folder.exists() else folder
     found = [row for row in read(folder, Query()) if row.outcome == "delivered"]
     assert {row.container for row in found} == {f"{BUCKET}/{PREFIX}"}

@@ -159,6 +159,18 @@ def test_quarantine_in_a_bucket(granted):
     assert allowed(found)["s3:PutObject"] == {"arn:aws:s3:::bad/things/*"}
 
 
+def test_a_journal_in_a_bucket(granted):
+    """Written and read under its prefix, listed there, and only parts of logs are deleted."""
+    top = {"globals": {"journal": "s3://kept/journal/"}}
+    (found,) = granted({"service-events-all": {"regions": ["eu-west-1"], "sqs_queue_name": "q"}}, **top)
+    may = allowed(found)
+    assert may["s3:PutObject"] == may["s3:GetObject"] == {"arn:aws:s3:::kept/journal/*"}
+    assert may["s3:ListBucket"] == {"arn:aws:s3:::kept"}
+    assert may["s3:DeleteObject"] == {"arn:aws:s3:::kept/journal/log/*"}
+    (listing,) = [one for one in found.document()["Statement"] if "s3:ListBucket" in one["Action"]]
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["journal/*"]}}
+
+
 def test_what_only_the_check_needs_may_be_left_out(granted):
     """Queue attributes are read by the check only, so their permission stands alone and can be left out."""
     (found,) = granted({"non-cloudwatch-logs": FLOW})
