@@ -13,17 +13,17 @@ from flows.process import ownership
 from flows.status import start
 from sources import telemetry
 from sources.error_deduplicator import ErrorDeduplicator
+from tests.fakes import lock_watch
 from tests.fakes.certs import Certs, make_certs
 from tests.fakes.collector import Stage, leaking_logs
 from tests.fakes.ministack import Ministack
 from tests.fakes.receivers import KINDS, Receiver, running
 from tests.fakes.strict import STRICT, StrictMinistack
-from transforms import locks
 
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")  # time is never asserted: a busy machine is no failure
 
-locks.watch()  # each touch of a guarded field without its lock fails the test
+lock_watch.watch()  # each touch of a guarded field without its lock fails the test
 
 _numbers = count(1)
 _FIGURES = "figures"
@@ -62,9 +62,9 @@ def _log_as_found() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _locks_are_held() -> Iterator[None]:
     """Fail where a field was touched without the lock that guards it, also if somebody caught that."""
-    locks.UNGUARDED.clear()
+    lock_watch.UNGUARDED.clear()
     yield
-    assert locks.UNGUARDED == []
+    assert lock_watch.UNGUARDED == []
 
 
 @pytest.fixture(autouse=True)

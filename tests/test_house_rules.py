@@ -113,7 +113,6 @@ BY_STRING = {
     "sources/aws/botocore_internals.py",  # what may go with any release
     "sources/aws/replies.py",  # boto3 makes its methods when a client is made
     "transforms/arrow.py",  # a module's own __getattr__
-    "transforms/locks.py",  # puts watchers into classes
     "flows/journal/reader.py",  # columns of a table
     "flows/journal/compaction.py",
     "flows/config/file_formats.py",  # keys of a processor's settings

@@ -15,16 +15,16 @@ from sources.errors import ObjectBusy
 from sources.queues.lease_life import Lease
 from sources.queues.message_opener import ObjectBatch
 from sources.queues.sqs import Message
+from tests.fakes.lock_watch import UNGUARDED, UnguardedError
 from tests.sources.queues.leasing import confirmed
-from transforms import locks
 from transforms.block import Block, Origin
-from transforms.locks import Guard, UnguardedError, guarded
+from transforms.locks import Guard, guarded
 
 
 @pytest.fixture(autouse=True)
 def _found_here_is_wanted():
     yield
-    locks.UNGUARDED.clear()
+    UNGUARDED.clear()
 
 
 def ours(source: str) -> ModuleType:
@@ -74,7 +74,7 @@ def test_a_touch_without_the_lock_is_found():
     for wrong in (sample.reads, sample.writes, slots.writes):
         with pytest.raises(UnguardedError, match=r"without .*_lock: sources.sample, line \d+"):
             wrong()
-    assert len(locks.UNGUARDED) == 3
+    assert len(UNGUARDED) == 3
     assert (sample.things, sample.count, slots.state) == ([1], 1, 1)  # a test looks without a lock
 
 
