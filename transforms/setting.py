@@ -23,13 +23,14 @@ class About(Struct, frozen=True):
     """A field's metadata.
 
     unit: of its value, "" = none. ours: Devo's collector does not have the key. effect: False = it changes
-    nothing, `why` tells the reason.
+    nothing, `why` tells the reason. queue_of: the type of data whose queue it names.
     """
 
     unit: str = ""
     ours: bool = False
     effect: bool = True
     why: str = ""
+    queue_of: str = ""
 
     def __call__(self, schema: JsonDict) -> None:
         """Leave the schema as it is: pydantic keeps metadata that it could ask for more."""
@@ -105,11 +106,17 @@ def description(field: FieldInfo) -> str:
 
 
 def setting(
-    default: Any = PydanticUndefined, *, example: Any = None, unit: str = "", ours: bool = False, **more: Any
+    default: Any = PydanticUndefined,
+    *,
+    example: Any = None,
+    unit: str = "",
+    ours: bool = False,
+    queue_of: str = "",
+    **more: Any,
 ) -> Any:
-    """Declare a key of the configuration. unit, ours: see `About`. more: what `pydantic.Field` takes."""
-    shown = None if example is None else [example]
-    return Field(default, examples=shown, json_schema_extra=About(unit=unit, ours=ours), **more)
+    """Declare a key of the configuration. unit, ours, queue_of: see `About`. more: what `Field` takes."""
+    shown, metadata = None if example is None else [example], About(unit=unit, ours=ours, queue_of=queue_of)
+    return Field(default, examples=shown, json_schema_extra=metadata, **more)
 
 
 def about(field: FieldInfo) -> About:

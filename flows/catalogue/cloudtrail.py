@@ -1,6 +1,6 @@
 """CloudTrail, from its API (`audits_api`) and from its trails in S3 (`audits_s3`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from math import ceil
 from threading import Event
@@ -15,7 +15,7 @@ from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Probe, Told
 from flows.catalogue.service import OBJECTS, QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import cloudtrail_records
-from flows.config.base import ObjectsSettings, OwnQueue
+from flows.config.base import ObjectsSettings
 from flows.config.polled import recheck_setting
 from flows.config.types import Moment, OneOrMany, OneOrSeveral, RequestLimit, one_or_many
 from sources.apis.cloudtrail import RATES, LookupEvents, LookupOptions
@@ -56,7 +56,7 @@ class AuditEventsSettings(ObjectsSettings):
         WithJsonSchema(_TYPES),
     ] = setting(("audits_api",), example=["audits_s3"])
     """Where to read from; audit_apis is audits_api"""
-    audit_sqs_queue_name: str | None = setting(None, example="cloudtrail", min_length=1)
+    audit_sqs_queue_name: str | None = setting(None, example="cloudtrail", min_length=1, queue_of="audits_s3")
     """Name or URL of the queue, for audits_s3"""
     request_period_in_seconds: float = setting(300, example=60, unit="seconds", gt=0)
     """For audits_api: from one poll of a region to the next"""
@@ -80,11 +80,6 @@ class AuditEventsSettings(ObjectsSettings):
     """For audits_api, true: read Insight events too"""
     collect_digests: bool = setting(default=False, example=True, ours=True)
     """For audits_s3, true: send CloudTrail's digest files too"""
-
-    @property
-    def own_queues(self) -> Mapping[str, OwnQueue]:
-        """Type → its own queue."""
-        return {"audits_s3": OwnQueue("audit_sqs_queue_name", self.audit_sqs_queue_name)}
 
     def beginning(self, moment: datetime) -> Self:
         """Return the settings with this start time, unless they give one."""

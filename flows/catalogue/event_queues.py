@@ -1,6 +1,5 @@
 """Events of AWS services and Security Hub's findings, which EventBridge sends to a queue."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from flows.catalogue import build
@@ -8,7 +7,7 @@ from flows.catalogue.delays import AUTO
 from flows.catalogue.filters import sifted
 from flows.catalogue.service import QUEUE, ConfiguredService, Service
 from flows.catalogue.tagging import one_table, rule, stamp
-from flows.config.base import OwnQueue, QueuedSettings
+from flows.config.base import QueuedSettings
 from flows.config.types import OneOrMany
 from sources.queues import events
 from transforms import eventbridge
@@ -23,18 +22,15 @@ class ServiceEventsSettings(QueuedSettings):
         ("service-events-all",), example=["service-events-all"]
     )
     """One type"""
-    cloudwatch_sqs_queue_name: str | None = setting(None, example="events.fifo", min_length=1)
+    cloudwatch_sqs_queue_name: str | None = setting(
+        None, example="events.fifo", min_length=1, queue_of="service-events-all"
+    )
     """Name or URL of the queue"""
     auto_event_type: bool = setting(default=False, example=True, description=AUTO)
     event_type_processor_mapping: dict[str, str] = setting(
         example={"aws.health": "events"}, default_factory=dict
     )
     """EventBridge source or detail-type → event type, before the built-in rule"""
-
-    @property
-    def own_queues(self) -> Mapping[str, OwnQueue]:
-        """Type → its own queue."""
-        return {"service-events-all": OwnQueue("cloudwatch_sqs_queue_name", self.cloudwatch_sqs_queue_name)}
 
 
 class SecurityHubSettings(QueuedSettings):
@@ -44,17 +40,12 @@ class SecurityHubSettings(QueuedSettings):
         ("sqs-cloudwatch-consumer",), example=["sqs-cloudwatch-consumer"]
     )
     """One type"""
-    cloudwatch_sqs_queue_name: str | None = setting(None, example="findings.fifo", min_length=1)
+    cloudwatch_sqs_queue_name: str | None = setting(
+        None, example="findings.fifo", min_length=1, queue_of="sqs-cloudwatch-consumer"
+    )
     """Name or URL of the queue"""
     auto_event_type: bool | None = without_effect(example=True, why="findings have one table")
     event_type_processor_mapping: dict[str, str] | None = without_effect({}, "findings have one table")
-
-    @property
-    def own_queues(self) -> Mapping[str, OwnQueue]:
-        """Type → its own queue."""
-        return {
-            "sqs-cloudwatch-consumer": OwnQueue("cloudwatch_sqs_queue_name", self.cloudwatch_sqs_queue_name)
-        }
 
 
 def _envelopes(unit: ConfiguredService[ServiceEventsSettings]) -> Transform:

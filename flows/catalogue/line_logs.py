@@ -1,6 +1,5 @@
 """VPC flow logs and CloudFront logs from S3."""
 
-from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -10,7 +9,7 @@ from flows.catalogue.delays import AUTO
 from flows.catalogue.filters import sifted
 from flows.catalogue.service import OBJECTS, QUEUE, Service
 from flows.catalogue.tagging import flow_logs, web_logs
-from flows.config.base import OwnQueue, TypedSettings
+from flows.config.base import TypedSettings
 from flows.config.types import one_or_many
 from transforms import cloudfront, vpcflow
 from transforms.layout import Layout
@@ -24,21 +23,17 @@ class NonCloudwatchLogsSettings(TypedSettings):
         tuple[Literal["flowlogs", "cloudfrontlogs"], ...], Field(min_length=1), BeforeValidator(one_or_many)
     ] = setting(example=["flowlogs"])
     """Which logs"""
-    vpcflowlogs_sqs_queue_name: str | None = setting(None, example="flow-logs", min_length=1)
+    vpcflowlogs_sqs_queue_name: str | None = setting(
+        None, example="flow-logs", min_length=1, queue_of="flowlogs"
+    )
     """Name or URL of the queue, for flowlogs"""
-    cloudfrontlogs_sqs_queue_name: str | None = setting(None, example="cloudfront", min_length=1)
+    cloudfrontlogs_sqs_queue_name: str | None = setting(
+        None, example="cloudfront", min_length=1, queue_of="cloudfrontlogs"
+    )
     """Name or URL of the queue, for cloudfrontlogs"""
     auto_event_type: bool = setting(default=False, example=True, description=AUTO)
     format: Literal["raw", "json"] = setting("raw", example="json", ours=True)
     """raw: the line as it is; json: its fields by the header's names"""
-
-    @property
-    def own_queues(self) -> Mapping[str, OwnQueue]:
-        """Type → its own queue."""
-        return {
-            "flowlogs": OwnQueue("vpcflowlogs_sqs_queue_name", self.vpcflowlogs_sqs_queue_name),
-            "cloudfrontlogs": OwnQueue("cloudfrontlogs_sqs_queue_name", self.cloudfrontlogs_sqs_queue_name),
-        }
 
 
 def _is_text(options: NonCloudwatchLogsSettings) -> bool:

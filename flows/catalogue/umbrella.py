@@ -1,13 +1,12 @@
 """Cisco Umbrella's logs from S3."""
 
-from collections.abc import Mapping
 from typing import Literal
 
 from flows.catalogue import build
 from flows.catalogue.filters import sifted
 from flows.catalogue.service import OBJECTS, QUEUE, Service
 from flows.catalogue.tagging import umbrella_rows
-from flows.config.base import OwnQueue, TypedSettings
+from flows.config.base import TypedSettings
 from flows.config.types import OneOrMany
 from transforms import umbrella
 from transforms.layout import Layout
@@ -19,18 +18,13 @@ class CiscoUmbrellaSettings(TypedSettings):
 
     types: OneOrMany[Literal["cisco-umbrella"]] = setting(("cisco-umbrella",), example=["cisco-umbrella"])
     """One type"""
-    cisco_umbrella_sqs_queue_name: str | None = setting(None, example="umbrella", min_length=1)
+    cisco_umbrella_sqs_queue_name: str | None = setting(
+        None, example="umbrella", min_length=1, queue_of="cisco-umbrella"
+    )
     """Name or URL of the queue"""
     auto_event_type: bool | None = without_effect(example=True, why="the key's folder always tells the table")
     format: Literal["raw"] = setting("raw", example="raw", ours=True)
     """The line as it is; its columns grow with the schema"""
-
-    @property
-    def own_queues(self) -> Mapping[str, OwnQueue]:
-        """Type → its own queue."""
-        return {
-            "cisco-umbrella": OwnQueue("cisco_umbrella_sqs_queue_name", self.cisco_umbrella_sqs_queue_name)
-        }
 
 
 UMBRELLA = Service(

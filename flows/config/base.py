@@ -32,7 +32,7 @@ from flows.config.types import (
 )
 from sources.aws.partitions import region_of_queue
 from transforms.fields import KeyFields, key_fields
-from transforms.setting import setting, without_effect
+from transforms.setting import about, setting, without_effect
 
 
 class ServiceSettings(FilterSettings):
@@ -117,8 +117,9 @@ class QueuedSettings(ServiceSettings):
 
     @property
     def own_queues(self) -> Mapping[str, OwnQueue]:
-        """Type → its own queue."""
-        return {}
+        """Type → its own queue, as the keys say that are declared for one (`About.queue_of`)."""
+        fields = type(self).model_fields
+        return {kind: OwnQueue(key, name) for key, name in self if (kind := about(fields[key]).queue_of)}
 
     @model_validator(mode="after")
     def _knows_its_queues(self) -> Self:
