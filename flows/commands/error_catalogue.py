@@ -1,6 +1,6 @@
 """Every kind of failure: its code, what it means, what happens by itself, and what a person does."""
 
-from msgspec import Struct
+from collections.abc import Mapping
 
 from flows.config.errors import SettingsError
 from flows.process.ownership import OwnedError
@@ -20,180 +20,146 @@ FAMILIES = {
 }
 
 
-class Entry(Struct, frozen=True):
-    """One kind of failure. by_itself: what the collector does. you: what a person does, if anything."""
-
-    error: type[CollectorError]
-    by_itself: str
-    you: str
-
-
-ENTRIES: tuple[Entry, ...] = (
-    Entry(
-        StateError,
+ENTRIES: Mapping[type[CollectorError], tuple[str, str]] = {
+    StateError: (
         "It ends with exit code 1 before anything is collected.",
         "Do what the line says: make room, restore the folder, or remove it and let API services begin anew.",
     ),
-    Entry(
-        OwnedError,
+    OwnedError: (
         "It ends with exit code 1: a second owner of the same cursors would send every event once more.",
         "Let one process read the APIs, and start others with `--only queues`; or stop the one it names.",
     ),
-    Entry(
-        ForeignFolderError,
+    ForeignFolderError: (
         "It ends with exit code 1 before the state is read: whoever writes it runs code in the collector.",
         "If nobody else has written it, give it to the collector's user and close it: `chown`, `chmod 700`.",
     ),
-    Entry(
-        SettingsError,
+    SettingsError: (
         "It ends with exit code 2; every mistake is told, one line each, with its path in the file.",
         "Correct it; `python -m flows check --offline` looks again, [settings](settings.md) has all keys.",
     ),
-    Entry(
-        sources.SourceError,
+    sources.SourceError: (
         "It is tried again after a growing pause; positions and messages stay.",
         "Read the line; it names the call, the place and the identity.",
     ),
-    Entry(
-        sources.Transient,
+    sources.Transient: (
         "It is tried again, first soon, then after up to five minutes. It is told when it goes on for long.",
         "Nothing. If it lasts: network, proxy, or the health of the region.",
     ),
-    Entry(
-        sources.SlowBody,
+    sources.SlowBody: (
         "The object is left for later and its message comes again; others of its bucket go on.",
         "If it lasts: the network and proxies between here and S3.",
     ),
-    Entry(
-        sources.Throttled,
+    sources.Throttled: (
         "It slows down and tries again; nothing is lost.",
         "If other tools share the account's quota, set `requests_per_second`.",
     ),
-    Entry(
-        sources.Denied,
+    sources.Denied: (
         "That service asks again ever more rarely, at least every quarter of an hour; others go on.",
-        "Do what the line says: allow the action where it is missing, lift a deny, or mend the KMS key. "
-        "`python -m flows policy` prints all actions that are needed.",
+        (
+            "Do what the line says: allow the action where it is missing, lift a deny, or mend the KMS key. "
+            "`python -m flows policy` prints all actions that are needed."
+        ),
     ),
-    Entry(
-        sources.BadCredentials,
+    sources.BadCredentials: (
         "That input rests and tries again; others go on.",
-        "Correct the key, or the trust policy of the role that the line names: it must trust the hop "
-        "before it, with the same external id.",
+        (
+            "Correct the key, or the trust policy of the role that the line names: it must trust the hop "
+            "before it, with the same external id."
+        ),
     ),
-    Entry(
-        sources.IdentityAbsent,
+    sources.IdentityAbsent: (
         "It is asked for again for ever, at least every minute; `/readyz` names the input until it is there.",
         "See what the line names: the instance's or the task's role, the token, profile or process.",
     ),
-    Entry(
-        sources.RegionDisabled,
+    sources.RegionDisabled: (
         "That region rests and tries again; others go on.",
         "Switch the region on in the account, STS too, or take it out of `regions`.",
     ),
-    Entry(
-        sources.ExpiredCredentials,
+    sources.ExpiredCredentials: (
         "The session is renewed before it ends and after AWS refuses it; then it is tried again.",
         "Temporary keys (`session_token`) cannot be renewed: give new ones. Else see the machine's clock.",
     ),
-    Entry(
-        sources.Missing,
+    sources.Missing: (
         "It asks again ever more rarely: what is missing may be made yet.",
         "Correct the name or the region, or make the queue.",
     ),
-    Entry(
-        sources.ReceiptHandleInvalid,
+    sources.ReceiptHandleInvalid: (
         "The message comes again and is recognised if it was done.",
         "Nothing. If often: something else reads the queue, or `visibility_timeout_seconds` is too short.",
     ),
-    Entry(
-        LeaseStepError,
+    LeaseStepError: (
         "The process ends; nothing of it is acknowledged, and it starts again.",
         "Report it: it is a defect of the collector.",
     ),
-    Entry(sources.ObjectError, "Its message goes back to the queue.", "Read the line."),
-    Entry(sources.ObjectBusy, "The repeat waits until the first is done.", "Nothing."),
-    Entry(
-        sources.ObjectGone,
-        "Its message is settled with a warning, or kept (`object_gone: keep`). Should the object come later, "
-        "its next notice is read.",
+    sources.ObjectError: ("Its message goes back to the queue.", "Read the line."),
+    sources.ObjectBusy: ("The repeat waits until the first is done.", "Nothing."),
+    sources.ObjectGone: (
+        (
+            "Its message is settled with a warning, or kept (`object_gone: keep`). Should the object come later, "
+            "its next notice is read."
+        ),
         "See what deletes objects before they are collected: a lifecycle rule, perhaps.",
     ),
-    Entry(
-        sources.ObjectChanged,
+    sources.ObjectChanged: (
         "It is read again from its beginning.",
         "Nothing. Log objects should not change: see what overwrites them.",
     ),
-    Entry(
-        sources.ObjectArchived,
+    sources.ObjectArchived: (
         "It goes to quarantine.",
         "Restore the object, then `python -m flows replay QUARANTINE`.",
     ),
-    Entry(
-        sources.ObjectBroken,
+    sources.ObjectBroken: (
         "What could be read is delivered; the object goes to quarantine, with the number of the record.",
         "Mend or replace it, then `python -m flows replay QUARANTINE`.",
     ),
-    Entry(
-        sources.ObjectTooLarge,
+    sources.ObjectTooLarge: (
         "It goes to quarantine: a bomb must not fill the memory.",
         "If it is genuine, raise the setting that the message names, then replay the quarantine.",
     ),
-    Entry(
-        sinks.DeliveryError,
+    sinks.DeliveryError: (
         "Nothing that is in hand is acknowledged; it comes again after the next start.",
         "Read the line; `--debug` shows where it came from.",
     ),
-    Entry(
-        sinks.Interrupted,
+    sinks.Interrupted: (
         "It connects again after a growing pause and sends everything without a receipt once more.",
         "Nothing, unless it lasts.",
     ),
-    Entry(
-        sinks.ConnectFailed,
+    sinks.ConnectFailed: (
         "It connects again after a growing pause; queues and cursors wait.",
         "Address, port, firewall, DNS: `python -m flows check` tries it.",
     ),
-    Entry(
-        sinks.CertificateRejected,
+    sinks.CertificateRejected: (
         "It tries again; a certificate file that was renewed is read anew.",
         "The line says whose it is. Download chain, certificate and key of your Devo domain again.",
     ),
-    Entry(
-        sinks.ConnectionLost,
+    sinks.ConnectionLost: (
         "It connects again and sends everything without a receipt once more.",
         "Nothing, unless it lasts.",
     ),
-    Entry(
-        sinks.NoReceipt,
+    sinks.NoReceipt: (
         "Everything on that connection is sent once more.",
         "If it is always so, the receiver never answers: see `receipt_fallback`.",
     ),
-    Entry(
-        sinks.OutputThrottled,
+    sinks.OutputThrottled: (
         "It waits as long as the receiver asks, then goes on.",
         "Ask Devo for more, if it lasts.",
     ),
-    Entry(sinks.ServerFailed, "It waits and sends the request again.", "Nothing, unless it lasts."),
-    Entry(
-        sinks.Refused,
+    sinks.ServerFailed: ("It waits and sends the request again.", "Nothing, unless it lasts."),
+    sinks.Refused: (
         "Nothing is dropped; it asks again once a minute.",
         "Correct `endpoint`, `domain` or `token`.",
     ),
-    Entry(
-        sinks.OutageTooLong,
+    sinks.OutageTooLong: (
         "It ends with exit code 1 so that a supervisor notices; nothing in hand is acknowledged.",
         "See why the output was away; `outage_limit_seconds` is how long it may be.",
     ),
-    Entry(
-        sinks.OutputBroken,
+    sinks.OutputBroken: (
         "It ends with exit code 1; nothing in hand is acknowledged.",
         "Make the file or folder writable, or make room.",
     ),
-    Entry(
-        sinks.ReaderGone, "It ends: nobody reads standard output any more.", "Nothing: `| head` does that."
-    ),
-)
+    sinks.ReaderGone: ("It ends: nobody reads standard output any more.", "Nothing: `| head` does that."),
+}
+"""Every kind of failure → what the collector does by itself, and what a person does, if anything."""
 
 REASONS: dict[str, str] = {
     "customer_key": "the object is encrypted with a key of its writer's (SSE-C); nobody else can read it",

@@ -24,10 +24,10 @@ def page() -> str:
     ]
     for family, title in FAMILIES.items():
         lines += ["", f"## {title}"]
-        for entry in (one for one in ENTRIES if one.error.family == family):
-            meaning = (entry.error.__doc__ or "").strip().partition("\n")[0]
-            lines += ["", f"### {entry.error.code()}", "", meaning, ""]
-            lines += [f"- **By itself**: {entry.by_itself}", f"- **You**: {entry.you}"]
+        for error, (by_itself, you) in ((one, told) for one, told in ENTRIES.items() if one.family == family):
+            meaning = (error.__doc__ or "").strip().partition("\n")[0]
+            lines += ["", f"### {error.code()}", "", meaning, ""]
+            lines += [f"- **By itself**: {by_itself}", f"- **You**: {you}"]
     lines += ["", "## Warnings of what may be missing", "", "Nothing failed; the log names the place.", ""]
     lines += [
         "| event | what to do |",
