@@ -95,8 +95,8 @@ ENTRIES: Mapping[type[CollectorError], tuple[str, str]] = {
     sources.ObjectBusy: ("The repeat waits until the first is done.", "Nothing."),
     sources.ObjectGone: (
         (
-            "Its message is settled with a warning, or kept (`object_gone: keep`). Should the object come later, "
-            "its next notice is read."
+            "Its message is settled with a warning, or kept (`object_gone: keep`). Should the object come "
+            "later, its next notice is read."
         ),
         "See what deletes objects before they are collected: a lifecycle rule, perhaps.",
     ),
