@@ -178,7 +178,7 @@ class LookupEvents:
         """Return where to go on, never further back than LookupEvents knows."""
         asked = at.done if at else self._options.start
         oldest = now - DAYS_KEPT * _DAY + _MARGIN
-        begin = max(oldest, now if asked is None else asked // 1000 * 1000)
+        begin = max(oldest, (target.begin(now) if asked is None else asked) // 1000 * 1000)
         if asked is not None and asked < oldest and (at is None or at.window is None):
             self._clamped(target, asked, begin)
         if at is None:

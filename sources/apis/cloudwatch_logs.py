@@ -376,7 +376,7 @@ class CloudWatchLogs:
         span = self._windows.floor
         if born.start is not None:
             begin = max(born.start, born.created - _OLDEST_PUT)
-        elif now - born.created < _DAY:  # its first lines are older than itself
+        elif born.created > target.begin(now) - _DAY:  # its first lines are older than itself
             begin, span = born.created - _OLDEST_PUT, _OLDEST_PUT
         else:
             begin = now

@@ -166,7 +166,7 @@ class CloudWatchMetrics:
 
     def _begin(self, target: Target, now: int) -> MetricsPosition:
         """Return the position of a region that was never polled, as far back as points are kept."""
-        asked = now if self._options.start is None else self._options.start
+        asked = target.begin(now) if self._options.start is None else self._options.start
         oldest = now - kept(self._options.period)
         if asked < oldest and target.key not in self._told:
             self._told.add(target.key)

@@ -114,7 +114,7 @@ class GuardDuty:
     def pages(self, target: Target, state: State) -> Iterator[Page]:
         """List and fetch what has been updated since, oldest update first."""
         now = self._clock()
-        start = now if self._options.start is None else self._options.start
+        start = target.begin(now) if self._options.start is None else self._options.start
         found = restored(FindingsPosition, state, f"{self.name} {target.key}")
         position = found or FindingsPosition(first=start, at=start, final=start, seen={})
         at, final = position.at, position.final or position.at - self._overlap

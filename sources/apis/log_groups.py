@@ -36,7 +36,7 @@ class GroupRule(Struct, frozen=True):
 
     name: a group's name or ARN; one that ends in `/` or `*` is a prefix (`/` alone: every group whose name
     begins so, and all others too). start: epoch ms of the first event wanted; None = from now on, and all
-    of a group that is younger than a day.
+    of a group that was born after the service began, or was stopped, or in the day before.
     """
 
     name: str

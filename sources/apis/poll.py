@@ -30,12 +30,18 @@ class Target(Struct, frozen=True):
 
     key: stable, unique within the service, e.g. `eu-west-1/my-group`; part of the recovery format.
     detail: what the API needs beyond account and region: a group's name, a detector's id.
+    since: epoch ms from which on the service runs, or has not read because it was down; 0 = now.
     """
 
     key: str
     account: str = ""
     region: str = ""
     detail: str = ""
+    since: int = 0
+
+    def begin(self, now: int) -> int:
+        """Return from when on it is read that was never polled: it may be there since an outage began."""
+        return min(self.since or now, now)
 
 
 class Page(Struct, frozen=True):

@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from sources import metric_scopes, telemetry
-from sources.apis.poll import Page, Poll, State, Target
-from sources.apis.window import LateEvents
+from sources.apis.poll import Page, Poll, State, Target, done_of
+from sources.apis.window import LateEvents, now_ms
 from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, SourceError, Throttled, translate
 from sources.lanes import lane_of
 from sources.threads import Threads
@@ -147,6 +148,7 @@ class PollScheduler:
         self._ended = False
         self._inboxes: dict[str, PageInbox] = {}
         self._states: dict[str, State] = {}
+        self._since, self._born = 0, now_ms()
         self._targets: dict[str, Target] = {}
         self._listing: tuple[int, frozenset[str]] = (0, frozenset())
         self._timetable: list[tuple[float, int, str]] = []
@@ -167,6 +169,7 @@ class PollScheduler:
             first = not self._inboxes
             self._inboxes[lane] = inbox
             self._states.update(states)
+            self._since = max(self._since, *map(done_of, states.values()), 0)
             self._plan_new()
             telemetry.lane_joined(self.name, self._owner, len(self._inboxes))
         if first:
@@ -327,6 +330,7 @@ class PollScheduler:
             return None
         started, again, pages, events = time.monotonic(), False, 0, 0
         try:
+            target = replace(target, since=self._since or self._born)
             for page in self._poll.pages(target, self._states.get(key, {})):
                 if not inbox.put(key, page, self._stopped):
                     return None

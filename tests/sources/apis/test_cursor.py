@@ -115,6 +115,19 @@ def test_resumes_from_a_snapshot(monkeypatch):
     assert after == ["a 2", "a 3"]
 
 
+def test_a_new_target_hears_since_when_it_may_be_there():
+    """After an outage since its beginning, that of the last position; at a first start since then."""
+    poll, heard = Numbers("a", last=40), {}
+    poll.pages = lambda target, _state: heard.setdefault(target.key, target.since) and iter(())
+    began = int(time.time() * 1000)
+    stopped = {"v": 1, "config": "", "targets": {"b": {"v": 1, "at": 1_000}, "c": {"v": 1, "done": 7_000}}}
+    for state in (None, stopped):
+        heard.clear()
+        with lane_of(poll, state):
+            until(lambda: "a" in heard)
+        assert heard["a"] == 7_000 if state else began <= heard["a"] <= time.time() * 1000
+
+
 def test_snapshot_is_plain_and_versioned():
     """The recovery store holds JSON types only, and says of which version."""
     with lane_of(Numbers("a"), fingerprint="2024-01-01") as part:
