@@ -16,6 +16,7 @@ from typing import Any
 import botocore
 import orjson
 from botocore.config import Config
+from botocore.loaders import Loader
 from botocore.session import Session
 from botocore.utils import parse_timestamp
 from isal import igzip
@@ -39,11 +40,18 @@ class _Descriptions:
         return None
 
 
+class _Services(Loader):  # type: ignore[misc]
+    """botocore's Loader, which looks into each of four hundred folders before it opens one of them."""
+
+    def list_available_services(self, type_name: str) -> list[str]:  # noqa: ARG002 - botocore's own shape
+        folders = [Path(path) for path in self.search_paths]
+        return sorted({found.name for path in folders if path.is_dir() for found in path.iterdir()})
+
+
 @cache
-def _shared() -> Any:
-    loader: Any = Session().get_component("data_loader")  # it knows the user's AWS_DATA_PATH
-    loader.file_loader = _Descriptions()
-    return loader
+def _shared() -> Loader:
+    paths: Any = Session().get_component("data_loader").search_paths  # it knows the user's AWS_DATA_PATH
+    return _Services(paths, _Descriptions(), include_default_search_paths=False)
 
 
 def new_session() -> Session:
