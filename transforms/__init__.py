@@ -6,7 +6,8 @@ before, sinks frame and send after.
 
     block.py               Block, Poison, Origin: what flows
     tags.py                how a tag is put together; which one a type has stands in flows/catalogue/
-    cloudtrail.py, cloudfront.py, vpcflow.py, umbrella.py, eventbridge.py     one service's events each
+    cloudtrail.py, eventbridge.py, cloudfront.py, vpcflow.py, umbrella.py     one service's events each
+    line_logs.py           what the last three have in common
     tagged.py, routed.py   types that need a tag only; tags and filters by rules of the configuration
     object_kinds.py        which type an object is, by its first bytes, and which table of it a block is for
     layout.py              how a type's objects are cut into events

@@ -5,15 +5,12 @@ JSON object a line (sent as it is), or Parquet (whose rows come out as the tab-s
 """
 
 import re
-from collections.abc import Callable, Iterator
+from functools import partial
 
-from msgspec import Struct, field
-from msgspec.structs import replace
-
-from transforms.block import Block, Item, Poison, Transform
-from transforms.columns import Columns, to_json
-from transforms.tagged import NO_STAMP, Stamp
-from transforms.tags import TagRule
+from transforms import line_logs
+from transforms.block import Block
+from transforms.columns import Columns
+from transforms.line_logs import LineLog
 
 TEMPLATE = "cloud.aws.cloudfront.{event_type}"
 UNKNOWN, WEB, RTMP = "unknown", "web_1", "rmtp_1"
@@ -38,46 +35,15 @@ _ROW = re.compile(
 _TELLING = (b"x-edge-location", b"x-edge-request-id", b"x_edge_location", b"x_edge_request_id", b"x-event")
 
 
-class CloudFrontOptions(Struct, frozen=True):
-    """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
-
-    tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
-    auto_event_type: bool = False
-    event_type: Callable[[str], str] = lambda _key: ""
-    json: bool = False
-    stamp: Stamp = NO_STAMP
-
-
-def transform(options: CloudFrontOptions) -> Transform:
-    """Return the transform of CloudFront log lines."""
-
-    def run(block: Block) -> Iterator[Item]:
-        kind = options.event_type(block.origin.key) or _kind(block, auto=options.auto_event_type)
-        tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
-        if block.payload.startswith(b"{"):
-            yield options.stamp.on(tagged)
-        elif options.json:
-            for item in _as_json(tagged):
-                yield options.stamp.on(item)
-        else:
-            yield tagged
-
-    return run
-
-
-def _kind(block: Block, *, auto: bool) -> str:
+def _kind(block: Block, told: bool) -> str:  # noqa: FBT001 - of LineLog
     """Return the event type; only logs of RTMP distributions have the field x-event."""
-    if not auto:
+    if not told:
         return UNKNOWN
     return RTMP if b"x-event" in block.header.split() else WEB
 
 
-def _as_json(block: Block) -> Iterator[Item]:
-    if not block.header:
-        detail = f"CloudFront log without #Fields: {block.origin.object}: use format: raw"
-        yield Poison("header_unknown", detail, block.origin, block.payload)
-        return
-    yield from to_json(block, block.header.decode().split(), NUMBERS, "\t")
+LOG = LineLog("CloudFront log", _kind, "\t", NUMBERS, json_lines=True)
+transform = partial(line_logs.transform, LOG)
 
 
 def column(name: str) -> str:

@@ -4,15 +4,12 @@ Columns grow with the schema version, so nothing here counts on them.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from msgspec import Struct, field
-from msgspec.structs import replace
-
-from transforms.block import Block, Item, Transform
+from transforms import line_logs
+from transforms.block import Block
 from transforms.columns import Columns
-from transforms.tags import TagRule
+from transforms.line_logs import LineLog
 
 TEMPLATE = "sig.cisco.umbrella.{event_type}"
 COLUMNS = Columns()
@@ -31,22 +28,11 @@ _ROW = re.compile(rb'\s*(?:"[^"\n]{0,64}", ?)?"?\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\
 _FEWEST_COMMAS = 3
 
 
-class UmbrellaOptions(Struct, frozen=True):
-    """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
-
-    tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
-    event_type: Callable[[str], str] = lambda _key: ""
+def _kind(block: Block, _told: bool) -> str:  # noqa: FBT001 - of LineLog
+    return folder(block.origin.key) or _by_row(block.payload)
 
 
-def transform(options: UmbrellaOptions) -> Transform:
-    """Return the transform of Umbrella lines."""
-
-    def run(block: Block) -> Iterator[Item]:
-        key = block.origin.key
-        kind = options.event_type(key) or folder(key) or _by_row(block.payload)
-        yield replace(block, tag=options.tag.tag_of_object(kind, block.origin))
-
-    return run
+transform = partial(line_logs.transform, LineLog("Umbrella log", _kind))
 
 
 def _by_row(payload: bytes) -> str:

@@ -1,15 +1,11 @@
 """VPC flow logs: the raw line, or its fields as JSON by the names in the object's header."""
 
 import re
-from collections.abc import Callable, Iterator
+from functools import partial
 
-from msgspec import Struct, field
-from msgspec.structs import replace
-
-from transforms.block import Block, Item, Poison, Transform
-from transforms.columns import Columns, to_json
-from transforms.tagged import NO_STAMP, Stamp
-from transforms.tags import TagRule
+from transforms import line_logs
+from transforms.columns import Columns
+from transforms.line_logs import LineLog
 
 TEMPLATE = "cloud.aws.vpc.{event_type}"
 UNKNOWN, FLOW = "unknown", "flow"
@@ -39,40 +35,10 @@ _NETWORK = re.compile(rb"(?:^| )(?:(?:vpc|subnet)-[0-9a-f]{8,17}|\d{12})(?: |$)"
 """What rows of any fields have: an interface, and its network or account."""
 
 
-class VpcFlowOptions(Struct, frozen=True):
-    """Settings of the transform. event_type: the configuration's word for an object's key, "" = none."""
-
-    tag: TagRule = field(default_factory=lambda: TagRule(TEMPLATE))
-    auto_event_type: bool = False
-    event_type: Callable[[str], str] = lambda _key: ""
-    json: bool = False
-    stamp: Stamp = NO_STAMP
-
-
-def transform(options: VpcFlowOptions) -> Transform:
-    """Return the transform of VPC flow log lines."""
-    fallback = FLOW if options.auto_event_type else UNKNOWN
-
-    def run(block: Block) -> Iterator[Item]:
-        kind = options.event_type(block.origin.key) or fallback
-        tagged = replace(block, tag=options.tag.tag_of_object(kind, block.origin))
-        if options.json:
-            for item in _as_json(tagged):
-                yield options.stamp.on(item)
-        else:
-            yield tagged
-
-    return run
-
-
-def _as_json(block: Block) -> Iterator[Item]:
-    header = block.header or DEFAULT_FIELDS
-    columns = block.payload.partition(b"\n")[0].count(b" ") + 1
-    if not block.header and columns != header.count(b" ") + 1:
-        detail = f"flow log of {columns} columns without header: {block.origin.object}: use format: raw"
-        yield Poison("header_unknown", detail, block.origin, block.payload)
-    else:
-        yield from to_json(block, header.decode().split(), NUMBERS, " ")
+LOG = LineLog(
+    "flow log", lambda _block, told: FLOW if told else UNKNOWN, " ", NUMBERS, default=DEFAULT_FIELDS
+)
+transform = partial(line_logs.transform, LOG)
 
 
 def is_header(line: bytes) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from flows.catalogue.service import ConfiguredService
 from flows.catalogue.telemetry import table_missing
@@ -10,6 +10,7 @@ from flows.config.base import ServiceSettings, TypedSettings
 from sources.apis.window import now_ms
 from transforms import cloudfront, cloudtrail, tagged, umbrella, vpcflow
 from transforms.block import Transform
+from transforms.line_logs import LineLogOptions
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from flows.catalogue.line_logs import NonCloudwatchLogsSettings
     from flows.config.objects import SqsLogsSettings
 
-_OptionsT = TypeVar("_OptionsT")
 _Lines: TypeAlias = "NonCloudwatchLogsSettings | SqsLogsSettings"
 
 
@@ -54,19 +54,17 @@ def cloudtrail_records(
 
 def flow_logs(unit: ConfiguredService[_Lines]) -> Transform:
     """VPC flow log lines."""
-    return vpcflow.transform(_of_lines(unit, vpcflow.TEMPLATE, vpcflow.VpcFlowOptions))
+    return vpcflow.transform(_of_lines(unit, vpcflow.TEMPLATE))
 
 
 def web_logs(unit: ConfiguredService[_Lines]) -> Transform:
     """CloudFront log lines."""
-    return cloudfront.transform(_of_lines(unit, cloudfront.TEMPLATE, cloudfront.CloudFrontOptions))
+    return cloudfront.transform(_of_lines(unit, cloudfront.TEMPLATE))
 
 
-def _of_lines(
-    unit: ConfiguredService[_Lines], template: str, options_of: Callable[..., _OptionsT]
-) -> _OptionsT:
+def _of_lines(unit: ConfiguredService[_Lines], template: str) -> LineLogOptions:
     options = unit.options
-    return options_of(
+    return LineLogOptions(
         tag=rule(unit, template),
         auto_event_type=options.auto_event_type is not False,
         event_type=options.event_type,
@@ -77,6 +75,5 @@ def _of_lines(
 
 def umbrella_rows(unit: ConfiguredService[TypedSettings]) -> Transform:
     """Cisco Umbrella rows."""
-    return umbrella.transform(
-        umbrella.UmbrellaOptions(rule(unit, umbrella.TEMPLATE), unit.options.event_type)
-    )
+    tag, event_type = rule(unit, umbrella.TEMPLATE), unit.options.event_type
+    return umbrella.transform(LineLogOptions(tag, event_type=event_type))

@@ -29,6 +29,7 @@ from tests.sources.objects.decoding import Body, check, joined
 from transforms import cloudfront, documents, routed, umbrella, vpcflow
 from transforms.block import Block, Origin, Poison
 from transforms.columns import Columns
+from transforms.line_logs import LineLogOptions
 from transforms.tags import TagRule
 
 _LIMITS = DecodeLimits(max_bytes=8 << 20, max_event_bytes=1 << 16)
@@ -240,7 +241,7 @@ def umbrella_rows(data: bytes) -> None:
     out, _, _ = outcome(body, Layout(quoted=True, is_header=umbrella.is_header))
     if out:
         block = Block(out, out.count(b"\n"), Origin("cisco-umbrella", object=f"s3://b/{key}"))
-        (made,) = umbrella.transform(umbrella.UmbrellaOptions())(block)
+        (made,) = umbrella.transform(LineLogOptions(TagRule(umbrella.TEMPLATE)))(block)
         assert made.payload == out
         assert made.tag.startswith("sig.cisco.umbrella.")
         assert len(made.tag.split(".")) == 4
@@ -256,9 +257,9 @@ def csv_rows(data: bytes) -> None:
     if 64 <= how < 128 and out.startswith(b"{"):
         return  # version 2 of CloudFront's logs, JSON already
     if how >= 128:
-        run = vpcflow.transform(vpcflow.VpcFlowOptions(json=True))
+        run = vpcflow.transform(LineLogOptions(TagRule(vpcflow.TEMPLATE), json=True))
     elif how >= 64:
-        run = cloudfront.transform(cloudfront.CloudFrontOptions(json=True))
+        run = cloudfront.transform(LineLogOptions(TagRule(cloudfront.TEMPLATE), json=True))
     else:
         columns = Columns("," if how % 2 == 0 else "\t", ("a", "b") if how % 8 > 3 else (), how % 2 == 0)
         run = routed.transform(routed.RoutedOptions(TagRule("my.app.x"), columns=columns))

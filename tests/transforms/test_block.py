@@ -7,6 +7,8 @@ from msgspec.structs import replace
 
 from transforms import cloudfront, umbrella, vpcflow
 from transforms.block import Block, Origin, Poison, coalesce, of_origin
+from transforms.line_logs import LineLogOptions
+from transforms.tags import TagRule
 
 ORIGIN = Origin("flowlogs")
 
@@ -80,19 +82,11 @@ def test_an_origins_key_is_within_its_bucket(of, key):
     assert Origin("s", object=of).key == key
 
 
-@pytest.mark.parametrize(
-    ("kind", "options_of"),
-    [
-        (vpcflow, vpcflow.VpcFlowOptions),
-        (cloudfront, cloudfront.CloudFrontOptions),
-        (umbrella, umbrella.UmbrellaOptions),
-    ],
-    ids=["vpcflow", "cloudfront", "umbrella"],
-)
-def test_patterns_see_the_key_alone(kind, options_of):
+@pytest.mark.parametrize("kind", [vpcflow, cloudfront, umbrella], ids=["vpcflow", "cloudfront", "umbrella"])
+def test_patterns_see_the_key_alone(kind):
     """The bucket's name is no part of what event types are told by."""
     asked = []
-    options = options_of(event_type=lambda key: asked.append(key) or "x")
+    options = LineLogOptions(TagRule(kind.TEMPLATE), event_type=lambda key: asked.append(key) or "x")
     one = Block(b"a\n", 1, Origin("s", object="s3://dnslogs/folder/a.gz"))
     assert next(iter(kind.transform(options)(one))).tag.endswith(".x")
     assert asked == ["folder/a.gz"]

@@ -7,8 +7,10 @@ import pytest
 
 from tests.transforms.blocks import lines_of, only_item
 from transforms.block import Origin, Poison
-from transforms.cloudfront import CloudFrontOptions, column, detect, transform
+from transforms.cloudfront import TEMPLATE, column, detect, transform
+from transforms.line_logs import LineLogOptions
 from transforms.tagged import Stamp
+from transforms.tags import TagRule
 
 ORIGIN = Origin("cloudfrontlogs", object="s3://b/cdn/E2X.2026-01-02-03.a.gz")
 FIELDS = (
@@ -20,20 +22,21 @@ RTMP = b"date time x-edge-location c-ip x-event sc-bytes x-cf-status"
 
 block = partial(lines_of, ORIGIN)
 only = partial(only_item, transform)
+settings = partial(LineLogOptions, TagRule(TEMPLATE))
 
 
 @pytest.mark.parametrize(
     ("header", "options", "tag"),
     [
-        (FIELDS, CloudFrontOptions(), "unknown"),
-        (RTMP, CloudFrontOptions(), "unknown"),
-        (FIELDS, CloudFrontOptions(auto_event_type=True), "web_1"),
-        (RTMP, CloudFrontOptions(auto_event_type=True), "rmtp_1"),
-        (b"", CloudFrontOptions(auto_event_type=True), "web_1"),
-        (b"x-event-id date", CloudFrontOptions(auto_event_type=True), "web_1"),
+        (FIELDS, settings(), "unknown"),
+        (RTMP, settings(), "unknown"),
+        (FIELDS, settings(auto_event_type=True), "web_1"),
+        (RTMP, settings(auto_event_type=True), "rmtp_1"),
+        (b"", settings(auto_event_type=True), "web_1"),
+        (b"x-event-id date", settings(auto_event_type=True), "web_1"),
         (
             RTMP,
-            CloudFrontOptions(auto_event_type=True, event_type=lambda key: "mine" if "cdn/" in key else ""),
+            settings(auto_event_type=True, event_type=lambda key: "mine" if "cdn/" in key else ""),
             "mine",
         ),
     ],
@@ -46,7 +49,7 @@ def test_tags(header, options, tag):
 
 def test_h12_json_by_fields():
     """Values stay URL-encoded, `-` is null, known numbers are numbers when they look like one."""
-    found = json.loads(only(CloudFrontOptions(json=True), block(LINE, FIELDS)).payload)
+    found = json.loads(only(settings(json=True), block(LINE, FIELDS)).payload)
     assert list(found) == FIELDS.decode().split()
     assert found["cs-uri-stem"] == '/a%20b,\\x20"c'
     assert (found["sc-bytes"], found["time-taken"], found["sc-status"]) == (122254, 0.199, "000")
@@ -56,16 +59,16 @@ def test_h12_json_by_fields():
 def test_h12_json_lines_of_version_2_pass():
     """A log that is JSON already is sent as it is, whatever `format` says."""
     payload = b'{"date":"2026-01-02","cs-method":"GET"}\n'
-    for options in (CloudFrontOptions(), CloudFrontOptions(json=True)):
+    for options in (settings(), settings(json=True)):
         assert only(options, block(payload)).payload == payload
-    assert only(CloudFrontOptions(stamp=Stamp("pro")), block(payload)).payload.startswith(
+    assert only(settings(stamp=Stamp("pro")), block(payload)).payload.startswith(
         b'{"@devo_environment":"pro",'
     )
 
 
 def test_json_needs_fields():
     """Without `#Fields` nobody knows the columns: the rows go to quarantine."""
-    item = only(CloudFrontOptions(json=True), block(LINE))
+    item = only(settings(json=True), block(LINE))
     assert isinstance(item, Poison)
     assert (item.reason, item.body) == ("header_unknown", LINE)
 

@@ -3,15 +3,16 @@
 import pytest
 
 from transforms.block import Block, Origin
+from transforms.line_logs import LineLogOptions
 from transforms.tags import TagRule
-from transforms.umbrella import UmbrellaOptions, detect, folder, is_header, transform
+from transforms.umbrella import TEMPLATE, detect, folder, is_header, transform
 
 ROW = b'"2026-01-02 03:04:05","Laptop","Laptop, Site","10.0.0.1", "1.2.3.4","Allowed"\n'
 AUDIT = b'"","2026-01-02 03:04:05","a@example.org","A","roamingdevices","update","1.2.3.4","before","after"\n'
 
 
-def tag(key: str, options: UmbrellaOptions | None = None) -> str:
-    (made,) = transform(options or UmbrellaOptions())(
+def tag(key: str, options: LineLogOptions | None = None) -> str:
+    (made,) = transform(options or LineLogOptions(TagRule(TEMPLATE)))(
         Block(ROW, 1, Origin("cisco-umbrella", object=f"s3://b/{key}"))
     )
     assert (made.payload, made.count) == (ROW, 1)
@@ -49,7 +50,9 @@ def test_h13_the_folder_is_the_table(key, table):
 
 def test_the_configuration_s_word_comes_first():
     """Patterns on the key decide before the folder."""
-    options = UmbrellaOptions(TagRule("my.{event_type}"), lambda key: "ztna" if "ztna" in key else "")
+    options = LineLogOptions(
+        TagRule("my.{event_type}"), event_type=lambda key: "ztna" if "ztna" in key else ""
+    )
     assert tag("p/ztnalogs/x.csv", options) == "my.ztna"
     assert tag("p/dnslogs/x.csv", options) == "my.dns"
 

@@ -8,13 +8,13 @@ import pytest
 
 from tests.transforms.blocks import lines_of, only_item
 from transforms.block import Origin, Poison
+from transforms.line_logs import LineLogOptions
 from transforms.tagged import Stamp
 from transforms.tags import TagRule
 from transforms.vpcflow import (
     DEFAULT_FIELDS,
     NUMBERS,
     TEMPLATE,
-    VpcFlowOptions,
     column,
     detect,
     is_header,
@@ -33,15 +33,19 @@ block = partial(lines_of, ORIGIN)
 only = partial(only_item, transform)
 
 
+def settings(tag=TagRule(TEMPLATE), **more):  # noqa: B008 - it never changes
+    return LineLogOptions(tag, **more)
+
+
 @pytest.mark.parametrize(
     ("options", "tag"),
     [
-        (VpcFlowOptions(), "cloud.aws.vpc.unknown"),
-        (VpcFlowOptions(auto_event_type=True), "cloud.aws.vpc.flow"),
-        (VpcFlowOptions(event_type=lambda _key: "tgw"), "cloud.aws.vpc.tgw"),
-        (VpcFlowOptions(event_type=lambda _key: ""), "cloud.aws.vpc.unknown"),
-        (VpcFlowOptions(TagRule("my.app.{event_type}"), auto_event_type=True), "my.app.flow"),
-        (VpcFlowOptions(TagRule(TEMPLATE, "account_region")), "cloud.aws.vpc.unknown.000123456789.eu-west-3"),
+        (settings(), "cloud.aws.vpc.unknown"),
+        (settings(auto_event_type=True), "cloud.aws.vpc.flow"),
+        (settings(event_type=lambda _key: "tgw"), "cloud.aws.vpc.tgw"),
+        (settings(event_type=lambda _key: ""), "cloud.aws.vpc.unknown"),
+        (settings(TagRule("my.app.{event_type}"), auto_event_type=True), "my.app.flow"),
+        (settings(TagRule(TEMPLATE, "account_region")), "cloud.aws.vpc.unknown.000123456789.eu-west-3"),
     ],
 )
 def test_tags(options, tag):
@@ -53,13 +57,13 @@ def test_tags(options, tag):
 def test_the_key_decides_the_event_type():
     """Patterns of the configuration are asked with the object's key."""
     asked = []
-    only(VpcFlowOptions(event_type=lambda key: asked.append(key) or ""), block(ROW))
+    only(settings(event_type=lambda key: asked.append(key) or ""), block(ROW))
     assert asked == [ORIGIN.key]
 
 
 def test_h11_json_by_the_header():
     """NODATA has nulls, account ids keep their zeros, ports and sizes are numbers."""
-    made = only(VpcFlowOptions(json=True), block(ROW + NODATA, DEFAULT_FIELDS))
+    made = only(settings(json=True), block(ROW + NODATA, DEFAULT_FIELDS))
     first, second = map(json.loads, made.payload.splitlines())
     assert list(first) == DEFAULT_FIELDS.decode().split()
     assert (first["account-id"], first["srcport"], first["action"]) == ("000123456789", 443, "ACCEPT")
@@ -71,14 +75,14 @@ def test_h11_json_by_the_header():
 def test_h11_json_of_any_fields_in_any_order():
     """The header names the columns: transit gateways, reordered and future fields come out right."""
     header = b"log-status future-field bytes tgw-id"
-    made = only(VpcFlowOptions(json=True), block(b"OK 5 7 tgw-1\n", header))
+    made = only(settings(json=True), block(b"OK 5 7 tgw-1\n", header))
     assert made.payload == b'{"log-status":"OK","future-field":"5","bytes":7,"tgw-id":"tgw-1"}\n'
 
 
 def test_json_without_header():
     """Rows of the default form are known by their width; others go to quarantine."""
-    assert json.loads(only(VpcFlowOptions(json=True), block(ROW)).payload)["dstport"] == 50000
-    poison = only(VpcFlowOptions(json=True), block(b"2 eni-1 OK\n"))
+    assert json.loads(only(settings(json=True), block(ROW)).payload)["dstport"] == 50000
+    poison = only(settings(json=True), block(b"2 eni-1 OK\n"))
     assert isinstance(poison, Poison)
     assert (poison.reason, poison.body) == ("header_unknown", b"2 eni-1 OK\n")
 
@@ -86,16 +90,16 @@ def test_json_without_header():
 def test_junk_among_rows_passes_raw_and_is_told_apart_in_json():
     """As documented: a raw line is an event whatever it says; with JSON a line of other fields is poison."""
     junk = b"hello world\n\x01\x02 binary\n"
-    assert only(VpcFlowOptions(), block(ROW + junk + ROW, DEFAULT_FIELDS)).payload == ROW + junk + ROW
-    rows, poison = transform(VpcFlowOptions(json=True))(block(ROW + junk + ROW, DEFAULT_FIELDS))
+    assert only(settings(), block(ROW + junk + ROW, DEFAULT_FIELDS)).payload == ROW + junk + ROW
+    rows, poison = transform(settings(json=True))(block(ROW + junk + ROW, DEFAULT_FIELDS))
     assert (rows.count, poison.reason, poison.body) == (2, "row_width", junk)
 
 
 def test_environment_in_json_only():
     """A raw line has no place for `@devo_environment`."""
     stamp = Stamp("pro")
-    assert only(VpcFlowOptions(stamp=stamp), block(ROW)).payload == ROW
-    made = only(VpcFlowOptions(json=True, stamp=stamp), block(ROW))
+    assert only(settings(stamp=stamp), block(ROW)).payload == ROW
+    made = only(settings(json=True, stamp=stamp), block(ROW))
     assert made.payload.startswith(b'{"@devo_environment":"pro","version":2,')
 
 

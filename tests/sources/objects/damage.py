@@ -26,6 +26,7 @@ from sources.objects.decode import DecodeLimits, Layout, read
 from transforms import vpcflow
 from transforms.block import Block, Item, Origin, Poison, made_of
 from transforms.columns import Columns
+from transforms.line_logs import LineLogOptions
 from transforms.routed import RoutedOptions
 from transforms.routed import transform as routed
 from transforms.tags import TagRule
@@ -128,7 +129,7 @@ FORMATS = (
         Layout(is_header=vpcflow.is_header, glued=True),
         _flow_rows,
         lambda texts: b"\n".join([_FLOW.encode(), *texts, b""]),
-        vpcflow.transform(vpcflow.VpcFlowOptions(json=True)),
+        vpcflow.transform(LineLogOptions(TagRule(vpcflow.TEMPLATE), json=True)),
     ),
     Format(
         "CSV",
