@@ -173,7 +173,8 @@ REASONS: dict[str, str] = {
     "inflate_failed": "compressed data is damaged; what came before is delivered",
     "json_broken": "a record, or what is around it, is no JSON; the records before are delivered",
     "json_truncated": "a JSON object has no end; the records before are delivered",
-    "line_too_long": "a line is larger than `max_event_bytes`",
+    "line_too_long": "a line is larger than 16 MiB, or `max_event_bytes` when that is more; the file has its "
+    "beginning, and the lines behind it are delivered",
     "message_unknown": "a queue's message is no event of its service; its bytes are in the file",
     "not_text": "the object is an archive, a picture or other binary data",
     "inflate_truncated": "a compressed object has no end; what came before is delivered",

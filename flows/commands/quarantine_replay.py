@@ -73,9 +73,11 @@ def _raw(poison: Poison, unit: Unit) -> Iterator[Item]:
         yield _block(poison)
     elif not poison.body:
         yield from _object(poison, unit)
-    else:  # rows, which only their object's header tells how to read
+    else:  # rows, for their header; of a line too long the file has the beginning
+        whole = poison.reason == "line_too_long"
         for item in islice(_object(poison, unit), 1):
-            yield _block(poison, item.header) if isinstance(item, Block) else item
+            row = item.payload.partition(b"\n")[0] if whole and isinstance(item, Block) else poison.body
+            yield _block(replace(poison, body=row), item.header) if isinstance(item, Block) else item
 
 
 def _mended(poison: Poison, unit: Unit) -> Iterator[Item]:

@@ -10,7 +10,6 @@ reads are, so that "events done" is all it takes to go on with it (`skip`).
 """
 
 from collections.abc import Iterator
-from itertools import chain
 
 from sources.errors import ObjectBroken
 from sources.objects.decoded_chunk import CHUNK_BYTES, Budget, DecodedChunk, DecodeLimits, Readable, broken
@@ -19,6 +18,7 @@ from sources.objects.json_text.array import records
 from sources.objects.json_text.values import values
 from sources.objects.lines import lines
 from sources.objects.parquet import rows as parquet
+from sources.objects.stored_bytes import led
 from sources.objects.text_check import UTF_16, not_text
 from transforms.layout import Layout
 
@@ -115,7 +115,7 @@ def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[b
 
 def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     first = next(chunks, b"")
-    return first[:_HEAD_BYTES], chain([first], chunks) if first else iter(())
+    return first[:_HEAD_BYTES], led(first, chunks) if first else iter(())
 
 
 def _stored(body: Readable, budget: Budget) -> Iterator[bytes]:

@@ -80,6 +80,7 @@ def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
             budget.spend(len(part))
             _append(held, part)
             size += len(part)
+            del part  # a few bytes may have made much, and the next may, too
             if size >= budget.chunk:
                 yield b"".join(held)
                 held, size = [], 0
@@ -147,6 +148,7 @@ def _unzstd(stored: StoredBytes, window: int) -> Iterator[bytes]:
         frame = frame or decompressor.decompressobj()
         if part := frame.decompress(data):
             yield part
+        del part
         if frame.eof:
             stored.back(len(frame.unused_data))
             frame = None

@@ -1,27 +1,38 @@
 """Text objects cut into whole lines: headers, comments and blank lines fall away.
 
 A chunk is cut at its last newline and the rest carried on. Lines are not looked at one by one, unless a
-pattern that calls for it (a comment, an open quote) was found in the chunk.
+pattern that calls for it (a comment, an open quote) was found in the chunk. Of a line that is too long the
+beginning is kept, as damage; reading goes on behind it.
 """
 
 import re
 from collections.abc import Iterator
-from itertools import repeat
+from itertools import chain, repeat
+
+from msgspec import Struct
 
 from sources.objects.decoded_chunk import DecodedChunk, broken
+from sources.objects.stored_bytes import led
 from sources.objects.text_repair import BOM, repaired, without_blanks
 from transforms.layout import Layout
 
 _FIELDS = b"#Fields:"
 _NEITHER_QUOTE_NOR_NEWLINE = bytes(set(range(256)) - set(b'"\n'))
 _DATED = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:')
+_KEPT_BYTES, _SKIPPED = 1 << 10, 16
+"""Of a line that is too long: what is kept, and how many times too long it may be before the object ends."""
 _RECORD_LINES = 100
 _RECORD_BYTES = 64 << 10
 
 
 def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[DecodedChunk]:
-    """Yield the lines of a text object. longest: a line over this many bytes breaks it (`line_too_long`)."""
-    texts = _clean(_cut(_ended(chunks, layout.line_end) if layout.line_end else chunks, longest))
+    """Yield the lines of a text object. longest: bytes of a line; one beyond that is damage.
+
+    Raises ObjectBroken (`line_too_long`) when there is no other line.
+    """
+    overlong: list[_Overlong] = []
+    ended = _ended(chunks, layout.line_end) if layout.line_end else chunks
+    texts = _clean(_cut(_newlines(ended), longest, overlong))
     if layout.quoted:
         texts = _records(texts)
     if layout.comment:
@@ -31,11 +42,33 @@ def lines(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[Dec
     else:
         titled = zip(texts, repeat(b""), strict=False)
     records = 0
-    for text, header in titled:
+    for text, header in chain(titled, [(b"", b"")]):
         payload, count = without_blanks(text)
+        while overlong and (records or count):
+            records += 1
+            yield overlong.pop(0).damage(records)
         if count:
             records += count
             yield DecodedChunk(payload, count, records, header)
+    if overlong:
+        raise broken("line_too_long", overlong[0].what)
+
+
+class _Overlong(Struct):
+    """A line over the bound. at: where it begins in the text, in bytes. head: its first bytes."""
+
+    at: int
+    size: int
+    head: bytes
+
+    @property
+    def what(self) -> str:
+        return f"a line of {self.size} bytes"
+
+    def damage(self, record: int) -> DecodedChunk:
+        """Return what stands for it."""
+        detail = f"{self.what}, at byte {self.at} of the text"
+        return DecodedChunk(self.head, 1, record, reason="line_too_long", detail=detail)
 
 
 def _ended(chunks: Iterator[bytes], end: bytes) -> Iterator[bytes]:
@@ -49,27 +82,47 @@ def _ended(chunks: Iterator[bytes], end: bytes) -> Iterator[bytes]:
     yield held.replace(b"\n", b" ")
 
 
-def _cut(chunks: Iterator[bytes], longest: int) -> Iterator[bytes]:
-    """Yield texts that end in a newline. Some programs end lines with CR alone, as the first chunk shows."""
+def _newlines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Make newlines of CRs where lines end in CR alone, as the first chunk shows."""
+    first = next(chunks, b"")
+    mac = b"\n" not in first and 0 <= first.find(b"\r") < len(first) - 1
+    return (chunk.replace(b"\r", b"\n") for chunk in led(first, chunks)) if mac else led(first, chunks)
+
+
+def _cut(chunks: Iterator[bytes], longest: int, overlong: list[_Overlong]) -> Iterator[bytes]:
+    """Yield texts that end in a newline, without the lines that are too long, which `overlong` is told of."""
     held: list[bytes | memoryview] = []
-    size = 0
-    mac: bool | None = None
+    size = at = 0
     for chunk in chunks:
-        if mac is None:
-            mac = b"\n" not in chunk and 0 <= chunk.find(b"\r") < len(chunk) - 1
-        if mac:
-            chunk = chunk.replace(b"\r", b"\n")  # noqa: PLW2901 - the chunk as it was is not held meanwhile
-        end = chunk.rfind(b"\n") + 1
+        start, end = 0, chunk.rfind(b"\n") + 1
+        if end and size > longest:
+            start = chunk.find(b"\n") + 1
+            overlong[-1].size, size = size + start - 1, 0
+        if end > start:
+            cut = size or start or end < len(chunk)
+            yield b"".join([*held, memoryview(chunk)[start:end]]) if cut else chunk
         if end:
-            yield b"".join([*held, memoryview(chunk)[:end]]) if size or end < len(chunk) else chunk
             held, size = [], 0
+        at += len(chunk)
         if end < len(chunk):
             held.append(chunk[end:])
             size += len(chunk) - end
         if size > longest:
-            raise broken("line_too_long", f"a line of more than {longest} bytes")
-    if size:
+            _note(overlong, _Overlong(at - size, size, bytes(held[0][:_KEPT_BYTES])), longest)
+            held = []
+            del chunk  # another may be as large
+    if 0 < size <= longest:
         yield b"".join([*held, b"\n"])
+
+
+def _note(overlong: list[_Overlong], line: _Overlong, longest: int) -> None:
+    """Note a line that has grown too long, or that one goes on."""
+    if overlong and overlong[-1].at == line.at:
+        overlong[-1].size = line.size
+    else:
+        overlong.append(line)
+    if line.size > _SKIPPED * longest:
+        raise broken("line_too_long", f"{line.what} and more: what follows is not looked for")
 
 
 def _clean(texts: Iterator[bytes]) -> Iterator[bytes]:

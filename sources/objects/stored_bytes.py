@@ -35,6 +35,13 @@ def spooled(chunks: Iterable[bytes], budget: Budget) -> Iterator[IO[bytes]]:
             room.give(held)
 
 
+def led(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a chunk and the others; it is not held meanwhile, as `itertools.chain` would."""
+    yield first
+    del first
+    yield from rest
+
+
 class StoredBytes:
     """The chunks of an object as they are stored. failure: what was raised when they were read."""
 

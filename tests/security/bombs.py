@@ -1,9 +1,12 @@
 """Hostile objects of every form, each a few kilobytes or megabytes that ask for far more."""
 
+import bz2
 import gzip
 import io
+import lzma
 import random
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
@@ -79,6 +82,20 @@ def _varint(number: int) -> bytes:
     return bytes([*out, number])
 
 
+def zipped(method: int, data: bytes) -> bytes:
+    """Return a zip of one member."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        archive.writestr("log", data)
+    return out.getvalue()
+
+
+def xz_dictionary(size: int) -> bytes:
+    """Return an xz stream that asks for so large a dictionary."""
+    kind = {"id": lzma.FILTER_LZMA2, "dict_size": size, "preset": 0}
+    return lzma.compress(b"x\n", lzma.FORMAT_XZ, filters=[kind])
+
+
 def once(data: bytes) -> Maker:
     """Return the maker of an object that is made at once."""
     return lambda: iter([data])
@@ -112,6 +129,28 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
     "zstd of a huge window": ("lines", "object_bomb", once(zstd_window(31))),
     "zstd of a window of 64 MiB": ("lines", "object_bomb", once(zstd_window(26))),
     "zstd of empty skippable frames": ("lines", "", repeated((b"\x50\x2a\x4d\x18" + bytes(4)) * 1000, 300)),
+    "zip of bz2": ("lines", "object_bomb", lambda: iter([zipped(zipfile.ZIP_BZIP2, bytes(256 * MIB))])),
+    "zip of lzma": ("lines", "not_text", lambda: iter([zipped(zipfile.ZIP_LZMA, bytes(64 * MIB))])),
+    "zip of one line": (
+        "lines",
+        "line_too_long",
+        lambda: iter([zipped(zipfile.ZIP_DEFLATED, bytes(64 * MIB))]),
+    ),
+    "gzip of a name without end": (
+        "lines",
+        "gzip_truncated",
+        repeated(b"n" * MIB, 64, b"\x1f\x8b\x08\x08" + bytes(6)),
+    ),
+    "bz2 of one line": ("lines", "line_too_long", lambda: iter([bz2.compress(bytes(64 * MIB))])),
+    "bz2 of tiny streams": ("lines", "", repeated(bz2.compress(b"x\n") * 1000, 100)),
+    "xz of a dictionary of gigabytes": ("lines", "object_bomb", lambda: iter([xz_dictionary(1536 * MIB)])),
+    "xz of empty streams": ("lines", "", repeated(lzma.compress(b"") * 1000, 100)),
+    "snappy of skipped chunks": (
+        "lines",
+        "",
+        repeated(b"\xfe\xff\xff\xff" + bytes(0xFFFFFF), 4, b"\xff\x06\0\0sNaPpY"),
+    ),
+    "a line too long, again and again": ("lines", "", repeated(b"x" * (17 * MIB) + b"\nx\n", 6)),
     "a line without end": ("lines", "line_too_long", repeated(b"x" * MIB, 64)),
     "blank lines": ("lines", "", repeated(b"\n" * MIB, 64)),
     "carriage returns": ("lines", "", repeated(b"\r" * MIB, 64)),
@@ -121,6 +160,8 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
     "millions of tiny elements": ("records", "", repeated(b"1," * (MIB // 2), 3, b'{"Records":[', b"1]}")),
     "millions of tiny objects": ("records", "", repeated(b"{}," * (MIB // 4), 1, b"[", b"{}]")),
     "millions of tiny values": ("values", "", repeated(b"{}" * (MIB // 2), 3)),
+    "small documents in a row": ("records", "", repeated(b'{"Records":[{"a":1}]}', 200_000)),
+    "small documents of two": ("records", "", repeated(b'{"Records":[{"a":1},{"a":2}]}', 200_000)),
     "a record without end": (
         "records",
         "record_too_large",

@@ -31,6 +31,7 @@ from sources.objects.json_text.resync import chunks as chunks_of
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
+_LONGEST_BORDER, _LEAST_SPAN = 4 << 10, 1 << 10
 BETWEEN: Any = re.compile(rb"(?:[ \t\r\n]|\xef\xbb\xbf|\xef\xbf\xbd)*+")
 """White space, byte order marks, and what becomes of padding with NULs."""
 _NO_JSON = (msgspec.DecodeError, msgspec.ValidationError, RecursionError, UnicodeDecodeError)
@@ -77,10 +78,13 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
 class _Seen(Struct):
     """What an object's records are like. border: what stands between two. recent: the last good ones.
 
-    braced: their array is within an object.
+    braced: their array is within an object. looked: up to where no border stands, in bytes of the text.
+    span: bytes that are parsed at once; less after arrays that were shorter, as Firehose joins them.
     """
 
     border: bytes = b""
+    looked: int = 0
+    span: int = CHUNK_BYTES
     recent: list[bytes] = field(default_factory=list)
     braced: bool = False
 
@@ -151,8 +155,8 @@ def _array(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Dama
     size = _SMALL
     while True:
         tape.fill(size)
-        seen.border = seen.border or _border(tape)
-        raws, end = _window(tape, seen.border)
+        seen.border = seen.border or _border(tape, seen)
+        raws, end = _window(tape, seen)
         if raws:
             yield raws
             seen.recent = [*seen.recent, *map(bytes, raws[-RECENT:])][-RECENT:]
@@ -199,23 +203,29 @@ def _skipped(tape: ChunkBuffer, border: bytes, known: bytes, detail: str, longes
     return found
 
 
-def _border(tape: ChunkBuffer) -> bytes:
+def _border(tape: ChunkBuffer, seen: _Seen) -> bytes:
     """Return what stands between two records, as seen at the first of them: `},{"eventVersion"`."""
     key = _FIRST_KEY.match(tape.data, tape.at)
-    between = key and re.compile(rb"\}\s*,\s*\{\s*" + re.escape(key[1])).search(tape.data, key.end())
+    start = max(key.end(), seen.looked - tape.position + tape.at) if key else 0
+    between = key and re.compile(rb"\}\s*,\s*\{\s*" + re.escape(key[1])).search(tape.data, start)
+    if key and not between:
+        seen.looked = tape.position - tape.at + len(tape.data) - _LONGEST_BORDER
     return between[0] if between else b""
 
 
-def _window(tape: ChunkBuffer, border: bytes) -> tuple[Raws, int]:
+def _window(tape: ChunkBuffer, seen: _Seen) -> tuple[Raws, int]:
     """Return the records up to the last border within about 1 MiB, and where they end."""
-    end = tape.data.rfind(border, tape.at, tape.at + CHUNK_BYTES) + 1 if border else 0
+    end = tape.data.rfind(seen.border, tape.at, tape.at + seen.span) + 1 if seen.border else 0
     if not end:
         return [], 0
     start = _LEAD.match(tape.data, tape.at).end()
     try:
-        return _ARRAY.decode(b"".join([b"[", memoryview(tape.data)[start:end], b"]"])), end
+        raws = _ARRAY.decode(b"".join([b"[", memoryview(tape.data)[start:end], b"]"]))
     except _NO_JSON:
+        seen.span = max(seen.span // 4, _LEAST_SPAN)
         return [], 0
+    seen.span = min(seen.span * 4, CHUNK_BYTES)
+    return raws, end
 
 
 def _from(data: bytes, at: int) -> bytes | memoryview:

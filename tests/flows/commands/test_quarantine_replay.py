@@ -154,3 +154,13 @@ def test_r3_a_mended_record_is_sent_alone(aws, site, capfdbinary):
     assert site.replay(mended, capfdbinary) == (0, events(2))
     still = Poison("json_broken", "damaged", origin, b'{"eventSource":"c:\\q"}')
     assert site.replay(replace(still, origin=replace(origin, record=3)), capfdbinary)[0] == 1
+
+
+def test_r3_a_line_that_was_too_long_is_sent_alone(aws, site, capfdbinary):
+    """Of the object that a file points into only that line is sent, whole: those behind it were delivered."""
+    row = "2 000123456789 eni-%d 10.0.0.1 10.0.0.2 1 2 6 1 40 1767323045 1767323105 ACCEPT OK\n"
+    aws.put(site.bucket, "flow.log", "".join(row % number for number in range(4)).encode())
+    origin = Origin("flowlogs", "", "us-east-1", "f", f"s3://{site.bucket}/flow.log", "e", 2)
+    poison = Poison("line_too_long", "a line of 17 MB", origin, b"2 000")
+    code, (found,) = site.replay(poison, capfdbinary)
+    assert (code, "eni-2" in found.values()) == (0, True)

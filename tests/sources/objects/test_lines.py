@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.objects.decode import Layout
+from sources.errors import ObjectBroken
+from sources.objects.decode import Layout, skip
 from sources.objects.lines import lines
 from sources.objects.text_repair import count_lines, without_blanks
 from tests.sources.objects.decoding import check, collect, decoded, events, joined
@@ -180,10 +181,50 @@ def test_h13_an_optional_header_row_is_no_event():
     assert events(row + b"\n" + row, UMBRELLA) == [row, row]
 
 
-def test_a_line_over_the_limit_breaks_the_object():
-    """Lines longer than any output takes are bounded in memory; what came before them is sent."""
-    found, error = collect(b"ok\n" + b"x" * (18 << 20) + b"\nlost\n")
-    assert (found, error.reason, error.record) == ([b"ok"], "line_too_long", 1)
+@pytest.mark.parametrize("kind", [Layout(), UMBRELLA, Layout(comment=b"#")], ids=["lines", "csv", "comments"])
+@pytest.mark.parametrize("before", [b"", b"ok\n", b"ok\n" * 400_000])
+def test_r3_a_line_over_the_limit_costs_itself(kind, before):
+    """It is damage, told with its place and its beginning; what stands before and behind it is sent."""
+    long = b"x" * (18 << 20)
+    found = decoded(before + long + b"\nbehind,it\n" + long + b"y\nlast\n" + long, kind)
+    bad = [piece for piece in found if piece.reason]
+    assert joined(found) == before + b"behind,it\nlast\n"
+    assert {(piece.reason, piece.payload, piece.count) for piece in bad} == {
+        ("line_too_long", b"x" * 1024, 1)
+    }
+    ends = [len(long), len(long) + 1, len(long)]
+    starts = [len(before), len(before) + ends[0] + 11, len(before) + ends[0] + 11 + ends[1] + 6]
+    told = [
+        f"a line of {size} bytes, at byte {at} of the text" for size, at in zip(ends, starts, strict=True)
+    ]
+    assert [piece.detail for piece in bad] == told
+    check(found)
+
+
+def test_r3_a_resume_behind_a_line_over_the_limit():
+    """It counts as one record, so what stands behind it is found again."""
+    whole = b"a\nb\n" + b"x" * (18 << 20) + b"\nc\nd\n"
+    rests = [list(skip(iter(decoded(whole)), done)) for done in range(6)]
+    told = [[piece.reason or piece.payload for piece in rest] for rest in rests]
+    bad = "line_too_long"
+    assert told == [
+        [b"a\nb\n", bad, b"c\nd\n"],
+        [b"b\n", bad, b"c\nd\n"],
+        [bad, b"c\nd\n"],
+        [b"c\nd\n"],
+        [b"d\n"],
+        [],
+    ]
+
+
+def test_an_object_of_nothing_but_a_line_over_the_limit():
+    """It ends the object, as does one that has no end."""
+    found, error = collect(b"x" * (18 << 20) + b"\n\n")
+    assert (found, error.reason, error.record) == ([], "line_too_long", 0)
+    pieces = lines(iter([b"ok\n", *[b"x" * 1000] * 100]), Layout(), 1000)
+    assert next(pieces).payload == b"ok\n"
+    with pytest.raises(ObjectBroken, match="a line of 17000 bytes and more"):
+        next(pieces)
 
 
 _texts = st.lists(
