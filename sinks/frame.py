@@ -129,7 +129,7 @@ def _part(block: Block, payload: bytes) -> Block:
 
 def _too_large(block: Block, event: bytes, limit: int) -> Poison:
     """Its number within the object is not known here: transforms drop events and put others together."""
-    detail = f"an event of {len(event)} bytes, tag {block.tag}, is over what the outputs take: {limit} bytes"
+    detail = f"an event of {len(event)} bytes, tag {block.tag}: max_event_bytes of the outputs is {limit}"
     return Poison(TOO_LARGE, detail, block.origin, event)
 
 
