@@ -8,5 +8,5 @@ config/, catalogue/    what a user may write; what can be collected
 process/               a running process: start, drain, recovery directory, owners, epochs, memory
 cluster/               what the processes of a cluster say to each other, and the watchdog
 journal/, proof/       what was delivered, row by row; what of a bucket was, and what is missing
-silence/               accounts and regions of which nothing comes any more
+silence/               accounts and regions of which nothing comes any more, events that look otherwise
 """

@@ -37,6 +37,8 @@ from flows.process.sealed_state import sealed
 from flows.process.selection import VARIABLE, selected
 from flows.process.supervisor import VARIABLE as SUPERVISED
 from flows.proof import continuous
+from flows.silence import drift
+from flows.silence.watch import SilenceWatch
 from flows.silence.watch import begin as watch_silence
 from flows.status.start import begin
 from flows.steps import collect, deliver
@@ -84,6 +86,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
     sys.setswitchinterval(switch_seconds(services))
     book = keeping.begin(settings.journal, drain, s3_of(running)) if settings.journal else None
     silence = watch_silence(started, running, lambda: liveness.receipted, drain)
+    heard = looked_at(silence, drift.begin(started, drain))
     kept, most = str(settings.globals.quarantine), settings.globals.quarantine_max_bytes
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
     full, spool = quarantine.room.full, SpoolRoom(settings.globals.spool_max_bytes)
@@ -99,7 +102,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
             dataflow,
             unit.step_id,
             sealed(liveness.source(epochs.source(unit.service.source(unit, context)))),
-            liveness.transform(unit.step_id, silence.listening(unit, counted(unit, book))),
+            liveness.transform(unit.step_id, heard(unit, counted(unit, book))),
             devo.limit,
         )
         for unit in running
@@ -117,6 +120,11 @@ def counted(unit: Unit, book: JournalBook | None) -> Transform:
     """Return a unit's transform; what it makes of events is counted for the journal, if one is kept."""
     made = unit.service.transform(unit)
     return book.counted(made, unit.account.name) if book else made
+
+
+def looked_at(silence: SilenceWatch, schema: drift.SchemaWatch) -> Callable[[Unit, Transform], Transform]:
+    """Return what lets both hear what comes through a unit's transform."""
+    return lambda unit, transform: silence.listening(unit, schema.sampling(unit, transform))
 
 
 def own(started: Launch, running: list[Unit], outputs: object) -> None:

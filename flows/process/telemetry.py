@@ -1,9 +1,9 @@
 """Named events of the process as a whole: log line and metric together."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from transforms.telemetry import gauge, say
+from transforms.telemetry import add, gauge, say
 
 
 def epoch_closed() -> None:
@@ -132,6 +132,7 @@ def owner_looked_for(owner: str, seconds: float) -> None:
     say(logging.INFO, "owner_looked_for", owner=owner, seconds=round(seconds), what=what)
 
 
+_TOLD_NAMES = 20
 _SCOPE = ("service", "input", "account", "region")
 _SILENT = ("silent", "1 while nothing comes of a scope that used to bring something")
 
@@ -169,6 +170,17 @@ def silent_scopes(count: int, left_out: int) -> None:
     gauge("silent_scopes", "Accounts and regions of services of which nothing comes any more").set(count)
     text = "Signs of accounts and regions beyond the 100,000 that are watched for silence"
     gauge("unwatched_scope_signs", text).set(left_out)
+
+
+def schema_changed(service: str, changes: Mapping[str, Sequence[str]]) -> None:
+    """Warn that a service's events look otherwise. changes: field_new, field_gone, event_new → names."""
+    text = "Top-level fields and names of events that are new or come no more, by change"
+    for change, names in changes.items():
+        add("schema_changes", text, len(names), service=service, change=change)
+    told = {change: ", ".join(names[:_TOLD_NAMES]) for change, names in changes.items()}
+    counts = {f"{change}_count": len(names) for change, names in changes.items() if len(names) > _TOLD_NAMES}
+    hint = "see whether parsers, filters and alerts that read these fields still hold"
+    say(logging.WARNING, "schema_changed", service=service, **told, **counts, hint=hint)
 
 
 def silence_not_kept(file: str, error: OSError) -> None:

@@ -1,4 +1,6 @@
 """Silence: which account's and region's events have stopped coming, told by what was usual before.
 
+drift.py tells how the events that come look otherwise than they did.
+
 rhythm.py learns and decides, without a clock of its own; watch.py feeds it and tells what it finds.
 """

@@ -75,6 +75,9 @@ class EventStatus(Struct):
     silent: dict[str, float] = field(default_factory=dict)
     """Of what nothing comes any more, as it is shown → since when, epoch seconds."""
 
+    schema: dict[str, str] = field(default_factory=dict)
+    """Service → how its events look otherwise since a day or more."""
+
     def hear(self, event: str, fields: Mapping[str, Any]) -> None:
         """Take in one event; those that nobody shows pass."""
         heard = _HEARD.get(event)
@@ -194,6 +197,12 @@ def _draining(status: EventStatus, _told: Mapping[str, Any]) -> None:
     status.draining = True
 
 
+def _schema_changed(status: EventStatus, told: Mapping[str, Any]) -> None:
+    changes = (("field_new", "new fields"), ("field_gone", "fields gone"), ("event_new", "new events"))
+    found = [f"{what} {told[change]}" for change, what in changes if change in told]
+    status.schema[str(told["service"])] = "; ".join(found)
+
+
 def _fell_silent(status: EventStatus, told: Mapping[str, Any]) -> None:
     if len(status.silent) < _MOST_SILENT:
         status.silent[_scope(told)] = status.clock() - told["seconds"]
@@ -236,6 +245,7 @@ _HEARD: Mapping[str, Heard] = {
     "journal_recovered": _journal_recovered,
     "reload_refused": _refused,
     "draining": _draining,
+    "schema_changed": _schema_changed,
     "fell_silent": _fell_silent,
     "heard_again": _heard_again,
     "identity_failed": _identity_failed,

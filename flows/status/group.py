@@ -176,6 +176,7 @@ def merged(
             "unsigned": _by_name((state["not_read"]["unsigned"] for state in states), operator.add),
             "untabled": _by_name((state["not_read"]["untabled"] for state in states), operator.add),
             "dropped": _by_name((state["not_read"]["dropped"] for state in states), operator.add),
+            "schema": _by_name((state["not_read"]["schema"] for state in states), max),
             "silent": _by_name((state["not_read"]["silent"] for state in states), max),
             "open_queues": sorted({queue for state in states for queue in state["not_read"]["open_queues"]}),
         },

@@ -46,6 +46,7 @@ def page(view: View) -> str:
 {_cell("p", "dropped", view)}
 {_cell("p", "unsigned", view)}
 {_cell("p", "untabled", view)}
+{_cell("p", "schema", view)}
 {_cell("p", "silent", view)}
 {_cell("p", "open", view)}
 </main>

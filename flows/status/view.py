@@ -75,6 +75,7 @@ def view(state: Mapping[str, Any]) -> View:
         "dropped": _dropped(not_read["dropped"]),
         "untabled": _untabled(not_read["untabled"]),
         "unsigned": _unsigned(not_read["unsigned"]),
+        "schema": _schema(not_read["schema"]),
         "silent": _silent(not_read["silent"]),
         "refused": _refused(state["refused"]),
         "open": _open(not_read["open_queues"]),
@@ -269,6 +270,11 @@ def _unsigned(found: Mapping[str, int]) -> Cell:
     if not found:
         return Cell("")
     return Cell(f"Not as CloudTrail signed it: {_reasons(found)}. python -m flows prove tells which.", "bad")
+
+
+def _schema(found: Mapping[str, str]) -> Cell:
+    told = " ".join(f"{service}: {what}." for service, what in found.items())
+    return Cell(f"Events look otherwise than they did. {told}" if told else "", "mute")
 
 
 def _silent(found: Mapping[str, float]) -> Cell:

@@ -109,6 +109,7 @@ class Watch(Struct):
                 "unsigned": _wrong(now),
                 "untabled": _by_reason(now, "cloudtrail_table_missing_total", "event_source"),
                 "dropped": _by_reason(now, "events_dropped_total", "rule"),
+                "schema": dict(sorted(self.event_status.schema.copy().items())),
                 "silent": {
                     what: self._ago(since) for what, since in sorted(self.event_status.silent.items())
                 },
