@@ -96,7 +96,7 @@ class ReplayTally(Struct):
             self.objects += 1
 
 
-class Given(Struct, frozen=True):
+class ReplayInputs(Struct, frozen=True):
     """What a replay has from outside: the configuration, if any, and the S3 client, if it needs one.
 
     folders: among the paths.
@@ -128,7 +128,9 @@ def replay(wanted: ReplayRequest, config: Path | None, *, as_json: bool, quiet: 
         outputs = [output for output in outputs if not isinstance(output, Console)]
     client = s3_client(wanted.paths, settings)
     objects, tally = expand(wanted.paths, client), ReplayTally()
-    dataflow = _flow(objects, wanted.service, outputs, Given(settings, client, _folders(wanted.paths)), tally)
+    dataflow = _flow(
+        objects, wanted.service, outputs, ReplayInputs(settings, client, _folders(wanted.paths)), tally
+    )
     try:
         with progress("objects", len(objects), lambda: tally.objects, quiet=quiet or as_json):
             cli_main(dataflow, workers_per_process=launch().workers, epoch_interval=_INTERVAL)
@@ -164,7 +166,7 @@ def flow(*paths: str, service: str = "", output: str = _STDOUT, config: str | No
     settings = settings_of(Path(config) if config else None, needed=bool(config))
     log_to_stderr()
     client = s3_client(paths, settings)
-    given = Given(settings, client, _folders(paths))
+    given = ReplayInputs(settings, client, _folders(paths))
     return _flow(expand(paths, client), service, outputs_of(output, settings), given, ReplayTally())
 
 
@@ -188,7 +190,7 @@ def _flow(
     objects: list[str],
     service: str,
     outputs: list[OutputSettings],
-    given: Given,
+    given: ReplayInputs,
     tally: ReplayTally,
 ) -> Dataflow:
     named = _named(service, given.settings) if service else []
@@ -236,7 +238,7 @@ def _unit(named: Sequence[Unit], path: str, first: bytes, settings: Settings | N
 
 
 def _opened(
-    named: Sequence[Unit], given: Given, tally: ReplayTally, largest: int
+    named: Sequence[Unit], given: ReplayInputs, tally: ReplayTally, largest: int
 ) -> Callable[[str, BinaryIO], Iterator[Item]]:
     """Return what makes events of one capture: cut by its type's layout, tagged by its transform."""
     made: dict[str, Callable[[list[Item]], list[Item]]] = {}

@@ -1,10 +1,10 @@
 """`python -m flows check`: what would keep the collector from working, found before it starts.
 
-A check is a small function from a `Context` to findings; `run.py` lists them. A finding has a level, a
+A check is a small function from a `CheckContext` to findings; `run.py` lists them. A finding has a level, a
 stable code and `what: where: hint`. The offline part reads files only. The live part asks AWS harmless
 questions and opens a connection to each output: nothing is received, deleted, written or sent.
 
-    finding.py         Level, Finding, Context, Check
+    finding.py         Level, Finding, CheckContext, Check
     settings.py        the configuration: keys, regular expressions, queues read twice, what has no effect
     certificates.py    the outputs' certificate files, looked at without a network
     identities.py      clock, keys, role hops: GetCallerIdentity

@@ -50,7 +50,7 @@ CHECKS: tuple[Check, ...] = (
     Check("output", outputs.outputs, live=True),
     Check("probe", outputs.probes, live=True),
 )
-"""Later ones build on what earlier ones have learned (`Context.known`)."""
+"""Later ones build on what earlier ones have learned (`CheckContext.known`)."""
 
 
 class CheckOptions(TypedDict, total=False):
