@@ -26,7 +26,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 from ssl import SSLWantReadError, SSLWantWriteError
-from typing import Protocol, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -89,23 +89,6 @@ def open_socket(endpoint: Endpoint) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else close_notify waits for a delayed ack
     sock.settimeout(0)
     return sock
-
-
-class Transport(Protocol):
-    """What senders need of a connection; `Connection` says what each method does. Tests have their own."""
-
-    where: str
-
-    def send(self, *buffers: Buffer) -> None: ...  # noqa: D102 - see Connection
-    def receive(self, timeout: float) -> bytes: ...  # noqa: D102
-    def wait(self, direction: int, seconds: float) -> bool: ...  # noqa: D102
-    def quiet(self) -> bool: ...  # noqa: D102
-    def unsent(self) -> int: ...  # noqa: D102
-    def check_open(self) -> None: ...  # noqa: D102
-    def begin_close(self) -> None: ...  # noqa: D102
-    def await_close(self, timeout: float) -> ReceiptStrength: ...  # noqa: D102
-    def await_kernel(self, timeout: float) -> ReceiptStrength: ...  # noqa: D102
-    def abandon(self) -> None: ...  # noqa: D102
 
 
 class Connection:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from sinks.connection import Buffer, Tick, Transport
+from sinks.connection import Buffer, Connection, Tick
 from sinks.errors import ConnectionLost, Interrupted, NoReceipt
 from sinks.link import IDLE_SECONDS
 from sinks.request import HttpAnswer
@@ -26,7 +26,7 @@ _NO_SUCCESS = 300
 _AGAIN = "everything without an answer is sent again"
 
 
-Dial: TypeAlias = Callable[[Tick], Transport]
+Dial: TypeAlias = Callable[[Tick], Connection]
 
 
 class HttpConnection:
@@ -37,7 +37,7 @@ class HttpConnection:
 
     def __init__(self, dial: Dial, tick: Tick, timeout: float, clock: Clock) -> None:
         self._dial, self._tick, self._timeout, self._clock = dial, tick, timeout, clock
-        self._line: Transport | None = None
+        self._line: Connection | None = None
         self._used = clock.now()
         self._sent = False
 
@@ -81,7 +81,7 @@ class HttpConnection:
             self._line.abandon()
             self._line = None
 
-    def _ready(self) -> Transport:
+    def _ready(self) -> Connection:
         """Return a connection that may be used: keep-alive ends without a word."""
         if self._line is not None and not self._alive(self._line):
             self.drop()
@@ -89,7 +89,7 @@ class HttpConnection:
             self._line = self._dial(self._tick)
         return self._line
 
-    def _alive(self, line: Transport) -> bool:
+    def _alive(self, line: Connection) -> bool:
         if self._clock.now() - self._used >= IDLE_SECONDS:
             return False
         return line.quiet()
@@ -109,7 +109,7 @@ def _read_out(response: http.client.HTTPResponse) -> bool:
 class _Socket:
     """As much of a socket as `http.client` reads answers from."""
 
-    def __init__(self, line: Transport, deadline: float) -> None:
+    def __init__(self, line: Connection, deadline: float) -> None:
         self._line, self._deadline = line, deadline
 
     def makefile(self, _mode: str) -> io.BufferedReader:
@@ -119,7 +119,7 @@ class _Socket:
 class _Stream(io.RawIOBase):
     """What comes over a connection until a point in time: drop by drop is no way round the limit."""
 
-    def __init__(self, line: Transport, deadline: float) -> None:
+    def __init__(self, line: Connection, deadline: float) -> None:
         self._line, self._deadline = line, deadline
         self._rest = b""
 

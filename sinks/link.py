@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeAlias
 
 from sinks import telemetry
-from sinks.connection import Buffer, ReceiptStrength, Tick, Transport
+from sinks.connection import Buffer, Connection, ReceiptStrength, Tick
 from sinks.errors import Interrupted, NoReceipt
 from sinks.preconnect import Opened, Preconnect, Start, in_thread
 from sinks.retry_budget import Clock, RetryBudget
@@ -32,7 +32,7 @@ _ASK_AGAIN_TIMEOUT = 5.0
 _FEW_EVENTS = 4096
 
 
-Connect: TypeAlias = Callable[[Tick], Transport]
+Connect: TypeAlias = Callable[[Tick], Connection]
 Encode: TypeAlias = Callable[[Block, float], tuple[Buffer, ...]]
 """Block and fullness of the window (0 to 1) → the bytes to send."""
 
@@ -115,8 +115,8 @@ class Link:
         self._preconnect: Preconnect = Preconnect(
             self._dial, partial(telemetry.next_connection_failed, name), start
         )
-        self._connection: Transport | None = None
-        self._closing: Transport | None = None
+        self._connection: Connection | None = None
+        self._closing: Connection | None = None
         self._failure: Interrupted | None = None
         self._kernel_only = False
         self._used = self._began = clock.now()
@@ -210,7 +210,7 @@ class Link:
         self._window.append(block)
         self._bytes += len(block.payload)
 
-    def _send(self, connection: Transport, block: Block) -> None:
+    def _send(self, connection: Connection, block: Block) -> None:
         connection.send(*self._encode(block, min(self._bytes / self._limit, 1.0)))
         self._used = self._clock.now()
 
@@ -272,7 +272,7 @@ class Link:
             else:
                 return
 
-    def _fresh(self) -> Transport:
+    def _fresh(self) -> Connection:
         """Return a connection for the first block after a receipt: the one at hand, unless it was idle."""
         if self._connection is None and (opened := self._preconnect.take()):
             self._connection, self._used = opened
@@ -289,7 +289,7 @@ class Link:
         self._connection = self._open()
         return self._connection
 
-    def _live(self) -> Transport:
+    def _live(self) -> Connection:
         """Return the connection that the window went over. Raises Interrupted."""
         if self._connection is None:
             raise self._unreceipted("no connection is left")
@@ -299,7 +299,7 @@ class Link:
     def _unreceipted(self, why: str) -> NoReceipt:
         return NoReceipt(why, self.name, "everything since the last receipt is sent again")
 
-    def _open(self) -> Transport:
+    def _open(self) -> Connection:
         connection, self._used = self._dial()
         return connection
 

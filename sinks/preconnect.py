@@ -8,10 +8,10 @@ from concurrent.futures import Future
 from threading import Thread
 from typing import TypeAlias
 
-from sinks.connection import Transport
+from sinks.connection import Connection
 from sinks.errors import DeliveryError
 
-Opened: TypeAlias = tuple[Transport, float]
+Opened: TypeAlias = tuple[Connection, float]
 """A connection, and when it was opened."""
 
 Start: TypeAlias = Callable[[Callable[[], None]], object]

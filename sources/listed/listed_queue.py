@@ -23,12 +23,13 @@ from msgspec import Struct
 
 from sources import metric_scopes
 from sources.apis.window import now_ms
+from sources.aws.account import Account
 from sources.errors import ReceiptHandleInvalid, SourceError
 from sources.lanes import lane_of
 from sources.listed import telemetry
 from sources.listed.listing import LIST_ACTION, ListedPrefix, ListingCalls, pages
 from sources.listed.listing_position import MOST_IDS, ListedObject, ListingPosition, listed_object
-from sources.queues.sqs import LOT, Message, QueueAccount
+from sources.queues.sqs import LOT, Message
 from transforms.locks import Guard, guarded
 
 __all__ = ["LIST_ACTION", "BucketListing", "ListedQueue"]
@@ -46,7 +47,7 @@ class BucketListing(Struct, frozen=True):
     late_seconds: how long after the time that it says, or was written at, a key may appear.
     """
 
-    account: QueueAccount
+    account: Account
     region: str
     bucket: str
     prefix: str = ""

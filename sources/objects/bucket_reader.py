@@ -10,11 +10,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import TypeVar
 
 from botocore.exceptions import ClientError
 
 from sources import telemetry
+from sources.aws.account import Account
 from sources.aws.signed.get import SignedGet
 from sources.errors import Denied, ObjectChanged, ObjectGone, SourceError
 from sources.objects.body import VERSION_ACTION, Body, BodyOptions, told_region
@@ -29,17 +30,6 @@ _BUCKETS, _REGIONS = 10_000, 64
 _LOCKS = (Guard("_lock", ("_regions", "_versionless", "_getters")),)
 
 
-class BucketOwner(Protocol):
-    """What is needed of an `aws.Account`."""
-
-    @property
-    def where(self) -> str:
-        """Tell who asks, for messages."""
-
-    def client(self, service: str, region: str) -> Any:
-        """Return a boto3 client."""
-
-
 @guarded(_LOCKS)
 class BucketReader:
     """Opens objects for one service as one identity. Thread-safe.
@@ -51,7 +41,7 @@ class BucketReader:
     def __init__(
         self,
         service: str,
-        account: BucketOwner,
+        account: Account,
         *,
         requester_pays: bool = False,
         follows: Callable[[str, str], bool] = lambda _told, _asked: True,

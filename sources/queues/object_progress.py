@@ -20,12 +20,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct, field
 
 from sources.errors import ObjectBusy
 from sources.journal import digest
+from sources.queues.lease_life import Lease
 from sources.queues.message_opener import ObjectBatch
 from transforms.locks import Guard, guarded
 
@@ -39,12 +40,6 @@ ALL = sys.maxsize
 KEPT_SECONDS = 3600.0
 """How long a snapshot tells of an object that nobody works on: its message was deleted by whoever died, or is
 another process's. A message that is still there comes again when its lease is over, and is told anew then."""
-
-
-class Holder(Protocol):
-    """What claims objects: a lease. objects: the ids of those it has asked for."""
-
-    objects: list[str]
 
 
 class _Entry(Struct):
@@ -79,7 +74,7 @@ class ObjectProgress:
     ) -> None:
         self._clock = clock
         self._lock = threading.RLock()
-        self._claims: dict[str, Holder] = {}
+        self._claims: dict[str, Lease] = {}
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._most = entries
         self._done = _Window(window)
@@ -112,7 +107,7 @@ class ObjectProgress:
             "done": [object_id for object_id, entry in mine if entry.complete],
         }
 
-    def claim(self, object_id: str, holder: Holder) -> int:
+    def claim(self, object_id: str, holder: Lease) -> int:
         """Return how many records of an object to skip; ALL = it is done, emit nothing.
 
         Raises ObjectBusy when another lease reads it.
@@ -145,7 +140,7 @@ class ObjectProgress:
         if holder is not None:
             holder.objects.remove(object_id)
 
-    def release(self, holder: Holder, *, whole: bool) -> None:
+    def release(self, holder: Lease, *, whole: bool) -> None:
         """Let go of what a lease has claimed, once all that it emitted is receipted.
 
         whole: every object of it was emitted completely; else only those whose entries say so are done.
@@ -158,7 +153,7 @@ class ObjectProgress:
                 if whole or (entry and entry.complete):
                     self._done.add(digest(object_id))
 
-    def settled(self, holder: Holder) -> None:
+    def settled(self, holder: Lease) -> None:
         """Forget the numbers of complete objects: their message is deleted and comes no more."""
         with self._lock:
             for object_id in holder.objects:

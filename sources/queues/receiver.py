@@ -8,9 +8,9 @@ refused, whatever is to be read: each message received then would only wear out 
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -20,6 +20,9 @@ from sources.queues.lease_life import Lease
 from sources.queues.lease_manager import LeaseManager
 from sources.queues.sqs import LOT, Message
 from transforms.locks import Guard, guarded
+
+if TYPE_CHECKING:
+    from sources.queues.lease_feed import LeaseFeed
 
 _LOCKS = (
     Guard("_lock", ("_running",)),
@@ -33,26 +36,6 @@ _LATE_SECONDS = 60.0
 """Longest rest while there is no identity: it may come any moment."""
 
 _CATCH_UP_SECONDS = 0.2
-
-
-class Gate(Protocol):
-    """What a receiver needs of its feed."""
-
-    @property
-    def troubled(self) -> bool:
-        """Tell that our identity was refused lately, whatever was to be read."""
-
-    def spawn(self, name: str, job: Callable[[], None]) -> None:
-        """Run a job in a thread of its own."""
-
-    def await_room(self) -> bool:
-        """Wait until leases are wanted; False when it is time to stop."""
-
-    def accept(self, leases: Sequence[Lease]) -> bool:
-        """Take leases over; False when it is too late for them."""
-
-    def pause(self, seconds: float) -> bool:
-        """Wait; True when it is time to stop."""
 
 
 class Polling(Struct, frozen=True):
@@ -72,7 +55,7 @@ def pause_after(failures: int, jitter: float, first: float = 1.0, longest: float
 class Receiver:
     """The receiving end of one queue."""
 
-    def __init__(self, service: str, manager: LeaseManager, polling: Polling, gate: Gate) -> None:
+    def __init__(self, service: str, manager: LeaseManager, polling: Polling, gate: "LeaseFeed") -> None:
         self._service, self._manager, self._polling, self._gate = service, manager, polling, gate
         self._queue = manager.queue
         self._lock = threading.RLock()

@@ -17,6 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sources import telemetry
+from sources.aws.account import Account
 from sources.aws.partitions import beside
 from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.journal import JournalRow
@@ -31,7 +32,7 @@ from sources.queues.failure_policy import Action, Rules, Verdict, decide
 from sources.queues.message_opener import ObjectBatch, Resume
 from sources.queues.object_progress import ALL
 from sources.queues.s3_notification import S3Notification, parse
-from sources.queues.sqs import Message, QueueAccount
+from sources.queues.sqs import Message
 from transforms.block import POISON_MARK, Block, Origin, Poison
 
 _GONE, _DENIED = 100, 8
@@ -121,7 +122,7 @@ class S3Opener:
     def __init__(  # noqa: PLR0913, PLR0917 - each is a strategy of its own
         self,
         service: str,
-        account: QueueAccount,
+        account: Account,
         reader: Reader,
         left_out: Callable[[str], str] = lambda _key: "",
         rules: Rules | None = None,

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from sources.aws.account import required
+from sources.aws.account import Account, required
 from sources.errors import Missing, SourceError, Transient, kind_of, translate
 
 LOT = 10
@@ -22,31 +22,10 @@ _ASKED = ["ApproximateReceiveCount", "SentTimestamp", "MessageGroupId"]
 _T = TypeVar("_T")
 
 
-class QueueAccount(Protocol):
-    """What is needed of an `aws.Account`."""
-
-    @property
-    def where(self) -> str:
-        """Tell who asks, for messages."""
-
-    def client(self, service: str, region: str) -> Any:
-        """Return a boto3 client."""
-
-    def calls(self, service: str, region: str) -> "Calls":
-        """Return what makes that client's calls."""
-
-
-class Calls(Protocol):
-    """What is needed of a `SignedCalls`."""
-
-    def call(self, operation: str, parameters: Mapping[str, object], /) -> Mapping[str, Any]:
-        """Return an operation's reply as boto3 does. Raises what boto3 raises."""
-
-
 class Queue(Struct, frozen=True):
     """A queue to collect from. name: its name (in the account of the credentials) or its full URL."""
 
-    account: QueueAccount
+    account: Account
     region: str
     name: str
 
