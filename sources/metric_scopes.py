@@ -126,10 +126,10 @@ def held(where: MetricScope, count: int) -> None:
     gauge("leases_held", "Messages in hand, not deleted yet", *where._fields).labels(*where).set(count)
 
 
-def failing(where: MetricScope, error: SourceError, targets: int = 1) -> None:
-    """Show that targets of a place (queue, log groups …) fail at present, the last one with `error`."""
+def failing(where: MetricScope, error: SourceError, targets: int = 1, again: float = 0.0) -> None:
+    """Show that targets of a place (queue, log groups …) fail, the last one with `error`; again: in s."""
     _failing(where, targets)
-    notify("place_failed", place=where, error=error)
+    notify("place_failed", place=where, error=error, again=again)
 
 
 def well(where: MetricScope, failing_still: int = 0) -> None:
@@ -139,9 +139,9 @@ def well(where: MetricScope, failing_still: int = 0) -> None:
         notify("place_recovered", place=where)
 
 
-def object_failed(where: MetricScope, error: SourceError) -> None:
-    """Tell that something of a queue could not be opened; the queue itself is well, and it comes again."""
-    notify("object_failed", place=where, error=error)
+def object_failed(where: MetricScope, error: SourceError, again: float) -> None:
+    """Tell that something of a queue could not be opened; it comes again in so many seconds."""
+    notify("object_failed", place=where, error=error, again=again)
 
 
 def _failing(where: MetricScope, targets: int) -> None:

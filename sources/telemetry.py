@@ -156,7 +156,7 @@ def poll_failed(where: MetricScope, target: str, error: SourceError, streak: Fai
         again_in_seconds=round(streak.pause),
     )
     if streak.targets:
-        metric_scopes.failing(where, error, streak.targets)
+        metric_scopes.failing(where, error, streak.targets, streak.pause)
 
 
 def polled(where: MetricScope, target: str, account: str, events: int, pages: int) -> None:
@@ -286,7 +286,7 @@ def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: fl
         failures=failures,
         again_in_seconds=round(pause, 1),
     )
-    metric_scopes.failing(where, error)
+    metric_scopes.failing(where, error, again=pause)
 
 
 def source_recovered(where: MetricScope, queue: str, cause: str) -> None:
@@ -322,7 +322,7 @@ def fetch_failed(where: MetricScope, reason: str, error: Exception, delay: int, 
         again_in_seconds=delay,
     )
     if isinstance(error, SourceError) and reason != "object_busy":
-        metric_scopes.object_failed(where, error)
+        metric_scopes.object_failed(where, error, delay)
 
 
 def cause_changed(service: str, cause: str, *, failing: bool) -> None:

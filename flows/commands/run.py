@@ -27,9 +27,8 @@ from flows.process.native_stderr import without_panics
 from flows.process.recovery_store import check, failure, hold, prepare
 from flows.process.reload import Reload
 from flows.process.runtime import Launch, drain_on_signals, launch, log_to_stderr
-from flows.status import group
 from flows.status.start import VARIABLE as STATUS
-from flows.status.start import address
+from flows.status.start import address, begin_group
 from sinks.errors import DeliveryError
 from transforms.errors import CollectorError
 
@@ -101,7 +100,7 @@ def replicas(
     members = members_of(settings, running, wanted, base)
     log_to_stderr(debug=settings.globals.debug)
     drain = drain_on_signals()
-    group.begin(settings, members, os.environ, drain)
+    begin_group(settings, members, os.environ, drain)
     if reload:
         reload.listen(drain)
     return supervisor.independent(members, drain)

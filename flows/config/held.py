@@ -7,13 +7,14 @@ and to the processes that it starts.
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct, field
 
 _VARIABLE = "COLLECTOR_HELD"
-_LISTENING: dict[str, int] = {}
+_LISTENING: dict[str, tuple[int, Callable[[], None]]] = {}
 
 
 class Held(Struct, frozen=True):
@@ -44,14 +45,19 @@ def hold(what: Held) -> None:
     os.environ[_VARIABLE] = msgspec.json.encode(what).decode()
 
 
-def listens(address: str, descriptor: int) -> None:
-    """Note a socket that listens: the next life goes on with it, and nobody is refused meanwhile."""
-    _LISTENING[address] = descriptor
+def listens(address: str, descriptor: int, finish: Callable[[], None]) -> None:
+    """Note a socket that listens: the next life goes on with it, and nobody is refused meanwhile.
+
+    finish: lets those end who have been let in.
+    """
+    _LISTENING[address] = descriptor, finish
 
 
-def listening() -> dict[str, int]:
-    """Return address → descriptor of what listens."""
-    return dict(_LISTENING)
+def listening(*, finish: bool = False) -> dict[str, int]:
+    """Return address → descriptor of what listens. finish: nobody is let in any more."""
+    for _, end in _LISTENING.values() if finish else ():
+        end()
+    return {address: descriptor for address, (descriptor, _) in _LISTENING.items()}
 
 
 def handed_on(address: str) -> int | None:

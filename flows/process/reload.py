@@ -119,7 +119,7 @@ class Reload:
         now = held()
         if now is None:
             return
-        kept = replace(now, ports=listening())
+        kept = replace(now, ports=listening(finish=True))
         _inherit(kept, inheritable=True)
         os.environ.clear()
         os.environ.update(self._environment)

@@ -7,8 +7,10 @@
   whose name is made to lead here (DNS rebinding) reads nothing.
 """
 
+import hmac
 import io
 import ipaddress
+import os
 import socket
 import threading
 import time
@@ -22,6 +24,10 @@ _LOCKS = (Guard("_lock", ("_silent", "_taken")),)
 HOSTS_VARIABLE = "COLLECTOR_STATUS_HOSTS"
 """Further names under which the port may be asked, separated by commas."""
 
+TAP_VARIABLE = "COLLECTOR_STATUS_TAP"
+"""Who may see events as they go out: `loopback`, or a token of 16 characters at least; unset = nobody."""
+
+_SHORTEST_TOKEN = 16
 _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".svc", ".svc.cluster.local")
 
 
@@ -69,6 +75,12 @@ class Places:
         if connection in self._silent:
             del self._silent[connection]
             self._taken -= 1
+
+    @property
+    def taken(self) -> int:
+        """Return how many are served now."""
+        with self._lock:
+            return self._taken
 
     def begin_page(self) -> bool:
         """Take a place for a page; False = as many as may are being made."""
@@ -135,3 +147,12 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def may_tap(client: str, authorization: str | None, env: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a client may see events. authorization: the header, `Bearer TOKEN`."""
+    allowed = env.get(TAP_VARIABLE, "")
+    if allowed == "loopback":
+        return ipaddress.ip_address(client.partition("%")[0]).is_loopback
+    given = (authorization or "").removeprefix("Bearer ")
+    return len(allowed) >= _SHORTEST_TOKEN and hmac.compare_digest(given.encode(), allowed.encode())

@@ -30,7 +30,31 @@ td.error { min-width: 14rem; }
 svg { display: block; width: 120px; height: 24px; }
 polyline, path { fill: none; stroke: var(--curve); stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 path { stroke: var(--line); }
+#attention:not(:has(.trouble span:not(:empty))), .trouble:has(span:empty), #tap:has(pre:empty) {
+  display: none; }
+.trouble { background: var(--card); border-left: 4px solid var(--bad); border-radius: 4px; margin: .4rem 0;
+  padding: .4rem .8rem; overflow-wrap: anywhere; }
+.trouble:has(span.warn) { border-color: var(--warn); }
+.trouble span { font-weight: 600; }
+#charts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .8rem; }
+figure { margin: 0; padding: .6rem .8rem; background: var(--card); border: 1px solid var(--line); }
+figcaption, .x, .y { font-size: .8rem; color: var(--mute); }
+.plot { display: grid; grid-template-columns: 3.6rem 1fr; gap: .3rem .5rem; margin-top: .3rem; }
+.y, .x { display: flex; justify-content: space-between; }
+.y { flex-direction: column; align-items: flex-end; white-space: nowrap; }
+.x { grid-column: 2; }
+.plot svg { width: 100%; height: 90px; }
+#filter { font: inherit; font-weight: 400; margin-left: .6rem; padding: .15rem .5rem; max-width: 60%;
+  color: inherit; background: var(--card); border: 1px solid var(--line); border-radius: 4px; }
+details { margin: .5rem 0; }
+summary { cursor: pointer; padding: .3rem 0; }
+details tr { content-visibility: auto; contain-intrinsic-size: auto 3rem; }
+#recent { margin: 0; padding: 0; list-style: none; font: .8rem/1.5 ui-monospace, monospace; }
+#recent li { overflow-wrap: anywhere; border-top: 1px solid var(--line); padding: .15rem 0; }
+#recent li:empty, table.plain tr:has(span:empty) { display: none; }
+pre { overflow-x: auto; background: var(--card); padding: .6rem; border: 1px solid var(--line); }
 @media (max-width: 70rem) {
+  #charts { grid-template-columns: minmax(0, 1fr); }
   body { padding: .75rem; }
   thead { display: none; }
   table, tbody { display: block; border: 0; background: none; }
@@ -48,20 +72,40 @@ path { stroke: var(--line); }
 """
 
 SCRIPT = """
-const lost = document.getElementById("lost");
+const lost = document.getElementById("lost"), filter = document.getElementById("filter");
+const rest = document.getElementById("rest"), cells = [...document.querySelectorAll("[data-k]")];
+const rows = [...document.querySelectorAll("tr")].filter(row => row.querySelector("[data-k^=p]"));
+filter.value = decodeURIComponent(location.hash.slice(1));
+function sift() {
+  const words = filter.value.toLowerCase().split(" ").filter(Boolean);
+  for (const row of rows) {
+    const text = words.length ? row.textContent.toLowerCase() : "";
+    row.hidden = !words.every(word => text.includes(word));
+  }
+  if (rest && words.length) rest.open = true;
+}
+filter.addEventListener("input", () => {
+  const where = location.pathname + location.search;
+  history.replaceState(null, "", filter.value ? where + "#" + encodeURIComponent(filter.value) : where);
+  sift();
+});
+if (filter.value) sift();
 async function turn() {
   try {
-    const reply = await fetch("status.json", {cache: "no-store"});
+    const reply = await fetch(location.pathname + ".json" + location.search, {cache: "no-store"});
     if (!reply.ok) throw new Error(reply.status);
     const view = (await reply.json()).view;
-    const cells = [...document.querySelectorAll("[data-k]")];
     if (cells.length !== Object.keys(view).length) return location.reload();
     for (const cell of cells) {
       const [text, level] = view[cell.dataset.k];
-      if (cell.tagName === "polyline") cell.setAttribute("points", text);
-      else if (cell.textContent !== text) cell.textContent = text;
-      if (cell.tagName !== "polyline" && cell.className !== level) cell.className = level;
+      if (cell.tagName === "polyline") {
+        if (cell.getAttribute("points") !== text) cell.setAttribute("points", text);
+      } else {
+        if (cell.textContent !== text) cell.textContent = text;
+        if (cell.className !== level) cell.className = level;
+      }
     }
+    sift();
     lost.textContent = "";
   } catch (error) {
     lost.textContent = "The collector does not answer. What is below was so when it last did.";

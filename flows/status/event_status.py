@@ -24,7 +24,10 @@ DRAINING = "the process itself: it drains, to end or to begin anew"
 
 
 class Failure(Struct, frozen=True):
-    """An error as it was logged. at: epoch seconds. code: see docs/errors.md. over: it works again."""
+    """An error as it was logged. at: epoch seconds. code: see docs/errors.md. over: it works again.
+
+    since: when the first of an unbroken row came. again_at: when it is tried again, 0 = not known.
+    """
 
     at: float
     code: str
@@ -32,6 +35,8 @@ class Failure(Struct, frozen=True):
     where: str
     hint: str
     over: bool = False
+    since: float = 0.0
+    again_at: float = 0.0
 
 
 class OutputStatus(Struct):
@@ -84,9 +89,10 @@ class EventStatus(Struct):
         if heard:
             heard(self, fields)
 
-    def fail(self, output: str, error: CollectorError) -> None:
-        """Note what an output answered."""
-        self.output(output).failure = self.failure_of(error)
+    def fail(self, output: str, error: CollectorError, again: float = 0.0) -> None:
+        """Note what an output answered. again: seconds until it is tried again, 0 = not known."""
+        known = self.output(output)
+        known.failure = self.failure_of(error, known.failure, again)
 
     def unready(self) -> list[str]:
         """Return what keeps events from flowing.
@@ -104,18 +110,29 @@ class EventStatus(Struct):
         """Return what is known of an output."""
         return self.outputs.setdefault(name, OutputStatus())
 
-    def failure_of(self, error: Exception) -> Failure:
-        """Return an error as it is shown."""
+    def failure_of(self, error: Exception, before: Failure | None = None, again: float = 0.0) -> Failure:
+        """Return an error as it is shown. before: the last one of the same."""
+        now = self.clock()
+        since, again_at = before.since if before and not before.over else now, now + again if again else 0.0
         if isinstance(error, CollectorError):
-            return Failure(self.clock(), error.code(), error.what, error.where, error.hint)
-        return Failure(self.clock(), "", f"{type(error).__name__} {error}", "", "")
+            told = error.code(), error.what, error.where, error.hint
+        else:
+            told = "", f"{type(error).__name__} {error}", "", ""
+        return Failure(now, *told, since=since, again_at=again_at)
 
 
 def told(failure: Failure | None, now: float) -> dict[str, Any] | None:
     """Return an error as data; now: epoch seconds."""
     if failure is None:
         return None
-    return {**asdict(failure), "at": iso(failure.at), "seconds_ago": round(max(now - failure.at, 0.0), 1)}
+    return {
+        **asdict(failure),
+        "at": iso(failure.at),
+        "since": iso(failure.since),
+        "seconds_ago": round(max(now - failure.at, 0.0), 1),
+        "since_seconds": round(max(now - failure.since, 0.0), 1),
+        "again_seconds": round(max(failure.again_at - now, 0.0), 1) if failure.again_at else None,
+    }
 
 
 def iso(seconds: float) -> str:
@@ -154,7 +171,7 @@ def _delivered(status: EventStatus, told: Mapping[str, Any]) -> None:
 
 
 def _retried(status: EventStatus, told: Mapping[str, Any]) -> None:
-    status.fail(told["output"], told["error"])
+    status.fail(told["output"], told["error"], told["pause"])
     status.beat(told["pause"])
 
 
@@ -164,7 +181,10 @@ def _missed(status: EventStatus, told: Mapping[str, Any]) -> None:
 
 
 def _place_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
-    status.failures[told["place"]] = status.failure_of(told["error"])
+    place = told["place"]
+    status.failures[place] = status.failure_of(
+        told["error"], status.failures.get(place), told.get("again", 0.0)
+    )
 
 
 def _place_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
@@ -174,7 +194,8 @@ def _place_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
 
 
 def _identity_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
-    status.identities[told["where"]] = status.failure_of(told["error"])
+    where = told["where"]
+    status.identities[where] = status.failure_of(told["error"], status.identities.get(where))
 
 
 def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
@@ -182,7 +203,7 @@ def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
 
 
 def _journal_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
-    status.journal = status.failure_of(told["error"])
+    status.journal = status.failure_of(told["error"], status.journal)
 
 
 def _journal_recovered(status: EventStatus, _told: Mapping[str, Any]) -> None:

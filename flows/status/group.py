@@ -6,12 +6,16 @@ well, with its name; nothing here is needed for collecting.
 
 import http.client
 import operator
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
 from importlib.metadata import version
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import orjson
 from msgspec import Struct
@@ -20,19 +24,19 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
-from flows.config.load import Settings
-from flows.process import telemetry
-from flows.process.runtime import Launch
-from flows.process.supervisor import Member
-from flows.status.admission import hosts_of
+from flows.status.admission import TAP_VARIABLE
+from flows.status.charts import aligned
+from flows.status.charts import joined as joined_charts
 from flows.status.event_status import DRAINING, EventStatus, told
-from flows.status.server import Server
-from flows.status.start import VARIABLE, address
-from sinks.devo import Process
-from transforms.telemetry import listen
+from flows.status.history import History
 
 _N = TypeVar("_N", int, float)
 
+PEERS_VARIABLE = "COLLECTOR_STATUS_PEERS"
+"""Status ports to show together at /all, separated by commas: `collector:3030`; a name stands for each of its
+addresses."""
+
+_THREADS = 32
 _ASK_SECONDS, _BEGIN_SECONDS = 2.0, 30.0
 _MOST_BYTES = 16 << 20
 _STRENGTHS = ("none", "written", "kernel", "closed", "receipt")
@@ -53,7 +57,9 @@ class Asked(Struct, frozen=True):
         """Return status and body, 0 and b"" when it does not answer."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=_ASK_SECONDS)
         try:
-            connection.request("GET", path)
+            token = os.environ.get(TAP_VARIABLE, "")
+            headers = {"Authorization": f"Bearer {token}"} if "?tap=" in path else {}
+            connection.request("GET", path, headers=headers)
             reply = connection.getresponse()
             return reply.status, reply.read(_MOST_BYTES)
         except (OSError, http.client.HTTPException):
@@ -62,10 +68,30 @@ class Asked(Struct, frozen=True):
             connection.close()
 
 
+def peers(text: str) -> list[Asked]:
+    """Return the status ports that COLLECTOR_STATUS_PEERS names now."""
+    found = dict.fromkeys(each for one in text.split(",") if one.strip() for each in _addresses(one.strip()))
+    return [
+        Asked(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", host, port) for host, port in found
+    ]
+
+
+def _addresses(one: str) -> list[tuple[str, int]]:
+    host, _, port = one.rpartition(":")
+    number = int(port) if port.isascii() and port.isdigit() else 0
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), number, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return [(host, number)]  # it does not answer, as is told then
+    return [(str(each[4][0]), number) for each in found]
+
+
 class GroupWatch:
     """Several processes as `Watch` is one: each is asked anew for each answer."""
 
-    def __init__(self, name: str, processes: Sequence[Asked], drain: threading.Event | None = None) -> None:
+    def __init__(
+        self, name: str, processes: Callable[[], Sequence[Asked]], drain: threading.Event | None = None
+    ) -> None:
         self._name, self._processes, self._started = name, processes, time.time()
         self._drain, self.events = drain or threading.Event(), EventStatus()
 
@@ -76,7 +102,7 @@ class GroupWatch:
         silent = [one.name for one, status, _ in answers if status != http.HTTPStatus.OK]
         return {
             **merged(self._name, known, silent, time.time() - self._started),
-            "refused": told(self.events.refused, time.time()),
+            **({"refused": told(refused, time.time())} if (refused := self.events.refused) else {}),
         }
 
     def unhealthy_reason(self) -> str:
@@ -107,11 +133,16 @@ class GroupWatch:
                 found.append(f"{one.name}: {said}")
         return "; ".join(found)
 
+    def tap(self, source: str) -> list[str]:
+        """Return the events of a source that go out, of all processes."""
+        found = self._all(f"/status.json?tap={quote(source)}")
+        known = [orjson.loads(body) for _, (status, body) in found if status == http.HTTPStatus.OK]
+        return [line for state in known for line in state["tap"]]
+
     def _all(self, path: str) -> list[tuple[Asked, tuple[int, bytes]]]:
-        with ThreadPoolExecutor(len(self._processes)) as pool:
-            return list(
-                zip(self._processes, pool.map(lambda one: one.get(path), self._processes), strict=True)
-            )
+        processes = self._processes()
+        with ThreadPoolExecutor(min(len(processes), _THREADS) or 1) as pool:
+            return list(zip(processes, pool.map(lambda one: one.get(path), processes), strict=True))
 
 
 class _Relay(Collector):
@@ -152,6 +183,8 @@ def merged(
             "now": max((about["now"] for about in abouts), default=""),
             "uptime_seconds": round(seconds),
             "epoch_seconds_ago": _worst(about["epoch_seconds_ago"] for about in abouts),
+            "memory_bytes": sum(about["memory_bytes"] for about in abouts),
+            "cpu_share": sum(about["cpu_share"] for about in abouts),
         },
         "health": {
             "alive": not ill,
@@ -168,21 +201,50 @@ def merged(
             "full": any(state["quarantine"]["full"] for state in states),
             "by_reason": kept,
         },
-        "refused": None,
+        "refused": _latest_of(state["refused"] for state in states),
+        "stopped": {name: told for state in states for name, told in state["stopped"].items()},
+        "charts": reduce(joined_charts, (state["charts"] for state in states))
+        if states
+        else History().charts(),
+        "tags": _by_name((state["tags"] for state in states), operator.add),
+        "recent": sorted(
+            (
+                {**line, "text": f"{one.name}: {line['text']}"}
+                for one, state in known
+                for line in state["recent"]
+            ),
+            key=lambda line: str(line["at"]),
+        ),
         "certificates": _by_name((state["certificates"] for state in states), min),
-        "not_read": {
-            "missing": _by_name((state["not_read"]["missing"] for state in states), operator.add),
-            "ignored": _by_name((state["not_read"]["ignored"] for state in states), operator.add),
-            "unsigned": _by_name((state["not_read"]["unsigned"] for state in states), operator.add),
-            "untabled": _by_name((state["not_read"]["untabled"] for state in states), operator.add),
-            "dropped": _by_name((state["not_read"]["dropped"] for state in states), operator.add),
-            "schema": _by_name((state["not_read"]["schema"] for state in states), max),
-            "silent": _by_name((state["not_read"]["silent"] for state in states), max),
-            "open_queues": sorted({queue for state in states for queue in state["not_read"]["open_queues"]}),
-        },
-        "processes": [{"name": one.name, "url": f"http://{one.host}:{one.port}/status"} for one, _ in known]
-        + [{"name": one, "url": ""} for one in silent],
+        "not_read": _not_read([state["not_read"] for state in states]),
+        "processes": [{"name": one, "url": ""} for one in silent] + [_process(*one) for one in known],
     }
+
+
+def _not_read(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    sums = ("missing", "ignored", "unsigned", "untabled", "dropped")
+    return {
+        **{name: _by_name((part[name] for part in parts), operator.add) for name in sums},
+        "schema": _by_name((part["schema"] for part in parts), max),
+        "silent": _by_name((part["silent"] for part in parts), max),
+        "open_queues": sorted({queue for part in parts for queue in part["open_queues"]}),
+    }
+
+
+def _process(one: Asked, state: Mapping[str, Any]) -> dict[str, Any]:
+    about, health = state["collector"], state["health"]
+    names = ("memory_bytes", "cpu_share", "uptime_seconds", "version")
+    return {
+        "name": one.name,
+        "url": f"http://{one.host}:{one.port}/status",
+        "alive": health["alive"],
+        "ready": health["ready"],
+        **{name: about[name] for name in names},
+    }
+
+
+def _latest_of(told: Iterable[Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    return reduce(_latest, told, None)
 
 
 def _joined(parts: Iterable[Sequence[Mapping[str, Any]]], key: Sequence[str]) -> list[dict[str, Any]]:
@@ -207,8 +269,12 @@ def _longest(one: float | None, other: float | None) -> float | None:
     return _worst((one, other))
 
 
+def _most_known(one: int | None, other: int | None) -> int | None:
+    return other if one is None else one if other is None else max(one, other)
+
+
 def _curve(one: Sequence[float], other: Sequence[float]) -> list[float]:
-    return [round(sum(pair), 3) for pair in zip(one, other, strict=False)]
+    return aligned(one, other, lambda first, second: round(first + second, 3))
 
 
 def _window(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, Any]:
@@ -234,6 +300,7 @@ _JOINS: Mapping[str, Callable[[Any, Any], Any]] = {
     "ready": operator.and_,
     "connected": operator.and_,
     "curve": _curve,
+    "waiting": _most_known,
     "window": _window,
     "strength": _weakest,
     "last_error": _latest,
@@ -251,30 +318,3 @@ def _by_name(parts: Iterable[Mapping[str, _N]], join: Callable[[_N, _N], _N]) ->
     for name, value in (pair for one in parts for pair in one.items()):
         found[name] = join(found[name], value) if name in found else value
     return found
-
-
-def begin(
-    settings: Settings, members: Sequence[Member], env: Mapping[str, str], drain: threading.Event
-) -> Server | None:
-    """Give each member a status port and serve all of them as one; None when no status is asked for.
-
-    A member that is a cluster takes as many ports, and is asked at its first. Raises SettingsError.
-    """
-    found = env.get(VARIABLE) or settings.globals.status
-    if not found:
-        return None
-    host, port = address(found, Launch(Process(0, 1), 1, None))
-    asked = []
-    for number, member in enumerate(members, 1):
-        member.environment[VARIABLE] = f"{host}:{port + number}"
-        asked.append(Asked(member.name, "127.0.0.1" if host == "0.0.0.0" else host, port + number))  # noqa: S104 - compared
-    watch = GroupWatch(settings.globals.name, asked, drain)
-    listen(watch.events.hear)
-    try:
-        server = Server(host, port, watch, hosts_of(env))
-    except OSError as error:
-        telemetry.status_unavailable(f"{host}:{port}", error)
-        return None
-    server.start()
-    telemetry.status_opened(f"http://{host}:{port}/status")
-    return server

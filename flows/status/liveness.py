@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 from bytewax.inputs import FixedPartitionedSource
 
 from flows.process import telemetry
+from flows.status.outgoing import Outgoing
 from transforms.block import Block, Flowing, Item, Transform
 from transforms.wrapped import Lane, Sink, WrappedLane, WrappedSink, WrappedSource, WrappedWriter, Writer
 
-SINKS = frozenset({"output", "quarantine"})
+EVENTS = "output"
+SINKS = frozenset({EVENTS, "quarantine"})
 """Names of what delivers."""
 
 GRACE_SECONDS = 120.0
@@ -50,6 +52,7 @@ class Liveness:
         self._lanes = self._ended = 0
         self.receipted = 0.0
         self._seen = self._rest_until = clock()
+        self.outgoing = Outgoing()
         self._inside: dict[int, str] = {}
 
     def beat(self, rest: float = 0.0) -> None:
@@ -156,6 +159,8 @@ class _WatchedWriter(WrappedWriter):
 
     def write_batch(self, values: list[Any]) -> None:
         self._liveness.during(self._name, lambda: self.writer.write_batch(values))
+        if self._name == EVENTS:
+            self._liveness.outgoing.hear(values)
 
     def snapshot(self) -> Any:
         state = self._liveness.during(self._name, self.writer.snapshot)

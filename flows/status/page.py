@@ -7,9 +7,34 @@ from functools import cache
 from html import escape
 
 from flows.status.assets import SCRIPT, STYLE
-from flows.status.view import CURVES, HEIGHT, OUTPUT_COLUMNS, PLACE_COLUMNS, WIDTH, Cell, View
+from flows.status.attention import ROWS
+from flows.status.charts import CHART_HEIGHT, CHART_WIDTH, CHARTS
+from flows.status.view import (
+    CURVES,
+    HEIGHT,
+    LINES,
+    OUTPUT_COLUMNS,
+    PLACE_COLUMNS,
+    PROCESS_COLUMNS,
+    TAGS,
+    WIDTH,
+)
+from flows.status.words import Cell, View
 
-_SHORT = frozenset({"region", "rate", "lag", "lanes", "state"})
+_SHORT = frozenset({"region", "rate", "lag", "lanes", "state", "waiting", "memory", "cpu", "uptime"})
+NOT_COLLECTED = [
+    "quarantine",
+    "missing",
+    "ignored",
+    "dropped",
+    "unsigned",
+    "untabled",
+    "schema",
+    "silent",
+    "open",
+]
+_UNFOLDED = 25
+"""Sources that are shown at once; the others are all right, or it is told how many more are not."""
 
 
 def page(view: View) -> str:
@@ -31,24 +56,32 @@ def page(view: View) -> str:
 {_cell("p", "about", view)}
 <p id="lost" class="bad" role="alert"></p>
 {_cell("p", "sum", view, ' id="sum" role="status"')}
+{_cell("p", "refused", view)}
 </header>
 <main>
-{_cell("p", "refused", view)}
+<section id="attention">
+<h2>Needs attention</h2>
+{_attention(view)}
+</section>
+<h2>Flow</h2>
+<div id="charts">{"".join(_chart(key, view) for key in CHARTS)}</div>
+<section{"" if _rows("m", view) else " hidden"}>
+<h2>Processes</h2>
+{_table("m", PROCESS_COLUMNS, view)}
+</section>
 <h2>Outputs</h2>
 {_table("o", OUTPUT_COLUMNS, view)}
 {_cell("p", "certificates", view)}
-<h2>Sources</h2>
-{_table("p", PLACE_COLUMNS, view)}
+<h2>Sources <input id="filter" type="search" placeholder="filter"
+aria-label="show sources with this text only"></h2>
+{_sources(view)}
 <h2>Not collected</h2>
-{_cell("p", "quarantine", view)}
-{_cell("p", "missing", view)}
-{_cell("p", "ignored", view)}
-{_cell("p", "dropped", view)}
-{_cell("p", "unsigned", view)}
-{_cell("p", "untabled", view)}
-{_cell("p", "schema", view)}
-{_cell("p", "silent", view)}
-{_cell("p", "open", view)}
+{"".join(_cell("p", name, view) for name in NOT_COLLECTED)}
+<details><summary>Events by tag</summary>
+<table class="plain"><tbody>{"".join(_tag(row, view) for row in range(TAGS))}</tbody></table></details>
+<h2>Last events and errors</h2>
+<ol id="recent">{"".join(_cell("li", f"l{row}", view) for row in range(LINES))}</ol>
+<section id="tap"><h2>Tap</h2>{_cell("pre", "tap", view)}</section>
 </main>
 <script>{SCRIPT}</script>
 </body>
@@ -70,14 +103,50 @@ def csp_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _table(kind: str, columns: Mapping[str, str], view: View) -> str:
+def _attention(view: View) -> str:
+    rows = (
+        f"""<div class="trouble">{_span(f"a{row}.what", view)} {_cell("small", f"a{row}.when", view)}"""
+        f"""{_cell("p", f"a{row}.cure", view)}</div>"""
+        for row in range(ROWS)
+    )
+    return "".join(rows) + _cell("p", "a.more", view)
+
+
+def _chart(key: str, view: View) -> str:
+    title, _, marks = CHARTS[key]
+    lines = "".join(f"M0 {y}H{CHART_WIDTH}" for y in (0.5, CHART_HEIGHT / 2, CHART_HEIGHT - 0.5))
+    return (
+        f'<figure><figcaption>{title}</figcaption><div class="plot">'
+        f'<div class="y">{_span(f"c.{key}.top", view)}{_span(f"c.{key}.half", view)}<span>0</span></div>'
+        f'<svg viewBox="0 0 {CHART_WIDTH} {CHART_HEIGHT}" preserveAspectRatio="none" role="img" '
+        f'aria-label="{title}"><path d="{lines}"/>'
+        f'<polyline data-k="c.{key}" points="{escape(view[f"c.{key}"].text)}"/></svg>'
+        f'<div class="x">{"".join(f"<span>{mark}</span>" for mark in marks)}</div></div></figure>'
+    )
+
+
+def _sources(view: View) -> str:
+    count = _rows("p", view)
+    first = _table("p", PLACE_COLUMNS, view, range(min(count, _UNFOLDED)))
+    if count <= _UNFOLDED:
+        return first
+    rest = _table("p", PLACE_COLUMNS, view, range(_UNFOLDED, count))
+    return f"{first}<details id=rest><summary>{count - _UNFOLDED} more sources</summary>{rest}</details>"
+
+
+def _tag(row: int, view: View) -> str:
+    return f"<tr><th>{_span(f't{row}.name', view)}</th><td>{_span(f't{row}.events', view)}</td></tr>"
+
+
+def _table(kind: str, columns: Mapping[str, str], view: View, shown: range | None = None) -> str:
     head = "".join(f'<th scope="col">{title}</th>' for title in columns.values())
-    rows = (_row(f"{kind}{number}", columns, view) for number in range(_rows(kind, view)))
+    numbers = range(_rows(kind, view)) if shown is None else shown
+    rows = (_row(f"{kind}{number}", columns, view) for number in numbers)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
 def _rows(kind: str, view: View) -> int:
-    return sum(key.startswith(kind) and key.endswith(".name") for key in view)
+    return sum(key[0] == kind and key[1].isdigit() and key.endswith(".name") for key in view)
 
 
 def _row(row: str, columns: Mapping[str, str], view: View) -> str:
@@ -87,11 +156,15 @@ def _row(row: str, columns: Mapping[str, str], view: View) -> str:
         inner = _curve(key, view[key]) if name in CURVES else _span(key, view)
         kind = f' class="{"short" if name in _SHORT else name}"'
         cells.append(
-            f'<th scope="row">{inner}{_cell("small", f"{row}.unit", view)}</th>'
+            f'<th scope="row">{inner}{_unit(row, view)}</th>'
             if name == "name"
             else f'<td data-label="{title}"{kind}>{inner}</td>'
         )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _unit(row: str, view: View) -> str:
+    return _cell("small", f"{row}.unit", view) if f"{row}.unit" in view else ""
 
 
 def _span(key: str, view: View) -> str:

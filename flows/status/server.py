@@ -1,10 +1,10 @@
-"""The web server: five paths, GET and HEAD, a few connections at a time, each for some seconds at most.
+"""The web server: a few paths, GET and HEAD, a few connections at a time, each for some seconds at most.
 
 Who may ask, and what keeps slow clients from crowding out the probes, is `admission.py`.
 
 /status       the page                    /status.json  the same as data
 /healthz      200 while it is well, 503   /readyz       200 once every output was reached and none is down
-/metrics      for Prometheus
+/metrics      for Prometheus                  /all          this process and its peers, as one page
 """
 
 import io
@@ -15,6 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6, socket
 from typing import Any, Protocol
+from urllib.parse import parse_qs
 
 import orjson
 from msgspec import Struct, field
@@ -22,13 +23,21 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from flows.config.held import handed_on, listens
 from flows.process import telemetry
-from flows.status.admission import HOSTS_VARIABLE, DeadlineReader, Places, is_known_host, set_time_left
+from flows.status.admission import (
+    HOSTS_VARIABLE,
+    TAP_VARIABLE,
+    DeadlineReader,
+    Places,
+    is_known_host,
+    may_tap,
+    set_time_left,
+)
 from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
 from flows.status.page import page, policy
-from flows.status.view import view
+from flows.status.view import view, worst_first
 
 _CONNECTIONS, _KEPT_FOR_PROBES = 16, 4
-_CONNECTION_SECONDS = 10.0
+_CONNECTION_SECONDS, _FINISH_SECONDS = 10.0, 2.0
 """For the whole of a request and its answer."""
 
 _PROBES = frozenset({"/healthz", "/readyz"})
@@ -57,28 +66,39 @@ class Watched(Protocol):
     def unhealthy_reason(self) -> str: ...  # noqa: D102
     def unready(self) -> list[str]: ...  # noqa: D102
     def metrics(self) -> bytes: ...  # noqa: D102
+    def tap(self, source: str) -> list[str]: ...  # noqa: D102
 
 
-Route = Callable[[Watched], HttpResponse]
+Route = Callable[[Watched, str | None], HttpResponse]
+"""Answers for what is watched; with the events of a source that go out, None = nobody asks for them."""
 
 
-def _page(watch: Watched) -> HttpResponse:
-    html = page(view(watch.state())).encode()
+def _page(watch: Watched, tap: str | None) -> HttpResponse:
+    html = page(view(_state(watch, tap))).encode()
     return HttpResponse(html, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy()})
 
 
-def _json(watch: Watched) -> HttpResponse:
-    state = watch.state()
+def _json(watch: Watched, tap: str | None) -> HttpResponse:
+    state = _state(watch, tap)
     cells = {key: list(cell) for key, cell in view(state).items()}
     return HttpResponse(orjson.dumps({**state, "view": cells}), "application/json")
 
 
-def _health(watch: Watched) -> HttpResponse:
+def _state(watch: Watched, tap: str | None) -> dict[str, Any]:
+    state = worst_first(watch.state())
+    return (
+        state
+        if tap is None
+        else {**state, "tap": watch.tap(tap) or [f"waiting for events of {tap or 'all'}"]}
+    )
+
+
+def _health(watch: Watched, _tap: str | None) -> HttpResponse:
     reason = watch.unhealthy_reason()
     return _verdict(f"not well: {reason}" if reason else "")
 
 
-def _ready(watch: Watched) -> HttpResponse:
+def _ready(watch: Watched, _tap: str | None) -> HttpResponse:
     unready = watch.unready()
     others = [one for one in unready if one.startswith((IDENTITY, JOURNAL, DRAINING))]
     outputs = ", ".join(one for one in unready if one not in others)
@@ -91,11 +111,11 @@ def _verdict(trouble: str) -> HttpResponse:
     return HttpResponse(f"{trouble or 'ok'}\n".encode(), status=status)
 
 
-def _metrics(watch: Watched) -> HttpResponse:
+def _metrics(watch: Watched, _tap: str | None) -> HttpResponse:
     return HttpResponse(watch.metrics(), CONTENT_TYPE_LATEST)
 
 
-def _home(_watch: Watched) -> HttpResponse:
+def _home(_watch: Watched, _tap: str | None) -> HttpResponse:
     return HttpResponse(b"see /status\n", status=HTTPStatus.FOUND, headers={"Location": "/status"})
 
 
@@ -106,7 +126,10 @@ ROUTES: Mapping[str, Route] = {
     "/healthz": _health,
     "/readyz": _ready,
     "/metrics": _metrics,
+    "/all": _page,
+    "/all.json": _json,
 }
+_ALL = frozenset({"/all", "/all.json"})
 
 _NOT_FOUND = HttpResponse(b"no such page\n", status=HTTPStatus.NOT_FOUND)
 _BUSY = HttpResponse(b"too many ask at once\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
@@ -117,13 +140,21 @@ _WRONG_HOST = HttpResponse(
 _DEFECT = HttpResponse(b"the status cannot be told, see the log\n", status=HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def answer(path: str, watch: Watched) -> HttpResponse:
-    """Return the answer for a request's target."""
-    route = ROUTES.get(path.partition("?")[0])
-    if route is None:
+_NO_TAP = HttpResponse(
+    f"events are shown to nobody here, see {TAP_VARIABLE}\n".encode(), status=HTTPStatus.FORBIDDEN
+)
+
+
+def answer(target: str, watch: Watched | None, *, may_tap: bool = False) -> HttpResponse:
+    """Return the answer for a request's target. watch: None = there is nothing of that kind."""
+    path, _, query = target.partition("?")
+    route, asked = ROUTES.get(path), parse_qs(query, keep_blank_values=True).get("tap")
+    if route is None or watch is None:
         return _NOT_FOUND
+    if asked and not may_tap:
+        return _NO_TAP
     try:
-        return route(watch)
+        return route(watch, asked[0] if asked else None)
     except Exception as error:  # noqa: BLE001 - told; a defect of the page must not reach the dataflow
         telemetry.status_defect(error)
         return _DEFECT
@@ -167,8 +198,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.partition("?")[0] in _PROBES:
             self._send(answer(self.path, self.server.watch), body=body)
         elif places.begin_page():
+            watch = self.server.everybody if self.path.partition("?")[0] in _ALL else self.server.watch
+            allowed = may_tap(self.client_address[0], self.headers["Authorization"])
             try:
-                self._send(answer(self.path, self.server.watch), body=body)
+                self._send(answer(self.path, watch, may_tap=allowed), body=body)
             finally:
                 places.end_page()
         else:
@@ -196,17 +229,25 @@ class _Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """The server of one process; it listens once it is made. Raises OSError.
 
-    hosts: names under which it may be asked, beside those that `is_known_host` knows.
+    hosts: names under which it may be asked, beside those that `is_known_host` knows. everybody: this
+    process and others together, at /all.
     """
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = _CONNECTIONS
 
-    def __init__(self, host: str, port: int, watch: Watched, hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        watch: Watched,
+        hosts: Collection[str] = (),
+        everybody: Watched | None = None,
+    ) -> None:
         if ":" in host:
             self.address_family = AF_INET6
-        self.watch, self.hosts = watch, hosts
+        self.watch, self.hosts, self.everybody = watch, hosts, everybody
         self.places = Places(_CONNECTIONS, _KEPT_FOR_PROBES)
         address = f"{host}:{port}"
         before = handed_on(address)
@@ -215,7 +256,14 @@ class Server(ThreadingHTTPServer):
             self.socket.close()
             self.socket = socket(fileno=before)
             self.server_address = self.socket.getsockname()
-        listens(address, self.socket.fileno())
+        listens(address, self.socket.fileno(), self.finish)
+
+    def finish(self) -> None:
+        """Take no more connections, and let those end that are there: who comes now waits to be answered."""
+        self.shutdown()
+        ends = time.monotonic() + _FINISH_SECONDS
+        while self.places.taken and time.monotonic() < ends:
+            time.sleep(0.01)
 
     def start(self) -> None:
         """Serve from a thread of its own."""

@@ -3,27 +3,30 @@
 import ipaddress
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from flows.catalogue.service import Unit
 from flows.config.load import Settings, SettingsError
 from flows.process import telemetry
 from flows.process.runtime import Launch
-from flows.status import certificates
+from flows.process.supervisor import Member
+from flows.status import certificates, queue_depth
 from flows.status.admission import hosts_of
 from flows.status.event_status import EventStatus
+from flows.status.group import PEERS_VARIABLE, Asked, GroupWatch, peers
 from flows.status.history import STEP_SECONDS
 from flows.status.liveness import GRACE_SECONDS, Liveness
 from flows.status.metrics_snapshot import MetricsSnapshot, figures
 from flows.status.server import Server
 from flows.status.watch import Facts, Watch
+from sinks.devo import Process
 from sinks.errors import DeliveryError
 from sinks.outputs import probe
 from sinks.quarantine import counted
 from sinks.settings import OutputSettings, Remote
 from sources.metric_scopes import MetricScope, expected, pull_statistics
-from transforms.telemetry import listen
+from transforms.telemetry import LOG, listen
 
 VARIABLE = "COLLECTOR_STATUS"
 STATISTICS_SECONDS = 300.0
@@ -71,8 +74,46 @@ def begin(
             counted(str(settings.globals.quarantine or "")),
         )
         outputs = list(settings.outputs.values())
-        serve(Watch(facts, liveness, event_status), *address(found, started), outputs, drain, hosts_of(env))
+        watch = Watch(facts, liveness, event_status)
+        LOG.addHandler(watch.recent)
+        threading.Thread(
+            target=queue_depth.watch, args=(running, drain), name="queue-depth", daemon=True
+        ).start()
+        serve(watch, *address(found, started), outputs, drain, env)
     return liveness
+
+
+def begin_group(
+    settings: Settings, members: Sequence[Member], env: Mapping[str, str], drain: threading.Event
+) -> Server | None:
+    """Give each member a status port and serve all of them as one; None when no status is asked for.
+
+    A member that is a cluster takes as many ports, and is asked at its first. Raises SettingsError.
+    """
+    found = env.get(VARIABLE) or settings.globals.status
+    if not found:
+        return None
+    host, port = address(found, Launch(Process(0, 1), 1, None))
+    asked = []
+    for number, member in enumerate(members, 1):
+        member.environment[VARIABLE] = f"{host}:{port + number}"
+        asked.append(Asked(member.name, "127.0.0.1" if host == "0.0.0.0" else host, port + number))  # noqa: S104 - compared
+    watch = GroupWatch(settings.globals.name, lambda: asked, drain)
+    listen(watch.events.hear)
+    try:
+        server = Server(host, port, watch, hosts_of(env), everybody(settings.globals.name, env))
+    except OSError as error:
+        telemetry.status_unavailable(f"{host}:{port}", error)
+        return None
+    server.start()
+    telemetry.status_opened(f"http://{host}:{port}/status")
+    return server
+
+
+def everybody(name: str, env: Mapping[str, str]) -> GroupWatch | None:
+    """Return what shows this process and its peers together, None when none are named."""
+    named = env.get(PEERS_VARIABLE, "")
+    return GroupWatch(name, lambda: peers(named)) if named else None
 
 
 def serve(  # noqa: PLR0913, PLR0917 - a value each
@@ -81,11 +122,12 @@ def serve(  # noqa: PLR0913, PLR0917 - a value each
     port: int,
     outputs: Sequence[OutputSettings],
     drain: threading.Event,
-    hosts: Collection[str] = (),
+    env: Mapping[str, str],
 ) -> Server | None:
     """Open the port and answer there until the process ends; None, and a warning, when that cannot be."""
     try:
-        server = Server(host, port, watch, hosts)
+        together = everybody(watch.facts.name, env)
+        server = Server(host, port, watch, hosts_of(env), together)
     except OSError as error:
         telemetry.status_unavailable(f"{host}:{port}", error)
         return None

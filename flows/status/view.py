@@ -5,27 +5,23 @@ cell is: `p3.lag` is the lag in the third row of places.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
+from flows.status.attention import attention
+from flows.status.charts import charts, curve
 from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
+from flows.status.history import SPANS
+from flows.status.notes import FEW_DAYS, notes
+from flows.status.words import LATE_SECONDS, Cell, View, age, error, lag, number, rate, size
 from sources.telemetry import NEAR
 
 WIDTH, HEIGHT = 120, 24
-"""Of the curves, in their own units."""
+"""Of the small curves, in their own units."""
 
-_LATE_SECONDS, _VERY_LATE_SECONDS = 900.0, 3600.0
+TAGS, LINES = 50, 20
+"""Rows that there always are, so that the page's script finds them; those left over are empty."""
+
 _FULL = 0.8
-_FEW_DAYS, _LAST_DAYS = 30.0, 7.0
-
-
-class Cell(NamedTuple):
-    """text: as it is read. level: "" (as it should be), "mute", "warn" or "bad"."""
-
-    text: str
-    level: str = ""
-
-
-View: TypeAlias = dict[str, Cell]
 
 PLACE_COLUMNS: Mapping[str, str] = {
     "name": "Source",
@@ -34,6 +30,7 @@ PLACE_COLUMNS: Mapping[str, str] = {
     "curve": "Last hour",
     "events": "Events",
     "lag": "Lag",
+    "waiting": "In the queue",
     "hand": "In hand",
     "lanes": "Lanes",
     "error": "Last error",
@@ -49,7 +46,17 @@ OUTPUT_COLUMNS: Mapping[str, str] = {
     "window": "Resend window",
     "error": "Last error",
 }
+PROCESS_COLUMNS: Mapping[str, str] = {
+    "name": "Process",
+    "state": "State",
+    "memory": "Memory",
+    "cpu": "CPU",
+    "uptime": "Up",
+    "version": "Version",
+    "url": "Its own page",
+}
 CURVES = ("curve",)
+_SILENT = Cell("does not answer", "bad")
 
 STRENGTHS: Mapping[str, str] = {
     "receipt": "receipt: the receiver has read everything",
@@ -67,20 +74,36 @@ def view(state: Mapping[str, Any]) -> View:
         cells |= {f"p{row}.{name}": cell for name, cell in _place(place).items()}
     for row, output in enumerate(state["outputs"]):
         cells |= {f"o{row}.{name}": cell for name, cell in _output(output).items()}
-    not_read, since = state["not_read"], _since(state["collector"]["started"])
-    return cells | {
-        "quarantine": _quarantine(state["quarantine"]),
-        "missing": _missing(not_read["missing"], since),
-        "ignored": _ignored(not_read["ignored"], since),
-        "dropped": _dropped(not_read["dropped"]),
-        "untabled": _untabled(not_read["untabled"]),
-        "unsigned": _unsigned(not_read["unsigned"]),
-        "schema": _schema(not_read["schema"]),
-        "silent": _silent(not_read["silent"]),
-        "refused": _refused(state["refused"]),
-        "open": _open(not_read["open_queues"]),
-        "certificates": _certificates(state["certificates"]),
+    for row, process in enumerate(state["processes"]):
+        cells |= {f"m{row}.{name}": cell for name, cell in _process(process).items()}
+    return {
+        **cells,
+        **attention(state),
+        **charts(state["charts"]),
+        **_tags(state["tags"]),
+        **_recent(state["recent"]),
+        **notes(state, state["collector"]["started"]),
+        "tap": Cell("\n".join(state.get("tap", ()))),
     }
+
+
+def worst_first(state: dict[str, Any]) -> dict[str, Any]:
+    """Return a state whose sources stand in the order in which a person wants to see them."""
+
+    def order(place: Mapping[str, Any]) -> tuple[object, ...]:
+        told, late = place["last_error"], place["lag_seconds"] or 0.0
+        lasts = told is not None and not told["over"]
+        late = late if late > LATE_SECONDS else 0.0
+        return (
+            place["targets_failing"] == 0,
+            not lasts,
+            -late,
+            place["service"],
+            place["input"],
+            place["region"],
+        )
+
+    return {**state, "places": sorted(state["places"], key=order)}
 
 
 def summary(state: Mapping[str, Any]) -> Cell:
@@ -107,7 +130,7 @@ def summary(state: Mapping[str, Any]) -> Cell:
 
 def _punctual(state: Mapping[str, Any]) -> Cell:
     places = state["places"]
-    late = sum((one["lag_seconds"] or 0) > _LATE_SECONDS for one in places)
+    late = sum((one["lag_seconds"] or 0) > LATE_SECONDS for one in places)
     if late:
         return Cell(f"Collecting; {late} of {len(places)} sources lag{'s' * (late == 1)} behind.", "warn")
     near = sum(_near(one) for one in places)
@@ -124,11 +147,15 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
         f"{number(missing)} objects were gone before they were read" if missing else "",
         f"{number(kept)} items are in quarantine" if kept else "",
     ]
-    ending = sum(days < _FEW_DAYS for days in state["certificates"].values())
-    last = f"{number(ending)} certificate{'s' * (ending != 1)} within {_FEW_DAYS:g} days of the end"
+    ending = sum(days < FEW_DAYS for days in state["certificates"].values())
+    last = f"{number(ending)} certificate{'s' * (ending != 1)} within {FEW_DAYS:g} days of the end"
     parts.append(last if ending else "")
     silent = len(state["not_read"]["silent"])
     parts.append(f"{number(silent)} accounts or regions have fallen silent" if silent else "")
+    unsigned = sum(state["not_read"]["unsigned"].values())
+    parts.append(f"{number(unsigned)} files are not as CloudTrail signed them" if unsigned else "")
+    weak = [one["name"] for one in state["outputs"] if one["strength"] in {"kernel", "none"}]
+    parts.append(f"receipts of {' and '.join(weak)} are weak" if weak else "")
     if any(parts):
         return Cell(f"Collecting; {', '.join(part for part in parts if part)}, see below.", "warn")
     ignored = sum(state["not_read"]["ignored"].values())
@@ -156,9 +183,52 @@ def _about(state: Mapping[str, Any]) -> Cell:
         f"version {about['version']}",
         f"process {index} of {count}" if count > 1 else "",
         f"up {age(about['uptime_seconds'])}",
+        f"memory {size(about['memory_bytes'])}, CPU {about['cpu_share']:.0%}",
         f"as of {about['now']}",
     ]
     return Cell(" · ".join(part for part in parts if part), "mute")
+
+
+def _process(process: Mapping[str, Any]) -> View:
+    """Return one process of several, which is shown by itself under its address."""
+    if not process["url"]:
+        return {**dict.fromkeys(PROCESS_COLUMNS, Cell("-")), "name": Cell(process["name"]), "state": _SILENT}
+    well, ready = process["alive"], process["ready"]
+    up = Cell("up") if well and ready else Cell("not ready", "warn") if well else Cell("not well", "bad")
+    return {
+        "name": Cell(process["name"]),
+        "state": up,
+        "memory": Cell(size(process["memory_bytes"])),
+        "cpu": Cell(f"{process['cpu_share']:.0%}"),
+        "uptime": Cell(age(process["uptime_seconds"])),
+        "version": Cell(process["version"]),
+        "url": Cell(process["url"]),
+    }
+
+
+def _tags(found: Mapping[str, int]) -> View:
+    rows = list(found.items())[:TAGS]
+    return {
+        f"t{row}.{name}": Cell(text)
+        for row in range(TAGS)
+        for name, text in zip(
+            ("name", "events"),
+            (rows[row][0], number(rows[row][1])) if row < len(rows) else ("", ""),
+            strict=True,
+        )
+    }
+
+
+def _recent(found: Sequence[Mapping[str, Any]]) -> View:
+    """Return the last lines of the log, the newest first."""
+    lines = [_line(one) for one in reversed(found[-LINES:])] or [Cell("None since the start.", "mute")]
+    return {f"l{row}": lines[row] if row < len(lines) else Cell("") for row in range(LINES)}
+
+
+def _line(one: Mapping[str, Any]) -> Cell:
+    often = f" ({one['count']} times)" if one["count"] > 1 else ""
+    text = f"{one['at'][:19].replace('T', ' ')}  {one['event']}{often}  {one['text']}"
+    return Cell(text, {"error": "bad", "warning": "warn"}.get(one["level"], "mute"))
 
 
 def _place(place: Mapping[str, Any]) -> View:
@@ -172,13 +242,18 @@ def _place(place: Mapping[str, Any]) -> View:
         "unit": Cell(unit, "mute"),
         "region": Cell(place["region"] or "all"),
         "rate": Cell(rate(place["events_per_second"])),
-        "curve": Cell(points(place["curve"])),
+        "curve": _curve(place["curve"]),
         "events": Cell(number(place["source_events"]) + repeats),
         "lag": _late(lag(place["lag_seconds"]), place),
         "hand": Cell(", ".join(part for part in (hand, waiting) if part) or "-"),
+        "waiting": Cell("-" if place["waiting"] is None else number(place["waiting"])),
         "lanes": Cell(str(place["lanes"] or "-")),
         "error": error(place["last_error"], bad=place["targets_failing"] > 0),
     }
+
+
+def _curve(values: Sequence[float]) -> Cell:
+    return Cell(curve(values, WIDTH, HEIGHT, SPANS["hour"][2]))
 
 
 def _near(place: Mapping[str, Any]) -> bool:
@@ -208,7 +283,7 @@ def _output(output: Mapping[str, Any]) -> View:
         "state": _up(output),
         "strength": Cell(STRENGTHS.get(output["strength"], output["strength"]), "warn" if weak else ""),
         "rate": Cell(rate(output["events_per_second"])),
-        "curve": Cell(points(output["curve"])),
+        "curve": _curve(output["curve"]),
         "events": Cell(number(output["events_delivered"]) + missed, "warn" if missed else ""),
         "receipt": Cell(receipt),
         "window": Cell(fill if window["limit_bytes"] else "-", "warn" if window["fill"] > _FULL else ""),
@@ -220,165 +295,3 @@ def _up(output: Mapping[str, Any]) -> Cell:
     if output["ready"]:
         return Cell("up")
     return Cell("down", "bad") if output["connected"] else Cell("not reached yet", "warn")
-
-
-def _quarantine(found: Mapping[str, Any]) -> Cell:
-    if not found["items"]:
-        return Cell("Quarantine is empty.", "mute")
-    before = {f"{reason} (before the start)": count for reason, count in found["before"].items()}
-    reasons = _reasons({**found["by_reason"], **before})
-    told = f"Quarantine took {number(found['items'])}: {reasons}. See {found['where']}."
-    if found["full"]:
-        return Cell(f"{told} It is full: messages of what cannot be read stay in their queues.", "bad")
-    return Cell(told, "warn")
-
-
-def _since(started: str) -> str:
-    """Return since when counts are; what was before, a journal knows."""
-    return f" since the start, {started.replace('T', ' ').replace('Z', ' UTC')}" if started else ""
-
-
-def _missing(found: Mapping[str, int], since: str) -> Cell:
-    if not found:
-        return Cell(f"No object was gone before it was read{since}.", "mute")
-    return Cell(
-        f"Gone before they were read{since}: {_reasons(found)}. See what deletes them so early.", "warn"
-    )
-
-
-def _ignored(found: Mapping[str, int], since: str) -> Cell:
-    if not found:
-        return Cell(f"No notice was settled unread{since}.", "mute")
-    what = "Notices settled unread, as they announce nothing to collect"
-    return Cell(f"{what}{since}: {_reasons(found)}.", "mute")
-
-
-def _dropped(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("")
-    return Cell(f"Events left out by the configuration: {_reasons(found)}.", "mute")
-
-
-def _untabled(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("")
-    told = f"In CloudTrail's table events, as there is no other: {_reasons(found)}."
-    return Cell(f"{told} Tables that Devo has added are named in globals.tables.", "mute")
-
-
-def _unsigned(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("")
-    return Cell(f"Not as CloudTrail signed it: {_reasons(found)}. python -m flows prove tells which.", "bad")
-
-
-def _schema(found: Mapping[str, str]) -> Cell:
-    told = " ".join(f"{service}: {what}." for service, what in found.items())
-    return Cell(f"Events look otherwise than they did. {told}" if told else "", "mute")
-
-
-def _silent(found: Mapping[str, float]) -> Cell:
-    if not found:
-        return Cell("")
-    first = [f"{what} for {age(seconds)}" for what, seconds in sorted(found.items(), key=lambda one: -one[1])]
-    listed = ", ".join(first[:5]) + (", …" if len(first) > 5 else "")  # noqa: PLR2004
-    return Cell(f"Silent, though something used to come ({number(len(found))}): {listed}.", "warn")
-
-
-def _certificates(found: Mapping[str, float]) -> Cell:
-    """Return the days that certificates have left, the shortest first."""
-    if not found:
-        return Cell("")
-    told = [
-        f"{name} {f'has ended {age(-days * 86_400)} ago' if days < 0 else f'lasts {int(days)} days'}"
-        for name, days in sorted(found.items(), key=lambda one: one[1])
-    ]
-    least = min(found.values())
-    level = "bad" if least < _LAST_DAYS else "warn" if least < _FEW_DAYS else "mute"
-    cure = (
-        " Download a new one: files that change are read again without a restart."
-        if least < _FEW_DAYS
-        else ""
-    )
-    return Cell(f"Certificates: {', '.join(told)}.{cure}", level)
-
-
-def _refused(told: Mapping[str, Any] | None) -> Cell:
-    if told is None:
-        return Cell("")
-    what = error(told, bad=True)
-    return Cell(f"The configuration file was refused, what was in force before goes on: {what.text}", "bad")
-
-
-def _open(queues: Sequence[str]) -> Cell:
-    if not queues:
-        return Cell("")
-    listed = ", ".join(queues[:3]) + (", …" if len(queues) > 3 else "")  # noqa: PLR2004
-    return Cell(
-        f"Objects of any bucket are read that a message of {number(len(queues))} queues names ({listed}): "
-        "name the services' buckets.",
-        "warn",
-    )
-
-
-def _reasons(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{number(count)} {reason}" for reason, count in sorted(found.items()))
-
-
-def error(told: Mapping[str, Any] | None, *, bad: bool) -> Cell:
-    """Return an error as one line: when, what, where, hint."""
-    if told is None:
-        return Cell("")
-    line = ": ".join(part for part in (told["what"], told["where"], told["hint"]) if part)
-    over = ", over by now" if told["over"] else ""
-    code = f" [{told['code']}]" if told["code"] else ""
-    level = "mute" if told["over"] else "bad" if bad else "warn"
-    return Cell(f"{age(told['seconds_ago'])} ago{over}: {line}{code}", level)
-
-
-def lag(seconds: float | None) -> Cell:
-    """Return how far a source is behind."""
-    if seconds is None:
-        return Cell("not known yet", "mute")
-    level = "bad" if seconds > _VERY_LATE_SECONDS else "warn" if seconds > _LATE_SECONDS else ""
-    return Cell(age(seconds), level)
-
-
-def age(seconds: float) -> str:
-    """Return a time in the unit that fits: `8 s`, `12 min`, `3.5 h`, `4 d`."""
-    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"  # noqa: PLR2004
-    return f"{seconds / 86_400:.0f} d"
-
-
-def rate(per_second: float) -> str:
-    """Return a rate: `0`, `0.3`, `42`, `3.4 k`."""
-    return number(per_second) if per_second >= 10 else f"{per_second:.1f}".removesuffix(".0")  # noqa: PLR2004
-
-
-def number(value: float) -> str:
-    """Return a count of at most four digits: `950`, `3.4 k`, `12 M`."""
-    return _scaled(value, 1000, ("", " k", " M", " G", " T"))
-
-
-def size(value: float) -> str:
-    """Return bytes: `12 MiB`."""
-    return _scaled(value, 1024, (" B", " KiB", " MiB", " GiB", " TiB"))
-
-
-def _scaled(value: float, base: int, units: Sequence[str]) -> str:
-    step = 0
-    while value >= base * 0.9995 and step < len(units) - 1:
-        value, step = value / base, step + 1
-    return f"{value:.1f}{units[step]}" if step and value < 10 else f"{value:.0f}{units[step]}"  # noqa: PLR2004
-
-
-def points(curve: Sequence[float]) -> str:
-    """Return a curve as the points of an SVG polyline, the present at the right edge."""
-    most = max(curve, default=0.0) or 1.0
-    step, last = WIDTH / 59, len(curve) - 1
-    return " ".join(
-        f"{WIDTH - (last - place) * step:.1f},{HEIGHT - 1 - (HEIGHT - 2) * value / most:.1f}"
-        for place, value in enumerate(curve)
-    )

@@ -8,13 +8,16 @@ from msgspec import Struct, field
 from msgspec.structs import asdict
 from prometheus_client import REGISTRY, generate_latest
 
-from flows.status.event_status import EventStatus, Failure, OutputStatus, iso, told
+from flows.status.event_status import IDENTITY, JOURNAL, EventStatus, Failure, OutputStatus, iso, told
 from flows.status.history import History
 from flows.status.liveness import Liveness
+from flows.status.machine import Machine
 from flows.status.metrics_snapshot import MetricsSnapshot, figures
+from flows.status.recent import Recent
 from sinks.devo import Process
 from sources.metric_scopes import MetricScope
 
+_TAGS, _LINES = 50, 20
 _FORGET_SECONDS = 3600.0
 """How long an error is shown that does not last."""
 
@@ -41,8 +44,14 @@ class Watch(Struct):
     liveness: Liveness
     event_status: EventStatus
     history: History = field(default_factory=History)
+    recent: Recent = field(default_factory=Recent)
+    machine: Machine = field(default_factory=Machine)
     clock: Callable[[], float] = time.time
     read: Callable[[], MetricsSnapshot] = figures
+
+    def tap(self, source: str) -> list[str]:
+        """Return the events of a source that went out since this was first asked."""
+        return self.liveness.outgoing.tap(source)
 
     def sample(self) -> None:
         """Let the history take a sample; called every ten seconds."""
@@ -53,7 +62,9 @@ class Watch(Struct):
         totals |= {
             name: now.sum("events_delivered_total", output=name) for name in self.event_status.outputs.copy()
         }
-        self.history.sample(time.monotonic(), totals)
+        events = now.sum("source_events_total")
+        lags = (self._ago(at) or 0.0 for _, at in now.series("read_up_to_timestamp_seconds"))
+        self.history.sample(time.monotonic(), totals, events, max(lags, default=0.0))
 
     def unhealthy_reason(self) -> str:
         """Return why the process is not well, "" = it is."""
@@ -74,6 +85,7 @@ class Watch(Struct):
     def state(self) -> dict[str, Any]:
         """Return everything as plain data."""
         now, ill, unready = self.read(), self.unhealthy_reason(), self.unready()
+        journal = self.event_status.journal
         return {
             "collector": {
                 "name": self.facts.name,
@@ -83,12 +95,33 @@ class Watch(Struct):
                 "now": iso(self.clock()),
                 "uptime_seconds": round(self.clock() - self.facts.started),
                 "epoch_seconds_ago": self._ago(now.sum("epoch_timestamp_seconds")),
+                **self.machine.look(),
             },
             "health": {"alive": not ill, "illness": ill, "ready": not unready, "unready": unready},
             "places": [self._place(place, now) for place in self.places(now)],
             "outputs": [
                 self._output(name, one, now) for name, one in sorted(self.event_status.outputs.copy().items())
             ],
+            "processes": [],
+            "charts": self.history.charts(),
+            "tags": dict(self.liveness.outgoing.tags.most_common(_TAGS)),
+            "recent": [
+                {
+                    "at": iso(one.at),
+                    "level": one.level,
+                    "event": one.event,
+                    "text": one.text,
+                    "count": one.count,
+                }
+                for one in list(self.recent.lines)[-_LINES:]
+            ],
+            "stopped": {
+                **{
+                    f"{IDENTITY}{where}": told(one, self.clock())
+                    for where, one in self.event_status.identities.items()
+                },
+                **({f"{JOURNAL}{journal.where}": told(journal, self.clock())} if journal else {}),
+            },
             "refused": told(self.event_status.refused, self.clock()),
             "quarantine": {
                 "where": self.facts.quarantine,
@@ -101,20 +134,21 @@ class Watch(Struct):
                 f"{labels['file']} of output {labels['output']}": round(days, 1)
                 for labels, days in now.series("certificate_days")
             },
-            "not_read": {
-                "missing": {
-                    labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
-                },
-                "ignored": _by_reason(now, "notices_ignored_total"),
-                "unsigned": _wrong(now),
-                "untabled": _by_reason(now, "cloudtrail_table_missing_total", "event_source"),
-                "dropped": _by_reason(now, "events_dropped_total", "rule"),
-                "schema": dict(sorted(self.event_status.schema.copy().items())),
-                "silent": {
-                    what: self._ago(since) for what, since in sorted(self.event_status.silent.items())
-                },
-                "open_queues": sorted(self.event_status.open_queues.copy()),
+            "not_read": self._not_read(now),
+        }
+
+    def _not_read(self, now: MetricsSnapshot) -> dict[str, Any]:
+        return {
+            "missing": {
+                labels["service"]: int(value) for labels, value in now.series("objects_missing_total")
             },
+            "ignored": _by_reason(now, "notices_ignored_total"),
+            "unsigned": _wrong(now),
+            "untabled": _by_reason(now, "cloudtrail_table_missing_total", "event_source"),
+            "dropped": _by_reason(now, "events_dropped_total", "rule"),
+            "schema": dict(sorted(self.event_status.schema.copy().items())),
+            "silent": {what: self._ago(since) for what, since in sorted(self.event_status.silent.items())},
+            "open_queues": sorted(self.event_status.open_queues.copy()),
         }
 
     def _place(self, place: MetricScope, now: MetricsSnapshot) -> dict[str, Any]:
@@ -138,6 +172,7 @@ class Watch(Struct):
             "lag_seconds": self._ago(now.of("read_up_to_timestamp_seconds", labels)),
             "lateness_seconds": now.of("lateness_seconds", labels),
             "reach_seconds": now.of("reach_seconds", labels),
+            "waiting": _known(now, "queue_messages", labels),
             "lanes": int(now.of("lanes", unit)),
             "prefetched_bytes": int(now.of("prefetched_bytes", unit)),
             "last_error": self._told(
@@ -179,6 +214,11 @@ class Watch(Struct):
         if failure is None or (not lasts and self.clock() - failure.at > _FORGET_SECONDS):
             return None
         return told(failure, self.clock())
+
+
+def _known(now: MetricsSnapshot, name: str, labels: Mapping[str, str]) -> int | None:
+    found = [value for _, value in now.series(name, **labels)]
+    return int(sum(found)) if found else None
 
 
 def _wrong(now: MetricsSnapshot) -> dict[str, int]:

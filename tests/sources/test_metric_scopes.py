@@ -69,7 +69,7 @@ def test_a_failing_place_is_shown_until_all_of_it_works(heard):
     metric_scopes.well(HERE)
     assert value("targets_failing") == 0
     assert [event for event, _ in heard] == ["place_failed", "place_recovered"]
-    assert heard[0][1] == {"place": HERE, "error": ERROR}
+    assert heard[0][1] == {"place": HERE, "error": ERROR, "again": 0.0}
 
 
 @pytest.mark.parametrize(

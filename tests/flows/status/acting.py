@@ -84,11 +84,12 @@ def trouble(made: Watch) -> Watch:
 
 
 def an_hour(history: History) -> None:
-    """Let an hour pass in which the rate rises and falls."""
-    total, now = 0.0, time.monotonic() - 3600
-    for step in range(361):
+    """Let a day pass in which the rate rises and falls, and the lag grows at its end."""
+    total, now = 0.0, time.monotonic() - 86_400
+    for step in range(8641):
         total += STEP_SECONDS * (100 + 90 * ((step // 30) % 2))
-        history.sample(now + step * STEP_SECONDS, {FLOW: total, "devo": total})
+        lag = 5.0 + 40 * (step > 8500) * (step - 8500)
+        history.sample(now + step * STEP_SECONDS, {FLOW: total, "devo": total}, total, lag)
 
 
 class Stop:

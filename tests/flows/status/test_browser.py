@@ -8,14 +8,18 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from flows.status.metrics_snapshot import MetricsSnapshot
 from flows.status.server import Server
+from sources.metric_scopes import MetricScope
 from tests.fakes.chromium import Chromium
 from tests.fakes.process import HOST, wait_until
-from tests.flows.status.acting import HOSTILE, an_hour, trouble, watch
+from tests.flows.status.acting import DENIED, HOSTILE, an_hour, trouble, watch
+from tests.flows.status.acting import figures as numbers
 from tests.flows.status.world import running
 
-SIZES = (("phone", 390, 844), ("desk", 1280, 800))
+SIZES = (("phone", 390, 844), ("desk", 1440, 900))
 LIGHTS = (("light", False), ("dark", True))
 
 pytestmark = pytest.mark.timeout(400)
@@ -65,7 +69,7 @@ def test_an_hour_with_trouble(browser, shots):
         texts = look(browser, url, shots, "hour")
         tab = browser.open(url)
         lengths = tab.run("[...document.querySelectorAll('polyline')].map(line => line.getTotalLength())")
-        assert min(sorted(lengths)[-2:]) > 100, "two curves"
+        assert sum(length > 100 for length in lengths) == 6, "two rows' curves, and four charts"
     finally:
         server.shutdown()
         server.server_close()
@@ -125,3 +129,53 @@ def test_a_running_collector_and_an_outage(browser, shots, certs, tmp_path, figu
         figures(f"afterwards: {live.text('#sum')}")
         assert live.complaints == []
         assert world.stop() == 0
+
+
+def thousand(failing):
+    """Return a collector of a thousand sources, of which some fail."""
+    shown = watch()
+    places = [
+        MetricScope("flowlogs", f"account-{number:04}", "non-cloudwatch-logs", "eu-west-1")
+        for number in range(1000)
+    ]
+    shown.facts = replace(shown.facts, places=places)
+    for place in places[500 : 500 + failing]:
+        shown.event_status.hear("place_failed", {"place": place, "error": DENIED, "again": 300.0})
+    values = {
+        frozenset(place._asdict().items()): float(place in places[500 : 500 + failing]) for place in places
+    }
+    shown.read = lambda: MetricsSnapshot({**numbers().values, "targets_failing": values})
+    an_hour(shown.history)
+    return shown
+
+
+def test_a_thousand_sources(browser, shots, figures):
+    """What fails is in the first screen, the page is there within a second, and a filter finds a source."""
+    server = Server(HOST, 0, thousand(3))
+    server.start()
+    try:
+        url = f"http://{HOST}:{server.server_address[1]}/status"
+        look(browser, url, shots, "thousand")
+        for _, width, height in SIZES:
+            tab = browser.open(url, width=width, height=height)
+            top = tab.run("document.querySelector('#attention').getBoundingClientRect().top")
+            assert top < height / 2
+            seen = tab.text("#attention")
+            assert [f"flowlogs eu-west-1 (account-0{number})" in seen for number in (500, 501, 502)] == [
+                True
+            ] * 3
+            assert "allow logs:FilterLogEvents" in seen
+            assert "tried again in 4 min" in seen
+        painted = tab.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        figures(f"first paint of 1,000 sources: {painted:.0f} ms")
+        first = "document.querySelector('[data-k=\"p0.unit\"]').textContent"
+        assert tab.run(first) == "account-0500 / non-cloudwatch-logs"
+        tab.run("filter.value = 'account-0777'; filter.dispatchEvent(new Event('input'))")
+        there = "one => one.offsetParent && /flow/.test(one.innerText)"
+        shown = f"[...document.querySelectorAll('tr')].filter({there})"
+        assert tab.run(f"{shown}.length") == 1
+        assert "account-0777" in tab.run(f"{shown}[0].innerText")
+        assert tab.complaints == []
+    finally:
+        server.shutdown()
+        server.server_close()

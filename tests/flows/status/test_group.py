@@ -46,7 +46,7 @@ def test_one_that_does_not_answer_is_named(monkeypatch):
         Asked("queues-0", HOST, server.server_address[1]),
         Asked("queues-1", HOST, free_port()),
     ]
-    group = GroupWatch("mine", asked)
+    group = GroupWatch("mine", lambda: asked)
     try:
         shown = group.state()
         assert shown["health"]["illness"] == "queues-1: it does not answer"
@@ -62,5 +62,5 @@ def test_one_that_does_not_answer_is_named(monkeypatch):
 
 def test_nobody_answers():
     """Before the first process is up there is a page already, and it says who is missing."""
-    group = GroupWatch("mine", [Asked("apis", HOST, free_port())])
+    group = GroupWatch("mine", lambda: [Asked("apis", HOST, free_port())])
     assert view(group.state())["sum"] == ("Not well: apis: it does not answer.", "bad")

@@ -33,4 +33,4 @@ def test_the_curve_is_of_the_last_hour():
 def test_memory_is_bounded():
     """However long it runs, an hour of samples is kept."""
     history = filled(range(5000))
-    assert len(history._samples["a"]) == 361
+    assert len(history._rings["hour"]._samples["a"]) == 361

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import logging
 import re
 from html.parser import HTMLParser
 
@@ -9,10 +10,15 @@ import pytest
 from msgspec.structs import replace
 
 from flows.status.assets import SCRIPT, STYLE
+from flows.status.charts import curve
+from flows.status.event_status import DRAINING, told
+from flows.status.outgoing import Outgoing
 from flows.status.page import page, policy
-from flows.status.view import Cell, age, lag, number, points, rate, size, view
+from flows.status.view import view, worst_first
+from flows.status.words import Cell, age, lag, number, rate, size
 from sources.metric_scopes import MetricScope
-from tests.flows.status.acting import DENIED, FLOW, HOSTILE, NOW, trouble, watch
+from tests.flows.status.acting import DENIED, FLOW, HOSTILE, LOGS, NOW, an_hour, trouble, watch
+from transforms.block import Block, Origin
 
 
 def row(state, name):
@@ -172,8 +178,8 @@ def test_numbers_are_short(say, cases):
 
 def test_a_curve_ends_at_the_right_edge():
     """The newest value is at the right, the largest at the top; nothing known is no line."""
-    assert points([]) == ""
-    assert points([0, 5, 10]).split() == ["115.9,23.0", "118.0,12.0", "120.0,1.0"]
+    assert curve([], 120, 24, 60) == ""
+    assert curve([0, 5, 10], 120, 24, 60).split() == ["115.9,23.0", "118.0,12.0", "120.0,1.0"]
 
 
 class Reader(HTMLParser):
@@ -227,3 +233,97 @@ def test_every_cell_is_on_the_page_once():
     cells = view(trouble(watch()).state())
     keys = [attributes["data-k"] for _, attributes in Reader(page(cells)).elements if "data-k" in attributes]
     assert sorted(keys) == sorted(cells)
+
+
+def well(made=None):
+    """Return the state of a collector of which everything is as it should be."""
+    made = made or watch()
+    made.event_status.failures.clear()
+    state = made.state()
+    for place in state["places"]:
+        place |= {"targets_failing": 0, "lag_seconds": 10, "last_error": None}
+    state["quarantine"] |= {"items": 0}
+    return state
+
+
+FLAWS = {
+    "missing": lambda state: state["not_read"].update(missing={"flowlogs": 1}),
+    "quarantined": lambda state: state["quarantine"].update(items=1),
+    "silent": lambda state: state["not_read"].update(silent={"flowlogs 1 eu-west-1": 7200.0}),
+    "weak": lambda state: state["outputs"][0].update(strength="kernel"),
+    "missed": lambda state: state["outputs"][0].update(strength="none"),
+    "unsigned": lambda state: state["not_read"].update(unsigned={"broken of 1 eu-west-1 (audits_s3)": 1}),
+    "certificate": lambda state: state["certificates"].update({"cert of output devo": 3.0}),
+    "refused": lambda state: state.update(refused=told(watch().event_status.failure_of(DENIED), NOW)),
+    "lagging": lambda state: state["places"][0].update(lag_seconds=2000),
+    "failing": lambda state: state["places"][0].update(targets_failing=1),
+    "draining": lambda state: state["health"].update(unready=[DRAINING]),
+    "hangs": lambda state: state["health"].update(alive=False, illness="it hangs"),
+}
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_the_banner_is_green_only_when_nothing_is_wrong(flaw):
+    """Each thing that a person should see takes the green away; without one it is there."""
+    state = well()
+    assert view(state)["sum"] == Cell("All is well: 3 sources are collected and delivered.")
+    FLAWS[flaw](state)
+    assert view(state)["sum"].level in {"warn", "bad"}
+
+
+def test_what_fails_stands_first_with_its_cure():
+    """An output before a source, each with error, cure, since when, and when it is tried again."""
+    made = trouble(watch())
+    made.event_status.clock = lambda: NOW - 5
+    made.event_status.hear("place_failed", {"place": LOGS, "error": DENIED, "again": 65.0})
+    cells = view(made.state())
+    assert cells["a0.what"] == Cell("Output devo: connection refused: devo.example:443", "bad")
+    assert cells["a0.cure"].text == "nothing listens there: check `port` [delivery-connect-failed]"
+    assert cells["a0.when"].text == "since 60 s; tried again now"
+    assert cells["a1.what"].text.startswith("logs us-east-1 (production): FilterLogEvents failed")
+    assert cells["a1.when"].text == "since 60 s; tried again in 60 s"
+    assert cells["a2.what"] == Cell("")
+    made.event_status.hear("place_recovered", {"place": LOGS})
+    made.event_status.hear("place_failed", {"place": LOGS, "error": DENIED})
+    assert view(made.state())["a1.when"].text == "since 5 s; it is tried again by itself"
+
+
+def test_of_many_that_fail_the_others_are_counted():
+    """Ten are shown, of the rest how many there are; a source that fails stands before those that do not."""
+    state = well()
+    error = told(watch().event_status.failure_of(DENIED), NOW)
+    bad = {**state["places"][0], "targets_failing": 1, "last_error": error}
+    state["places"] += [{**bad, "input": f"i{number:02}"} for number in range(30)]
+    shown = worst_first(state)
+    assert [place["input"] for place in shown["places"][:3]] == ["i00", "i01", "i02"]
+    cells = view(shown)
+    assert cells["a.more"].text == "and 20 more, see their rows below"
+    assert "(i09)" in cells["a9.what"].text
+
+
+def test_tags_events_and_lag_are_read():
+    """Events by tag, the last lines of the log with their counts, and charts that end in round numbers."""
+    made = watch()
+    origin = Origin("flowlogs")
+    made.liveness.outgoing.hear([Block(b"a\nb\n", 2, origin, "cloud.aws.vpc"), "no block"])
+    record = logging.makeLogRecord({"levelno": 30, "levelname": "WARNING", "msg": "leases_lost service=a"})
+    record.event, record.fields = "leases_lost", {"service": "a"}
+    made.recent.handle(record), made.recent.handle(record)
+    an_hour(made.history)
+    cells = view(made.state())
+    assert (cells["t0.name"].text, cells["t0.events"].text) == ("cloud.aws.vpc", "2")
+    assert cells["l0"].text.endswith("leases_lost (2 times)  service=a")
+    assert [cells[f"c.hour.{name}"].text for name in ("rate.top", "lag.top")] == ["200", "2.0 h"]
+    assert len(cells["c.day.rate"].text.split()) == 96
+
+
+def test_the_tap_shows_the_next_twenty_events():
+    """From the moment that somebody looks, of the source that is asked for, and no more than twenty."""
+    outgoing = Outgoing()
+    flows, logs = (Block(b"x\ny\n" * 20, 40, Origin(name), "t") for name in ("flowlogs", "logs"))
+    outgoing.hear([flows])
+    assert outgoing.tap("flowlogs") == []
+    outgoing.hear([logs, flows])
+    outgoing.hear([flows])
+    assert outgoing.tap("flowlogs") == ["t: x", "t: y"] * 10
+    assert outgoing.tap("logs") == []

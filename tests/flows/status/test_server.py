@@ -9,10 +9,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from flows.status import server as module
-from flows.status.admission import HOSTS_VARIABLE, hosts_of
+from flows.status.admission import HOSTS_VARIABLE, TAP_VARIABLE, hosts_of, may_tap
+from flows.status.group import PEERS_VARIABLE
 from flows.status.server import Server
-from tests.fakes.process import HOST, wait_until
+from flows.status.start import everybody
+from tests.fakes.process import HOST, free_port, wait_until
 from tests.flows.status.acting import trouble, watch
+from transforms.block import Block, Origin
 from transforms.telemetry import add
 
 
@@ -214,3 +217,50 @@ def test_who_says_nothing_is_sent_away(server, monkeypatch):
     monkeypatch.setattr(module._Handler, "seconds", 0.1)
     with socket.create_connection((HOST, server(watch()).server_address[1]), 60) as idle:
         assert idle.recv(1) == b""
+
+
+def test_a1_events_are_shown_to_whom_it_is_allowed(server, monkeypatch):
+    """Nobody by default; this machine's users, or whoever has the token, when the operator says so."""
+    one = server(watch())
+    tapped = "/status.json?tap=flowlogs"
+    assert ask(one, tapped)[0] == 403
+    assert ask(one, "/status?tap=")[0] == 403
+    monkeypatch.setenv(TAP_VARIABLE, "loopback")
+    assert json.loads(ask(one, tapped)[2])["tap"] == ["waiting for events of flowlogs"]
+    one.watch.liveness.outgoing.hear([Block(b"<b>x</b>\n", 1, Origin("flowlogs"), "t")])
+    assert json.loads(ask(one, tapped)[2])["tap"] == ["t: <b>x</b>"]
+    assert b"&lt;b&gt;x" in ask(one, "/status?tap=flowlogs")[2]
+    assert b"<b>x" not in ask(one, "/status?tap=flowlogs")[2]
+    monkeypatch.setenv(TAP_VARIABLE, "a-long-enough-token")
+    assert ask(one, tapped)[0] == 403
+    assert ask(one, tapped, headers={"Authorization": "Bearer another-long-token"})[0] == 403
+    assert ask(one, tapped, headers={"Authorization": "Bearer a-long-enough-token"})[0] == 200
+    monkeypatch.setenv(TAP_VARIABLE, "short")
+    assert ask(one, tapped, headers={"Authorization": "Bearer short"})[0] == 403
+    assert not may_tap("10.0.0.1", None, {TAP_VARIABLE: "loopback"})
+
+
+def test_all_processes_are_on_one_page(server):
+    """/all shows the peers that are named, each with its memory and processor, and who does not answer."""
+    ports = [server(watch()).server_address[1], server(trouble(watch())).server_address[1], free_port()]
+    named = ",".join(f"{HOST}:{port}" for port in ports)
+    together = everybody("all of them", {PEERS_VARIABLE: named})
+    port = free_port()
+    shown = Server(HOST, port, watch(), (), together)
+    shown.start()
+    try:
+        state = json.loads(ask(shown, "/all.json")[2])
+        assert [one["url"] for one in state["processes"]] == [
+            "",
+            *(f"http://{HOST}:{one}/status" for one in ports[:2]),
+        ]
+        cells = state["view"]
+        assert cells["m0.state"] == ["does not answer", "bad"]
+        assert [cells[f"m{row}.state"][0] for row in (1, 2)] == ["up", "not ready"]
+        assert cells["m1.memory"][0].endswith("MiB")
+        assert "it does not answer" in cells["a0.what"][0]
+        assert state["places"][0]["targets_failing"] == 4
+        assert ask(server(watch()), "/all")[0] == 404
+    finally:
+        shown.shutdown()
+        shown.server_close()

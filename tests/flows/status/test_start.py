@@ -82,7 +82,7 @@ def test_places_are_known_before_anything_happens(tmp_path):
 def test_a_port_that_is_taken_ends_nothing(caplog):
     """When somebody else listens there it is told with a hint, and the collector goes on."""
     with socket.create_server((HOST, 0)) as taken:
-        assert serve(watch(), HOST, taken.getsockname()[1], [], threading.Event()) is None
+        assert serve(watch(), HOST, taken.getsockname()[1], [], threading.Event(), {}) is None
     assert "status_unavailable" in caplog.text
     assert "choose a free port" in caplog.text
 
