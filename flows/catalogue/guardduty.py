@@ -16,7 +16,10 @@ from flows.config.polled import PolledSettings
 from flows.config.types import OneOrMany
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
 from sources.apis.poll import Poll
+from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
+from sources.organization.accounts import listed
+from sources.organization.everywhere import Administered
 from transforms.setting import setting
 
 _PAGE = 50
@@ -48,6 +51,7 @@ def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain:
         reach_seconds=options.reach_seconds,
         max_reach_seconds=options.max_reach_seconds,
         service=unit.service.name,
+        of_members=unit.organization is not None,
     )
     return GuardDuty(unit.account, chosen, limiters, drain)
 
@@ -62,12 +66,25 @@ def _finding(_asked: ProbeTarget[GuardDutySettings], found: Found) -> Mapping[st
     return {"DetectorId": found["guardduty:ListDetectors"][0], "FindingIds": ids[:1]} if ids else None
 
 
+def _members(account: Account, region: str) -> frozenset[str]:
+    """Return the accounts whose findings an administrator's detector has."""
+    client, where = account.client("guardduty", region), f"members in {region}, {account.where}"
+    found: set[str] = set()
+    for detector in listed(client, "ListDetectors", "DetectorIds", where, "guardduty:ListDetectors"):
+        asked = {"DetectorId": detector, "OnlyAssociated": "true"}
+        for one in listed(client, "ListMembers", "Members", where, "guardduty:ListMembers", **asked):
+            if required(one, "RelationshipStatus", where) == "Enabled":
+                found.add(required(one, "AccountId", where))
+    return frozenset(found)
+
+
 GUARDDUTY = Service(
     name="aws-guardduty",
     service_key="aws-guardduty",
     settings=GuardDutySettings,
     source=build.polled(_poll, build.as_configured),
     transform=sifted(one_table("cloud.aws.guardduty.findings")),
+    administered=Administered("guardduty.amazonaws.com", _members),
     event_name=("type",),
     calls=(
         ApiCall("guardduty:ListDetectors", polls),

@@ -32,6 +32,8 @@ from sources.aws.account import Account
 from sources.journal import Journal
 from sources.objects.decoded_chunk import SpoolRoom
 from sources.objects.object_ref import ObjectRef
+from sources.organization.directory import Directory
+from sources.organization.everywhere import Administered
 from sources.queues.lease import LeaseOptions
 from sources.queues.sqs import LOT
 from transforms.block import Flowing, Transform
@@ -69,12 +71,24 @@ class RunContext(Struct, frozen=True):
     watch: Callable[[Any], Callable[[ObjectRef], None] | None] = lambda _unit: None
 
 
+class OrganizationUnit(Struct, frozen=True):
+    """An organization that a service reads. regions: None = all that are wanted of an account.
+
+    named: put the account's name into events.
+    """
+
+    directory: Directory
+    regions: tuple[str, ...] | None = None
+    named: bool = False
+
+
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     """One service of one input: what one source step of the dataflow runs.
 
     service_key: its key under `services`. account: reads objects and asks APIs. options: its settings.
     environment: the input's, for `@devo_environment`. queue_identity: reads its queues, None = account does.
     quarantine: where what cannot be read goes, a folder or an `s3://` prefix. tables: of CloudTrail.
+    organization: whose accounts are read, None = the account's own.
     """
 
     input_id: str
@@ -86,6 +100,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     queue_identity: Account | None = None
     quarantine: str = ""
     tables: CloudTrailTables = DEVO_TABLES
+    organization: OrganizationUnit | None = None
 
     @property
     def queue_account(self) -> Account:
@@ -160,6 +175,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     filled from the tag's last levels. is_text: events are no JSON, under these settings. columns: how a line
     of text is divided. event_name: the way to what names an event. about: one line for the reference.
     digests: its objects are named by digests that AWS signs; the action that asks for the public keys.
+    administered: of an organization, accounts may leave it to another one.
     """
 
     name: str
@@ -179,6 +195,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     event_name: tuple[str, ...] = ()
     about: str = ""
     digests: str = ""
+    administered: Administered | None = None
 
     @property
     def actions(self) -> tuple[str, ...]:

@@ -14,11 +14,12 @@ from flows.catalogue.line_logs import CLOUDFRONT_LOGS, FLOW_LOGS
 from flows.catalogue.logs import LOGS
 from flows.catalogue.metrics import METRICS
 from flows.catalogue.object_types import CUSTOM, OBJECT_TYPES
-from flows.catalogue.service import AnyService, ConfiguredService, Unit, regions_of
+from flows.catalogue.service import AnyService, ConfiguredService, OrganizationUnit, Unit, regions_of
 from flows.catalogue.umbrella import UMBRELLA
 from flows.config.base import ServiceSettings
 from flows.config.objects import CUSTOM_KEYS, SqsLogsSettings
 from sources.aws.account import Account
+from sources.organization.directory import Directory
 from transforms.tags import DEVO_TABLES
 
 if TYPE_CHECKING:
@@ -73,15 +74,35 @@ def units(settings: "Settings") -> list[Unit]:
     tables = settings.globals.tables.cloudtrail.tables
     return [
         ConfiguredService(
-            one.id, service_key, account, service, options, one.environment, queues, quarantine, tables
+            one.id,
+            service_key,
+            account,
+            service,
+            options,
+            one.environment,
+            queues,
+            quarantine,
+            tables,
+            _organization(one, directory, service, options),
         )
         for name, one in settings.inputs.items()
         if one.enabled
         for account, queues in [_identities(name, one)]
+        for directory in [Directory(account, one.organization.scope) if one.organization else None]
         for service_key, options in one.services.items()
         if options.enabled
         for service in services_of(service_key, options)
     ]
+
+
+def _organization(
+    one: "Input", directory: Directory | None, service: AnyService, options: ServiceSettings
+) -> OrganizationUnit | None:
+    """Return the organization that a service of an input reads; only those that ask an API do."""
+    if directory is None or one.organization is None or not service.probes:
+        return None
+    wanted = None if options.regions == tuple(one.organization.likely_regions) else options.regions
+    return OrganizationUnit(directory, wanted, one.organization.account_name)
 
 
 def _identities(name: str, one: "Input") -> tuple[Account, Account | None]:

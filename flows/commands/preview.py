@@ -24,6 +24,7 @@ from flows.steps import apply
 from sinks.frame import Framer, guard
 from sinks.outputs import event_limit
 from sources.apis.cursor import CursorSource
+from sources.apis.poll import Rest, Target
 from sources.errors import Denied, SourceError
 from sources.listed.listed_source import ListedSource
 from sources.queues.lease import LeaseSource
@@ -111,8 +112,8 @@ def _of_api(source: object) -> Generator[Item, None, None]:
         raise TypeError(f"no such source: {source!r}")
     poll = source.poll
     for target in poll.targets():
-        if isinstance(target, SourceError):
-            _tell(str(target))
+        if not isinstance(target, Target):
+            _tell(str(target.error if isinstance(target, Rest) else target))
             continue
         for page in poll.pages(target, {}):
             yield from page.items

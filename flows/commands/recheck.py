@@ -32,7 +32,7 @@ from flows.steps import collect, deliver
 from sinks.devo import DevoSink
 from sinks.quarantine import QuarantineSink
 from sources.apis.cursor import CursorSource
-from sources.apis.poll import Poll, Target
+from sources.apis.poll import Poll, Rest, Target
 from sources.apis.window import Window, to_ms
 from sources.collected import CollectedIds
 from sources.errors import SourceError
@@ -98,7 +98,11 @@ def _targets(poll: Poll, ids: CollectedIds, window: Window) -> tuple[list[Target
     targets: list[Target] = []
     failed: dict[str, SourceError] = {}
     for one in poll.targets():
-        if isinstance(one, SourceError):
+        if isinstance(one, Rest):
+            failed[one.account] = one.error or SourceError(
+                "is suspended", one.account, "nothing is asked of it"
+            )
+        elif isinstance(one, SourceError):
             failed[one.where] = one
         elif (found := ids.range(one.key)) is None:
             hint = "let the collector run with its state beside it"

@@ -21,6 +21,7 @@ from flows.config.file_formats import FileFormat, FormatConfig
 from flows.config.filters import FieldOperation, FileRule, LineRule, MaskSettings, RecordMapping
 from flows.config.model_tree import model_in
 from flows.config.objects import SqsLogsSettings
+from flows.config.organization import OrganizationSettings
 from flows.config.polled import PolledSettings
 from flows.config.settings import (
     CloudTrailTablesSettings,
@@ -70,6 +71,7 @@ def _page() -> Iterator[str]:
         ("globals.tables.cloudtrail", "", CloudTrailTablesSettings, ()),
         ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
         ("inputs.<name>.credentials", "Without any: boto3's default chain.", Credentials, ()),
+        ("inputs.<name>.organization", "", OrganizationSettings, ()),
         ("services.<any>", "What every service has.", ServiceSettings, ()),
         ("services: those that ask an API", "", PolledSettings, (ServiceSettings,)),
         ("requests_limits[]", "", RequestLimit, ()),

@@ -22,6 +22,7 @@ from flows.config.errors import NO_MAPPING, SettingsError, SettingsErrors, as_li
 from flows.config.misplaced import put_right
 from flows.config.model_tree import names_of
 from flows.config.objects import SqsLogsSettings, sqs_defaults
+from flows.config.organization import OrganizationSettings
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
 from flows.config.schema import lists_of_one
@@ -207,7 +208,11 @@ class _Loading(Struct):
             found = found.model_copy(update={"services": services}) if found else None
         if found:
             self._warn_of(ineffective(found), place)
-            kinds = {"credentials": found.credentials, "queue_credentials": found.queue_credentials}
+            kinds: dict[str, BaseModel | None] = {
+                "credentials": found.credentials,
+                "queue_credentials": found.queue_credentials,
+                "organization": found.organization,
+            }
             again = {kind: self._read_again(one, ("inputs", name, kind)) for kind, one in kinds.items()}
             found = found.model_copy(update=again)
         return found
@@ -258,8 +263,10 @@ class _Loading(Struct):
         if isinstance(options, dict):
             self._warn_of_lists(model, options, place)
             options = first_spelling(model, options)
+            regions = everywhere(around) if asks_apis(name, model, options) else ()
             options = {
                 **self._defaults(model, around, options),
+                **({"regions": regions} if regions else {}),
                 **{k: v for k, v in options.items() if v != ""},
             }
         found: ServiceSettings | None = self._valid(model.model_validate, model, options, place)
@@ -303,6 +310,23 @@ class _Loading(Struct):
                 )
         if inputs and not any(one.enabled for input_ in enabled.values() for one in input_.services.values()):
             self._warn("inputs", "every one is switched off, nothing is collected")
+
+
+def asks_apis(service_key: str, model: type[ServiceSettings], given: Mapping[str, object]) -> bool:
+    """Tell whether a service of the configuration is of those that ask an API, and of no other."""
+    try:
+        found = model.model_validate({**given, "enabled": False})
+    except ValidationError:  # told when all of it is read
+        return False
+    return all(one.probes for one in services_of(service_key, found))
+
+
+def everywhere(around: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the regions that an input's organization stands for, () for none."""
+    try:
+        return tuple(OrganizationSettings.model_validate(around["organization"]).likely_regions)
+    except (KeyError, ValidationError):  # what is wrong is told of the input
+        return ()
 
 
 def first_spelling(model: type[ServiceSettings], given: Mapping[str, object]) -> dict[str, object]:

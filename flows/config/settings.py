@@ -15,6 +15,7 @@ from flows.catalogue.services import ANY_NAME, SETTINGS
 from flows.config.base import ServiceSettings
 from flows.config.model_tree import models_below
 from flows.config.objects import SqsInput
+from flows.config.organization import OrganizationSettings
 from flows.config.schema import widen
 from flows.config.types import Model, OneOrMany
 from sinks.settings import Outputs
@@ -173,7 +174,7 @@ FROM_GLOBALS: Mapping[str, str] = {
 
 
 class Input(SqsInput):
-    """One AWS account to collect from."""
+    """One AWS account to collect from, or all of an organization."""
 
     id: str = setting(example="10001", min_length=1, pattern=r"^[A-Za-z0-9_-]+$")
     """Part of the state's identity: another id begins anew"""
@@ -192,6 +193,10 @@ class Input(SqsInput):
     )
     """Who reads the queues when that is another than credentials, which then read the objects and ask the
     APIs: a vendor's keys for its bucket beside a queue of one's own"""
+    organization: OrganizationSettings | None = setting(
+        None, example={"role_name": "devo-aws-collector", "include": ["ou-ab12-workload1"]}, ours=True
+    )
+    """Services that ask an API read all accounts of the organization that credentials list"""
     services: dict[str, Any] = setting(example={min(SETTINGS): {}})
     """What to collect"""
     autoconfig: dict[str, Any] | None = without_effect({"enabled": False})

@@ -51,7 +51,8 @@ Moment = Annotated[
 """An ISO 8601 time; without a zone it is UTC. Becomes a datetime in UTC."""
 
 
-def _region(value: str) -> str:
+def region(value: str) -> str:
+    """Return a region's name. Raises ValueError for what is none."""
     if not is_region(value):
         meant = value.strip().lower()
         hint = f": did you mean {meant}?" if is_region(meant) else ", like eu-west-1"
@@ -64,7 +65,7 @@ def only_text(form: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "format": form})
 
 
-Region = Annotated[str, Strict(), AfterValidator(_region), only_text("aws-region")]
+Region = Annotated[str, Strict(), AfterValidator(region), only_text("aws-region")]
 
 
 def one_or_many(value: object) -> object:

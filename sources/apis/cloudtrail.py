@@ -201,7 +201,9 @@ class LookupEvents:
     def _answers(self, target: Target, start: int, upto: int) -> Iterator[tuple[list[Any], bool]]:
         """Yield the events of each page, newest first, and whether it is the last one."""
         where = f"{_API} in {target.region}, {self._account.where}"
-        client = self._client(target)
+        client = self._account.client("cloudtrail", target.region)
+        client.meta.events.register(f"before-send.cloudtrail.{_API}", Paced.hook, unique_id="collector-pace")
+        paced = Paced(self._limiter(target), self._drain, f"{_API} in {target.region}")
         asked: dict[str, Any] = {"StartTime": to_datetime(start), "EndTime": to_datetime(upto)}
         if target.detail:
             asked["EventCategory"] = target.detail
@@ -209,7 +211,7 @@ class LookupEvents:
         while True:
             more: dict[str, Any] = {"NextToken": token} if token else {}
             try:
-                reply = client.lookup_events(MaxResults=_PAGE, **asked, **more)
+                reply = paced.call(client.lookup_events, MaxResults=_PAGE, **asked, **more)
             except (ClientError, BotoCoreError) as error:
                 translated = translate(error, where, "cloudtrail:LookupEvents")
                 if isinstance(translated, Throttled):
@@ -223,15 +225,6 @@ class LookupEvents:
 
     def _limiter(self, target: Target) -> Limiter:
         return self._limiters.of(target.account or self._account.name, target.region, _API)
-
-    def _client(self, target: Target) -> Any:
-        """Return the region's client, made to wait for its turn before each request, retries included."""
-        client = self._account.client("cloudtrail", target.region)
-        paced = Paced(self._limiter(target), self._drain, f"{_API} in {target.region}")
-        client.meta.events.register(
-            f"before-send.cloudtrail.{_API}", paced.before, unique_id="collector-pace"
-        )
-        return client
 
     def _items(self, target: Target, events: Iterable[Any]) -> Iterator[Item]:
         origin = Origin(self.name, target.account, target.region, _API)

@@ -198,11 +198,11 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
 
     def _keep_listed(self) -> None:
         """After each listing: note which targets are gone, forget those gone for too long."""
-        number, listed = self._feed.listing()
-        if number == self._listing:
+        listing = self._feed.listing()
+        if listing.number == self._listing:
             return
-        self._listing, now = number, int(time.time() * 1000)
-        self._gone = {key: self._gone.get(key, now) for key in self.state if key not in listed}
+        self._listing, now = listing.number, int(time.time() * 1000)
+        self._gone = {key: self._gone.get(key, now) for key in self.state if listing.gone(key)}
         for key in [key for key, since in self._gone.items() if now - since > self._keep_ms]:
             del self.state[key], self._gone[key]
             self._feed.forget(key)

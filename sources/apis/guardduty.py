@@ -52,7 +52,7 @@ class GuardDutyOptions(Struct, frozen=True):
 
     archived: collect archived findings too. overlap_seconds: how far each poll reaches back. reach and
     max_reach: how far one does each hour, at least and at most.
-    service: name in the catalogue.
+    service: name in the catalogue. of_members: of an organization, an event's account is its finding's.
     """
 
     regions: tuple[str, ...]
@@ -63,6 +63,7 @@ class GuardDutyOptions(Struct, frozen=True):
     reach_seconds: int = 21_600
     max_reach_seconds: int = 86_400
     service: str = "guardduty"
+    of_members: bool = False
 
 
 class FindingsPosition(Position, frozen=True, kw_only=True):
@@ -203,16 +204,17 @@ class GuardDuty:
 
     def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Block]:
         """Fetch findings, remember their versions, and yield those whose version is new."""
-        lines: list[bytes] = []
+        lines: dict[str, list[bytes]] = {}
         for begin in range(0, len(ids), _PAGE):
             for finding in self._get(target, ids[begin : begin + _PAGE]):
                 key, version = finding["id"], parse_iso(finding["updatedAt"])
                 if version > versions.get(key, -1):
                     versions[key] = version
-                    lines.append(line(finding))
-        if lines:
-            origin = Origin(self.name, target.account, target.region, target.detail)
-            yield Block(b"".join(lines), len(lines), origin)
+                    whose = str(finding.get("accountId") or "") if self._options.of_members else ""
+                    lines.setdefault(whose or target.account, []).append(line(finding))
+        for account, theirs in lines.items():
+            origin = Origin(self.name, account, target.region, target.detail)
+            yield Block(b"".join(theirs), len(theirs), origin)
 
     def _get(self, target: Target, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return findings in their wire form."""
@@ -233,7 +235,7 @@ class GuardDuty:
     def _ask(self, region: str, api: str, **asked: object) -> Mapping[str, Any]:
         """Call an API at its pace; raises SourceError, also when the process drains instead."""
         where = self._where(api, region)
-        if not self._limiters.of(self._account.name, region, api).wait(self._drain):
+        if not self._limiters.of(self._account.where, region, api).wait(self._drain):
             raise Transient("not asked", where, "the process drains")
         client = self._account.client("guardduty", region)
         client.meta.events.register(

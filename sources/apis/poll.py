@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct, field
 
 from sources.apis.window import LateEvents, Window
-from sources.errors import SourceError
+from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, SourceError, Throttled
 from transforms.block import Item
 
 SECOND_LOOK = " recheck"
@@ -31,6 +31,8 @@ class Target(Struct, frozen=True):
     key: stable, unique within the service, e.g. `eu-west-1/my-group`; part of the recovery format.
     detail: what the API needs beyond account and region: a group's name, a detector's id.
     since: epoch ms from which on the service runs, or has not read because it was down; 0 = now.
+    former: its key before the input was an organization's, whose position it takes over, unless that is older
+    than `born` (epoch ms).
     """
 
     key: str
@@ -38,10 +40,45 @@ class Target(Struct, frozen=True):
     region: str = ""
     detail: str = ""
     since: int = 0
+    former: str = ""
+    born: int = 0
 
     def begin(self, now: int) -> int:
         """Return from when on it is read that was never polled: it may be there since an outage began."""
         return min(self.since or now, now)
+
+
+class Rest(Struct, frozen=True):
+    """An account that cannot be listed, or not all of it: what it has a position in is not taken as gone.
+
+    error: why, None = it is suspended.
+    """
+
+    account: str
+    error: SourceError | None = None
+
+
+def region_of(key: str) -> str:
+    """Return the region that a target's key begins with."""
+    return key.partition("/")[0]
+
+
+def account_of(key: str) -> str:
+    """Return the account that a target's key of an organization names, "" where it names none."""
+    found = key.split("/", 2)[1:2]
+    return found[0].removesuffix(SECOND_LOOK) if found else ""
+
+
+class Listing(Struct, frozen=True):
+    """Which one it is, the keys that it found, and the accounts that rest."""
+
+    number: int = 0
+    keys: frozenset[str] = frozenset()
+    resting: frozenset[str] = frozenset()
+
+    def gone(self, key: str) -> bool:
+        """Tell whether a target is no more."""
+        return key not in self.keys and account_of(key) not in self.resting
 
 
 class Page(Struct, frozen=True):
@@ -75,7 +112,7 @@ class Poll(Protocol):
     def period_seconds(self) -> float:
         """From one poll of a target to the next."""
 
-    def targets(self) -> Iterable[Target | SourceError]:
+    def targets(self) -> Iterable[Target | Rest | SourceError]:
         """Return every target there is now.
 
         A SourceError yielded (not raised) says that a part could not be listed, a region for instance: the
@@ -154,3 +191,21 @@ def known(state: State, where: str, version: int) -> State:
             "run the release that wrote it, or change start_time to begin anew",
         )
     return state
+
+
+def pause_after(error: SourceError, failures: int, base: float, jitter: float) -> float:
+    """Return the seconds to rest after the n-th failure in a row; jitter in 0…1 takes up to half of it.
+
+    What only a person can repair (a permission, a missing group) is asked again rarely.
+    """
+    if isinstance(error, IdentityAbsent):
+        first, most = 2, 60  # it may come any moment, and is asked for once for all that wait
+    elif isinstance(error, BadCredentials):
+        first, most = 10, 300
+    elif isinstance(error, Denied | Missing):
+        first, most = 60, 900
+    elif isinstance(error, Throttled):
+        first, most = 5, 120
+    else:
+        first, most = 1, 300
+    return base * min(first * 2.0 ** min(failures - 1, 16), most) * (1 - jitter / 2)

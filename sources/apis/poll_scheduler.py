@@ -18,9 +18,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from sources import metric_scopes, telemetry
-from sources.apis.poll import Page, Poll, State, Target, done_of
+from sources.apis.poll import Listing, Page, Poll, Rest, State, Target, done_of, pause_after, region_of
 from sources.apis.window import LateEvents, now_ms
-from sources.errors import BadCredentials, Denied, IdentityAbsent, Missing, SourceError, Throttled, translate
+from sources.errors import SourceError, translate
 from sources.lanes import lane_of
 from sources.threads import Threads
 from transforms.block import Block
@@ -54,24 +54,6 @@ class Pace(Struct, frozen=True):
     threads: int
     discover_seconds: float
     backoff_seconds: float
-
-
-def pause_after(error: SourceError, failures: int, base: float, jitter: float) -> float:
-    """Return the seconds to rest after the n-th failure in a row; jitter in 0…1 takes up to half of it.
-
-    What only a person can repair (a permission, a missing group) is asked again rarely.
-    """
-    if isinstance(error, IdentityAbsent):
-        first, most = 2, 60  # it may come any moment, and is asked for once for all that wait
-    elif isinstance(error, BadCredentials):
-        first, most = 10, 300
-    elif isinstance(error, Denied | Missing):
-        first, most = 60, 900
-    elif isinstance(error, Throttled):
-        first, most = 5, 120
-    else:
-        first, most = 1, 300
-    return base * min(first * 2.0 ** min(failures - 1, 16), most) * (1 - jitter / 2)
 
 
 @guarded(_INBOX_LOCKS)
@@ -150,7 +132,8 @@ class PollScheduler:
         self._states: dict[str, State] = {}
         self._since, self._born = 0, now_ms()
         self._targets: dict[str, Target] = {}
-        self._listing: tuple[int, frozenset[str]] = (0, frozenset())
+        self._listing = Listing()
+        self._resting: dict[str, SourceError] = {}
         self._timetable: list[tuple[float, int, str]] = []
         self._planned: set[str] = set()
         self._watched = False
@@ -218,8 +201,8 @@ class PollScheduler:
     def _scope(self, key: str) -> metric_scopes.MetricScope:
         return metric_scopes.place(self.name, self._owner, region_of(key))
 
-    def listing(self) -> tuple[int, frozenset[str]]:
-        """Return the number of complete listings so far, and the keys of the last one."""
+    def listing(self) -> "Listing":
+        """Return the last complete listing."""
         return self._listing
 
     def forget(self, key: str) -> None:
@@ -292,20 +275,30 @@ class PollScheduler:
         """List the targets; those that are new are due at once, those that have gone are planned no more."""
         found: dict[str, Target] = {}
         errors: list[SourceError] = []
+        rests: dict[str, SourceError | None] = {}
+        with self._changed:
+            before = set(self._targets)
         try:
-            sort_out(self._poll.targets(), found, errors)
+            for one in self._poll.targets():
+                if isinstance(one, Target):
+                    found[one.key] = one
+                    self._use(one)
+                elif isinstance(one, Rest):
+                    rests[one.account] = one.error
+                else:
+                    errors.append(one)
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; positions stay
             errors.append(translate(error, self.name))
         with self._changed:
-            before = set(self._targets)
             self._targets = {**self._targets, **found} if errors else found
             if not errors:
-                self._listing = (self._listing[0] + 1, frozenset(found))
+                self._listing = Listing(self._listing.number + 1, frozenset(found), frozenset(rests))
                 self._forget_gone(before - set(found))
             self._plan_new()
             after = set(self._targets)
         if before != after:
             telemetry.targets_changed(self.name, len(after - before), len(before - after), len(after))
+        self._tell_of(rests)
         for other in errors[1:]:
             streak = telemetry.FailureStreak(self._failures_of(_LISTING) + 1)
             telemetry.poll_failed(self._scope(_LISTING), "targets", other, streak)
@@ -313,6 +306,23 @@ class PollScheduler:
             return time.monotonic() + self._failed(_LISTING, errors[0])
         self._succeeded(_LISTING)
         return time.monotonic() + self._pace.discover_seconds
+
+    def _use(self, target: Target) -> None:
+        """Plan a target that is new while others are still being listed: many accounts take a while."""
+        with self._changed:
+            if target.key not in self._targets:
+                self._targets[target.key] = target
+                if lane_of(target.key) in self._inboxes:
+                    self._plan(target.key, 0)
+
+    def _tell_of(self, rests: Mapping[str, SourceError | None]) -> None:
+        """Tell which accounts cannot be listed, each when that begins, and when it is over."""
+        before, self._resting = self._resting, {who: error for who, error in rests.items() if error}
+        scope, first = self._scope(_LISTING), telemetry.FailureStreak(1)
+        for who in self._resting.keys() - before.keys():
+            telemetry.poll_failed(scope, f"targets of {who}", self._resting[who], first)
+        for who in before.keys() - self._resting.keys():
+            telemetry.poll_recovered(scope, f"targets of {who}", before[who].cause)
 
     def _forget_gone(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -331,7 +341,7 @@ class PollScheduler:
         started, again, pages, events = time.monotonic(), False, 0, 0
         try:
             target = replace(target, since=self._since or self._born)
-            for page in self._poll.pages(target, self._states.get(key, {})):
+            for page in self._poll.pages(target, self._state_of(target)):
                 if not inbox.put(key, page, self._stopped):
                     return None
                 self._states[key], again = page.state, page.again
@@ -344,6 +354,14 @@ class PollScheduler:
         self._succeeded(key)
         telemetry.polled(self._scope(key), key, target.account, events, pages)
         return time.monotonic() if again else started + self._poll.period_seconds
+
+    def _state_of(self, target: Target) -> State:
+        """Return a target's position, else that of its former key."""
+        state = self._states.get(target.key)
+        if state is None and target.former:
+            former = self._states.get(target.former, {})
+            return former if done_of(former) > target.born else {}
+        return state or {}
 
     def _note_lateness(self, key: str, late: LateEvents | None) -> None:
         if late is None:
@@ -377,19 +395,3 @@ class PollScheduler:
 
     def _failures_of(self, key: str) -> int:
         return self._failures.get(key, (0, ""))[0]
-
-
-def region_of(key: str) -> str:
-    """Return the region that a target's key begins with."""
-    return key.partition("/")[0]
-
-
-def sort_out(
-    listed: Iterable[Target | SourceError], found: dict[str, Target], errors: list[SourceError]
-) -> None:
-    """Fill `found` and `errors` as far as the listing comes."""
-    for one in listed:
-        if isinstance(one, SourceError):
-            errors.append(one)
-        else:
-            found[one.key] = one

@@ -63,7 +63,7 @@ class Account:
 
     name: the input's, for messages. setting: the key of the input that holds the credentials. region: one
     that is collected from: who asks is known in its partition. session_seconds: how long an assumed role's
-    session lasts. clock: by which sessions are renewed before they end.
+    session lasts. clock: by which sessions are renewed before they end. link: who asks, made already.
     Thread-safe. Making one asks AWS nothing.
     """
 
@@ -76,15 +76,16 @@ class Account:
         region: str = "",
         session_seconds: int = CHAINED_SECONDS,
         clock: Clock = _MACHINE,
+        link: ChainLink | None = None,
     ) -> None:
         self.name, self.setting = name, setting
         self._credentials = credentials or Credentials()
         self._region = region
-        self._sessions = AssumedSessions(session_seconds, clock)
+        self.sessions = AssumedSessions(session_seconds, clock)
         self._clients: dict[tuple[str, str], Any] = {}
         self._used: dict[tuple[str, str], float] = {}
         self._calls: dict[tuple[str, str], SignedCalls] = {}
-        self._links: list[ChainLink] = []
+        self._links: list[ChainLink] = [link] if link else []
         self._lock = threading.RLock()  # botocore makes sessions and clients in one thread at a time only
         self._known_id = ""
         self._unknown = 0
@@ -114,6 +115,14 @@ class Account:
     def hops(self) -> tuple[Hop, ...]:
         """The roles that this identity is reached by."""
         return self._credentials.hops
+
+    @property
+    def link(self) -> ChainLink:
+        """Who we work as: the last one of the chain of identities. Raises BotoCoreError."""
+        with self._lock:
+            if not self._links:
+                self._links = chain(self.name, self.key, self._credentials, self.sessions, self._region)
+            return self._links[-1]
 
     def client(self, service: str, region: str) -> Any:
         """Return the boto3 client of a service in a region, the same one as long as it is used.
@@ -191,9 +200,7 @@ class Account:
 
     def _make(self, service: str, region: str) -> Any:
         try:
-            if not self._links:
-                self._links = chain(self.name, self.key, self._credentials, self._sessions, self._region)
-            link = self._links[-1]
+            link = self.link
             return link.client(service, region or link.home)
         except BotoCoreError as error:
             raise translate(error, f"{self.where}, {service} in {region or 'the default region'}") from error

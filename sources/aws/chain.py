@@ -66,12 +66,23 @@ class RoleAssumer(Protocol):
         """`Account`, `Arn`."""
 
 
+class Renewable(Protocol):
+    """botocore's credentials that can be had anew: `RenewedCredentials`, or those of whoever asks."""
+
+    @property
+    def where(self) -> str:
+        """Whose they are, for messages."""
+
+    def renew(self, why: str = "") -> None:
+        """Let the next signature fetch new keys. why: what AWS said of those in use."""
+
+
 @guarded(_LOCKS)
 class ChainLink:
     """One identity of the chain, and its clients.
 
-    home: the region where STS is asked. where: what to repair when AWS refuses this identity itself, for
-    messages. renewed: its credentials, None for fixed keys. ended: codes that are worth a renewal.
+    home: the region where STS is asked. where: for messages, of fixed keys. renewed: its credentials, None
+    for fixed keys. ended: codes that are worth a renewal.
     """
 
     def __init__(
@@ -79,14 +90,19 @@ class ChainLink:
         session: Session,
         home: str,
         where: str,
-        renewed: RenewedCredentials | None = None,
+        renewed: Renewable | None = None,
         ended: frozenset[str] = _ENDED,
     ) -> None:
-        self.home, self.where, self._ended = home, where, ended
+        self.home, self._where, self._ended = home, where, ended
         self._session, self._renewed = session, renewed
         self._sts: RoleAssumer | None = None
-        self._known_until = 0.0
+        self._known_until: dict[str, float] = {}
         self._lock = threading.RLock()  # a botocore session makes its clients in one thread at a time only
+
+    @property
+    def where(self) -> str:
+        """What to repair when AWS refuses this identity itself."""
+        return self._renewed.where if self._renewed else self._where
 
     def client(self, service: str, region: str) -> Any:
         """Make a client of a service in a region."""
@@ -132,15 +148,16 @@ class ChainLink:
 
     def _is_known(self) -> bool:
         """Ask AWS at home whether it knows who asks; "yes" is remembered for a while."""
+        who = self.where
         with self._lock:
-            if time.monotonic() < self._known_until:
+            if time.monotonic() < self._known_until.get(who, 0.0):
                 return True
         try:
             self.sts.get_caller_identity()
         except (ClientError, BotoCoreError, SourceError, KeyError):
             return False
         with self._lock:
-            self._known_until = time.monotonic() + _REGION_SECONDS
+            self._known_until[who] = time.monotonic() + _REGION_SECONDS
         return True
 
 
@@ -159,11 +176,11 @@ def chain(
         links = [_given(session, home, where, credentials, sessions.clock)]
     else:
         machine_has = RenewedCredentials(partial(machine_keys, where, home), where, sessions.clock)
-        links = [_renewing(session, home, machine_has)]
+        links = [renewing(session, home, machine_has)]
     for hop in hops:
         place = place_of(where, hop)
         fetch = partial(assume, links[-1].sts, hop, sessions, name, place)
-        links.append(_renewing(new_session(), home, RenewedCredentials(fetch, place, sessions.clock)))
+        links.append(renewing(new_session(), home, RenewedCredentials(fetch, place, sessions.clock)))
     return links
 
 
@@ -171,7 +188,7 @@ def _given(session: Session, home: str, where: str, credentials: Credentials, cl
     """Return the link of keys that are given; those in files are read there again when AWS refuses them."""
     if credentials.replaceable:
         renewed = RenewedCredentials(partial(given_keys, credentials), where, clock)
-        return _renewing(session, home, renewed, _ENDED | _UNMATCHED)
+        return renewing(session, home, renewed, _ENDED | _UNMATCHED)
     keys = given_keys(credentials)
     session.set_credentials(keys.access_key, keys.secret_key, keys.token or None)
     return ChainLink(session, home, where)
@@ -184,15 +201,16 @@ def given_keys(credentials: Credentials) -> SessionKeys:
     return SessionKeys(key, secret, token)
 
 
-def _renewing(
+def renewing(
     session: Session,
     home: str,
-    renewed: RenewedCredentials,
+    renewed: Renewable,
     ended: frozenset[str] = _ENDED,
 ) -> ChainLink:
+    """Return the link whose session signs with credentials that renew themselves."""
     provider: Any = _Provider(renewed)
     session.register_component("credential_provider", CredentialResolver([provider]))
-    return ChainLink(session, home, renewed.where, renewed, ended)
+    return ChainLink(session, home, "", renewed, ended)
 
 
 class _Provider:
@@ -200,10 +218,10 @@ class _Provider:
 
     METHOD = CANONICAL_NAME = "collector"
 
-    def __init__(self, renewed: RenewedCredentials) -> None:
+    def __init__(self, renewed: Renewable) -> None:
         self._renewed = renewed
 
-    def load(self) -> RenewedCredentials:
+    def load(self) -> Renewable:
         return self._renewed
 
 

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -231,15 +232,35 @@ def throttled(limiter: Limiter) -> None:
 
 
 class Paced:
-    """Waits for a limiter before a boto3 client sends a request, retries included: a `before-send` hook."""
+    """Waits for a limiter before a boto3 client sends a request, retries included.
+
+    hook: for the client's `before-send`; a client that many accounts share has it once, and waits for the
+    limiter of whoever asks.
+    """
 
     def __init__(self, limiter: Limiter, drain: threading.Event, where: str) -> None:
         self._limiter, self._drain, self._where = limiter, drain, where
 
-    def before(self, **_: Any) -> None:
+    def call(self, method: Callable[..., _T], **asked: object) -> _T:
+        """Ask AWS by a method of a client that has the hook."""
+        before = _PACED.set(self)
+        try:
+            return method(**asked)
+        finally:
+            _PACED.reset(before)
+
+    @staticmethod
+    def hook(**_: Any) -> None:
+        """Take a turn; raises Transient instead when the process drains."""
+        _PACED.get().before()
+
+    def before(self) -> None:
         """Take a turn; raises Transient instead when the process drains."""
         if not self._limiter.wait(self._drain):
             raise Transient("not asked", self._where, "the process drains")
+
+
+_PACED: ContextVar[Paced] = ContextVar("paced")
 
 
 @guarded(_LOCKS)
@@ -271,6 +292,16 @@ def shared(rates: Mapping[str, float]) -> Limiters:
             return Chain(())
         rate = _MARGIN * rates[api]
         return Chain((YieldingBucket(rate), SharedOrOwn(f"{api} {account} {region}", rate)))
+
+    return Limiters(make)
+
+
+def own(rates: Mapping[str, float]) -> Limiters:
+    """Return the same for this process alone: nobody else asks for its targets, and files would be many."""
+
+    def make(_account: str, _region: str, api: str) -> Limiter:
+        rate = _MARGIN * rates.get(api, 0)
+        return Chain((YieldingBucket(rate), Bucket(rate)) if rate else ())
 
     return Limiters(make)
 

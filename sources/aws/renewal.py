@@ -68,12 +68,19 @@ def _held(keys: SessionKeys, now: datetime) -> _Held:
 class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
     """botocore's credentials whose keys come from `fetch`, each time that new ones are needed. Thread-safe.
 
-    fetch: raises SourceError. where: whose they are, for messages. Making one fetches nothing.
+    fetch: raises SourceError. where: whose they are, for messages. interval: seconds in which a source that
+    refuses is asked once at most. Making one fetches nothing.
     """
 
-    def __init__(self, fetch: Callable[[], SessionKeys], where: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        fetch: Callable[[], SessionKeys],
+        where: str,
+        clock: Clock,
+        interval: float = 0.0,
+    ) -> None:
         super().__init__("", "", method="collector")
-        self.where, self._fetch, self._clock = where, fetch, clock
+        self.where, self._fetch, self._clock, self._interval = where, fetch, clock, interval
         self._lock = threading.RLock()
         self._now: _Held | None = None
         self._refusal: SourceError | None = None
@@ -127,7 +134,8 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
         try:
             keys = self._fetch()
         except SourceError as error:
-            self._refusal, self._until = error.again(), time.monotonic() + MIN_INTERVAL_SECONDS
+            pause = max(self._interval, MIN_INTERVAL_SECONDS)
+            self._refusal, self._until = error.again(), time.monotonic() + pause
             raise
         if self._told:
             self._told = False

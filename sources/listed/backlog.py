@@ -15,8 +15,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec.structs import replace
 
 from sources import lanes, metric_scopes
-from sources.apis.poll import Page
-from sources.apis.poll_scheduler import PageInbox, pause_after
+from sources.apis.poll import Page, pause_after
+from sources.apis.poll_scheduler import PageInbox
 from sources.errors import Throttled, Transient
 from sources.journal_pending import RowKeeper
 from sources.objects.object_ref import ObjectRef

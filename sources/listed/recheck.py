@@ -13,7 +13,7 @@ from functools import partial
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec.structs import replace
 
-from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target
+from sources.apis.poll import SECOND_LOOK, Page, Poll, Rest, State, Target
 from sources.apis.poll_scheduler import PageInbox
 from sources.apis.window import Window, now_ms
 from sources.collected import CollectedIds
@@ -54,14 +54,14 @@ class DailyRecheck:
         """The service's: a second look is looked for as often."""
         return self._poll.period_seconds
 
-    def targets(self) -> Iterable[Target | SourceError]:
+    def targets(self) -> Iterable[Target | Rest | SourceError]:
         """Return the targets, each once more for its second look."""
         for one in self._poll.targets():
             yield one
             if isinstance(one, Target):
                 key = f"{one.key}{SECOND_LOOK}"
                 self._inner[key] = one
-                yield replace(one, key=key)
+                yield replace(one, key=key, former=one.former and f"{one.former}{SECOND_LOOK}")
 
     def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
         """Read a range once more."""

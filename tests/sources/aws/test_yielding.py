@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from sources.apis.poll_scheduler import pause_after
+from sources.apis.poll import pause_after
 from sources.aws.limiter import Bucket, Chain, YieldingBucket
 from sources.errors import Throttled
 

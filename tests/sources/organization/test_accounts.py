@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.aws.account import Account, Credentials
-from sources.aws.organization import (
+from sources.errors import Denied, Missing, SourceError, Transient
+from sources.organization.accounts import (
     AccountSelection,
     MemberAccount,
     Organization,
@@ -17,7 +18,6 @@ from sources.aws.organization import (
     enabled_regions,
     listed,
 )
-from sources.errors import Denied, Missing, SourceError, Transient
 from tests.fakes.fake_aws import server as fake_aws
 
 ROOT, UNIT, OTHER = "r-abcd", "ou-abcd-11111111", "ou-abcd-22222222"

@@ -8,6 +8,7 @@ denied. Which accounts are wanted is decided here without AWS (`choose`).
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,11 +28,15 @@ _PAGES, _DEPTH = 10_000, 6
 
 
 class MemberAccount(Struct, frozen=True):
-    """An account of an organization. state: ACTIVE, SUSPENDED, PENDING_CLOSURE …, as AWS says it."""
+    """An account of an organization. state: ACTIVE, SUSPENDED, PENDING_CLOSURE …, as AWS says it.
+
+    joined: when it became part of the organization, aware; None = AWS does not say.
+    """
 
     number: str
     name: str
     state: str
+    joined: datetime | None = None
 
     @property
     def active(self) -> bool:
@@ -93,6 +98,12 @@ class Organization:
         below = {parent: frozenset(self._below(parent, _DEPTH)) for parent in selection.parents}
         return choose(self._everyone(), below, selection)
 
+    def administrators(self, principal: str) -> frozenset[str]:
+        """Return the accounts that a service is delegated to. principal: `guardduty.amazonaws.com`."""
+        api, key = "ListDelegatedAdministrators", "DelegatedAdministrators"
+        found = self._pages(api, key, ServicePrincipal=principal)
+        return frozenset(str(required(one, "Id", self._where(api))) for one in found)
+
     def _everyone(self) -> Iterator[MemberAccount]:
         for one in self._pages("ListAccounts", "Accounts"):
             yield _member(one, self._where("ListAccounts"))
@@ -118,9 +129,8 @@ class Organization:
 def _member(told: Mapping[str, Any], where: str) -> MemberAccount:
     """Return an account; `Status` is how AWS said `State` until 2026."""
     number = required(told, "Id", where)
-    return MemberAccount(
-        number, str(told.get("Name", "")), str(told.get("State") or required(told, "Status", where))
-    )
+    state = str(told.get("State") or required(told, "Status", where))
+    return MemberAccount(number, str(told.get("Name", "")), state, told.get("JoinedTimestamp"))
 
 
 def enabled_regions(account: Account) -> frozenset[str]:

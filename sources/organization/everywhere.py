@@ -1,0 +1,182 @@
+"""The `Poll` of one API over all accounts of an organization.
+
+Each account has a `Poll` of its own, which knows nothing of the others. A target's key has its account in it:
+`eu-west-1/123456789012/…` for what is `eu-west-1/…` where an input has one account only; that former key is
+told too, so that an input which becomes an organization goes on from where it stood.
+
+What concerns one account stops no other: one that is suspended, or whose role is refused, rests with its
+positions. Accounts are listed each at its own moment, a few at a time; what has been found is used at once.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from threading import Event
+from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from sources.apis.poll import Page, Poll, Rest, State, Target, account_of
+from sources.apis.window import Window, to_ms
+from sources.aws.account import Account
+from sources.errors import SourceError, Transient, translate
+from sources.organization.directory import Directory, KnownAccount
+
+LISTING_THREADS = 16
+_YOUNG = timedelta(days=1)
+"""Of an account that joined within it everything is wanted; of an older one what comes from now on."""
+
+_AGAIN_SECONDS = 60.0
+_JITTER = random.SystemRandom()
+
+MakePoll: TypeAlias = Callable[[Account, tuple[str, ...], datetime | None], Poll]
+"""From an account, its regions and its beginning (None = as configured) to its `Poll`."""
+
+Covered: TypeAlias = Callable[[Account, str], frozenset[str]]
+"""From an administrator and a region to the accounts whose data it has; its own is not among them."""
+
+
+class Administered(Struct, frozen=True):
+    """A service that accounts may leave to another one. principal: its name for Organizations."""
+
+    principal: str
+    covered: Covered
+
+
+class ServedApi(Struct, frozen=True):
+    """Which API is read, and how often. name: of the service. administered: None = each account by itself."""
+
+    name: str
+    period_seconds: float
+    administered: Administered | None = None
+
+
+class _AccountTargets(Struct):
+    """What was found in an account: due: when it is looked for again."""
+
+    poll: Poll | None = None
+    regions: tuple[str, ...] = ()
+    targets: tuple[Target, ...] = ()
+    rest: Rest | None = None
+    due: float = 0.0
+
+
+class Everywhere:
+    """The `Poll` of an organization. make: makes the one of an account."""
+
+    def __init__(self, api: ServedApi, directory: Directory, make: MakePoll, drain: Event) -> None:
+        self.name, self.period_seconds, self._administered = api.name, api.period_seconds, api.administered
+        self._directory, self._make, self._drain = directory, make, drain
+        self._listed: dict[str, _AccountTargets] = {}
+
+    def targets(self) -> Iterable[Target | Rest | SourceError]:
+        """Return the targets of all accounts, those found anew as they are found."""
+        members = self._directory.members()
+        if self._directory.stale:
+            yield self._directory.stale
+        before = self._listed
+        self._listed = {one.about.number: before.get(one.about.number, _AccountTargets()) for one in members}
+        now = time.monotonic()
+        due = []
+        for member in members:
+            listed = self._listed[member.about.number]
+            if not member.about.active:
+                yield Rest(member.about.number)
+            elif now >= listed.due:
+                due.append(member)
+            else:
+                yield from _told(listed)
+        covered: dict[str, frozenset[str]] = {}
+        if due and self._administered:
+            yield from self._cover(self._administered, members, covered)
+        with ThreadPoolExecutor(LISTING_THREADS, thread_name_prefix=f"{self.name}-accounts") as pool:
+            for listed in pool.map(lambda member: self._look(member, covered), due):
+                yield from _told(listed)
+
+    def pages(self, target: Target, state: State) -> Iterator[Page]:
+        """Poll a target once, as its account's own `Poll` does."""
+        poll = self._poll_of(target)
+        if poll is not None:
+            yield from poll.pages(replace(target, key=target.former), state)
+
+    def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
+        """Read a finished range once more."""
+        poll = self._poll_of(target)
+        if poll is not None:
+            yield from poll.recheck(replace(target, key=target.former), window, ids)
+
+    def _poll_of(self, target: Target) -> Poll | None:
+        listed = self._listed.get(account_of(target.key))
+        return listed.poll if listed else None
+
+    def _look(self, member: KnownAccount, covered: dict[str, frozenset[str]]) -> _AccountTargets:
+        """List the targets of an account; what fails leaves it with those that it had."""
+        number = member.about.number
+        listed = self._listed[number]
+        refresh = self._directory.scope.refresh_seconds
+        try:
+            found = list(self._found(member, listed, covered))
+        except Exception as error:  # noqa: BLE001 - told by who lists; the account's positions stay
+            listed.rest = Rest(number, translate(error, f"{self.name} {number}"))
+            listed.due = time.monotonic() + min(refresh, _AGAIN_SECONDS) * _JITTER.uniform(0.5, 1)
+            return listed
+        errors = [one for one in found if isinstance(one, SourceError)]
+        joined = to_ms(member.about.joined) if member.about.joined else 0
+        mine = [_of(number, one, joined) for one in found if isinstance(one, Target)]
+        if errors:  # a region that cannot be listed keeps its targets
+            known = {one.key for one in mine}
+            mine += [one for one in listed.targets if one.key not in known]
+        listed.targets = tuple(mine)
+        listed.rest = Rest(number, errors[0]) if errors else None
+        again = min(refresh, _AGAIN_SECONDS) if errors else refresh
+        listed.due = time.monotonic() + again * _JITTER.uniform(0.5, 1)
+        return listed
+
+    def _found(
+        self, member: KnownAccount, listed: _AccountTargets, covered: dict[str, frozenset[str]]
+    ) -> Iterable[Target | Rest | SourceError]:
+        """Return what an account's own `Poll` lists, made anew when its regions are others."""
+        if self._drain.is_set():
+            raise Transient("not asked", self.name, "the process drains")
+        found, number, joined = self._directory.regions_of(member), member.about.number, member.about.joined
+        regions = tuple(region for region in found if number not in covered.get(region, ()))
+        if listed.poll is None or listed.regions != regions:
+            young = joined if joined and datetime.now(UTC) - joined < _YOUNG else None
+            listed.poll, listed.regions = self._make(member.identity, regions, young), regions
+        return listed.poll.targets()
+
+    def _cover(
+        self, service: Administered, members: Sequence[KnownAccount], covered: dict[str, frozenset[str]]
+    ) -> Iterator[Rest]:
+        """Fill region → the accounts whose data an administrator among the members has.
+
+        Where that is not known all others rest in that region: what is read twice would be sent twice.
+        """
+        everyone = frozenset(one.about.number for one in members)
+        admins = self._directory.administrators(service.principal)
+        for member in members:
+            number = member.about.number
+            if number not in admins or not member.about.active:
+                continue
+            for region in self._directory.regions_of(member):
+                try:
+                    theirs = service.covered(member.identity, region)
+                except SourceError as error:
+                    theirs = everyone
+                    yield Rest(number, error)
+                covered[region] = covered.get(region, frozenset()) | (theirs - {number})
+
+
+def _told(listed: _AccountTargets) -> Iterator[Target | Rest]:
+    yield from listed.targets
+    if listed.rest:
+        yield listed.rest
+
+
+def _of(number: str, target: Target, joined: int) -> Target:
+    """Return a target of an account as one of the organization."""
+    region, slash, rest = target.key.partition("/")
+    return replace(target, key=f"{region}/{number}{slash}{rest}", former=target.key, born=joined)
