@@ -4,19 +4,14 @@ The list is made once and kept with the positions in a folder of the state direc
 on where it was stopped or killed. Delivery, quarantine and receipts are those of `flows run`.
 """
 
-import hashlib
 import json
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 import orjson
-from bytewax.dataflow import Dataflow
-from bytewax.recovery import RecoveryConfig
-from bytewax.run import cli_main
 from msgspec import Struct, field
 from msgspec.structs import asdict
 
@@ -25,17 +20,13 @@ from flows.catalogue.build import object_opener, reads_objects
 from flows.catalogue.service import ConfiguredService, chosen
 from flows.catalogue.services import units
 from flows.commands.moments import between
+from flows.commands.one_shot import bucket_and_prefix, deliver_all, state_of
 from flows.commands.progress_bar import progress
-from flows.commands.run import root_cause
 from flows.config.base import ObjectsSettings
 from flows.config.load import Settings, SettingsError, load
 from flows.journal import keeping
 from flows.process.memory import reuse_blocks
-from flows.process.recovery_store import failure, hold, prepare
-from flows.process.runtime import drain_on_signals, launch, log_to_stderr
-from flows.steps import collect, deliver
-from sinks.devo import DevoSink
-from sinks.quarantine import QuarantineSink
+from flows.process.runtime import drain_on_signals, log_to_stderr
 from sources.journal_pending import RowKeeper
 from sources.listed.backlog import BacklogSource
 from sources.listed.listing import ListingCalls, Stretch, listed
@@ -46,7 +37,7 @@ _Unit: TypeAlias = ConfiguredService[ObjectsSettings]
 GET_USD, LIST_USD = 0.4e-6, 5e-6
 """Per request, S3 Standard in us-east-1; reading within the region costs nothing more."""
 
-_INTERVAL = timedelta(seconds=3)
+_SECONDS = 3.0
 _NOTHING = ("no object of these dates", "--location, --from, --to", "correct them; --to is exclusive")
 _LIST, _DONE = "objects.jsonl", "done"
 
@@ -90,12 +81,11 @@ def backfill(
             raise SettingsError(*_NOTHING)
         _tell(_forecast(found, asked, wanted.rate), as_json=as_json)
         return 0
-    folder = _folder(settings, unit, wanted)
+    named = f"{unit.step_id} {wanted.location} {wanted.start} {wanted.end}"
+    folder = state_of(settings, "", named)
     if (folder / _DONE).exists():
         sys.stderr.write(f"this backfill is done: {folder}: remove the folder to collect all of it again\n")
         return 0
-    prepare(folder, first=True)
-    hold(folder)
     objects = kept_list(folder, lambda: _list(unit, wanted, stretch, ListingCalls()))
     tally = BackfillTally()
     if not objects:
@@ -118,22 +108,11 @@ def unit_of(settings: Settings, service: str) -> _Unit:
 
 
 def _list(unit: _Unit, wanted: BackfillRequest, stretch: Stretch, asked: ListingCalls) -> Iterator[ObjectRef]:
-    bucket, _, prefix = wanted.location.removeprefix("s3://").partition("/")
-    if not wanted.location.startswith("s3://") or not bucket:
-        hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
-        raise SettingsError(f"no location: {wanted.location}", "--location", hint)
+    bucket, prefix = bucket_and_prefix(wanted.location)
     client = unit.account.client("s3", unit.regions[0])
     for ref in listed(client, bucket, prefix, stretch, asked):
         if unit.options.key_filter(ref.key):
             yield ref
-
-
-def _folder(settings: Settings, unit: _Unit, wanted: BackfillRequest) -> Path:
-    if settings.state_directory is None:
-        hint = "name a folder in globals.persistence"
-        raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
-    named = f"{unit.step_id} {wanted.location} {wanted.start} {wanted.end}"
-    return settings.state_directory / "backfill" / hashlib.sha256(named.encode()).hexdigest()[:16]
 
 
 def kept_list(folder: Path, listed: Callable[[], Iterable[ObjectRef]]) -> list[ObjectRef]:
@@ -153,7 +132,7 @@ def run(settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], Backfil
     Returns how many rows the journal has not taken: they are in the folder, for the next run.
     """
     objects, tally = backlog
-    drain, started = drain_on_signals(), launch()
+    drain = drain_on_signals()
     opener, _ = object_opener(unit)
     transform = unit.service.transform(unit)
     source = BacklogSource(unit.service.name, objects, opener.one, drain, tally.finished)
@@ -161,16 +140,7 @@ def run(settings: Settings, unit: _Unit, backlog: tuple[list[ObjectRef], Backfil
         book = keeping.begin(settings.journal, drain, s3_of([unit]))
         source.keeper = RowKeeper(book, unit.service.name, unit.account.name)
         transform, opener.journaled = book.counted(transform, unit.account.name), True
-    dataflow = Dataflow("backfill")
-    devo = DevoSink(tuple(settings.outputs.values()), started, drain)
-    stream = collect(dataflow, unit.step_id, source, transform, devo.limit)
-    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of([unit]))
-    deliver([stream], devo, quarantine)
-    try:
-        recovery = RecoveryConfig(folder, timedelta(0))
-        cli_main(dataflow, epoch_interval=_INTERVAL, recovery_config=recovery)
-    except Exception as error:
-        raise failure(error, folder) or root_cause(error) from error
+    deliver_all(settings, (unit, source, transform), drain, folder, _SECONDS)
     return source.keeper.left
 
 

@@ -3,7 +3,6 @@
 Exit code 0: all was delivered; 1: something was not, or not yet; 2: it could not look.
 """
 
-import hashlib
 import logging
 import shutil
 import sys
@@ -21,11 +20,11 @@ from flows.catalogue.service import ConfiguredService
 from flows.commands.backfill import BackfillTally, kept_list, run, unit_of
 from flows.commands.journal import journal_of
 from flows.commands.moments import between
+from flows.commands.one_shot import bucket_and_prefix, state_of
 from flows.config.base import ObjectsSettings
 from flows.config.load import Settings, SettingsError, load
 from flows.journal.reader import Journal
 from flows.process.memory import reuse_blocks
-from flows.process.recovery_store import hold, prepare
 from flows.process.runtime import log_to_stderr
 from flows.proof import text
 from flows.proof.bucket_facts import bucket_facts
@@ -111,17 +110,10 @@ def _collect(settings: Settings, asked: ProofScope, found: Proof) -> int:
     What was stopped before its end, or has rows that the journal did not take, is finished first: its list
     and its state are in the folder until then.
     """
-    if settings.state_directory is None:
-        hint = "name a folder in globals.persistence"
-        raise SettingsError("a backfill needs a state directory", "globals.persistence", hint)
     log_to_stderr(debug=settings.globals.debug)
     reuse_blocks()
     named = f"{asked.unit.step_id} {asked.stretch} {sorted(asked.locations)}"
-    folder = (
-        settings.state_directory / "backfill" / f"prove-{hashlib.sha256(named.encode()).hexdigest()[:16]}"
-    )
-    prepare(folder, first=True)
-    hold(folder)
+    folder = state_of(settings, "prove-", named)
     objects, tally = kept_list(folder, lambda: found.collectable), BackfillTally()
     unwritten = run(settings, asked.unit, (objects, tally), folder)
     if tally.objects == len(objects) and not unwritten:
@@ -226,9 +218,7 @@ def _asked(settings: Settings, wanted: ProofRequest) -> ProofScope:
             hint = "prove where the collector keeps its state, or name its journal in globals.journal"
             raise SettingsError("there is no journal", str(folder), hint)
     for location in wanted.location:
-        if not location.removeprefix("s3://").partition("/")[0] or not location.startswith("s3://"):
-            hint = "write s3://BUCKET or s3://BUCKET/PREFIX/"
-            raise SettingsError(f"no location: {location}", "--location", hint)
+        bucket_and_prefix(location)
     found = tuple(wanted.location) or tuple(_configured(unit))
     if not found:
         found = tuple(f"s3://{name}/" for name in sorted(buckets(journals, unit.service.name, stretch)))

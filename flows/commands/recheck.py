@@ -9,28 +9,21 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 
-from bytewax.dataflow import Dataflow
-from bytewax.recovery import RecoveryConfig
-from bytewax.run import cli_main
 from msgspec import Struct
 
-from flows.aws import s3_of
 from flows.catalogue.build import collected_folder
 from flows.catalogue.service import RunContext, Unit, chosen
 from flows.catalogue.services import units
 from flows.commands.moments import between
-from flows.commands.run import root_cause
+from flows.commands.one_shot import deliver_all
 from flows.config.load import Settings, SettingsError, load
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import prepare
-from flows.process.runtime import drain_on_signals, launch, log_to_stderr
-from flows.steps import collect, deliver
-from sinks.devo import DevoSink
-from sinks.quarantine import QuarantineSink
+from flows.process.runtime import drain_on_signals, log_to_stderr
 from sources.apis.cursor import CursorSource
 from sources.apis.poll import Poll, Rest, Target
 from sources.apis.window import Window, to_ms
@@ -38,7 +31,7 @@ from sources.collected import CollectedIds
 from sources.errors import SourceError
 from sources.listed.recheck import LateSource
 
-_INTERVAL = timedelta(seconds=1)
+_SECONDS = 1.0
 _COULD_NOT_LOOK = 2
 
 
@@ -115,19 +108,10 @@ def _targets(poll: Poll, ids: CollectedIds, window: Window) -> tuple[list[Target
 
 
 def _run(settings: Settings, unit: Unit, source: LateSource) -> None:
-    started = launch()
-    dataflow = Dataflow("recheck")
-    devo = DevoSink(tuple(settings.outputs.values()), started, source.drain)
-    stream = collect(dataflow, unit.step_id, source, unit.service.transform(unit), devo.limit)
-    quarantine = QuarantineSink(str(settings.globals.quarantine), started.process, s3_of([unit]))
-    deliver([stream], devo, quarantine)
+    flow = unit, source, unit.service.transform(unit)
     with tempfile.TemporaryDirectory(prefix="recheck-") as folder:
         prepare(Path(folder) / "state", first=True)
-        recovery = RecoveryConfig(Path(folder) / "state", timedelta(0))
-        try:
-            cli_main(dataflow, epoch_interval=_INTERVAL, recovery_config=recovery)
-        except Exception as error:
-            raise root_cause(error) from error
+        deliver_all(settings, flow, source.drain, Path(folder) / "state", _SECONDS)
 
 
 def _tell(source: LateSource, failed: dict[str, SourceError], *, as_json: bool) -> None:
