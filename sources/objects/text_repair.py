@@ -24,7 +24,7 @@ def repaired(text: bytes) -> bytes:
 
 
 def _is_utf8(text: bytes) -> bool:
-    """Tell whether text is UTF-8; by slices: a megabyte at once costs seven times , in fresh memory."""
+    """Tell whether text is UTF-8; by slices, in the cache: a megabyte at once costs seven times that."""
     decoder = _UTF8()
     try:
         for at in range(0, len(text), _SLICE):

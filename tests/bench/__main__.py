@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import apis, live, replays, shippers
+from tests.bench import apis, latency, live, replays, shippers
 from tests.bench.bench import Bench, Failed, bench, machine
 from tests.bench.table import PEERS, TARGETS, Measured, as_json, cells, heading, line, target
 
@@ -26,12 +26,13 @@ WORKS: dict[str, Callable[[Bench], Measured | list[Measured]]] = {
     "live-small": live.small,
     "live-beside": apis.beside,
     "processes": live.processes,
+    "latency": latency.measure,
     "start": live.starts,
     "metric-calls": apis.metric_calls,
     "peak": live.peak,
     **{peer.work: partial(shippers.measure, target=peer) for peer in PEERS},
 }
-"""Work → how it is measured; `live-small` tells `sqs-calls` too, the peak comes after all that has one."""
+"""Work → how it is measured; some tell several rows, the peak comes after all that has one."""
 
 
 def measured(bench: Bench, work: str) -> list[Measured]:

@@ -3,13 +3,17 @@
 python -m tests.bench.alone gets URL THREADS     every object that the queue announces
 python -m tests.bench.alone messages URL         every message, deleted in tens
 python -m tests.bench.alone logs URL             every event of every log group
+python -m tests.bench.alone latency URL CERTS PORT TOLD   each object received, fetched, sent; when, into TOLD
 python -m tests.bench.alone nothing              import boto3 and bytewax
 """
 
+import gzip
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -63,10 +67,24 @@ def logs(url: str) -> None:
                 pass
 
 
+def latency(url: str, certs: str, port: str, told: str) -> None:
+    """One object after the other, over TLS to the receiver; TOLD gets the seconds at which each was sent."""
+    from tests.bench.floor import connect  # noqa: PLC0415 - `nothing` imports nothing more
+
+    s3, link, moments = client("s3", url), connect(Path(certs), int(port)), []
+    for body in bodies(url, delete=False):
+        key = json.loads(body)["Records"][0]["s3"]["object"]["key"]
+        link.sendall(gzip.decompress(s3.get_object(Bucket="bench", Key=key)["Body"].read()))
+        moments.append(time.monotonic())
+    link.unwrap().close()
+    Path(told).write_text("\n".join(map(str, moments)))
+
+
 ALONE: dict[str, Callable[..., None]] = {
     "gets": gets,
     "messages": messages,
     "logs": logs,
+    "latency": latency,
     "nothing": lambda: None,
 }
 

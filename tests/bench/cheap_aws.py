@@ -1,10 +1,11 @@
 """An AWS that costs next to nothing and is as far away as one likes: one queue, S3 objects, log groups.
 
     python -m tests.bench.cheap_aws PORT_FILE [--latency SECONDS] [--folder F] [--messages N] \
-        [--groups G --events N]
+        [--groups G --events N] [--rate R]
 
 HTTP/1.1 with keep-alive, every answer `latency` later, everything held in memory. The queue announces each
 file of the folder once (or holds N events of EventBridge); leases never run out.
+With a rate, so many of the folder's objects a second are announced, from the first receive on.
 `GET /_stats` tells the calls.
 What it leaves out: signatures, errors, visibility, other queues. Faults are `tests.fakes.faultproxy`'s.
 """
@@ -34,16 +35,40 @@ _TEXT = (
 class Place:
     """What there is: objects, messages, log groups; and how often each call came."""
 
-    def __init__(self, folder: Path | None, messages: int, groups: int, events: int) -> None:
+    def __init__(
+        self, folder: Path | None, messages: int, groups: int, events: int, rate: float = 0.0
+    ) -> None:
         files = sorted(path for path in folder.rglob("*") if path.is_file()) if folder else []
         self.objects = {str(path.relative_to(folder)): path for path in files} if folder else {}
         self.waiting: deque[str] = deque(announced(self.objects))
         self.waiting.extend(eventbridge(number) for number in range(messages))
+        self._rate, self._given = rate, 0
         self.held: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
         self.first = 0.0
         self.groups = [f"/bench/group-{number:03}" for number in range(groups)]
         self.each = events // groups if groups else 0
+
+    @property
+    def visible(self) -> int:
+        """How many messages wait: with a rate, those whose time has come."""
+        if not self._rate or not self.first:
+            return 0 if self._rate else len(self.waiting)
+        due = int((time.time() - self.first) * self._rate) + 1
+        return min(len(self.waiting), due - self._given)
+
+    def take(self, most: int) -> list[str]:
+        lot = [self.waiting.popleft() for _ in range(min(most, self.visible))]
+        self._given += len(lot)
+        return lot
+
+    async def come(self, seconds: float) -> None:
+        """Wait for a message at most so long."""
+        self.first = self.first or time.time()
+        until = time.time() + seconds
+        while not self.visible and (now := time.time()) < until:
+            due = self.first + self._given / self._rate if self._rate and self.waiting else until
+            await asyncio.sleep(max(0.0, min(due, until) - now))
 
     def stats(self) -> dict[str, Any]:
         left = {"waiting": len(self.waiting), "held": len(self.held), "first": self.first}
@@ -89,11 +114,8 @@ def log_event(group: str, number: int) -> str:
 
 
 def receive(place: Place, asked: dict[str, Any]) -> dict[str, Any]:
-    lot = [
-        place.waiting.popleft() for _ in range(min(asked.get("MaxNumberOfMessages", 1), len(place.waiting)))
-    ]
+    lot = place.take(asked.get("MaxNumberOfMessages", 1))
     place.calls["sqs.ReceiveMessage" if lot else "sqs.ReceiveMessage (empty)"] += 1
-    place.first = place.first or time.time()
     names = [str(len(place.held) + place.calls.total() * _LOT + at) for at in range(len(lot))]
     place.held.update(zip(names, lot, strict=True))
     told = {"ApproximateReceiveCount": "1", "SentTimestamp": "1767322800000"}
@@ -182,8 +204,8 @@ async def answer(
         key = unquote(target.partition("?")[0]).removeprefix(f"/{BUCKET}/")
         return get_object(place, key, headers)
     request = json.loads(asked)
-    if operation == "ReceiveMessage" and not place.waiting:
-        await asyncio.sleep(request.get("WaitTimeSeconds", 0))
+    if operation == "ReceiveMessage":
+        await place.come(request.get("WaitTimeSeconds", 0))
     made = CALLS[operation](place, request)
     kind = {"Content-Type": "application/x-amz-json-1.1"}
     return 200, kind, made if isinstance(made, bytes) else json.dumps(made).encode()
@@ -212,7 +234,7 @@ async def serve(
 
 
 async def run(args: argparse.Namespace) -> None:
-    place = Place(args.folder, args.messages, args.groups, args.events)
+    place = Place(args.folder, args.messages, args.groups, args.events, args.rate)
     server = await asyncio.start_server(
         functools.partial(serve, place, args.latency), "127.0.0.1", 0, limit=1 << 20
     )
@@ -224,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cheap_aws")
     parser.add_argument("port_file", type=Path)
     parser.add_argument("--latency", type=float, default=0.0)
+    parser.add_argument("--rate", type=float, default=0.0)
     parser.add_argument("--folder", type=Path)
     for name in ("messages", "groups", "events"):
         parser.add_argument(f"--{name}", type=int, default=0)

@@ -136,11 +136,13 @@ PIPES = {
 
 
 def main() -> None:
-    kind, folder, certs, port = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-    link = connect(certs, port)
+    work, folder, certs, port = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    kind, _, limit = work.rpartition("-") if work.endswith(("-copy", "-alone")) else (work, "", "")
+    pipe, link = inflate if limit == "copy" else PIPES[kind], connect(certs, port)
     for path in sorted(file for file in folder.rglob("*") if file.is_file()):
-        for data in PIPES[kind](path):
-            link.sendall(data)
+        for data in pipe(path):
+            if limit != "alone":
+                link.sendall(data)
     link.unwrap().close()
 
 

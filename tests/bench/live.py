@@ -16,7 +16,7 @@ from tests.bench.table import Measured
 
 LATENCY = 0.04
 THREADS = 64
-_SMALL_LINES = 300  # about 10 KB stored
+SMALL_LINES = 300  # about 10 KB stored
 AWS = "tests.bench.cheap_aws"
 
 
@@ -88,7 +88,7 @@ def large(bench: Bench) -> Measured:
 
 def small(bench: Bench) -> list[Measured]:
     """Compare objects a second, live and boto3's GETs alone; count the queue's calls on the way."""
-    corpus = bench.corpus(_SMALL_LINES, 400 if bench.quick else 6_000)
+    corpus = bench.corpus(SMALL_LINES, 400 if bench.quick else 6_000)
     lives, alone = [], []
     for _ in range(bench.rounds):
         lives.append(life(bench, corpus, LATENCY))
@@ -117,19 +117,29 @@ def gets(bench: Bench, corpus: Made) -> float:
         return time.monotonic() - began
 
 
-def processes(bench: Bench) -> Measured:
-    """Compare the wall clock of two processes and one; beside it what the machine allows two floor pipes."""
+def processes(bench: Bench) -> list[Measured]:
+    """Compare two processes and one, by clock and CPU; beside it what the machine allows two floor pipes."""
     corpus = bench.corpus("vpc", files(bench, 100))
     lives: dict[int, list[Lived]] = {1: [], 2: []}
-    allowed = []
+    short: dict[int, list[Lived]] = {1: [], 2: []}
+    allowed, few = [], bench.corpus("vpc", 2)
     for _ in range(bench.rounds):
         for count, found in lives.items():
             found.append(life(bench, corpus, 0.0, ("--processes", str(count))))
+            short[count].append(life(bench, few, 0.0, ("--processes", str(count))))
         allowed.append(2 * pipes(bench, corpus, 1) / pipes(bench, corpus, 2))
     one, two = (corpus.events / middle(lives[count], lambda life: life.moving) for count in (1, 2))
-    return Measured(
-        "processes", two, one, note=f"two floor pipes at once: {statistics.median(allowed):.2f} x"
-    )
+    cpu = {
+        count: middle(lives[count], lambda life: life.cost.cpu)
+        - middle(short[count], lambda life: life.cost.cpu)
+        for count in lives
+    }
+    micro = {count: seconds / (corpus.events - few.events) * 1e6 for count, seconds in cpu.items()}
+    note = f"two floor pipes at once: {statistics.median(allowed):.2f} x"
+    return [
+        Measured("processes", two, one, note=note),
+        Measured("processes-cpu", micro[2], micro[1]),
+    ]
 
 
 def pipes(bench: Bench, corpus: Made, count: int) -> float:
@@ -144,7 +154,7 @@ def pipes(bench: Bench, corpus: Made, count: int) -> float:
 
 def starts(bench: Bench) -> Measured:
     """Compare start to first event with importing boto3 and bytewax."""
-    corpus = bench.corpus(_SMALL_LINES, 10)
+    corpus = bench.corpus(SMALL_LINES, 10)
     lives, bare = [], []
     for _ in range(max(bench.rounds, 3)):
         lives.append(life(bench, corpus))

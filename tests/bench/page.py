@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.growth import CURVES, Curve, Point, growth
-from tests.bench.plots import plot
-from tests.bench.table import PEERS, TARGETS, Measured, Target, cells
+from tests.bench.plots import histogram, plot
+from tests.bench.table import PEERS, TARGETS, Measured, Target, cells, target
 
 DOCS = Path(__file__).parents[2] / "docs"
 FIGURES = DOCS / "figures"
@@ -61,8 +61,10 @@ def benches(found: Mapping[str, Any]) -> str:
     if not found:
         return "No run of `make bench` yet.\n"
     peers = table(PEERS, found["peers"], "theirs")
+    sampled = [one["work"] for one in found["rows"] if one.get("samples")]
+    plots = "".join(f"![{target(work).title}](figures/{work}.png)\n\n" for work in sampled)
     return (
-        f"## Targets\n\n{where(found['machine'])}\n\n{table(TARGETS, found['rows'], 'floor')}\n\n"
+        f"## Targets\n\n{where(found['machine'])}\n\n{table(TARGETS, found['rows'], 'floor')}\n\n{plots}"
         "## Others\n\nThe same VPC files, tagged syslog lines over TLS with a client certificate, "
         "to the same receiver.\nrsyslog, syslog-ng and Fluent Bit get the inflated file; "
         "gunzip's CPU time is theirs."
@@ -94,6 +96,9 @@ def page(bench: Mapping[str, Any], curves: Mapping[str, Any]) -> str:
 
 def main() -> None:
     bench, curves = read("bench.json"), read("curves.json")
+    for found in bench.get("rows", ()):
+        if found.get("samples"):
+            histogram(found["samples"], target(found["work"]).title, FIGURES / f"{found['work']}.png")
     for one in CURVES:
         if one.name in curves:
             plot(one, points_of(curves[one.name]), FIGURES / f"{one.name}.png")

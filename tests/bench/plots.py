@@ -3,19 +3,25 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tests.bench.growth import Curve, Point
 
 _DOTS_PER_INCH = 72
 
 
+def histogram(seconds: Sequence[float], title: str, path: Path) -> None:
+    """Draw how many of the waits lasted how long, in milliseconds."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(6.4, 2.6))
+    axes.hist([1000 * one for one in seconds], bins=60)
+    axes.set(xlabel="ms", ylabel="objects", title=title)
+    _save(figure, path)
+
+
 def plot(curve: Curve, points: Sequence[Point], path: Path) -> None:
     """Draw events a second and a CPU-second over x, both axes logarithmic."""
-    import matplotlib as mpl  # noqa: PLC0415 - of the extra: the page's text needs none
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of its backend
-
+    plt = _pyplot()
     figure, axes = plt.subplots(figsize=(6.4, 3.4))
     for label, style, of in (
         ("a CPU-second", "o-", lambda one: one.per_cpu),
@@ -26,6 +32,19 @@ def plot(curve: Curve, points: Sequence[Point], path: Path) -> None:
     axes.set(xscale="log", yscale="log", xlabel=curve.axis, ylabel="events", title=curve.title)
     axes.grid(visible=True, which="major", alpha=0.4)
     axes.legend()
+    _save(figure, path)
+
+
+def _pyplot() -> Any:
+    import matplotlib as mpl  # noqa: PLC0415 - of the extra: the page's text needs none
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of its backend
+
+    return plt
+
+
+def _save(figure: Any, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    plt.close(figure)
+    _pyplot().close(figure)

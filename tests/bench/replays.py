@@ -69,12 +69,23 @@ def floor(bench: Bench, work: str) -> Program:
     return lambda corpus: bench.run(floor_command(bench, work, corpus))
 
 
-def measure(bench: Bench, work: str) -> Measured:
-    """Return one work's rates, collector and floor in turns."""
+_LIMITS = {
+    **dict.fromkeys(("vpc", "cloudfront", "umbrella", "cloudtrail"), "copy"),
+    **dict.fromkeys(("vpc-json", "vpc-parquet"), "alone"),
+}
+"""Work → its second floor: the same bytes copied and parsed by nobody, or made and sent to nobody."""
+
+
+def measure(bench: Bench, work: str) -> list[Measured]:
+    """Return one work's rates beside its floors, all in turns."""
     case = replay(work)
     large, small = bench.corpus(case.kind, files(bench, case.files)), bench.corpus(case.kind, 1)
-    programs = {"collector": collector(bench, case), "floor": floor(bench, work)}
+    limit = f"{work}-{_LIMITS[work]}"
+    programs = {"collector": collector(bench, case), "floor": floor(bench, work), limit: floor(bench, limit)}
     rates = paired(programs, dict.fromkeys(programs, large), small, bench.rounds)
     ours: Rate = rates["collector"]
     bench.peaks[work] = ours.peak
-    return Measured(work, ours.cpu, rates["floor"].cpu, ours.peak)
+    return [
+        Measured(work, ours.cpu, rates["floor"].cpu, ours.peak),
+        Measured(limit, ours.cpu, rates[limit].cpu),
+    ]

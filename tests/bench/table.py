@@ -29,15 +29,34 @@ TARGETS: tuple[Target, ...] = (
     Target("umbrella", "Umbrella", "isal + replace + TLS", 0.80),
     Target("vpc-json", "VPC flow, format: json", "isal + pyarrow.csv + join + TLS", 0.80),
     Target("vpc-parquet", "VPC flow, Parquet", "pyarrow + cast + join + TLS", 0.80),
-    Target("cloudtrail", "CloudTrail, auto_event_type", "isal + msgspec + TLS", 1.00),
+    Target("cloudtrail", "CloudTrail, auto_event_type", "isal + msgspec + TLS", 1.05),
+    Target("vpc-copy", "VPC flow, raw, beside copying", "copy limit: isal + TLS", 0.80),
+    Target("cloudfront-copy", "CloudFront, beside copying", "copy limit: isal + TLS", 0.80),
+    Target("umbrella-copy", "Umbrella, beside copying", "copy limit: isal + TLS", 0.80),
+    Target("cloudtrail-copy", "CloudTrail, beside copying", "copy limit: isal + TLS", 0.55),
+    Target("vpc-json-alone", "VPC flow, json, beside pyarrow", "pyarrow alone, not sent", 0.90),
+    Target("vpc-parquet-alone", "VPC flow, Parquet, beside pyarrow", "pyarrow alone, not sent", 0.90),
     Target("logs", "CloudWatch Logs", "boto3 alone, thrown away", 0.75),
-    Target("eventbridge", "EventBridge in SQS", "boto3 alone, thrown away", 0.75),
+    Target("eventbridge", "EventBridge in SQS", "boto3 alone, thrown away", 1.80),
     Target("live-large", "live, objects of 1 MB+, 40 ms", "replay, wall clock", 0.85, "events/s"),
     Target("live-small", "live, objects of 10 KB, 40 ms", "boto3 alone, GETs", 0.80, "objects/s"),
     Target("live-beside", "live, 5 idle services beside it", "the same alone, wall clock", 0.85, "events/s"),
     Target("processes", "two processes", "one process, wall clock", 1.8, "events/s"),
+    Target("processes-cpu", "CPU of an event, two processes", "one process", 1.05, "us", "at most"),
+    Target(
+        "latency-light",
+        "put to receiver, 2 objects/s, p99",
+        "bare loop, median",
+        0.3,
+        "s",
+        "at most",
+        "value",
+    ),
+    Target(
+        "latency-busy", "put to receiver, 80 % of peak, p99", "bare loop, median", 1, "s", "at most", "value"
+    ),
     Target("peak", "peak memory of any of these", "-", 300, "MiB", "at most", "value"),
-    Target("start", "start to first event", "import boto3, bytewax", 2.0, "s", "at most"),
+    Target("start", "start to first event", "import boto3, bytewax", 1.6, "s", "at most"),
     Target("sqs-calls", "SQS calls per object, full queues", "-", 0.25, "calls", "at most", "value"),
     Target("metric-calls", "GetMetricData per window", "fewest possible", 1.0, "calls", "at most"),
 )
@@ -53,13 +72,17 @@ PEERS: tuple[Target, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run found. floor: 0 = none. note: what a reader must know. skipped: why there is none."""
+    """What a run found. floor: 0 = none. note: what a reader must know. skipped: why there is none.
+
+    samples: what it is a figure of, for a plot.
+    """
 
     work: str
     measured: float = math.nan
     floor: float = 0.0
     peak_mib: float = 0.0
     note: str = ""
+    samples: tuple[float, ...] = ()
     skipped: str = ""
 
     @property
@@ -133,6 +156,7 @@ def as_json(found: Iterable[Measured], targets: Sequence[Target]) -> list[dict[s
             "measured": finite(by_work[target.work].measured),
             "floor": finite(by_work[target.work].floor),
             "ratio": finite(by_work[target.work].ratio),
+            "samples": [round(one, 4) for one in by_work[target.work].samples],
             "met": met(target, by_work[target.work]),
         }
         for target in targets

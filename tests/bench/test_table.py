@@ -29,7 +29,7 @@ from tests.bench.table import (
         ("vpc", math.nan, 100, None),
         ("vpc", 80, math.nan, None),
         ("start", 2.1, 1, False),
-        ("start", 1.9, 1, True),
+        ("start", 1.6, 1, True),
         ("sqs-calls", 0.25, 0, True),
         ("sqs-calls", 0.26, 0, False),
         ("peak", 301, 0, False),
