@@ -78,11 +78,6 @@ def octet_counted(payload: bytes, head: bytes) -> tuple[bytes, memoryview]:
     return b"", memoryview(framed)
 
 
-def frame(payload: bytes, head: bytes) -> bytes:
-    """Return the framed lines of a payload as one buffer."""
-    return b"".join(pieces(payload, head))
-
-
 def guard(block: Block, limit: int) -> list[Item]:
     """Return the block, and events larger than `limit` bytes as poison; none ends before its newline.
 

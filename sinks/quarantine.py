@@ -12,7 +12,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -218,18 +218,6 @@ def counted(target: str) -> dict[str, int]:
     except OSError:
         return {}  # whatever it is, the first file to be kept meets it and tells it
     return {reason: count for reason, count in sorted(found.items()) if count}
-
-
-def read(folder: Path) -> Iterator[Poison]:
-    """Yield what a quarantine folder holds, by reason. Raises OutputBroken on a file that is not of it."""
-    for path in sorted(folder.rglob("*.json")):
-        try:
-            yield from_json(path.read_bytes())
-        except OSError as error:
-            raise file_error(error, str(path)) from error
-        except (ValueError, KeyError, TypeError) as error:
-            hint = "move it elsewhere; quarantine holds only its own files"
-            raise OutputBroken("not a quarantine file", str(path), hint) from error
 
 
 def _write(path: Path, body: bytes) -> None:

@@ -114,7 +114,7 @@ class HttpAnswer(Struct, frozen=True):
 
 
 def accept(answer: HttpAnswer, where: str, now: datetime) -> None:
-    """Return when an answer is the receipt. Raises Throttled, ServerFailed or Refused. Pure: now is given."""
+    """Return when an answer is the receipt. Raises OutputThrottled, ServerFailed, Refused. Pure."""
     status, wait = answer.status, waiting(answer.retry_after, now)
     if 200 <= status < 300:  # noqa: PLR2004 - as HTTP has it
         return

@@ -190,7 +190,7 @@ class Bulkheads(Generic[T]):
             cause.waiting = 0
         return leases
 
-    def shed(self, now: float) -> list[T]:
+    def drop_overflow(self, now: float) -> list[T]:
         """Return what waits in too long a line, its cause having got into trouble; it waits no more."""
         self._survey(now)
         found: list[T] = []
@@ -198,11 +198,6 @@ class Bulkheads(Generic[T]):
             while names in self._lines and self._overfull(names):
                 found.append(self._take(names))
         return found
-
-    @property
-    def fetching(self) -> list[Fetch[T]]:
-        """Return what is being fetched."""
-        return list(self._fetches.values())
 
     def _overfull(self, names: tuple[str, ...]) -> bool:
         return any(one.waiting > one.line for one in self._known(names))

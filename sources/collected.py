@@ -10,7 +10,7 @@ cannot be looked at again, and says so.
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -114,22 +114,16 @@ class CollectedIds:
                 path.unlink(missing_ok=True)
 
 
-class _told:  # noqa: N801 - reads as the statement that it is
-    """Turns what the file system refuses into an error with its place."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Raise SourceError for an OSError, and forget how far the target has come."""
-        if isinstance(error, OSError):
-            with suppress(OSError):
-                (self._folder / _RANGE).unlink(missing_ok=True)
-            hint = "make room, or let the collector write there"
-            raise SourceError(f"ids cannot be kept ({error.strerror})", str(self._folder), hint) from error
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Raise SourceError for what the file system refuses, and forget how far the target has come."""
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            (folder / _RANGE).unlink(missing_ok=True)
+        hint = "make room, or let the collector write there"
+        raise SourceError(f"ids cannot be kept ({error.strerror})", str(folder), hint) from error
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

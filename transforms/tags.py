@@ -11,7 +11,6 @@ from types import MappingProxyType
 from msgspec import Struct
 
 from transforms.block import Origin
-from transforms.errors import CollectorError
 
 _TABLES = """
     access_analyzer acm acm_pca amazonmq apigateway appmesh appstream appsync athena audit autoscaling
@@ -43,8 +42,6 @@ _IRREGULAR = {
 
 FALLBACK = "events"
 _UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
-_LEVEL = re.compile(r"[\w-]+", re.ASCII)
-_MOST_LEVELS = 6
 _LONGEST_LEVEL = 64
 _LONGEST_SOURCE = 256
 """Characters; what is longer is no service's name, and must not stay in a cache."""
@@ -140,11 +137,3 @@ def _tag(template: str, suffix: str, event_type: str, account: str, region: str)
         ends = (account, region) if suffix == "account_region" else (region, account)
         made = ".".join((made, *ends))
     return made
-
-
-def check(tag: str) -> str:
-    """Return a tag that Devo can take. Raises CollectorError."""
-    levels = tag.split(".")
-    if not 1 < len(levels) <= _MOST_LEVELS or not all(_LEVEL.fullmatch(part) for part in levels):
-        raise CollectorError("not a tag", repr(tag), "use 2 to 6 levels of letters, digits, _ and -")
-    return tag

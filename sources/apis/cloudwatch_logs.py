@@ -146,7 +146,7 @@ class LogsPosition(Position, frozen=True, kw_only=True):
         """Return how many requests so many ms of the group are expected to take."""
         return max(1, ceil(self.load * length / 1000 / _FITS))
 
-    def had(self, event: Reply) -> bool:
+    def was_read_before(self, event: Reply) -> bool:
         """Tell whether an event whose id may be missing was read before, by when it was ingested."""
         ms = event["timestamp"]
         if self.found and event["ingestionTime"] - ms <= self.found:
@@ -272,7 +272,7 @@ class WindowEvents:
             key = fingerprint(event["logStreamName"], event["eventId"])
             if event["ingestionTime"] < self.asked - _SHOWN_MS:
                 self.long_ago.add(key)
-            if not self._at.had(event) and self.seen.add(key, event["timestamp"]):
+            if not self._at.was_read_before(event) and self.seen.add(key, event["timestamp"]):
                 fresh[key] = event
         lateness = [max(0, one["ingestionTime"] - one["timestamp"]) for one in fresh.values()]
         late = late_events(lateness, self._reach)

@@ -77,23 +77,23 @@ class Verdict(Struct, frozen=True):
         return int(min(self.first_seconds * factor, LONGEST_SECONDS))
 
 
-_BACK, _SETTLE, _POISON = Action.GIVE_BACK, Action.SETTLE, Action.QUARANTINE
+_GIVE_BACK, _SETTLE, _POISON = Action.GIVE_BACK, Action.SETTLE, Action.QUARANTINE
 
 _TABLE: tuple[tuple[type[Exception], Verdict], ...] = (
-    (ObjectBusy, Verdict(_BACK, "object_busy", 30, grows=False)),
+    (ObjectBusy, Verdict(_GIVE_BACK, "object_busy", 30, grows=False)),
     (ObjectGone, Verdict(_SETTLE, "object_gone", 60)),
-    (ObjectChanged, Verdict(_BACK, "object_changed", 0)),
+    (ObjectChanged, Verdict(_GIVE_BACK, "object_changed", 0)),
     (ObjectArchived, Verdict(_POISON, "object_archived", 300)),
     (ObjectTooLarge, Verdict(_POISON, "object_too_large", 300)),
     (ObjectBroken, Verdict(_POISON, "object_broken", 60)),
-    (Throttled, Verdict(_BACK, "throttled", 10, ours=True)),
-    (Transient, Verdict(_BACK, "transient", 5, ours=True)),
-    (IdentityAbsent, Verdict(_BACK, "identity_absent", 10, ours=True)),
-    (Denied, Verdict(_BACK, "denied", 60, ours=True)),
-    (ExpiredCredentials, Verdict(_BACK, "expired_credentials", 30, ours=True)),
-    (Missing, Verdict(_BACK, "missing", 60)),
-    (SourceError, Verdict(_BACK, "refused", 60)),
-    (Exception, Verdict(_BACK, "defect", 60)),  # of ours: the message stays until the repair
+    (Throttled, Verdict(_GIVE_BACK, "throttled", 10, ours=True)),
+    (Transient, Verdict(_GIVE_BACK, "transient", 5, ours=True)),
+    (IdentityAbsent, Verdict(_GIVE_BACK, "identity_absent", 10, ours=True)),
+    (Denied, Verdict(_GIVE_BACK, "denied", 60, ours=True)),
+    (ExpiredCredentials, Verdict(_GIVE_BACK, "expired_credentials", 30, ours=True)),
+    (Missing, Verdict(_GIVE_BACK, "missing", 60)),
+    (SourceError, Verdict(_GIVE_BACK, "refused", 60)),
+    (Exception, Verdict(_GIVE_BACK, "defect", 60)),  # of ours: the message stays until the repair
 )
 """The first line that fits decides: children stand before their parents."""
 
@@ -109,5 +109,5 @@ def decide(error: Exception, rules: Rules) -> Verdict:
     if (setting == "unreadable" and rules.keeps) or (
         setting == "object_gone" and rules.object_gone == "keep"
     ):
-        return Verdict(_BACK, verdict.reason, verdict.first_seconds)
+        return Verdict(_GIVE_BACK, verdict.reason, verdict.first_seconds)
     return verdict

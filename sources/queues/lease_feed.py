@@ -240,8 +240,8 @@ class LeaseFeed:
     def _tend(self) -> None:
         """Give back what waits in vain, and start threads in the place of those that are stuck."""
         with self._changed:
-            shed = self._bulkheads.shed(time.monotonic())
-        for lease in shed:
+            dropped = self._bulkheads.drop_overflow(time.monotonic())
+        for lease in dropped:
             self._bounce(lease)
         self._spawn_fetchers()
 

@@ -250,11 +250,8 @@ class LeaseManager:
 
     def _pause(self, seconds: float) -> bool:
         """Wait; True when it is time to stop."""
-        until = time.monotonic() + seconds
         with self._changed:
-            while not self._stopped and (left := until - time.monotonic()) > 0:
-                self._changed.wait(left)
-        return self._stopped
+            return self._changed.wait_for(lambda: self._stopped, seconds)
 
 
 def _same_kind(lot: Sequence[Lease], lease: Lease) -> bool:

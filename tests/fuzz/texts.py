@@ -9,12 +9,13 @@ from pathlib import Path
 from flows.config import patterns
 from flows.config.load import SettingsError, SettingsErrors, load
 from sinks.errors import Interrupted
-from sinks.frame import frame, guard, header
+from sinks.frame import guard, header
 from sinks.http_connection import HttpConnection
 from sinks.request import accept
 from sinks.retry_budget import Clock
 from sources.queues import s3_notification
 from sources.queues.events import NotAnEventError, eventbridge, securityhub
+from tests.fakes.framed import framed as in_one
 from tests.fuzz.target import Target, knobs
 from transforms import cloudtrail
 from transforms import eventbridge as bridge
@@ -165,7 +166,7 @@ def framed(data: bytes) -> None:
     for item in guard(block, limit):
         if isinstance(item, Block):
             assert item.count == item.payload.count(b"\n")
-            wire += frame(item.payload, head)
+            wire += in_one(item.payload, head)
         else:
             large.append(item.body)
     assert wire == b"".join(head + line + b"\n" for line in sent if len(line) <= limit)

@@ -8,7 +8,8 @@ from devo.sender.transformsyslog import COMPOSE_BYTES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.frame import clean_host, clean_tag, frame, guard, header, pieces, priority
+from sinks.frame import clean_host, clean_tag, guard, header, pieces, priority
+from tests.fakes.framed import framed
 from transforms.block import Block, Origin, Poison
 
 HEAD = b"<14>Jan  1 00:00:00 host-1 my.app.test: "
@@ -42,13 +43,13 @@ def test_priority_is_eight_facilities_plus_severity(facility, severity, number):
 @given(events)
 def test_frame_is_a_header_before_each_line(lines):
     """Framing the whole buffer at once gives what framing line by line would give."""
-    assert frame(payload_of(lines), HEAD) == b"".join(HEAD + line + b"\n" for line in lines)
+    assert framed(payload_of(lines), HEAD) == b"".join(HEAD + line + b"\n" for line in lines)
 
 
 @given(events)
 def test_pieces_joined_are_the_frame(lines):
     """The two buffers that are sent without copying are the frame."""
-    assert b"".join(pieces(payload_of(lines), HEAD)) == frame(payload_of(lines), HEAD)
+    assert b"".join(pieces(payload_of(lines), HEAD)) == framed(payload_of(lines), HEAD)
 
 
 @given(
@@ -63,12 +64,12 @@ def test_bytes_are_those_of_devos_own_sender(lines, tag, host):
         % (Sender.compose_mem(tag.encode(), bytes=True, hostname=host.encode()), message + b"\n")
         for message in lines
     )
-    assert frame(payload_of(lines), header(tag, host, 14)) == theirs
+    assert framed(payload_of(lines), header(tag, host, 14)) == theirs
 
 
 def test_empty_payload_frames_to_nothing():
     """No event, no line."""
-    assert frame(b"", HEAD) == b""
+    assert framed(b"", HEAD) == b""
 
 
 @given(st.text(max_size=30))

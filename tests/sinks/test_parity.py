@@ -11,9 +11,10 @@ from itertools import groupby
 import pytest
 from devo.sender import Sender, SenderConfigSSL, SenderConfigTCP
 
-from sinks.frame import frame, guard, header
+from sinks.frame import guard, header
 from sinks.outputs import opener
 from sinks.settings import parse_output
+from tests.fakes.framed import framed
 from tests.fakes.tls_sink import TlsSink
 from transforms.block import Block, Origin
 
@@ -201,4 +202,4 @@ def test_where_our_bytes_differ(tag, message, sdk, mine):
     assert theirs([(tag, message)], None) == sdk
     block = Block(f"{message}\n".encode(), 1, Origin("t"), tag)
     sent = [one for one in guard(block, 1 << 20) if isinstance(one, Block)]
-    assert b"".join(frame(one.payload, header(one.tag, HOST, 14)) for one in sent) == mine
+    assert b"".join(framed(one.payload, header(one.tag, HOST, 14)) for one in sent) == mine

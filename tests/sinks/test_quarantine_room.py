@@ -6,7 +6,7 @@ import math
 import pytest
 
 from sinks.devo import Process
-from sinks.quarantine import QuarantineSink, read
+from sinks.quarantine import QuarantineSink, from_json
 from sinks.quarantine_room import MOST_OF_AN_OBJECT, QuarantineRoom
 from sources.errors import ObjectBroken, SourceError
 from sources.queues.events import EventOpener, eventbridge
@@ -25,7 +25,7 @@ def written(folder, poisons, **more):
     partition = sink.build_part("quarantine", "p0", None)
     partition.write_batch(poisons)
     partition.snapshot()
-    return sink, list(read(folder))
+    return sink, [from_json(path.read_bytes()) for path in sorted(folder.rglob("*.json"))]
 
 
 def test_a7_one_object_takes_so_much(tmp_path):

@@ -67,9 +67,9 @@ def test_what_is_stuck_no_longer_counts():
     regions = [fetch.causes[0].name for fetch in begun(bulkheads, later)]
     assert (regions.count("region b"), regions.count("region a")) == (32, 8)
     assert bulkheads.unwanted(A)
-    assert len(bulkheads.shed(later)) == 100 - 32 - 8 - 8
+    assert len(bulkheads.drop_overflow(later)) == 100 - 32 - 8 - 8
     hanging[0].moved = later + 1
-    bulkheads.shed(later + 1)
+    bulkheads.drop_overflow(later + 1)
     assert not bulkheads.unwanted(A)
 
 
@@ -82,7 +82,7 @@ def test_s5_a_cause_that_hangs_keeps_to_its_share_however_slowly_it_starts(secon
             bulkheads.add(lease(), A)
         bulkheads.begin(now)
         now += seconds
-        bulkheads.shed(now)
+        bulkheads.drop_overflow(now)
     assert len(bulkheads) <= 40
     assert bulkheads.unwanted(A)
     assert bulkheads.waiting == 8
@@ -105,7 +105,7 @@ def test_what_waits_for_the_dataflow_is_not_stuck():
     bulkheads = filled(4, a=10)
     for fetch in begun(bulkheads):
         fetch.moved = float("inf")
-    assert bulkheads.shed(1000.0) == []
+    assert bulkheads.drop_overflow(1000.0) == []
     assert bulkheads.begin(1000.0) is None
 
 

@@ -10,9 +10,9 @@ from flows.catalogue.services import every, replay_unit
 from flows.steps import apply
 from sources.objects.decode import DecodeLimits, head, read
 from tests.fakes.corpus.sqs import MAKERS, sqs_corpus
+from tests.transforms.blocks import is_tag
 from transforms import object_kinds
 from transforms.block import Block, Origin
-from transforms.tags import check
 
 SAMPLES = {name: sqs_corpus(6, only=[name]) for name in MAKERS}
 each = pytest.mark.parametrize("name", MAKERS)
@@ -39,7 +39,7 @@ def test_every_event_arrives_once_under_the_documented_tag(name):
     for sample in SAMPLES[name]:
         expected = Counter((event.tag_off, event.line) for event in sample.expected)
         assert made(every()[name], sample) == expected
-        assert all(check(tag) for tag, _ in expected)
+        assert all(is_tag(tag) for tag, _ in expected)
 
 
 @pytest.mark.parametrize("name", ["aws_sqs_fdr", "aws_sqs_fdr_large"])
