@@ -36,7 +36,7 @@ from sources.queues.failure_policy import Rules
 from sources.queues.lease import LeaseOptions, LeaseSource, MessageOpener, Queue
 from sources.queues.s3 import Access, S3Opener
 
-_COLLECTED = "collected"
+COLLECTED = "collected"
 _POLL_THREADS, _MOST_POLL_THREADS = 8, 16
 _ORGANIZATION_THREADS = 32
 """A poll takes about 0.2 s: 160 a second, 48,000 targets in a period of five minutes."""
@@ -186,7 +186,7 @@ def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:
             options = replace(options, threads=_ORGANIZATION_THREADS, discover_seconds=seconds)
             poll = everywhere(unit, unit.organization, poll_of, paced(unit), context.drain)
         if context.recovery:
-            ids = CollectedIds(context.recovery / _COLLECTED / unit.step_id)
+            ids = CollectedIds(context.recovery / COLLECTED / unit.step_id)
             options = replace(options, collected=ids)
             poll = DailyRecheck(poll, ids) if unit.options.recheck == "daily" else poll
         return CursorSource(poll, options, context.drain)
@@ -216,7 +216,7 @@ def everywhere(
 
 def collected_folder(state: Path, unit: Unit) -> Path:
     """Return where the ids of what a unit has collected are kept, beside its state."""
-    return state / _COLLECTED / unit.step_id
+    return state / COLLECTED / unit.step_id
 
 
 def as_configured(unit: ConfiguredService[Polled]) -> Limiters:

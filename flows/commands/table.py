@@ -107,6 +107,17 @@ COMMANDS: tuple[Command, ...] = (
         configured=False,
     ),
     Command(
+        "state",
+        "show, copy, put back or rename what is kept between two lives",
+        "flows.commands.state",
+        lambda module, args: module.state(args.config, args.state, args.action, args.names),
+        (
+            option("action", choices=("show", "backup", "restore", "move"), help="what to do"),
+            option("names", nargs="*", metavar="NAME", help="backup FILE, restore FILE, move FROM TO"),
+            _STATE,
+        ),
+    ),
+    Command(
         "demo",
         "the main job on an embedded AWS and Devo",
         "flows.demo.demo",

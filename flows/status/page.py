@@ -21,7 +21,7 @@ from flows.status.view import (
 )
 from flows.status.words import Cell, View
 
-_SHORT = frozenset({"region", "rate", "lag", "lanes", "state", "waiting", "memory", "cpu", "uptime"})
+_SHORT = frozenset({"region", "rate", "lanes", "state", "waiting", "memory", "cpu", "uptime"})
 NOT_COLLECTED = [
     "quarantine",
     "missing",

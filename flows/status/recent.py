@@ -38,6 +38,8 @@ class Recent(logging.Handler):
         text = record.getMessage().removeprefix(event).strip()
         for line in list(self.lines)[-_NEAR:]:
             if line.about == about:
+                self.lines.remove(line)
                 line.at, line.text, line.count = record.created, text, line.count + 1
+                self.lines.append(line)
                 return
         self.lines.append(Line(record.created, record.levelname.lower(), event, text, about))

@@ -1,0 +1,216 @@
+"""`python -m flows state`: what is kept between two lives, shown, copied, put back, or given another name.
+
+A copy is a tar archive with a manifest of checksums. It may be made while the collector runs: SQLite gives a
+recovery file as of one moment, and the ids beside it, copied later, only tell of more that was delivered. The
+format is told in docs/state.md.
+"""
+
+import hashlib
+import io
+import pickle
+import shutil
+import sqlite3
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from flows.catalogue.build import COLLECTED
+from flows.catalogue.services import units
+from flows.config.load import SettingsError, load
+from flows.process.private_folder import private_umask
+from flows.process.recovery_store import FORMAT, StateError, check, hold, prepare
+from flows.process.sealed_state import opened, seal
+
+_MANIFEST, _ARCHIVE_FORMAT = "manifest.json", 1
+_NOT_COPIED = frozenset({"journal", "quarantine"})
+"""Folders beside the state that are records, not positions: copied as any files, if they shall be kept."""
+
+_NEWEST = """SELECT step_id, state_key, max(snap_epoch), ser_change, created_at FROM snaps
+    WHERE ser_change IS NOT NULL GROUP BY step_id, state_key ORDER BY step_id, state_key"""
+
+
+class Manifest(Struct, frozen=True):
+    """What an archive holds. files: name → SHA-256. release: its maker. state_format: of recovery files."""
+
+    files: dict[str, str]
+    release: str
+    state_format: int
+    made: str
+    format: int = _ARCHIVE_FORMAT
+
+
+def state(config: Path | None, folder: Path | None, action: str, names: Sequence[str]) -> int:
+    """Do what is asked for; raises SettingsError, StateError."""
+    wanted = {"show": 0, "backup": 1, "restore": 1, "move": 2}[action]
+    if len(names) != wanted:
+        usage = {"backup": "FILE", "restore": "FILE", "move": "FROM TO"}.get(action, "")
+        raise SettingsError(
+            f"{action} takes {wanted} names", "state", f"write: state {action} {usage}".rstrip()
+        )
+    settings = None if folder else load(config, need_inputs=False)
+    place = folder or (settings.state_directory if settings else None)
+    if place is None:
+        raise SettingsError(
+            "this configuration keeps no state", "globals.persistence", "name one with --state"
+        )
+    if action != "restore" and not list(place.rglob("part-*.sqlite3")):
+        raise SettingsError("there is no state", str(place), "name its directory with --state")
+    if action == "show":
+        _show(place, {unit.step_id for unit in units(settings)} if settings else None)
+    elif action == "backup":
+        backup(place, Path(names[0]))
+    elif action == "restore":
+        restore(Path(names[0]), place)
+    else:
+        move(place, *names)
+    return 0
+
+
+def _show(folder: Path, known: set[str] | None) -> None:
+    """Print each position: step, lane, when it was kept, version, size. known: steps that are read."""
+    for file in sorted(folder.rglob("part-*.sqlite3")):
+        _print(f"{file}: format {_format(file)}")
+        for step, key, epoch, kept, at in _snapshots(file):
+            found = opened(step, key, pickle.loads(kept))  # noqa: S301 - this user's alone, and looked at
+            told = f"version {found['v']}" if isinstance(found, dict) and "v" in found else "no version"
+            unread = known is not None and step not in known
+            left = "   no service of the configuration has this name: state move" if unread else ""
+            _print(f"  {step}  {key}  epoch {epoch} of {at} UTC  {told}  {len(kept)} bytes{left}")
+
+
+def _snapshots(file: Path) -> Iterator[tuple[str, str, int, bytes, str]]:
+    with _open(file) as database:
+        yield from database.execute(_NEWEST).fetchall()
+
+
+def _open(file: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=10))
+
+
+def _format(file: Path) -> int:
+    with _open(file) as database:
+        return int(database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def backup(folder: Path, archive: Path) -> Manifest:
+    """Copy a state, running or not, into a new archive. Raises SettingsError, StateError."""
+    files = sorted(_files(folder), key=lambda file: not file.match("part-*.sqlite3"))
+    parts = [file for file in files if file.match("part-*.sqlite3")]
+    if any(len([one for one in parts if one.parent == part.parent]) > 1 for part in parts):
+        hold(folder)  # files of one moment each are not of one moment together
+    sums: dict[str, str] = {}
+    made = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
+    try:
+        with private_umask(), tarfile.open(archive, "x:gz") as packed, tempfile.TemporaryDirectory() as aside:
+            for file in files:
+                copy, name = Path(aside) / "copy", str(file.relative_to(folder))
+                _copy(file, copy)
+                sums[name] = hashlib.sha256(copy.read_bytes()).hexdigest()
+                packed.add(copy, name)
+                copy.unlink()
+            manifest = Manifest(sums, version("devo-aws-collector"), max(map(_format, parts)), made)
+            text = msgspec.json.encode(manifest)
+            about = tarfile.TarInfo(_MANIFEST)
+            about.size, about.mode = len(text), 0o600
+            packed.addfile(about, io.BytesIO(text))
+    except OSError as error:
+        raise SettingsError(
+            f"cannot be written ({error.strerror})", str(archive), "name a new file"
+        ) from error
+    _print(f"{archive}: {len(sums)} files of {folder}; journal and quarantine are not among them")
+    return manifest
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for file in folder.rglob("*"):
+        inside = file.relative_to(folder)
+        hidden = any(part.startswith(".") for part in inside.parts)
+        beside = file.name.endswith(("-wal", "-shm"))  # of SQLite: in the copy already
+        if file.is_file() and not hidden and not beside and inside.parts[0] not in _NOT_COPIED:
+            yield file
+
+
+def _copy(file: Path, copy: Path) -> None:
+    if not file.match("part-*.sqlite3"):
+        shutil.copyfile(file, copy)
+        return
+    with _open(file) as running, closing(sqlite3.connect(copy)) as to:
+        running.backup(to)
+
+
+def restore(archive: Path, folder: Path) -> None:
+    """Put a copy into an empty or absent directory, if all of it is what was copied."""
+    if folder.exists() and any(not one.name.startswith(".") for one in folder.iterdir()):
+        raise SettingsError("there is a state already", str(folder), "move it away, or name another --state")
+    prepare(folder, first=False)
+    hold(folder)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".") as name:
+        aside = Path(name)
+        try:
+            with private_umask(), tarfile.open(archive) as packed:
+                packed.extractall(aside, filter="data")
+            manifest = msgspec.json.decode((aside / _MANIFEST).read_bytes(), type=Manifest)
+        except (OSError, tarfile.TarError, msgspec.MsgspecError, EOFError) as error:
+            raise StateError(
+                f"the archive is damaged ({error})", str(archive), "take another copy"
+            ) from error
+        if manifest.format > _ARCHIVE_FORMAT or manifest.state_format > FORMAT:
+            hint = f"restore it with release {manifest.release}, or a later one"
+            raise StateError("a newer release made this archive", str(archive), hint)
+        for file, expected in manifest.files.items():
+            found = aside / file
+            if not found.is_file() or hashlib.sha256(found.read_bytes()).hexdigest() != expected:
+                raise StateError(f"the archive is damaged ({file})", str(archive), "take another copy")
+        check(aside, alone=True)
+        for file in manifest.files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (aside / file).rename(folder / file)
+    _print(f"{folder}: {len(manifest.files)} files as of {manifest.made}, made by {manifest.release}")
+
+
+def move(folder: Path, before: str, after: str) -> None:
+    """Give the positions of an input (by its id), or of one of its services, another name."""
+    hold(folder)
+    moved: dict[str, str] = {}
+    for file in sorted(folder.rglob("part-*.sqlite3")):
+        with _open(file) as database, database:
+            steps = {str(step) for (step,) in database.execute("SELECT DISTINCT step_id FROM snaps")}
+            renamed = {
+                step: after + step.removeprefix(before)
+                for step in steps
+                if step == before or step.startswith(f"{before}-")
+            }
+            if taken := sorted(steps & set(renamed.values())):
+                raise StateError(f"{taken[0]} has positions already", str(file), "choose another name")
+            moved |= renamed
+            for step, new in renamed.items():
+                _rename(database, step, new)
+    if not moved:
+        raise SettingsError(f"nothing is called {before}", str(folder), "state show tells the names")
+    for step, new in moved.items():
+        with suppress(FileNotFoundError):
+            (folder / COLLECTED / step).rename(folder / COLLECTED / new)
+        _print(f"{step} → {new}")
+
+
+def _rename(database: sqlite3.Connection, step: str, new: str) -> None:
+    """Write the rows of a step under its new name, which their checksums name too."""
+    rows = database.execute("SELECT rowid, state_key, ser_change FROM snaps WHERE step_id = ?", (step,))
+    for row, key, kept in rows.fetchall():
+        found: Any = None if kept is None else opened(step, key, pickle.loads(kept))  # noqa: S301 - see _show
+        sealed = None if kept is None else pickle.dumps(seal(new, key, found))
+        database.execute("UPDATE snaps SET step_id = ?, ser_change = ? WHERE rowid = ?", (new, sealed, row))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")

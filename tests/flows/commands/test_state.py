@@ -1,0 +1,151 @@
+"""A state is shown, copied, put back and renamed; a copy that is not what was made is refused."""
+
+import pickle
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from contextlib import closing
+
+import pytest
+
+from flows.commands.state import state
+from flows.config.load import SettingsError
+from flows.process.recovery_store import StateError, check, prepare
+from flows.process.sealed_state import opened, seal
+from tests.fakes.collector import ROOT
+
+STEPS = ("10001-audit-events-all-audits_api", "10001-my-logs-logs", "10002-my-logs-logs")
+POSITION = {"v": 2, "targets": {"eu-west-1": 17}}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return the state of three API services, one with ids beside it, and a journal."""
+    made = tmp_path / "state"
+    prepare(made, first=True)
+    with closing(sqlite3.connect(made / "part-0.sqlite3")) as database, database:
+        for step in STEPS:
+            for epoch in (1, 2):
+                kept = pickle.dumps(seal(step, "0", {**POSITION, "epoch": epoch}))
+                row = (step, "0", epoch, kept)
+                database.execute(
+                    "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", row
+                )
+    (made / "collected" / STEPS[0]).mkdir(parents=True)
+    (made / "collected" / STEPS[0] / "1.ids").write_bytes(b"ids")
+    (made / "journal").mkdir()
+    (made / "journal" / "1.log").write_bytes(b"rows")
+    return made
+
+
+def positions(folder):
+    """Return step → newest position, opened under the step's own name."""
+    with closing(sqlite3.connect(folder / "part-0.sqlite3")) as database:
+        rows = database.execute("SELECT step_id, state_key, ser_change FROM snaps ORDER BY snap_epoch")
+        return {step: opened(step, key, pickle.loads(kept)) for step, key, kept in rows}  # noqa: S301 - ours
+
+
+def test_a_state_is_shown(folder, capsys):
+    """Each position has its step, lane, epoch and version."""
+    assert state(None, folder, "show", []) == 0
+    shown = capsys.readouterr().out
+    assert "format 5" in shown
+    for step in STEPS:
+        assert f"{step}  0  epoch 2 of" in shown
+    assert shown.count("version 2") == 3
+
+
+def test_a_copy_is_put_back(folder, tmp_path, capsys):
+    """What was copied, even while somebody writes, is put into an empty folder; records stay."""
+    archive, other = tmp_path / "copy.tar.gz", tmp_path / "other"
+    with closing(sqlite3.connect(folder / "part-0.sqlite3")) as running:
+        running.execute("PRAGMA journal_mode = WAL")
+        running.execute("BEGIN IMMEDIATE")
+        running.execute("DELETE FROM snaps")  # not committed: not in the copy
+        state(None, folder, "backup", [str(archive)])
+        running.rollback()
+    assert archive.stat().st_mode & 0o777 == 0o600
+    state(None, other, "restore", [str(archive)])
+    check(other, alone=True)
+    assert positions(other) == positions(folder)
+    assert (other / "collected" / STEPS[0] / "1.ids").read_bytes() == b"ids"
+    assert not (other / "journal").exists()
+    with pytest.raises(SettingsError, match="there is a state already"):
+        state(None, other, "restore", [str(archive)])
+    with pytest.raises(SettingsError, match="name a new file"):
+        state(None, folder, "backup", [str(archive)])
+
+
+def test_a_damaged_copy_is_refused(folder, tmp_path):
+    """A changed or missing file, or no archive at all, leaves the folder empty."""
+    archive, aside = tmp_path / "copy.tar.gz", tmp_path / "aside"
+    state(None, folder, "backup", [str(archive)])
+    with tarfile.open(archive) as packed:
+        packed.extractall(aside, filter="data")
+    for number, spoil in enumerate(
+        (
+            lambda: (aside / "collected" / STEPS[0] / "1.ids").write_bytes(b"idz"),
+            (aside / "collected" / STEPS[0] / "1.ids").unlink,
+            (aside / "manifest.json").unlink,
+        )
+    ):
+        spoil()
+        bad, other = tmp_path / f"bad-{number}.tar.gz", tmp_path / f"other-{number}"
+        with tarfile.open(bad, "w:gz") as packed:
+            packed.add(aside, ".")
+        with pytest.raises(StateError, match="damaged"):
+            state(None, other, "restore", [str(bad)])
+        assert not [one for one in other.iterdir() if not one.name.startswith(".")]
+    (tmp_path / "none.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(StateError, match="damaged"):
+        state(None, tmp_path / "last", "restore", [str(tmp_path / "none.tar.gz")])
+
+
+def test_positions_take_another_name(folder):
+    """An input's id, or the key of a service, has changed: its positions and ids go along, readable."""
+    before = positions(folder)
+    state(None, folder, "move", ["10001-audit-events-all", "10001-audits"])
+    state(None, folder, "move", ["10002", "20002"])
+    assert positions(folder) == {
+        "10001-audits-audits_api": before[STEPS[0]],
+        STEPS[1]: before[STEPS[1]],
+        "20002-my-logs-logs": before[STEPS[2]],
+    }
+    assert (folder / "collected" / "10001-audits-audits_api" / "1.ids").exists()
+    check(folder, alone=True)
+    with pytest.raises(SettingsError, match="nothing is called 10009"):
+        state(None, folder, "move", ["10009", "1"])
+    with pytest.raises(StateError, match="has positions already"):
+        state(None, folder, "move", ["10001", "20002"])
+
+
+def test_a_state_in_use_is_not_renamed(folder):
+    """Whoever works on it has its positions in hand; a copy can be made all the same."""
+    code = (
+        "from pathlib import Path; from flows.process.recovery_store import hold; "
+        f"hold(Path({str(folder)!r})); print('held', flush=True); input()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert owner.stdout.readline() == b"held\n"
+        with pytest.raises(StateError, match="in use by process"):
+            state(None, folder, "move", ["10001", "1"])
+        state(None, folder, "backup", [str(folder.parent / "running.tar.gz")])
+    finally:
+        owner.communicate(b"\n")
+
+
+@pytest.mark.parametrize(("action", "names"), [("show", ["x"]), ("backup", []), ("move", ["one"])])
+def test_names_are_counted(folder, action, names):
+    """Too few names, or too many, are told with the usage."""
+    with pytest.raises(SettingsError, match=f"write: state {action}"):
+        state(None, folder, action, names)
+
+
+def test_no_state_is_told(tmp_path):
+    """A folder without recovery files is none."""
+    with pytest.raises(SettingsError, match="there is no state"):
+        state(None, tmp_path, "show", [])
