@@ -24,7 +24,7 @@ from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, SettingsError, load
 from flows.journal import keeping
 from flows.journal.book import JournalBook
-from flows.process import telemetry
+from flows.process import money, telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import cluster_port, ignore_key_log
 from flows.process.memory import reuse_blocks
@@ -78,8 +78,9 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
         running = selected(units(settings), os.environ.get(VARIABLE, ""))
         own(started, running, settings.outputs)
     tell_of(running, drain)
+    spending = money.begin(settings, running, started, drain)
     with one_line():
-        liveness = begin(settings, started, running, drain, os.environ)
+        liveness = begin(settings, started, running, drain, os.environ, spending.state)
     watchdog.begin(started.interval, liveness, mesh, drain, done)
     epochs = EpochAlignment(started.interval, alone=alone, receipted=lambda: liveness.receipted)
     services, given = len(running), settings.globals.prefetch_bytes
@@ -91,10 +92,8 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
     quarantine = QuarantineSink(kept, started.process, s3_of(running), most)
     full, spool = quarantine.room.full, SpoolRoom(settings.globals.spool_max_bytes)
     watch = continuous.begin(keeping.opened(settings.journal, s3_of(running)), drain)
-    ahead = given or prefetch_share(services)
-    context = RunContext(
-        drain, started.recovery, ahead, services, book, full, spool, early_receipts=True, watch=watch
-    )
+    lent = (drain, started.recovery, given or prefetch_share(services), services, book, full, spool)
+    context = RunContext(*lent, early_receipts=True, watch=watch, budget=spending.gate)
     devo = DevoSink(tuple(settings.outputs.values()), started, drain, given or WINDOW_BYTES)
     dataflow = Dataflow("aws")
     streams = [

@@ -156,6 +156,7 @@ def _lease_options(
         rules=rules,
         journal=context.journal,
         early_receipts=context.early_receipts,
+        budget=context.budget(unit),
     )
 
 
@@ -179,6 +180,7 @@ def polled(poll_of: PollOf[_PolledT], paced: Paced) -> Build[_PolledT]:
             prefetch_bytes=context.prefetch_bytes,
             idle_seconds=idle_seconds(context.services, least=0.2),
             journal=context.journal,
+            budget=context.budget(unit),
         )
         poll = poll_of(unit, paced(unit), context.drain)
         if unit.organization:

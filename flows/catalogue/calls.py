@@ -1,7 +1,6 @@
-"""What a service asks of AWS: each action with what it is asked of, how often, and at which price.
+"""What a service asks of AWS: each action with what it is asked of, how often, and as how much it is charged.
 
-Calls are upper bounds of a quiet run: no retries, no throttling, no catching up. Prices are AWS's list prices
-of us-east-1 without free tiers.
+Calls are upper bounds of a quiet run: no retries, no throttling, no catching up. Prices: `prices.py`.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,14 +30,6 @@ Polled: TypeAlias = "PolledSettings | AuditEventsSettings"
 """Settings of a service that asks an API."""
 
 
-class Price(Struct, frozen=True):
-    """usd for each `per` units. unit: what AWS counts."""
-
-    usd: float
-    per: int
-    unit: str = "requests"
-
-
 class PlanScope(Struct, Generic[Options_co], frozen=True):
     """Where calls are counted: a service's settings in one region.
 
@@ -62,14 +53,13 @@ class ApiCall(Struct, Generic[Options_contra], frozen=True):
 
     a_day: how often it is called in a quiet run, 0 for what happens in trouble only. resource: what it is
     asked of: a queue, an object, a listed bucket, what stands behind the account in an ARN, several such that
-    the settings tell, or `*` where AWS checks no narrower one. price: None = it is free. charged: what AWS
-    counts a day, None = the calls.
+    the settings tell, or `*` where AWS checks no narrower one. charged: what AWS counts a day, None = the
+    calls.
     """
 
     action: str
     a_day: Callable[[PlanScope[Options_contra]], float]
     resource: str | Resources[Options_contra] = ANY_RESOURCE
-    price: Price | None = None
     charged: Callable[[PlanScope[Options_contra]], float] | None = None
 
 

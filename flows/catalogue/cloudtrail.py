@@ -138,6 +138,7 @@ AUDITS_S3 = Service(
     detect=cloudtrail.detect,
     replayed={"auto_event_type": True},
     digests=PUBLIC_KEYS,
+    protected=True,
 )
 AUDITS_API = Service(
     name="audits_api",
@@ -150,4 +151,5 @@ AUDITS_API = Service(
     probes=(
         Probe("cloudtrail:LookupEvents", "Events", lambda *_: {"MaxResults": _LOOKUP_PAGE}, tell=_untabled),
     ),
+    protected=True,
 )

@@ -68,6 +68,7 @@ SERVICE_EVENTS = Service(
     transform=sifted(_envelopes),
     event_name=("detail-type",),
     calls=QUEUE,
+    protected=True,
 )
 SECURITY_HUB = Service(
     name="sqs-cloudwatch-consumer",
@@ -77,4 +78,5 @@ SECURITY_HUB = Service(
     transform=sifted(one_table("cloud.aws.securityhub.findings")),
     event_name=("Title",),
     calls=QUEUE,
+    protected=True,
 )

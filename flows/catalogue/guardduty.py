@@ -103,4 +103,5 @@ GUARDDUTY = Service(
         Probe("guardduty:ListFindings", "FindingIds", _detector),
         Probe("guardduty:GetFindings", "Findings", _finding),
     ),
+    protected=True,
 )

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from flows.catalogue import build
-from flows.catalogue.calls import DAY, ApiCall, PlanScope, Price, in_trouble, polls
+from flows.catalogue.calls import DAY, ApiCall, PlanScope, in_trouble, polls
 from flows.catalogue.delays import linked, max_reach, reach
 from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Found, Probe, ProbeTarget
@@ -27,7 +27,6 @@ from transforms.setting import setting
 _HIGH_RESOLUTION = (1, 5, 10, 20, 30)
 _MINUTE = 60
 _LIST_PAGE = 500
-_REQUEST = Price(0.01, 1_000)
 _DEFAULT = MetricsOptions(())
 
 
@@ -132,14 +131,13 @@ METRICS = Service(
     transform=sifted(one_table("cloud.aws.cloudwatch.metrics")),
     event_name=("metricName",),
     calls=(
-        ApiCall("cloudwatch:ListMetrics", _listings, price=_REQUEST),
+        ApiCall("cloudwatch:ListMetrics", _listings),
         ApiCall(
             "cloudwatch:GetMetricData",
             _requests,
-            price=Price(0.01, 1_000, "metrics"),
             charged=lambda at: _windows(at) * at.guess.metrics,
         ),
-        ApiCall("cloudwatch:GetMetricStatistics", in_trouble, price=_REQUEST),
+        ApiCall("cloudwatch:GetMetricStatistics", in_trouble),
     ),
     probes=(
         Probe("cloudwatch:ListMetrics", "Metrics", _namespace),

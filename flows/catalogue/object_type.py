@@ -40,7 +40,7 @@ class ObjectType(Struct, frozen=True):
     some_json: but may be, under these settings. columns: how its lines are divided, for rules. event_name:
     the way to what names an event.
     mixed: pattern of its keys in a queue of several types, "" = it does not come so. own: the
-    transform of a type that needs more than a tag. digests: see `Service`.
+    transform of a type that needs more than a tag. digests, protected: see `Service`.
     """
 
     name: str
@@ -58,6 +58,7 @@ class ObjectType(Struct, frozen=True):
     mixed: str = ""
     own: Callable[[SqsUnit], Transform] | None = None
     digests: str = ""
+    protected: bool = False
 
 
 def _kind(options: SqsLogsSettings, one: ObjectType) -> Callable[[Block], str]:
@@ -95,6 +96,7 @@ def service(one: ObjectType) -> Service[SqsLogsSettings]:
         event_name=one.event_name,
         about=one.about,
         digests=one.digests,
+        protected=one.protected,
     )
 
 

@@ -72,6 +72,7 @@ _TYPES: tuple[ObjectType, ...] = (
         mixed=r"/CloudTrail(?:-Digest|-Insight)?/",
         own=_cloudtrail,
         digests=PUBLIC_KEYS,
+        protected=True,
     ),
     ObjectType(
         "aws_sqs_cloudtrail_kinesis",
@@ -81,6 +82,7 @@ _TYPES: tuple[ObjectType, ...] = (
         object_kinds.is_trail_subscription,
         event_name=cloudtrail.EVENT_NAME,
         own=_cloudtrail,
+        protected=True,
     ),
     ObjectType(
         "aws_sqs_vpc",
@@ -131,6 +133,7 @@ _TYPES: tuple[ObjectType, ...] = (
         object_kinds.is_finding,
         event_name=("type",),
         mixed=r"/GuardDuty/",
+        protected=True,
     ),
     ObjectType(
         "aws_sqs_guard_duty_kinesis",
@@ -139,6 +142,7 @@ _TYPES: tuple[ObjectType, ...] = (
         Layout(values=True, unwrap=documents.carried),
         json_with(b'"detail-type"', b'"GuardDuty Finding"'),
         event_name=("type",),
+        protected=True,
     ),
     ObjectType(
         "aws_sqs_waf",
@@ -166,6 +170,7 @@ _TYPES: tuple[ObjectType, ...] = (
         JSON_LINES,
         object_kinds.is_ocsf,
         event_name=("type_name",),
+        protected=True,
     ),
     ObjectType(  # (N): likewise
         "aws_sqs_client_vpn",
@@ -239,6 +244,7 @@ _TYPES: tuple[ObjectType, ...] = (
         JSON_LINES,
         object_kinds.is_cloudflare_audit,
         event_name=("ActionType",),
+        protected=True,
     ),
     ObjectType(
         "aws_sqs_incapsula",
@@ -263,6 +269,7 @@ _TYPES: tuple[ObjectType, ...] = (
         Layout(values=True, unwrap=documents.carried),
         json_with(b"apiVersion", object_kinds.KUBERNETES),
         event_name=("verb",),
+        protected=True,
     ),
     ObjectType("aws_sqs_lacework", "Lacework's exports", "monitor.lacework", JSON_LINES),
     ObjectType(

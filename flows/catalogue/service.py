@@ -22,13 +22,13 @@ from flows.catalogue.calls import (
     Options_co,
     OptionsT,
     PlanScope,
-    Price,
     in_trouble,
 )
 from flows.catalogue.probe import Probe
 from flows.config.base import ObjectsSettings, ServiceSettings
 from flows.config.errors import SettingsError
 from sources.aws.account import Account
+from sources.aws.spending.budget import FREE, BudgetGate
 from sources.journal import Journal
 from sources.objects.decoded_chunk import SpoolRoom
 from sources.objects.object_ref import ObjectRef
@@ -58,6 +58,7 @@ class RunContext(Struct, frozen=True):
         the process runs. journal: where what was settled is written down. full: tells whether quarantine
         takes no more. spool: what objects may take in the temporary folder. early_receipts: the dataflow's
         sinks answer a `ReceiptRequest`. watch: a unit of S3 objects → what is told of each of them, if any.
+    budget: a unit → what lets its work wait.
     """
 
     drain: Event
@@ -69,6 +70,7 @@ class RunContext(Struct, frozen=True):
     spool: SpoolRoom = field(default_factory=SpoolRoom)
     early_receipts: bool = False
     watch: Callable[[Any], Callable[[ObjectRef], None] | None] = lambda _unit: None
+    budget: Callable[[Any], BudgetGate] = lambda _unit: FREE
 
 
 class OrganizationUnit(Struct, frozen=True):
@@ -176,6 +178,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     of text is divided. event_name: the way to what names an event. about: one line for the reference.
     digests: its objects are named by digests that AWS signs; the action that asks for the public keys.
     administered: of an organization, accounts may leave it to another one.
+    protected: audit events or findings, which no budget slows or stops.
     """
 
     name: str
@@ -196,6 +199,7 @@ class Service(Struct, Generic[OptionsT], frozen=True):
     about: str = ""
     digests: str = ""
     administered: Administered | None = None
+    protected: bool = False
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -215,28 +219,21 @@ def regions_of(service: AnyService, options: ServiceSettings) -> tuple[str, ...]
     return tuple(region for region, _ in options.queues(service.name)) or options.regions
 
 
-_SQS = Price(0.40, 1_000_000)
-
-
 def _long_polls(at: PlanScope[object]) -> float:
     """Return how often a day an idle queue is asked, by all processes."""
     return at.guess.processes * 86_400 / LeaseOptions().wait_seconds
 
 
 QUEUE: tuple[ApiCall[object], ...] = (
-    ApiCall(
-        "sqs:GetQueueUrl", lambda at: 0 if "://" in at.queue else at.guess.processes, QUEUE_RESOURCE, _SQS
-    ),
-    ApiCall("sqs:ReceiveMessage", lambda at: _long_polls(at) + at.messages, QUEUE_RESOURCE, _SQS),
+    ApiCall("sqs:GetQueueUrl", lambda at: 0 if "://" in at.queue else at.guess.processes, QUEUE_RESOURCE),
+    ApiCall("sqs:ReceiveMessage", lambda at: _long_polls(at) + at.messages, QUEUE_RESOURCE),
     ApiCall(
         "sqs:DeleteMessage",
         lambda at: min(at.messages, _long_polls(at) + at.messages / LOT),
         QUEUE_RESOURCE,
-        _SQS,
     ),
-    ApiCall("sqs:ChangeMessageVisibility", in_trouble, QUEUE_RESOURCE, _SQS),
+    ApiCall("sqs:ChangeMessageVisibility", in_trouble, QUEUE_RESOURCE),
 )
-_GET = Price(0.0004, 1_000)
 
 
 def _gets(at: PlanScope[object]) -> float:
@@ -246,13 +243,12 @@ def _gets(at: PlanScope[object]) -> float:
 
 
 OBJECTS: tuple[ApiCall[object], ...] = (
-    ApiCall("s3:GetObject", _gets, OBJECT_RESOURCE, _GET),
-    ApiCall("s3:GetObjectVersion", in_trouble, OBJECT_RESOURCE, _GET),
+    ApiCall("s3:GetObject", _gets, OBJECT_RESOURCE),
+    ApiCall("s3:GetObjectVersion", in_trouble, OBJECT_RESOURCE),
 )
 """What services fed by a queue need, and S3 services besides, and no more: AWS asks for the last one instead
 of the first where a notice names a version."""
 
-_LIST = Price(0.005, 1_000)
 _PAGE = 1_000
 
 
@@ -266,7 +262,7 @@ def _listings(at: PlanScope[object]) -> float:
 
 
 LISTED: tuple[ApiCall[object], ...] = (
-    ApiCall("s3:ListBucket", _listings, LISTED_RESOURCE, _LIST),
+    ApiCall("s3:ListBucket", _listings, LISTED_RESOURCE),
     *OBJECTS,
 )
 """What an S3 service needs instead where no queue announces its objects."""

@@ -11,6 +11,7 @@ import orjson
 from flows.catalogue.services import units
 from flows.check import (
     apis,
+    budgets,
     certificates,
     identities,
     listings,
@@ -31,6 +32,7 @@ CHECKS: tuple[Check, ...] = (
     Check("cluster_port", settings.cluster),
     Check("queue_shared", settings.shared_queues),
     Check("queue_region", settings.queue_regions),
+    Check("budget", budgets.budgets),
     Check("visibility", settings.visibility),
     Check("filters", settings.filters),
     Check("folder", settings.folders),

@@ -12,28 +12,21 @@ from collections.abc import Iterator
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from flows.catalogue.calls import DAY, OBJECT_RESOURCE, ApiCall, PlanScope, Price
+from flows.catalogue.calls import DAY, OBJECT_RESOURCE, ApiCall, PlanScope
 from flows.catalogue.guess import Guess
+from flows.catalogue.prices import PRICES_OF, TRAFFIC, usd_of
 from flows.catalogue.service import Unit, calls_of, identities_of
 from flows.catalogue.services import units
 from flows.config.base import ServiceSettings
 from flows.config.load import Settings
 
-PRICES_OF = "us-east-1 list prices of 2025-01, without free tiers"
 DAYS_A_MONTH = 30.4
 _ROLE_RENEWED_SECONDS = 2_700
 """A session of an hour is renewed a quarter before its end."""
 
-DECRYPT: ApiCall[object] = ApiCall(
-    "kms:Decrypt", lambda at: at.guess.objects, OBJECT_RESOURCE, Price(0.03, 10_000)
-)
-TRAFFIC = Price(0.09, 1, "GB")
-PUT = Price(0.005, 1_000)
+DECRYPT: ApiCall[object] = ApiCall("kms:Decrypt", lambda at: at.guess.objects, OBJECT_RESOURCE)
 _SYNC_SECONDS = 3
 """At least between two writes of a process's journal: the default interval."""
-
-FIFO = Price(0.50, 1_000_000)
-"""Requests to a FIFO queue."""
 
 
 class Row(Struct, frozen=True):
@@ -57,9 +50,11 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
         rows += [Row(account.name, account.setting, "", "sts:AssumeRole", assumed, 0)] if account.hops else []
     if settings.journal and settings.journal.bucket and rows:
         puts = guess.processes * DAY / _SYNC_SECONDS
-        rows.append(Row("", "journal", "", "s3:PutObject", puts, _usd(PUT, puts)))
+        rows.append(
+            Row("", "journal", "", "s3:PutObject", puts, puts * DAYS_A_MONTH * usd_of("s3:PutObject"))
+        )
     if guess.traffic_gb:
-        rows.append(Row("", "all", "", "traffic", 0, _usd(TRAFFIC, guess.traffic_gb)))
+        rows.append(Row("", "all", "", "traffic", 0, guess.traffic_gb * DAYS_A_MONTH * TRAFFIC.each))
     return rows
 
 
@@ -68,8 +63,7 @@ def _rows(unit: Unit, guess: Guess) -> Iterator[Row]:
         for call in _calls(unit, guess):
             calls = call.a_day(place)
             counted = call.charged(place) if call.charged else calls
-            fifo = place.queue.endswith(".fifo") and call.action.startswith("sqs:")
-            usd = _usd(FIFO if fifo else call.price, counted)
+            usd = counted * DAYS_A_MONTH * usd_of(call.action, fifo=place.queue.endswith(".fifo"))
             yield Row(
                 unit.account.name, unit.service.name, place.region, call.action, calls, usd, place.queue
             )
@@ -88,10 +82,6 @@ def _calls(unit: Unit, guess: Guess) -> list[ApiCall[ServiceSettings]]:
     found = calls_of(unit)
     encrypted = guess.encrypted and any(call.resource == OBJECT_RESOURCE for call in found)
     return [*found, DECRYPT] if encrypted else [*found]
-
-
-def _usd(price: Price | None, a_day: float) -> float:
-    return a_day * DAYS_A_MONTH / price.per * price.usd if price else 0.0
 
 
 def totals(rows: list[Row]) -> dict[tuple[str, str, str], tuple[float, float]]:

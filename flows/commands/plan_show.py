@@ -1,27 +1,39 @@
 """The plan on a terminal, as plain lines, or as JSON."""
 
 import sys
+import time
 from pathlib import Path
 
 import orjson
+from msgspec.structs import asdict
 from rich.console import Console
 from rich.table import Table
 
 from flows.catalogue.guess import ASSUMPTIONS, Guess
-from flows.commands.plan import DAYS_A_MONTH, PRICES_OF, Row, plan, report, totals
+from flows.catalogue.prices import PRICES_OF
+from flows.commands import plan_actual
+from flows.commands.plan import DAYS_A_MONTH, Row, plan, report, totals
+from flows.commands.plan_actual import actual
 from flows.config.load import load
 
 _PLAIN_WIDTH = 110
 
 
-def show_plan(config: Path | None, guess: Guess, *, as_json: bool) -> int:
-    """Print the plan of a configuration."""
-    rows = plan(load(config), guess)
+def show_plan(config: Path | None, guess: Guess, *, as_json: bool, beside: Path | None = None) -> int:
+    """Print the plan of a configuration.
+
+    beside: a state directory whose spending stands beside it, `.` = the configuration's; None = none.
+    """
+    settings, now = load(config), time.time()
+    rows = plan(settings, guess)
+    state = settings.state_directory if beside == Path() else beside
+    spent = None if beside is None else actual(rows, state, now)
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(report(rows, guess), option=orjson.OPT_INDENT_2) + b"\n")
+        found = report(rows, guess) | ({} if spent is None else {"actual": [asdict(one) for one in spent]})
+        sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
         return 0
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
-    console.print(table(rows))
+    console.print(table(rows) if spent is None else plan_actual.table(spent, now))
     console.print(assumed(guess), highlight=False)
     return 0
 

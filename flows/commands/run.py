@@ -21,7 +21,7 @@ from flows.catalogue.services import units
 from flows.cluster.handshake import secret_of
 from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, find, load
-from flows.process import selection, supervisor
+from flows.process import money, selection, supervisor
 from flows.process.memory import unswept
 from flows.process.native_stderr import without_panics
 from flows.process.recovery_store import check, failure, hold, prepare
@@ -121,7 +121,8 @@ def members_of(
 
     def member(name: str, names: list[str], state: Path | None, *more: str) -> supervisor.Member:
         where = ["--state", str(state)] if state else []
-        return supervisor.Member(name, [*common, "--only", ",".join(names), *where, *more], {})
+        environment = {money.VARIABLE: str(base / money.FOLDER / name)} if base else {}
+        return supervisor.Member(name, [*common, "--only", ",".join(names), *where, *more], environment)
 
     found = [
         member(f"{selection.QUEUES}-{number}", queues, base and base / selection.QUEUES / str(number))

@@ -56,7 +56,8 @@ def _policy(module: Any, args: argparse.Namespace) -> int:
 
 
 def _plan(module: Any, args: argparse.Namespace) -> int:
-    return int(module.show_plan(args.config, _request(Guess, args), as_json=args.json))
+    guess = _request(Guess, args)
+    return int(module.show_plan(args.config, guess, as_json=args.json, beside=args.actual))
 
 
 def _assumed(name: str, default: float, text: str, dest: str) -> Option:
@@ -306,6 +307,14 @@ COMMANDS: tuple[Command, ...] = (
             _assumed("--traffic-gb-per-day", 0, "out of AWS, if the collector runs elsewhere", "traffic_gb"),
             number("--processes", 1, "N", "as run --processes (1)"),
             flag("--encrypted", "objects use a KMS key without bucket keys"),
+            option(
+                "--actual",
+                type=Path,
+                nargs="?",
+                const=Path(),
+                metavar="STATE",
+                help="beside what was spent this month; by default in the configuration's state directory",
+            ),
             JSON,
         ),
     ),

@@ -19,6 +19,7 @@ from flows.config.filters import FieldOperation, FileRule, FilterSettings
 from flows.config.types import (
     MOST_LEVELS,
     BucketSetting,
+    BudgetSetting,
     EventTypes,
     ListingSetting,
     Moment,
@@ -53,6 +54,10 @@ class ServiceSettings(FilterSettings):
     expect_every_seconds: float | None = setting(None, example=86_400, unit="s", ours=True, ge=60)
     """Tell an account's region as silent when nothing came of it for so long; by default what was usual at
     that hour of the week decides"""
+    budget: BudgetSetting | None = setting(
+        None, example={"usd_per_month": 50, "on_exceed": "slow"}, ours=True
+    )
+    """What its calls of AWS may cost, of all its regions together"""
     devo_pulling_id: bool = setting(default=False, example=True, unit="epoch ms", ours=True)
     """Put the time of the pull into JSON events as @devo_pulling_id"""
 

@@ -17,7 +17,7 @@ from flows.config.model_tree import models_below
 from flows.config.objects import SqsInput
 from flows.config.organization import OrganizationSettings
 from flows.config.schema import widen
-from flows.config.types import Model, OneOrMany
+from flows.config.types import BudgetSetting, Model, OneOrMany
 from sinks.settings import Outputs
 from sources.aws.credentials import Credentials
 from transforms.setting import SettingsModel, setting, without_effect
@@ -182,6 +182,10 @@ class Input(SqsInput):
     """false: keep the settings, collect nothing"""
     requests_per_second: float | None = setting(None, example=5, unit="requests/s", gt=0)
     """As requests_per_second of its services that give none"""
+    budget: BudgetSetting | None = setting(
+        None, example={"usd_per_month": 50, "on_exceed": "slow"}, ours=True
+    )
+    """What its calls of AWS may cost, of all its services together"""
     environment: str = setting("", example="production")
     """Put into JSON events as @devo_environment"""
     credentials: Credentials = setting(

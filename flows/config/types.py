@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -177,6 +177,20 @@ class BucketSetting(Model):
     def rule(self) -> BucketRule:
         """The setting as the sources take it."""
         return BucketRule(self.name, self.prefix, self.account)
+
+
+class BudgetSetting(Model):
+    """What calls of AWS may cost a month (UTC), by list price."""
+
+    usd_per_month: float = setting(example=50, unit="USD a month", ours=True, gt=0)
+    """Most that may be spent"""
+    on_exceed: Literal["slow", "stop", "warn"] = setting("slow", example="slow", ours=True)
+    """slow: poll as seldom as the month needs; stop: spend it, then rest until the month turns; warn: tell
+    it. Audit events and findings are never slowed or stopped"""
+    last: OneOrMany[str] = setting((), example=["AWS/Logs", "/aws/lambda/debug-*"], ours=True)
+    """Namespaces of metrics and log groups that are read last, * stands for anything"""
+    usd_per_gb: float = setting(0, example=0.09, unit="USD a GB", ours=True, ge=0)
+    """What is paid for each GB received besides: 0.09 where the collector runs outside of AWS"""
 
 
 class ListingSetting(Model):

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from flows.status.event_status import IDENTITY
+from flows.status.notes import over_budget
 from flows.status.words import Cell, View, age
 
 ROWS = 10
@@ -64,6 +65,9 @@ def _all(state: Mapping[str, Any]) -> Iterator[Trouble]:
     if state["quarantine"]["full"]:
         what = "Quarantine is full: messages of what cannot be read stay in their queues"
         yield Trouble("bad", what, f"replay and delete what {state['quarantine']['where']} holds")
+    for one in over_budget(state["money"]):
+        cure = "docs/operate.md, BudgetNotKept, tells what costs less"
+        yield Trouble("warn", f"The budget of {one['name']} is {one['state']}", cure)
     for place in state["places"]:
         if place["targets_failing"] and place["last_error"]:
             where = " ".join(part for part in (place["service"], place["region"]) if part)

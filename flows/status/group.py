@@ -29,6 +29,7 @@ from flows.status.charts import aligned
 from flows.status.charts import joined as joined_charts
 from flows.status.event_status import DRAINING, EventStatus, told
 from flows.status.history import History
+from sources.aws.spending.budget import BUDGET_STATES
 
 _N = TypeVar("_N", int, float)
 
@@ -216,8 +217,19 @@ def merged(
             key=lambda line: str(line["at"]),
         ),
         "certificates": _by_name((state["certificates"] for state in states), min),
+        "money": _money([state["money"] for state in states]),
         "not_read": _not_read([state["not_read"] for state in states]),
         "processes": [{"name": one, "url": ""} for one in silent] + [_process(*one) for one in known],
+    }
+
+
+def _money(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Join what processes have spent: each knows what all of them have."""
+    known = [one for one in parts if one]
+    return {
+        "month": max((one["month"] for one in known), default=""),
+        "spent": _by_name((one["spent"] for one in known), max),
+        "budgets": _joined((one["budgets"] for one in known), ("name",)),
     }
 
 
@@ -304,6 +316,9 @@ _JOINS: Mapping[str, Callable[[Any, Any], Any]] = {
     "window": _window,
     "strength": _weakest,
     "last_error": _latest,
+    "spent_usd": max,
+    "forecast_usd": max,
+    "state": lambda one, other: max(one, other, key=BUDGET_STATES.index),
 }
 """How two processes' values of one figure become one; of the others the first is shown."""
 

@@ -22,6 +22,7 @@ def notes(state: Mapping[str, Any], since: str) -> View:
         "schema": _schema(not_read["schema"]),
         "silent": _silent(not_read["silent"]),
         "certificates": _certificates(state["certificates"]),
+        "money": _money(state["money"]),
         "refused": _refused(state["refused"]),
         "open": _open(not_read["open_queues"]),
     }
@@ -104,6 +105,22 @@ def _certificates(found: Mapping[str, float]) -> Cell:
         " Download a new one: files that change are read again without a restart." if least < FEW_DAYS else ""
     )
     return Cell(f"Certificates: {', '.join(told)}.{cure}", level)
+
+
+def _money(found: Mapping[str, Any]) -> Cell:
+    if not found.get("spent"):
+        return Cell("")
+    figures = (
+        "; {name} is {state}: {spent_usd:,.2f} of {usd_per_month:,.2f} USD, {forecast_usd:,.2f} expected"
+    )
+    told = "".join(figures.format(**one) for one in found["budgets"])
+    spent = f"AWS calls of {found['month']}: {sum(found['spent'].values()):,.2f} USD by list price"
+    return Cell(f"{spent}{told}.", "warn" if over_budget(found) else "mute")
+
+
+def over_budget(money: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the budgets that are exceeded, or let work wait."""
+    return [one for one in money.get("budgets", ()) if one["state"] != "kept"]
 
 
 def _refused(told: Mapping[str, Any] | None) -> Cell:

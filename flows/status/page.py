@@ -72,6 +72,7 @@ def page(view: View) -> str:
 <h2>Outputs</h2>
 {_table("o", OUTPUT_COLUMNS, view)}
 {_cell("p", "certificates", view)}
+{_cell("p", "money", view)}
 <h2>Sources <input id="filter" type="search" placeholder="filter"
 aria-label="show sources with this text only"></h2>
 {_sources(view)}

@@ -3,8 +3,9 @@
 import ipaddress
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from flows.catalogue.service import Unit
 from flows.config.load import Settings, SettingsError
@@ -35,14 +36,18 @@ _PROBE_SECONDS = (5.0, 60.0)
 _MOST_PORT = 65_535
 
 
-def begin(
+def begin(  # noqa: PLR0913, PLR0917 - a value each
     settings: Settings,
     started: Launch,
     running: Sequence[Unit],
     drain: threading.Event,
     env: Mapping[str, str],
+    money: Callable[[], Mapping[str, Any]] = dict,
 ) -> Liveness:
-    """Begin to watch; returns what sources and sinks are to be wrapped in. Call before outputs are made."""
+    """Begin to watch; returns what sources and sinks are to be wrapped in. Call before outputs are made.
+
+    money: tells what was spent.
+    """
     timeouts = [
         one.config.connect_timeout_seconds
         for one in settings.outputs.values()
@@ -72,6 +77,7 @@ def begin(
             str(settings.globals.quarantine),
             time.time(),
             counted(str(settings.globals.quarantine or "")),
+            money,
         )
         outputs = list(settings.outputs.values())
         watch = Watch(facts, liveness, event_status)

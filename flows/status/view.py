@@ -11,7 +11,7 @@ from flows.status.attention import attention
 from flows.status.charts import charts, curve
 from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
 from flows.status.history import SPANS
-from flows.status.notes import FEW_DAYS, notes
+from flows.status.notes import FEW_DAYS, notes, over_budget
 from flows.status.words import LATE_SECONDS, Cell, View, age, error, lag, number, rate, size
 from sources.telemetry import NEAR
 
@@ -154,6 +154,8 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
     parts.append(f"{number(silent)} accounts or regions have fallen silent" if silent else "")
     unsigned = sum(state["not_read"]["unsigned"].values())
     parts.append(f"{number(unsigned)} files are not as CloudTrail signed them" if unsigned else "")
+    over = [one["name"] for one in over_budget(state["money"])]
+    parts.append(f"the budget of {' and '.join(over)} is not kept or slows work" if over else "")
     weak = [one["name"] for one in state["outputs"] if one["strength"] in {"kernel", "none"}]
     parts.append(f"receipts of {' and '.join(weak)} are weak" if weak else "")
     if any(parts):

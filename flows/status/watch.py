@@ -25,7 +25,7 @@ _FORGET_SECONDS = 3600.0
 class Facts(Struct, frozen=True):
     """What does not change while the process runs. places: those of the configuration.
 
-    kept: files that quarantine held at the start, by reason.
+    kept: files that quarantine held at the start, by reason. money: tells what was spent.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Facts(Struct, frozen=True):
     quarantine: str
     started: float
     kept: Mapping[str, int] = {}
+    money: Callable[[], Mapping[str, Any]] = dict
 
 
 class Watch(Struct):
@@ -134,6 +135,7 @@ class Watch(Struct):
                 f"{labels['file']} of output {labels['output']}": round(days, 1)
                 for labels, days in now.series("certificate_days")
             },
+            "money": self.facts.money(),
             "not_read": self._not_read(now),
         }
 

@@ -22,6 +22,7 @@ from msgspec import Struct
 from sources import lanes, metric_scopes, telemetry
 from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, done_of, final_of, known
 from sources.apis.poll_scheduler import Pace, PollScheduler
+from sources.aws.spending.budget import FREE, BudgetGate
 from sources.collected import CollectedIds, CollectedRange
 from sources.errors import SourceError
 from sources.journal import Journal
@@ -51,7 +52,7 @@ class CursorOptions(Struct, frozen=True):
         is no longer listed is kept. backoff_seconds: shortest pause after a failure. idle_seconds: longest
         sleep of a lane.
     owner: whom figures are counted for. collected: where ids are kept for a second look, None = nowhere.
-    journal: has the rows of what was read.
+    journal: has the rows of what was read. budget: may let polls wait.
     """
 
     fingerprint: str = ""
@@ -65,6 +66,7 @@ class CursorOptions(Struct, frozen=True):
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
     collected: CollectedIds | None = None
     journal: Journal | None = None
+    budget: BudgetGate = FREE
 
 
 _LOCKS = (Guard("_lock", ("_told",)),)
@@ -76,7 +78,7 @@ class CursorSource(FixedPartitionedSource[Flowing, dict[str, Any]]):
 
     def __init__(self, poll: Poll, options: CursorOptions, drain: threading.Event) -> None:
         self.poll, self.options, self.drain = poll, options, drain
-        pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds)
+        pace = Pace(options.threads, options.discover_seconds, options.backoff_seconds, options.budget)
         self.feed = PollScheduler(poll, pace, options.prefetch_bytes // lanes.LANES, drain, options.owner)
         self.keeper = RowKeeper(options.journal, poll.name, options.owner.input)
         self._told: set[str] = set()

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from sources import metric_scopes, telemetry
 from sources.apis.poll import Listing, Page, Poll, Rest, State, Target, done_of, pause_after, region_of
 from sources.apis.window import LateEvents, now_ms
+from sources.aws.spending.budget import FREE, BudgetGate
 from sources.errors import SourceError, translate
 from sources.lanes import lane_of
 from sources.threads import Threads
@@ -49,11 +50,12 @@ _WAKE_INTERVAL_SECONDS = 0.2
 
 
 class Pace(Struct, frozen=True):
-    """threads of the pool; seconds between listings; shortest pause after a failure."""
+    """threads of the pool; seconds between listings; shortest pause after a failure; what lets polls wait."""
 
     threads: int
     discover_seconds: float
     backoff_seconds: float
+    budget: BudgetGate = FREE
 
 
 @guarded(_INBOX_LOCKS)
@@ -127,7 +129,7 @@ class PollScheduler:
         self._poll, self._pace, self._inbox_bytes, self._drain = poll, pace, inbox_bytes, drain
         lock = threading.RLock()
         self._changed, self._turn = threading.Condition(lock), threading.Condition(lock)
-        self._ended = False
+        self._ended = self._watched = False
         self._inboxes: dict[str, PageInbox] = {}
         self._states: dict[str, State] = {}
         self._since, self._born = 0, now_ms()
@@ -136,11 +138,9 @@ class PollScheduler:
         self._resting: dict[str, SourceError] = {}
         self._timetable: list[tuple[float, int, str]] = []
         self._planned: set[str] = set()
-        self._watched = False
-        self._threads = self._asleep = 0
-        threads = Threads(poll.name)
+        self._threads = self._asleep = self._tickets = 0
+        threads = Threads(poll.name, owner)
         self._start, self.check = threads.spawn, threads.check
-        self._tickets = 0
         self._failures: dict[str, tuple[int, str]] = {}
 
     # called by lanes
@@ -338,7 +338,9 @@ class PollScheduler:
             inbox = self._inboxes.get(lane_of(key))
         if target is None or inbox is None:
             return None
-        started, again, pages, events = time.monotonic(), False, 0, 0
+        if pause := self._pace.budget.pause(key):
+            return time.monotonic() + pause
+        started, again, pages, events, spent = time.monotonic(), False, 0, 0, self._pace.budget.began()
         try:
             target = replace(target, since=self._since or self._born)
             for page in self._poll.pages(target, self._state_of(target)):
@@ -352,6 +354,7 @@ class PollScheduler:
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; the position stays
             return time.monotonic() + self._failed(key, translate(error, f"{self.name} {key}"))
         self._succeeded(key)
+        self._pace.budget.polled(key, spent)
         telemetry.polled(self._scope(key), key, target.account, events, pages)
         return time.monotonic() if again else started + self._poll.period_seconds
 

@@ -23,6 +23,7 @@ from sources.aws.partitions import home_of, name_of
 from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
 from sources.aws.replies import PLAIN, hollow, read_plainly, required
 from sources.aws.sessions import client_config, new_session, region_of_machine
+from sources.aws.spending import meter
 from sources.errors import IDENTITY, REGION, BadCredentials, Denied, SourceError, translate
 from transforms.locks import Guard, guarded
 
@@ -110,6 +111,7 @@ class ChainLink:
         with self._lock:
             client = create(service, region_name=region, config=client_config())
         client.meta.events.register("needs-retry", partial(self._on_reply, region))
+        meter.watch(client, service)
         for operation in PLAIN:
             client.meta.events.register(f"before-parse.{operation}", read_plainly)
         return client

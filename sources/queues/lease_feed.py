@@ -26,6 +26,7 @@ from zlib import crc32
 from msgspec import Struct, field
 
 from sources import metric_scopes, telemetry
+from sources.aws.spending.budget import FREE, BudgetGate
 from sources.bulkheads import Bulkheads, Fetch, common
 from sources.journal import Journal
 from sources.journal_gate import JournalGate
@@ -75,7 +76,7 @@ class LeaseOptions(Struct, frozen=True):
     drain_seconds: how long begun objects may go on after SIGTERM. idle_seconds: longest sleep of a lane.
     window: objects whose repeats are recognised. rules: what is done about what cannot be read.
     owner: whom figures are counted for. journal: has the rows of a message before it is deleted.
-    early_receipts: the sinks answer a `ReceiptRequest`; then FIFO queues need not wait for epochs.
+    early_receipts: sinks answer a `ReceiptRequest`; FIFO queues need not wait for epochs. budget: lets wait.
     """
 
     visibility_timeout_seconds: int = 120
@@ -91,6 +92,7 @@ class LeaseOptions(Struct, frozen=True):
     owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY
     journal: Journal | None = None
     early_receipts: bool = False
+    budget: BudgetGate = FREE
 
 
 @guarded(_LOCKS)
@@ -106,11 +108,10 @@ class LeaseFeed:
         drain: threading.Event,
     ) -> None:
         self.service, self.options, self.drain = service, options, drain
-        threads = Threads(service)
+        threads = Threads(service, options.owner)
         self.spawn, self.check = threads.spawn, threads.check
         self.progress = ObjectProgress(options.window)
-        self.stopped = False
-        self._started = False
+        self.stopped = self._started = False
         self._opener = opener
         lock = threading.RLock()  # one for all; but a lot of leases wakes nobody who waits for something else
         self._changed, self._leased, self._room = (threading.Condition(lock) for _ in range(3))
@@ -118,13 +119,12 @@ class LeaseFeed:
         self._inboxes: dict[str, BatchInbox] = {}
         self._bulkheads = Bulkheads[Lease](options.fetchers)
         self._fetching: dict[Lease, tuple[Fetch[Lease], BatchInbox]] = {}
-        self._fetchers = 0
+        self._fetchers = self._failures = 0
         self._drained_at = self._weighed = 0.0
-        self._failures = 0
         ordered = not options.fetchers and any(isinstance(one, Queue) and one.fifo for one in queues)
         self._turn = threading.Lock() if ordered else nullcontext()  # receivers must not overtake each other
         length = options.visibility_timeout_seconds
-        polling = Polling(options.receivers, options.wait_seconds, length)
+        polling = Polling(options.receivers, options.wait_seconds, length, options.budget)
         self._managers = [
             LeaseManager(service, queue, length, self.progress.settled, options.owner)
             for queue in map(opened, queues)

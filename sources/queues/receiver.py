@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from sources import metric_scopes, telemetry
+from sources.aws.spending.budget import FREE, BudgetGate
 from sources.errors import IdentityAbsent, SourceError, Transient
 from sources.queues.lease_life import Lease
 from sources.queues.lease_manager import LeaseManager
@@ -39,11 +40,12 @@ _CATCH_UP_SECONDS = 0.2
 
 
 class Polling(Struct, frozen=True):
-    """How to ask: receivers at most, long poll and visibility in seconds."""
+    """How to ask: receivers at most, long poll and visibility in seconds. budget: may let it wait."""
 
     receivers: int
     wait_seconds: int
     visibility_seconds: int
+    budget: BudgetGate = FREE
 
 
 def pause_after(failures: int, jitter: float, first: float = 1.0, longest: float = _LONGEST_SECONDS) -> float:
@@ -97,6 +99,9 @@ class Receiver:
     def _round(self) -> None:
         if self._manager.behind:
             self._gate.pause(_CATCH_UP_SECONDS)
+            return
+        if pause := self._polling.budget.pause():
+            self._gate.pause(pause)
             return
         troubled = self._gate.troubled
         if troubled and self._rest():

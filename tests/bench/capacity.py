@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from flows.commands.plan import PRICES_OF
+from flows.catalogue.prices import PRICES_OF
 from tests.bench.model import LIMITS, SCALES, Answer, Assumed, Figures, answer, figures
 from tests.bench.page import DOCS, FIGURES, where
 from tests.bench.simulation import Seen, simulate

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flows.catalogue.calls import DAY
-from flows.catalogue.service import OBJECTS, QUEUE
-from flows.commands.plan import DAYS_A_MONTH, TRAFFIC
+from flows.catalogue.prices import TRAFFIC, usd_of
+from flows.commands.plan import DAYS_A_MONTH
 
 TB, MB, HOUR = 1e12, 1e6, 3_600
 
@@ -167,12 +167,8 @@ def answer(scale: Scale, one: Figures, given: Assumed | None = None) -> Answer:
     )
 
 
-PRICES = {call.action: call.price for call in (*QUEUE, *OBJECTS)} | {"traffic": TRAFFIC}
-
-
 def monthly(action: str, a_day: float) -> float:
-    price = PRICES[action]
-    return a_day * DAYS_A_MONTH / price.per * price.usd
+    return a_day * DAYS_A_MONTH * (TRAFFIC.each if action == "traffic" else usd_of(action))
 
 
 Used = Callable[[Load, float, int, Assumed, Figures], float]

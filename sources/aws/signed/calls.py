@@ -22,6 +22,7 @@ from sources.aws.replies import call, sent_headers
 from sources.aws.signed.hosts import Hosts
 from sources.aws.signed.signature import DATED, Scope, SignedRequest, V4Signer, signed_by
 from sources.aws.signed.wire import WireError
+from sources.aws.spending.meter import Leaving
 from transforms.locks import Guard, guarded
 
 _STATIC = ("content-type", "x-amz-target", "x-amzn-query-mode")
@@ -52,7 +53,7 @@ class SignedCalls:
     """Calls operations of one boto3 client whose protocol is JSON. Thread-safe, as the client is."""
 
     def __init__(self, client: Any, clock: Callable[[], float] = time.time) -> None:
-        self.client = client
+        self.client, self._service = client, ""
         self._sent = threading.local()
         self._lock = threading.RLock()
         self._ways: dict[str, _CallWay] = {}
@@ -62,7 +63,8 @@ class SignedCalls:
         try:
             self._signer = V4Signer(signing_credentials(client), clock)
             self._hosts = Hosts(client)
-            client.meta.events.register(f"before-send.{client.meta.service_model.service_name}", self._see)
+            self._service = client.meta.service_model.service_name
+            client.meta.events.register(f"before-send.{self._service}", self._see)
         except AttributeError:
             self._hosts = None
 
@@ -71,7 +73,9 @@ class SignedCalls:
         with self._lock:
             way = self._ways.get(operation) if time.monotonic() >= self._rest_until else None
         if way is not None and self._hosts is not None:
-            found = self._asked(way, self._hosts, parameters)
+            leaving = Leaving(self._service, operation, parameters)
+            found = self._asked(way, self._hosts, parameters, leaving)
+            leaving.ended()
             self._note(plain=found is not None)
             if found is not None:
                 return found
@@ -93,12 +97,15 @@ class SignedCalls:
     def _see(self, request: Any, **_: Any) -> None:
         self._sent.request = request
 
-    def _asked(self, way: _CallWay, hosts: Hosts, parameters: Mapping[str, object]) -> dict[str, Any] | None:
+    def _asked(
+        self, way: _CallWay, hosts: Hosts, parameters: Mapping[str, object], leaving: Leaving
+    ) -> dict[str, Any] | None:
         """Return the reply, or None when the client should ask."""
         try:
             body = orjson.dumps(parameters)
             request = SignedRequest("POST", way.host, way.path, "", way.headers, body, way.agent)
-            reply = hosts.wire(way.base).ask(self._signer.signed(request, way.scope))
+            reply = hosts.wire(way.base).ask(self._signer.signed(request, way.scope), leaving)
+            leaving.size = len(reply.body)
             found = read_json(reply.body) if reply.status == _OK else None
         except (WireError, ValueError, TypeError):
             return None

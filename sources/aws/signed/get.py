@@ -18,6 +18,7 @@ from sources.aws.replies import sent_headers
 from sources.aws.signed.hosts import Hosts
 from sources.aws.signed.signature import Scope, SignedRequest, V4Signer, signed_by
 from sources.aws.signed.wire import WireError
+from sources.aws.spending.meter import Leaving
 
 _DOTS = re.compile(r"(^|/)\.{0,2}(/|$)")
 """Path segments that proxies between here and S3 like to tidy up."""
@@ -89,14 +90,19 @@ class SignedGet:
             {name: asked[key] for key, name in _HEADERS.items() if key in asked},
             agent=way.agent,
         )
+        leaving = Leaving("s3", "GetObject", asked)
         try:
-            body = hosts.wire(way.base).open(self._signer.signed(request, way.scope))
+            body = hosts.wire(way.base).open(self._signer.signed(request, way.scope), leaving)
         except (WireError, ValueError):
+            leaving.ended()
             return None
         if body.status not in _FOUND or b"etag" not in body.told:
+            leaving.ended()
             body.close()
             return None
         said = {name: value.decode("latin-1") for name, value in body.told.items()}
+        leaving.size = body.size
+        leaving.ended({name.decode(): value.decode("latin-1") for name, value in body.told.items()})
         told = {name: said[header] for name, header in _TOLD.items() if header in said}
         return {"Body": body, "ContentLength": body.size, "ETag": said[b"etag"], **told}
 

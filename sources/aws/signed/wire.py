@@ -13,6 +13,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 
 from msgspec import Struct
 
@@ -27,7 +28,8 @@ _MOST_IDLE, _IDLE_SECONDS = 64, 15.0
 
 _STATUS = re.compile(rb"HTTP/1\.1 (\d{3})[ \r]")
 _HEADER = re.compile(
-    rb"\r\n(content-length|transfer-encoding|connection|etag|content-range|x-amz-version-id)"
+    rb"\r\n(content-length|transfer-encoding|connection|etag|content-range|x-amz-version-id|"
+    rb"x-amz-server-side-encryption|x-amz-server-side-encryption-bucket-key-enabled)"
     rb":[ \t]*([^\r\n]*)",
     re.IGNORECASE,
 )
@@ -91,11 +93,12 @@ class Wire:
         self._lock = threading.RLock()
         weakref.finalize(self, _close, idle)
 
-    def ask(self, request: bytes) -> WireReply:
-        """Send a request and return its reply. Raises WireError."""
+    def ask(self, request: bytes, leaves: Callable[[], object] = int) -> WireReply:
+        """Send a request, `leaves` just before it does, and return its reply. Raises WireError."""
         line: socket.socket | None = None
         try:
             line = self._taken() or self._opened()
+            leaves()
             line.sendall(request)
             reply, stays = _read(line)
         except (OSError, ValueError, WireError) as error:
@@ -103,11 +106,12 @@ class Wire:
         self.end(line, stays=stays)
         return reply
 
-    def open(self, request: bytes) -> "WireBody":
-        """Send a request and return its reply as soon as its headers are there. Raises WireError."""
+    def open(self, request: bytes, leaves: Callable[[], object] = int) -> "WireBody":
+        """Send a request as `ask` does; return its reply when its headers are there. Raises WireError."""
         line: socket.socket | None = None
         try:
             line = self._taken() or self._opened()
+            leaves()
             line.sendall(request)
             return WireBody(self, line, _head(line))
         except (OSError, ValueError, WireError) as error:

@@ -142,3 +142,19 @@ def test_a_status_address_that_is_none(look):
     """A status address that cannot be one fails."""
     found = look(config(flow_logs("flow"), globals={"status": "here:99999"}), offline=True)
     assert "status address is not usable (here:99999)" in found.only("fail", "status_port")
+
+
+def test_a_budget_says_what_it_never_touches(look):
+    """A line for each budget names what waits for it and what never does; one under the plan is a warning."""
+    services = {
+        "audit-events-all": {"types": ["audits_api"], "regions": ["eu-west-1"]},
+        "metrics-all": {"regions": ["eu-west-1"], "budget": {"usd_per_month": 0.5, "on_exceed": "stop"}},
+    }
+    look(
+        {"inputs": {"aws": {"id": "1", "budget": {"usd_per_month": 500}, "services": services}}}, offline=True
+    )
+    told = [str(one) for one in look.found if one.code == "budget"]
+    assert "500 USD a month: slows metrics-all; never slowed or stopped: audits_api: inputs.aws" in told[0]
+    assert "0.5 USD a month: stops metrics-all: inputs.aws.services.metrics-all" in told[1]
+    assert "the plan says" in told[2]
+    assert "stop lets work rest" in told[3]

@@ -5,9 +5,14 @@ import pytest
 import yaml
 
 from flows.catalogue.guess import Guess
+from flows.catalogue.prices import FREE, usd_of
+from flows.catalogue.service import LISTED
+from flows.catalogue.services import every
 from flows.cli import main
 from flows.commands.plan import DAYS_A_MONTH, plan, totals
 from flows.config.load import load
+from sources.aws.spending.book import SpendingBook
+from sources.threads import Payer
 from tests.sources.apis.test_lateness import HOUR, START, Logs, live, logs
 
 REGIONS = ["eu-west-1", "us-east-1"]
@@ -169,3 +174,32 @@ def test_a_listing_costs_its_folders_and_its_pages(planned):
     assert of(rows, "s3:ListBucket").usd == pytest.approx(1_440 * 14 * DAYS_A_MONTH * 0.005 / 1e3)
     assert of(rows, "s3:GetObject").calls == 5_000
     assert not [one for one in rows if one.action.startswith("sqs:")]
+
+
+def test_the_plan_beside_what_was_spent(tmp_path, capsys):
+    """`--actual` has for each service what was planned, what is spent this month, and what it will cost."""
+    path = tmp_path / "config.yaml"
+    path.write_text(
+        yaml.safe_dump({"inputs": {"aws": {"id": "1", "services": {"non-cloudwatch-logs": FLOW}}}})
+    )
+    assert main(["plan", "--config", str(path), "--actual"]) == 2
+    book = SpendingBook()
+    book.keep(tmp_path / "state" / "spent" / "0.spent")
+    for _ in range(3):
+        book.add(Payer("flowlogs", "aws", "non-cloudwatch-logs"), "sqs:ReceiveMessage", 1, 1_000_000, 10**9)
+    book.add(Payer(), "sts:GetCallerIdentity", 1, 1)
+    assert main(["plan", "--config", str(path), "--actual", "--json"]) == 0
+    found = {one["service"]: one for one in orjson.loads(capsys.readouterr().out)["actual"]}
+    assert found["flowlogs"]["usd"] == pytest.approx(1.2)
+    assert found["flowlogs"]["calls"] == 3
+    assert found["flowlogs"]["planned_usd"] > 0
+    assert found["collector"]["calls"] == 1
+    assert main(["plan", "--config", str(path), "--actual", str(tmp_path / "state")]) == 0
+    assert "flowlogs" in capsys.readouterr().out
+
+
+def test_every_call_has_its_price():
+    """Whatever a service asks is priced by the one table, or known to be free."""
+    asked = {call.action for one in every().values() for call in (*one.calls, *LISTED)}
+    unknown = [one for one in asked if not usd_of(one) and one.partition(":")[0] not in FREE]
+    assert unknown == []
