@@ -130,14 +130,9 @@ def services_of(service_key: str, options: ServiceSettings) -> Iterator[AnyServi
     yield from (service for service in found if service.name in options.types)
 
 
-def by_name() -> dict[str, AnyService]:
-    """Return the catalogue by service name."""
-    return {service.name: service for service in CATALOGUE}
-
-
 def every() -> dict[str, AnyService]:
     """Return all services that have a name, those of Devo's SQS collector included."""
-    return {**by_name(), **{service.name: service for service in OBJECT_TYPES}}
+    return {service.name: service for service in (*CATALOGUE, *OBJECT_TYPES)}
 
 
 def recognise(key: str, head: bytes, among: Container[str] = ()) -> AnyService | None:

@@ -16,12 +16,12 @@ from rich.table import Table
 from flows.catalogue.services import units
 from flows.commands.moments import moment
 from flows.config.load import Settings, SettingsError, load
+from flows.journal.compaction import MOMENTS
 from flows.journal.keeping import opened
 from flows.journal.reader import COUNTS, SUMMED_BY, Journal, Query, rows, sums
 from sources.journal import JournalRow
 
 _SHOWN = ("time", "outcome", "service", "account", "region", "object", "events", "tags", "outputs")
-_MOMENTS = ("time", "first", "last", "start", "end")
 
 
 class JournalAnswer(Struct, frozen=True):
@@ -75,7 +75,7 @@ def _summed(found: Iterator[JournalRow], by: Sequence[str]) -> JournalAnswer:
 
 def _values(row: JournalRow) -> Sequence[Any]:
     values: dict[str, Any] = asdict(row)
-    values |= {name: _moment(values[name]) for name in _MOMENTS}
+    values |= {name: _moment(values[name]) for name in MOMENTS}
     return [*{**values, "sha256": row.sha256.hex()}.values()]
 
 

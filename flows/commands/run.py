@@ -16,7 +16,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 from msgspec import Struct
 
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, queued
 from flows.catalogue.services import units
 from flows.cluster.handshake import secret_of
 from flows.cluster.mesh import Mesh
@@ -113,8 +113,8 @@ def members_of(
 
     The state that a single process has made in `base` goes on as that of the APIs: queues need none.
     """
-    queues = sorted({unit.name for unit in running if selection.of_queues(unit)})
-    apis = sorted({unit.name for unit in running if not selection.of_queues(unit)})
+    queues = sorted({unit.name for unit in running if queued(unit)})
+    apis = sorted({unit.name for unit in running if not queued(unit)})
     common = ["run", "--workers", str(wanted.workers), "--interval", str(wanted.interval)]
     if settings.path:
         common += ["--config", str(settings.path)]

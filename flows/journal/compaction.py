@@ -14,6 +14,9 @@ from typing import Any
 from flows.journal.log import LOGS, is_open, logs, read
 from sources.journal import JournalRow
 
+MOMENTS = ("time", "first", "last", "start", "end")
+"""Columns of epoch milliseconds; 0 = none."""
+
 _DRAFT = ".draft"
 _ROWS = 50_000
 """Rows of a row group, and held at once."""
@@ -26,7 +29,6 @@ def schema() -> Any:
     text, count = pa.string(), pa.int64()
     moment = pa.timestamp("ms", tz="UTC")
     kinds = {int: count, str: text, bytes: pa.binary(), bool: pa.bool_()}
-    moments = {"time", "first", "last", "start", "end"}
     columns = []
     for name, kind in JournalRow.__annotations__.items():
         if name == "tags":
@@ -34,7 +36,7 @@ def schema() -> Any:
         elif name == "outputs":
             columns.append((name, pa.list_(text)))
         else:
-            columns.append((name, moment if name in moments else kinds[kind]))
+            columns.append((name, moment if name in MOMENTS else kinds[kind]))
     return pa.schema(columns)
 
 
@@ -74,8 +76,7 @@ def table(rows: Sequence[JournalRow]) -> Any:
 
     columns = {name: [getattr(row, name) for row in rows] for name in JournalRow.__struct_fields__}
     columns["tags"] = [list(row.tags.items()) for row in rows]
-    moments = ("time", "first", "last", "start", "end")
-    columns |= {name: [value or None for value in columns[name]] for name in moments}
+    columns |= {name: [value or None for value in columns[name]] for name in MOMENTS}
     return pa.table(columns, schema())
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from msgspec import Struct
 
 from flows.journal.bucket import PARQUET, JournalBucket
-from flows.journal.compaction import day_of
+from flows.journal.compaction import MOMENTS, day_of
 from flows.journal.log import LOGS, logs, read
 from sources.journal import JournalRow
 
@@ -19,7 +19,6 @@ Journal: TypeAlias = Path | JournalBucket
 
 _T = TypeVar("_T")
 _BATCH_ROWS = 20_000
-_MOMENTS = ("time", "first", "last", "start", "end")
 SUMMED_BY = ("day", "service", "input", "account", "region", "container", "outcome", "tag", "process", "kind")
 COUNTS = ("objects", "events", "records", "filtered", "quarantined", "stored_bytes")
 
@@ -141,7 +140,7 @@ def of_parquet(path: Path, only: Sequence[str] | None = None) -> Iterator[Journa
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(_BATCH_ROWS, columns=only):
             columns = {
-                name: _millis(batch.column(name)) if name in _MOMENTS else batch.column(name).to_pylist()
+                name: _millis(batch.column(name)) if name in MOMENTS else batch.column(name).to_pylist()
                 for name in batch.schema.names
             }
             names = list(columns)

@@ -20,10 +20,9 @@ from pathlib import Path
 import orjson
 from msgspec import Struct
 
-from flows.catalogue.service import Unit
+from flows.catalogue.service import Unit, queued
 from flows.process import telemetry
 from flows.process.private_folder import open_own
-from flows.process.selection import of_queues
 from sources.aws.limiter import own_folder
 from sources.errors import SourceError
 from transforms.errors import CollectorError
@@ -84,7 +83,7 @@ def hold_cursors(units: Iterable[Unit], outputs: str = "", env: Mapping[str, str
     Where there is no folder for it, nothing is held: that is told.
     """
     for unit in units:
-        if of_queues(unit):
+        if queued(unit):
             continue
         try:
             file = own_folder() / f"cursors-{_digest(unit, outputs, env)}"

@@ -14,11 +14,6 @@ VARIABLE = "COLLECTOR_ONLY"
 QUEUES, APIS = "queues", "apis"
 
 
-def of_queues(unit: Unit) -> bool:
-    """Tell whether a service is fed by a queue, which any number of processes may share."""
-    return queued(unit)
-
-
 def selected(running: Sequence[Unit], only: str) -> list[Unit]:
     """Return the services that `only` names, all of them when it is empty. Raises SettingsError.
 
@@ -37,7 +32,7 @@ def selected(running: Sequence[Unit], only: str) -> list[Unit]:
 
 
 def _names(unit: Unit) -> set[str]:
-    return {unit.name, unit.service.name, unit.service_key, QUEUES if of_queues(unit) else APIS}
+    return {unit.name, unit.service.name, unit.service_key, QUEUES if queued(unit) else APIS}
 
 
 def _unknown(name: str, running: Sequence[Unit]) -> SettingsError:

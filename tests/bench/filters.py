@@ -12,7 +12,7 @@ from typing import Any
 
 from flows.catalogue.filters import filters_of
 from flows.catalogue.service import ConfiguredService
-from flows.catalogue.services import by_name, replay_unit
+from flows.catalogue.services import every, replay_unit
 from flows.catalogue.tagging import cloudtrail_records
 from transforms.block import Block, Origin, Transform
 
@@ -46,7 +46,7 @@ def block() -> Block:
 
 def unit(settings: dict[str, Any]) -> ConfiguredService[Any]:
     """Return CloudTrail from S3 with these settings."""
-    service = by_name()["audits_s3"]
+    service = every()["audits_s3"]
     given = {"enabled": False, "types": ["audits_s3"], "auto_event_type": True, **settings}
     made = replay_unit(service, None)
     options = service.settings.model_validate(given)

@@ -30,7 +30,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from flows.catalogue.service import ConfiguredService, RunContext, Source
-from flows.catalogue.services import by_name, units
+from flows.catalogue.services import every, units
 from flows.config.load import load
 from flows.demo.embedded import EmbeddedAws
 from flows.steps import apply
@@ -177,7 +177,7 @@ class Rig:
     @property
     def declared(self) -> set[str]:
         """Return the IAM actions that the row declares."""
-        return set(by_name()[self.row.name].actions)
+        return set(every()[self.row.name].actions)
 
     @property
     def asked(self) -> set[str]:

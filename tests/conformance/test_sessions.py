@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from flows.catalogue.services import by_name
+from flows.catalogue.services import every
 from sources.aws.account import Account
 from tests.conformance.rig import Rig, Waits, play
 from tests.conformance.rows import Place, Row, Site
@@ -60,7 +60,7 @@ def role_of(keys: Mapping[str, str], row: Row, place: Place, site: Site) -> dict
     role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]
     allowed = [
         {"Action": _as_ministack_has_them([call.action]), "Resource": call.resource.format_map(site.arns)}
-        for call in by_name()[row.name].calls
+        for call in every()[row.name].calls
     ]
     iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=document(*allowed))
     return {**keys, "base_assume_role": role["Arn"]}

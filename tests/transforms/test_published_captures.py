@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from flows.catalogue.services import by_name, recognise, replay_unit
+from flows.catalogue.services import every, recognise, replay_unit
 from sources.objects.decode import DecodeLimits, head, read
 from transforms.block import Block, Origin
 
@@ -90,7 +90,7 @@ def test_parquet_rows_hold_the_published_values():
     """The rows of a Parquet capture say the same as the JSON that was published with it."""
     folder = DATA / "vpcflow" / "SEKOIA-IO_automation-library"
     wanted = [json.loads(row) for row in json.loads((folder / "test_parquet_result.json").read_text())]
-    unit = replay_unit(by_name()["flowlogs"], None)
+    unit = replay_unit(every()["flowlogs"], None)
     with (folder / "test_parquet.parquet").open("rb") as stream:
         (piece,) = read(stream, unit.layout(), DecodeLimits())
     names = [column.replace("-", "_") for column in piece.header.decode().split()]

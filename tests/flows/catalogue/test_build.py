@@ -6,7 +6,7 @@ import pytest
 
 from flows.catalogue.build import within
 from flows.catalogue.service import ConfiguredService
-from flows.catalogue.services import by_name
+from flows.catalogue.services import every
 from sources.apis.cloudtrail import RATES as LOOKUP
 from sources.apis.cloudwatch_logs import RATES as LOGS
 from sources.apis.cloudwatch_metrics import RATES as METRICS
@@ -15,7 +15,7 @@ from sources.aws.limiter import Bucket, SharedBucket
 
 
 def unit_of(name, **more):
-    service = by_name()[name]
+    service = every()[name]
     needed = {"regions": ["eu-west-1"], "types": [name], **({"log_group": "/"} if name == "logs" else {})}
     return ConfiguredService(
         "1", service.service_key, Account("in"), service, service.settings.model_validate({**needed, **more})
@@ -56,5 +56,5 @@ def test_rates(name, api, rates, fixed, asked, expected):
 
 def test_the_catalogue_keeps_within_awss_rates():
     """Every rate that AWS states is one of an operation that a service declares."""
-    declared = {action.split(":")[1] for one in by_name().values() for action in one.actions}
+    declared = {action.split(":")[1] for one in every().values() for action in one.actions}
     assert {*LOOKUP, *LOGS, *METRICS} <= declared

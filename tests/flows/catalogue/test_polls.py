@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from flows.catalogue.build import fingerprint
 from flows.catalogue.service import ConfiguredService, RunContext
-from flows.catalogue.services import by_name
+from flows.catalogue.services import every
 from sources.apis.cloudtrail import LookupOptions
 from sources.apis.cloudwatch_logs import LogsOptions
 from sources.apis.cloudwatch_metrics import MetricsOptions
@@ -60,7 +60,7 @@ each = pytest.mark.parametrize("name", DEFAULTS)
 
 def unit_of(name, **more):
     own = {"regions": REGIONS, "types": [name], **OWN.get(name, {}), **more}
-    service = by_name()[name]
+    service = every()[name]
     return ConfiguredService(
         "1", service.service_key, Account("in"), service, service.settings.model_validate(own)
     )

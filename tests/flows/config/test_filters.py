@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from flows.catalogue.service import ConfiguredService
-from flows.catalogue.services import CATALOGUE, OBJECT_TYPES, by_name, every, units
+from flows.catalogue.services import CATALOGUE, OBJECT_TYPES, every, units
 from flows.config.errors import SettingsError
 from flows.config.load import load
 from tests.conformance.test_catalogue import EVENT, block, options, unit
@@ -50,13 +50,13 @@ ten = pytest.mark.parametrize("name", sorted(EVENT))
 
 def unit_of(name: str, **more: object) -> ConfiguredService:
     """Return a configured unit of one of the ten services."""
-    return unit(by_name()[name], **more)
+    return unit(every()[name], **more)
 
 
 def run(name: str, *events: bytes, header: bytes = b"", **settings: object) -> list[Item]:
     one = unit_of(name, **settings)
     payload = b"".join(event + b"\n" for event in events)
-    origin = block(by_name()[name]).origin
+    origin = block(every()[name]).origin
     return list(one.service.transform(one)(Block(payload, len(events), origin, header=header)))
 
 
@@ -110,7 +110,7 @@ def test_names_may_drop_events(name):
     event = MORE.get(name, EVENT[name])
     header = b"date\tx-edge-result-type" if name == "cloudfrontlogs" else b""
     if name not in NAMED:
-        assert not by_name()[name].event_name
+        assert not every()[name].event_name
         return
     assert run(name, event, header=header, drop_event_names=[NAMED[name]]) == []
     (kept,) = run(name, event, header=header, drop_event_names=["Other"])
@@ -120,7 +120,7 @@ def test_names_may_drop_events(name):
 @ten
 def test_nothing_is_dropped_by_default(name):
     """Without settings a service's transform is what it was: no filter stands before it, no mask behind."""
-    service = by_name()[name]
+    service = every()[name]
     plain, made = options(service), service.transform(unit_of(name))
     assert (plain.filter_rules, plain.mask, plain.drop_event_names) == ({}, None, ())
     assert not {"transforms.filters", "transforms.masking"} & {made.__module__}
@@ -196,7 +196,7 @@ def test_keys_may_leave_out_objects(name):
     settings = {
         "filename_filter_rules": [[], [{"pattern": "tmp/"}, {"type": "doesnotmatch", "pattern": "x"}]]
     }
-    why = options(by_name()[name], s3_file_type_filter="gz$", **settings).left_out
+    why = options(every()[name], s3_file_type_filter="gz$", **settings).left_out
     assert [why(key) for key in ("a.gz", "a", "tmp/a.gz", "tmp/x.gz")] == [
         "",
         "key_filter",

@@ -9,11 +9,11 @@ import orjson
 import pytest
 import yaml
 
+from flows.catalogue.service import queued
 from flows.catalogue.services import units
 from flows.config.load import load
 from flows.process import ownership
 from flows.process.ownership import OwnedError, hold, hold_cursors
-from flows.process.selection import of_queues
 from sources.aws.account import Account
 from sources.aws.credentials import Credentials
 from sources.aws.limiter import own_folder
@@ -68,7 +68,7 @@ def test_s10_a_second_owner_of_cursors_is_refused(folder, other):
     """The same cursors are one process's; queues, other cursors, and the next owner are not concerned."""
     process, path = other
     running = units(load(path))
-    hold_cursors([unit for unit in running if of_queues(unit)])
+    hold_cursors([unit for unit in running if queued(unit)])
     hold_cursors(running, "another output")  # a second collector on trial, which sends elsewhere
     hold_cursors(units(load(config(folder, tag="my.app.x"))))
     with pytest.raises(OwnedError, match=rf"cursors of .* in use by process {process.pid} on .*--only"):

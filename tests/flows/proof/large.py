@@ -115,14 +115,14 @@ def prove(folder: Path, url: str) -> dict[str, float]:
     """Prove it all; return seconds, MB and what was found."""
     from msgspec.structs import replace  # noqa: PLC0415
 
-    from flows.catalogue.services import by_name, replay_unit  # noqa: PLC0415
+    from flows.catalogue.services import every, replay_unit  # noqa: PLC0415
     from flows.commands.prove import ProofScope, proof  # noqa: PLC0415
     from flows.proof import queue_facts  # noqa: PLC0415
     from sources.listed.listing import Stretch  # noqa: PLC0415
     from tests.security.appetite import peak  # noqa: PLC0415
 
     queue_facts.SqsQueue = NoQueue
-    unit = replay_unit(by_name()["audits_s3"], None)
+    unit = replay_unit(every()["audits_s3"], None)
     options = unit.options.model_copy(update={"regions": ("eu-west-1",), "audit_sqs_queue_name": "q"})
     os.environ |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     unit = replace(unit, options=options)
