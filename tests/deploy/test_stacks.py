@@ -33,7 +33,7 @@ def actions_needed():
     return needed | _BESIDE
 
 
-@pytest.mark.parametrize("name", ["objects", "events", "roles"])
+@pytest.mark.parametrize("name", ["objects", "events", "roles", "ecs"])
 def test_cfn_lint_finds_nothing(name):
     """AWS's own linter has neither an error nor a warning."""
     lint = pytest.importorskip("cfnlint.api", reason="needs the extra [deploy]")

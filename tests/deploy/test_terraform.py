@@ -10,7 +10,7 @@ from tests.deploy.image import ROOT
 from tests.deploy.test_stacks import actions_needed, template
 
 MODULES = ROOT / "deploy/aws/terraform"
-NAMES = ("objects", "events", "roles")
+NAMES = ("objects", "events", "roles", "ecs")
 _OURS = (*NAMES, "queue")
 _ONLY_CLOUDFORMATION = {"DeadLetterQueueUrl", "BucketArn", "UserName"}
 _ONLY_TERRAFORM = {"ObjectArn"}
