@@ -187,8 +187,9 @@ class BudgetSetting(Model):
     on_exceed: Literal["slow", "stop", "warn"] = setting("slow", example="slow", ours=True)
     """slow: poll as seldom as the month needs; stop: spend it, then rest until the month turns; warn: tell
     it. Audit events and findings are never slowed or stopped"""
-    last: OneOrMany[str] = setting((), example=["AWS/Logs", "/aws/lambda/debug-*"], ours=True)
-    """Namespaces of metrics and log groups that are read last, * stands for anything"""
+    last: OneOrMany[str] = setting((), example=["metrics-of-queues", "/aws/lambda/debug-*"], ours=True)
+    """Services, by their keys, and log groups that are read last; * stands for anything. Namespaces of
+    metrics come last as a service of their own"""
     usd_per_gb: float = setting(0, example=0.09, unit="USD a GB", ours=True, ge=0)
     """What is paid for each GB received besides: 0.09 where the collector runs outside of AWS"""
 

@@ -41,7 +41,7 @@ class Money:
         place = f"inputs.{unit.account.name}"
         found = [self._budgets.get(one) for one in (place, f"{place}.services.{unit.service_key}")]
         budgets = tuple(one for one in found if one is not None)
-        return FREE if unit.service.protected or not budgets else BudgetGate(budgets)
+        return FREE if unit.service.protected or not budgets else BudgetGate(budgets, unit.service_key)
 
     def state(self) -> dict[str, Any]:
         """Return what was spent this month and where each budget stands, as plain data; in USD."""

@@ -132,15 +132,19 @@ class MonthlyBudget(Struct):
 
 
 class BudgetGate(Struct, frozen=True):
-    """What a service asks before it asks AWS: may it begin, and when else. One for each, for all threads."""
+    """What a service asks before it asks AWS: may it begin, and when else. One for each, for all threads.
+
+    name: the service's key, which may be declared to come last, as its targets may.
+    """
 
     budgets: Sequence[MonthlyBudget] = ()
+    name: str = ""
     costs: dict[str, Spent] = field(default_factory=dict)
 
     def pause(self, target: str = "") -> float:
         """Return the seconds until a target may be polled, at most five minutes; 0 = now."""
         cost = self.costs.get(target, Spent())
-        pauses = (one.pause(cost, last=_fits(target, one.last)) for one in self.budgets)
+        pauses = (one.pause(cost, last=_fits(one.last, self.name, target)) for one in self.budgets)
         return min(max(pauses, default=0.0), _LONGEST_PAUSE)
 
     def began(self) -> Spent:
@@ -158,7 +162,7 @@ FREE = BudgetGate()
 """Of what has no budget, and of protected services: it never waits."""
 
 
-def _fits(target: str, patterns: Sequence[str]) -> bool:
-    """Tell whether what follows a target's region is one of those; `*` stands for anything."""
-    name = target.partition("/")[2]
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+def _fits(patterns: Sequence[str], service: str, target: str) -> bool:
+    """Tell whether a service, or what follows a target's region, is one of those; `*` stands for anything."""
+    names = {service, target.partition("/")[2]} - {""}
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)

@@ -131,6 +131,16 @@ def test_last_comes_last():
     assert len(rich.polls[METRICS, "eu//debug-1"]) > 0.9 * len(rich.polls[METRICS, "us/"])
 
 
+def test_a_service_may_come_last():
+    """A service that is declared to come last waits like a target that is."""
+    world = World("slow", 22_080, last=["metrics-of-*"])
+    world.gates[METRICS] = BudgetGate((world.budget,), "metrics-of-queues")
+    world.gates[FLOW] = BudgetGate((world.budget,), "flow")
+    greedy = (FLOW, "x", 300, 4)
+    world.run(NOV + 20 * DAY, *TARGETS, greedy)
+    assert len(world.polls.get((METRICS, "us/"), [])) < len(world.polls[FLOW, "x"]) / 50
+
+
 def test_bytes_cost_where_they_leave_aws():
     """With `usd_per_gb` what replies held is spent too."""
     world = World("slow", 10)
