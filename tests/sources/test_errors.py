@@ -211,7 +211,7 @@ def test_ours_pass():
     assert translate(error, "elsewhere") is error
 
 
-def test_others_are_told_every():
+def test_others_are_told_by_name():
     """An error of another kind is not called transient."""
     found = translate(boto.ParamValidationError(report="x"), "here")
     assert type(found) is SourceError
