@@ -36,6 +36,9 @@ MOST_OBJECTS = 10_000
 keys could name 260,000 in SQS's 1 MiB.
 """
 
+_LONGEST_BYTES, _LARGEST_BYTES = 1024, 50 << 40
+"""Of a key and a version, of an object: Amazon S3 User Guide, "Naming objects", "Working with objects"."""
+
 _VALIDATION = "CloudTrail validation message"
 
 _EVENTS = {
@@ -282,17 +285,20 @@ def _object(bucket: Any, key: Any, found: dict[str, Any], told: dict[str, Any], 
     size = found.get("size", -1)
     if not _string(bucket) or not _string(key):
         raise ValueError("an empty bucket or key")
+    size = size if type(size) is int and 0 <= size <= _LARGEST_BYTES else -1
     if key.endswith("/") and size == 0:
         return _Ignored("folder")
     version = _string(found.get("versionId") or found.get("version-id") or "")
     version = "" if version == "null" else version
+    if any(len(part.encode()) > _LONGEST_BYTES for part in (key, version, _string(etag))):
+        raise ValueError(f"a key, version or etag of more than {_LONGEST_BYTES} bytes")
     return ObjectRef(
         bucket,
         key,
         label(told.get("region")),
         version,
         _string(etag).strip('"'),
-        size if isinstance(size, int) else -1,
+        size,
         label(told.get("account")),
     )
 

@@ -293,6 +293,32 @@ def test_a5_a_message_names_so_many_objects(body):
     assert not found.objects
 
 
+@pytest.mark.parametrize(
+    "size", [-5, True, False, 2**63, 2**64 - 1, 2**200, 1 << 60, "5", 1.5, [5], {"size": 5}, None], ids=str
+)
+@pytest.mark.parametrize("key", ["k", "k/"])
+def test_a4_a_size_that_no_object_has(size, key):
+    """A size that is none is unknown: it decides nothing, and the journal can hold it."""
+    (ref,) = parse(json.dumps(s3(record(key, size=size)))).objects
+    assert (ref.size, type(ref.size)) == (-1, int)
+
+
+@pytest.mark.parametrize(
+    "told", [{"key": "\u00e9" * 513}, {"key": "k" * 1025}, {"versionId": "v" * 1025}, {"eTag": "e" * 200_000}]
+)
+def test_a4_longer_names_than_s3_has(told):
+    """A key, version or etag that S3 cannot have is asked for in vain: the notice is unknown."""
+    found = parse(json.dumps(s3(record(**told))))
+    assert not found.objects
+    assert "1024 bytes" in found.unknown
+
+
+def test_a4_a_key_as_long_as_s3_allows():
+    """1,024 bytes of UTF-8 are a key, however long its encoded form is."""
+    (ref,) = parse(json.dumps(s3(record(quote_plus("\u00e9" * 512))))).objects
+    assert ref.key == "\u00e9" * 512
+
+
 def test_envelopes_have_an_end():
     """Envelopes are opened a few times and then called unknown, however deep the body goes."""
     assert parse(wrapped(5)).objects
@@ -406,7 +432,7 @@ def test_h02_no_text_breaks_it(body):
 
 @given(
     st.text(min_size=1, alphabet=st.characters(exclude_categories=["Cs"])).filter(
-        lambda key: not key.endswith("/")
+        lambda key: not key.endswith("/") and len(key.encode()) <= 1024
     )
 )
 def test_h01_any_key_survives(key):
