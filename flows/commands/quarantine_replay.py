@@ -74,7 +74,7 @@ def _raw(poison: Poison, unit: Unit) -> Iterator[Item]:
     elif not poison.body:
         yield from _object(poison, unit)
     else:  # rows, for their header; of a line too long the file has the beginning
-        whole = poison.reason == "line_too_long"
+        whole = poison.reason in {"line_too_long", "record_too_large"}
         for item in islice(_object(poison, unit), 1):
             row = item.payload.partition(b"\n")[0] if whole and isinstance(item, Block) else poison.body
             yield _block(replace(poison, body=row), item.header) if isinstance(item, Block) else item

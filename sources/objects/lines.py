@@ -19,7 +19,7 @@ from transforms.layout import Layout
 _FIELDS = b"#Fields:"
 _NEITHER_QUOTE_NOR_NEWLINE = bytes(set(range(256)) - set(b'"\n'))
 _DATED = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:')
-_KEPT_BYTES, _SKIPPED = 1 << 10, 16
+KEPT_BYTES, _SKIPPED = 1 << 10, 16
 """Of a line that is too long: what is kept, and how many times too long it may be before the object ends."""
 _RECORD_LINES = 100
 _RECORD_BYTES = 64 << 10
@@ -108,7 +108,7 @@ def _cut(chunks: Iterator[bytes], longest: int, overlong: list[_Overlong]) -> It
             held.append(chunk[end:])
             size += len(chunk) - end
         if size > longest:
-            _note(overlong, _Overlong(at - size, size, bytes(held[0][:_KEPT_BYTES])), longest)
+            _note(overlong, _Overlong(at - size, size, bytes(held[0][:KEPT_BYTES])), longest)
             held = []
             del chunk  # another may be as large
     if 0 < size <= longest:

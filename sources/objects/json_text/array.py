@@ -23,11 +23,13 @@ from sources.objects.json_text.resync import (
     RECENT,
     Damage,
     after_record,
+    first_key,
     stray_bracket,
     typical,
     words_before,
 )
 from sources.objects.json_text.resync import chunks as chunks_of
+from sources.objects.json_text.row_of_values import View, like_records
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
@@ -92,7 +94,7 @@ class _Seen(Struct):
 def _document(tape: ChunkBuffer, layout: Layout, longest: int, seen: _Seen) -> Iterator[Raws | Damage]:
     first = tape.data[tape.at : tape.at + 1]
     if seen.border and first not in b"{[":  # the array before it was closed within a record
-        damage = _skipped(tape, seen.border, typical(seen.recent), "", longest)
+        damage = _skipped(tape, seen, "", longest)
         if damage:
             yield damage
             yield from _records(tape, longest, seen)
@@ -176,7 +178,7 @@ def _array(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Dama
             yield Damage(b"]", "json_broken", "a stray ] between records", tape.position - 1)
             tape.at = stray
         elif found.state == scanner.BROKEN or tape.ended or (not found.raws and size > longest):
-            damage = _skipped(tape, seen.border, typical(seen.recent), found.detail, longest)
+            damage = _skipped(tape, seen, found.detail, longest)
             if damage is None:
                 raise tape.cut_short("the array of records")
             yield damage
@@ -184,12 +186,27 @@ def _array(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Dama
             size = _grown(size, longest, "a record is too large")
 
 
-def _skipped(tape: ChunkBuffer, border: bytes, known: bytes, detail: str, longest: int) -> Damage | None:
+def _learnt(tape: ChunkBuffer, longest: int, *, braced: bool) -> bytes:
+    """Return a record of those behind the first one, which is damaged; b"" = none is certain."""
+    size = _SMALL
+    while (
+        found := like_records(View(tape.data, tape.at, tape.ended, size > longest), braced=braced)
+    ) is None:
+        size *= 2
+        tape.fill(size)
+    return found
+
+
+def _skipped(tape: ChunkBuffer, seen: _Seen, detail: str, longest: int) -> Damage | None:
     """Return the damaged record that the tape stands at, and move to the next; None = the object ends in it.
 
     Raises ObjectBroken when no record behind it is certain.
     """
     size = _SMALL
+    border, known = seen.border, typical(seen.recent)
+    if not (border or known):
+        known = _learnt(tape, longest, braced=seen.braced)
+    border = border or first_key(known)
     while (end := after_record(tape.data, tape.at, border, known, ended=tape.ended)) == MORE:
         size = _grown(size, longest, "a record is too large")
         tape.fill(size)

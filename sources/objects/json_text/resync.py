@@ -29,6 +29,7 @@ _LOOKED_AT, _LEAST_TRIED = 32 << 20, 16
 
 _FIRST_KEY: re.Pattern[bytes] = re.compile(rb'\s*\{\s*("[^"\\]*")')
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBJECT = rb"(?=\{\s*%b\s*:)"
 _AFTER_VALUE: re.Pattern[bytes] = re.compile(rb"[ \t\r,]*+")
 _CLOSING: Final = {b"{": b"}", b"[": b"]"}
 _AFTER_RECORD: re.Pattern[bytes] = re.compile(rb"\s*+[,\]]")
@@ -113,6 +114,11 @@ def after_value(data: bytes, start: int, known: bytes, *, ended: bool, lines: bo
     line_end = len(data) if newline < 0 else newline
     structured = data[start : start + 1] in (b"{", b"[")
     if not structured:
+        if (
+            not lines and b"\n" in known and data[line_end + 1 : line_end + 2] != b"{"
+        ):  # a piece of many lines
+            alike = _alike(data, start, known, _OBJECT)
+            return alike if alike > 0 else len(data) if ended else MORE
         return line_end if newline >= 0 else _after_words(data, start, line_end, known)
     end = _closed(data, start)
     if lines and newline >= 0:
@@ -123,7 +129,7 @@ def after_value(data: bytes, start: int, known: bytes, *, ended: bool, lines: bo
 def _after_object(data: bytes, start: int, ends: tuple[int, int], known: bytes, *, ended: bool) -> int:
     """Return where values go on behind one that is damaged; ends: of its first line, and its own."""
     line_end, end = ends
-    alike = _alike(data, start, known, rb"(?=\{\s*%b\s*:)")
+    alike = _alike(data, start, known, _OBJECT)
     if alike > 0 and (end < 0 or alike < end):
         return alike
     found = (
@@ -220,6 +226,12 @@ def _alike(data: bytes, start: int, known: bytes, pattern: bytes) -> int:
         if end > 0 and is_similar(data[at:end], known):
             return at
     return NOWHERE
+
+
+def first_key(data: bytes, at: int = 0) -> bytes:
+    """Return the first key of the object at `at`, with its quotes; b"" = there is none."""
+    found = _FIRST_KEY.match(data, at)
+    return found[1] if found else b""
 
 
 def is_similar(one: bytes, other: bytes) -> bool:

@@ -20,8 +20,9 @@ from sources.objects.json_text.chunk_buffer import ChunkBuffer
 from sources.objects.json_text.payloads import Raws
 from sources.objects.json_text.resync import MORE, RECENT, Damage, after_value, typical, words_before
 from sources.objects.json_text.resync import chunks as chunks_of
+from sources.objects.json_text.row_of_values import View, like_values
 from sources.objects.json_text.scanner import ScanResult
-from sources.objects.lines import lines
+from sources.objects.lines import KEPT_BYTES, lines
 from transforms.layout import Layout, Unwrap
 
 _VALUES = msgspec.json.Decoder(msgspec.Raw)
@@ -110,18 +111,30 @@ def _check_end(tape: ChunkBuffer) -> None:
         raise tape.cut_short("the last JSON value")
 
 
+def _learnt(tape: ChunkBuffer, longest: int) -> bytes:
+    """Return a value of those behind the first one, which is damaged; b"" = none is certain."""
+    size = 2 * CHUNK_BYTES
+    while (found := like_values(View(tape.data, tape.at, tape.ended, size > longest))) is None:
+        size *= 2
+        tape.fill(size)
+    return found
+
+
 def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, known: bytes) -> Damage | None:
     """Return the damaged value that the tape stands at, and move behind it; None = the object ends in it.
 
     Raises ObjectBroken when nothing behind it is certainly a value.
     """
     size = 2 * CHUNK_BYTES
+    known = known or _learnt(tape, longest)
     lines = bool(known) and b"\n" not in known and tape.data[tape.at - 1 : tape.at] in (b"\n", b"")
     end = MORE
     while end == MORE and size <= 2 * longest:
         tape.fill(size)
         end = after_value(tape.data, tape.at, known, ended=tape.ended, lines=lines)
         size *= 2
+    if end == MORE and lines:
+        return _overlong(tape)
     detail = found.detail or ("a stray ]" if found.state == scanner.CLOSED else "")
     if end < 0:
         if detail:
@@ -135,6 +148,16 @@ def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, known: bytes) -
     damage = Damage(raw, "json_broken", f"a value is not valid JSON: {detail or 'no end'}", tape.position)
     tape.at = end
     return damage
+
+
+def _overlong(tape: ChunkBuffer) -> Damage:
+    """Return the beginning of a line that is too large, and move behind it; it is not held."""
+    at, head = tape.position, tape.data[tape.at : tape.at + KEPT_BYTES]
+    while (end := tape.data.find(b"\n", tape.at)) < 0 and not tape.ended:
+        tape.at = len(tape.data)
+        tape.fill(CHUNK_BYTES)
+    tape.at = len(tape.data) if end < 0 else end
+    return Damage(head, "record_too_large", f"a value of {tape.position - at} bytes", at)
 
 
 def _window(tape: ChunkBuffer) -> Raws:

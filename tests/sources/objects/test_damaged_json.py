@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 from contextlib import suppress
 
 import pytest
@@ -192,3 +193,83 @@ def test_a14_nested_garbage_is_looked_through_in_bounds(monkeypatch, garbage, be
     with suppress(ObjectBroken):
         list(read(io.BytesIO(text), VALUES, DecodeLimits()))
     assert sum(looked) < 40 << 20
+
+
+_LIST = [{"arn": "a", "x": 1}, {"arn": "b", "x": 2}]
+_ROW = [{"version": "1.0", "id": n, "list": _LIST, "text": "q", "pad": "x" * 999} for n in range(5)]
+_FIRST = {
+    "escape": lambda one: one.replace(b'"q"', b'"c:\\q"'),
+    "first key open": lambda one: one.replace(b'"version"', b'"version', 1),
+    "value open": lambda one: one.replace(b'"1.0"', b'"1.0', 1),
+    "last value open": lambda one: one.replace(b'"q"', b'"q', 1),
+    "brace missing": lambda one: one[1:],
+    "key without quotes": lambda one: one.replace(b'"version"', b"version", 1),
+    "brace too many": lambda one: one.replace(b'"list"', b'"list":{"a', 1),
+    "bracket too many": lambda one: one.replace(b"[", b"[[", 1),
+    "half": lambda one: one[: len(one) // 4],
+    "words": lambda _one: b"some words 42",
+    "a quote": lambda _one: b'"',
+    "a brace": lambda _one: b"{",
+}
+
+
+@pytest.mark.parametrize("damage", _FIRST.values(), ids=_FIRST)
+@pytest.mark.parametrize("at", [0, 1, 4])
+@pytest.mark.parametrize("form", ["records", "array", "lines", "unseparated", "pretty", "pretty records"])
+@pytest.mark.parametrize("pad", [1, 60_000])
+def test_r3_damage_at_the_beginning(form, at, damage, pad):
+    """Also the first record costs itself: what it is like, the others tell. No piece of it is an event."""
+    rows = [{**one, "pad": "x" * pad} for one in _ROW * (1 if pad == 1 else 10)]
+    texts = [json.dumps(one, indent=1 if "pretty" in form else None).encode() for one in rows]
+    good = [json.dumps(one, separators=(",", ":")).encode() for one in rows]
+    del good[at]
+    texts[at] = damage(texts[at])
+    around = {"records": b'{"Records":[%b]}', "pretty records": b'{"Records": [\n%b]\n}\n', "array": b"[%b]"}
+    between = {"lines": b"\n", "pretty": b"\n", "unseparated": b""}
+    text = around.get(form, b"%b") % between.get(form, b",\n").join(texts)
+    pieces, error = collect_pieces(text, RECORDS if form in around else VALUES)
+    found = [compacted(one) for one in joined(pieces).split(b"\n")[:-1]]
+    assert [one for one in found if one in good] == good
+    assert error is None or at == len(rows) - 1
+    assert len(found) <= len(good) + 1
+    assert not [one for one in found if b'"arn"' in one and b'"version"' not in one]
+
+
+def compacted(line):
+    return json.dumps(json.loads(line), separators=(",", ":")).encode()
+
+
+def collect_pieces(text, layout):
+    pieces = []
+    try:
+        for piece in read(io.BytesIO(text), layout, DecodeLimits()):
+            pieces.append(piece)  # noqa: PERF402 - what came before the error counts
+    except ObjectBroken as error:
+        return pieces, error
+    return pieces, None
+
+
+def test_r3_what_is_within_the_first_value_is_no_record():
+    """Where nothing goes on to the end of the array, nothing of its only record is an event."""
+    for text in (
+        b'{"Records":[{"a":"open,"list":[{"b":1},{"b":2},{"b":3}]}]}',
+        b'[{"a":"open,"l":[{"b":1},{"b":2}]}]',
+    ):
+        found, error = collect(text, RECORDS)
+        assert (found, error is None) == ([], False)
+    found, error = collect(b'{"a":"open,"list":[{"b":1}\n,{"b":2}\n]}', VALUES)
+    assert (found, error is None) == ([], False)
+
+
+def test_r3_a_json_line_over_the_limit_costs_itself():
+    """Its beginning and its place are kept, and what stands behind it is read, in bounded memory."""
+    long = b'{"a":"' + b"x" * (70 << 20) + b'"}'
+    tracemalloc.start()
+    pieces, error = collect_pieces(b'{"a":1}\n%b\n{"a":2}\n{"a":3}\n' % long, VALUES)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (joined(pieces), error) == (b'{"a":1}\n{"a":2}\n{"a":3}\n', None)
+    (bad,) = [piece for piece in pieces if piece.reason]
+    assert (bad.reason, bad.payload, bad.records) == ("record_too_large", long[:1024], 2)
+    assert bad.detail == f"a value of {len(long)} bytes, at byte 8 of the text"
+    assert peak < len(long) + (160 << 20)
