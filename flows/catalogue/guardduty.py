@@ -84,7 +84,7 @@ GUARDDUTY = Service(
     settings=GuardDutySettings,
     source=build.polled(_poll, build.as_configured),
     transform=sifted(one_table("cloud.aws.guardduty.findings")),
-    administered=Administered("guardduty.amazonaws.com", _members),
+    administered=Administered("guardduty.amazonaws.com", "guardduty:ListMembers", _members),
     event_name=("type",),
     calls=(
         ApiCall("guardduty:ListDetectors", polls),

@@ -19,7 +19,7 @@ from sources.aws.replies import call
 from sources.errors import BadCredentials, SourceError, translate
 
 
-class _Asked(Struct, frozen=True):
+class ApiQuestion(Struct, frozen=True):
     """What is read of which unit."""
 
     context: CheckContext
@@ -37,16 +37,19 @@ def apis(context: CheckContext) -> Iterator[Finding]:
     """Read from every API of every service and region."""
     known = {account.key for account in known_accounts(context)}
     asked = [
-        _Asked(context, unit, ProbeTarget(unit.options, region, context.now(), part, unit.account.account_id))
+        ApiQuestion(
+            context, unit, ProbeTarget(unit.options, region, context.now(), part, unit.account.account_id)
+        )
         for unit in context.units
-        if unit.service.probes and unit.account.key in known
+        if unit.service.probes and not unit.organization and unit.account.key in known
         for region in unit.options.regions
         for part in unit.service.parts(unit.options, region)
     ]
-    return spread(_service, asked)
+    return spread(service, asked)
 
 
-def _service(asked: _Asked) -> Iterator[Finding]:
+def service(asked: ApiQuestion) -> Iterator[Finding]:
+    """Read once from each API of a service in one region."""
     found, where = Found(), asked.where
     for probe in asked.unit.service.probes:
         parameters = probe.parameters(asked.target, found)
@@ -69,7 +72,7 @@ def _service(asked: _Asked) -> Iterator[Finding]:
     yield ok("api", f"allowed: {', '.join(found)}", where)
 
 
-def _ask(probe: Probe[ServiceSettings], asked: _Asked, parameters: Mapping[str, object]) -> list[object]:
+def _ask(probe: Probe[ServiceSettings], asked: ApiQuestion, parameters: Mapping[str, object]) -> list[object]:
     service, _, operation = probe.action.partition(":")
     client = asked.unit.account.client(service, asked.target.region)
     try:

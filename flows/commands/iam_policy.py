@@ -31,9 +31,13 @@ from flows.proof.digests import DIGESTS, LOGS
 from sources.aws import partitions
 from sources.aws.account import Account
 from sources.aws.credentials import Credentials
+from sources.organization.directory import Directory
 
 ANY_ACCOUNT = "${ACCOUNT}"
 """Stands in an ARN for an account's number that the configuration does not tell."""
+
+ANY_ORGANIZATION = "${ORGANIZATION}"
+"""Stands for the id of an organization, o-…, that is not told."""
 
 QUEUE_ATTRIBUTES = "sqs:GetQueueAttributes"
 
@@ -42,13 +46,14 @@ class Known(Struct, frozen=True):
     """What the user may add where the configuration does not say it.
 
     account: its number. buckets: name or name/prefix, of objects. keys: ARNs of KMS keys, of objects and
-    queues. checks: allow what `python -m flows check` asks, and learning a queue's buckets, too. proves:
-    allow what `prove` and `backfill` ask besides.
+    queues. organization: its id. checks: allow what `python -m flows check` asks, and learning a queue's
+    buckets, too. proves: allow what `prove` and `backfill` ask besides.
     """
 
     account: str = ""
     buckets: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    organization: str = ANY_ORGANIZATION
     checks: bool = True
     proves: bool = False
 
@@ -192,8 +197,11 @@ def _of_identity(asker: _Asker, keeps: Sequence[str | None], known: Known) -> It
         before = before or f"arn:{hop.partition}:iam::{known.account or ANY_ACCOUNT}:root"
         trust, before = trust_policy.trust(before, external=bool(hop.external_id)), hop.role
         who, account = asker.named(f"{hop.setting} {hop.role}"), hop.account
-    wanted = _Wanted()
+    wanted, everywhere = _Wanted(), _Wanted()
     for unit in asker.units:
+        if unit.organization:
+            _add_organization(wanted, everywhere, unit, unit.organization.directory)
+            continue
         for call in calls_of(unit):
             asks = unit.queue_account if call.resource == QUEUE_RESOURCE else unit.account
             if asks.key == asker.account.key:
@@ -204,6 +212,33 @@ def _of_identity(asker: _Asker, keeps: Sequence[str | None], known: Known) -> It
     for key in known.keys:
         wanted.add("kms:Decrypt", key)
     yield Grant(name, who, account, tuple(wanted.statements()), trust)
+    whole = next((unit.organization for unit in asker.units if unit.organization), None)
+    if whole:
+        scope, own = whole.directory.scope, known.account or ANY_ACCOUNT
+        principal = before or f"arn:{_partition(asker.units[0])}:iam::{own}:root"
+        external = scope.external_id is not None
+        within = trust_policy.trust_within(known.organization, principal, external=external)
+        role = f"the role {scope.role} in each account"
+        yield Grant(name, role, "", tuple(everywhere.statements()), within)
+
+
+def _add_organization(wanted: _Wanted, everywhere: _Wanted, unit: Unit, directory: Directory) -> None:
+    """Add what is asked of an organization by who lists it, and in each account."""
+    scope, service = directory.scope, unit.service
+    wanted.add("sts:AssumeRole", directory.role("*"))
+    below = ("ListAccountsForParent", "ListOrganizationalUnitsForParent") if scope.selection.parents else ()
+    delegated = ("ListDelegatedAdministrators",) if service.administered else ()
+    for api in ("ListAccounts", *below, *delegated):
+        wanted.add(f"organizations:{api}", ANY_RESOURCE)
+    for action in ("account:ListRegions", "ec2:DescribeRegions"):
+        everywhere.add(action, ANY_RESOURCE)
+    if service.administered:
+        everywhere.add(service.administered.action, ANY_RESOURCE)
+    likely = unit.options.regions[0]
+    for call in calls_of(unit):
+        for resource in _narrowed(unit, call, likely, ANY_ACCOUNT):
+            for region in scope.regions if resource == ANY_RESOURCE and scope.regions else ("",):
+                everywhere.add(call.action, resource.replace(f":{likely}:", ":*:"), region)
 
 
 def _add_kept(wanted: _Wanted, asker: _Asker, keeps: Sequence[str | None], known: Known) -> None:

@@ -286,6 +286,14 @@ COMMANDS: tuple[Command, ...] = (
         (
             option("--format", choices=("json", "cloudformation", "terraform", "trust"), default="json"),
             option("--account", default="", metavar="NUMBER", help="the account, when no role tells it"),
+            option(
+                "--organization",
+                nargs="?",
+                default="${ORGANIZATION}",
+                const="${ORGANIZATION}",
+                metavar="ID",
+                help="of an input's organization, o-…, for the trust of its roles",
+            ),
             several(
                 "--bucket",
                 "NAME[/PREFIX]",

@@ -23,6 +23,12 @@ def trust(principal: str, *, external: bool) -> Document:
     return {"Effect": "Allow", "Principal": {"AWS": principal}, "Action": "sts:AssumeRole", **condition}
 
 
+def trust_within(organization: str, principal: str, *, external: bool) -> Document:
+    """Return the same for a role in each account: `principal` must be of the organization, too."""
+    condition = {"aws:PrincipalOrgID": organization, **({"sts:ExternalId": EXTERNAL_ID} if external else {})}
+    return {**trust(principal, external=False), "Condition": {"StringEquals": condition}}
+
+
 def right(role: str) -> Document:
     """Return the statement of an identity's own policy by which it may assume `role`."""
     return {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": role}

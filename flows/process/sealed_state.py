@@ -1,7 +1,8 @@
 """Snapshots with a checksum: a flipped byte in the state is noticed, instead of read as another position.
 
 What bytewax keeps of a lane is its state, pickled, with a SHA-256 of it and of the lane's name. States of
-former releases have none and are read as they are.
+former releases have none and are read as they are. A large state, of an organization's thousands of targets
+for instance, is deflated: bytewax writes all of it in every epoch.
 """
 
 import hashlib
@@ -9,11 +10,13 @@ import pickle
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource
+from isal import isal_zlib
 
 from transforms.block import Flowing
 from transforms.wrapped import Lane, WrappedLane, WrappedSource
 
 _SUM, _STATE = "sha256", "state"
+_SMALL_BYTES = 128 << 10
 
 
 class SealBrokenError(ValueError):
@@ -23,6 +26,8 @@ class SealBrokenError(ValueError):
 def seal(step: str, key: str, state: object) -> dict[str, Any]:
     """Return what is kept of a lane's state."""
     pickled = pickle.dumps(state)
+    if len(pickled) > _SMALL_BYTES:
+        pickled = isal_zlib.compress(pickled, 1)
     return {_SUM: _digest(step, key, pickled), _STATE: pickled}
 
 
@@ -32,7 +37,10 @@ def opened(step: str, key: str, kept: Any) -> Any:
         return kept
     if kept[_SUM] != _digest(step, key, kept[_STATE]):
         raise SealBrokenError("its checksum is another one")
-    return pickle.loads(kept[_STATE])  # noqa: S301 - as bytewax did with what it was in
+    state = kept[_STATE]
+    if state[:1] != pickle.PROTO:
+        state = isal_zlib.decompressobj().decompress(state)  # ours, as its checksum tells
+    return pickle.loads(state)  # noqa: S301 - as bytewax did with what it was in
 
 
 def look(step: str, key: str, pickled: bytes) -> None:

@@ -119,9 +119,12 @@ class Directory:
         found = self._members.get(number)
         return found.about.name if found else ""
 
+    def role(self, number: str) -> str:
+        """Return the ARN of the role in an account."""
+        return f"arn:{name_of(self.base.link.home)}:iam::{number}:role/{self.scope.role}"
+
     def _hop(self, number: str) -> Hop:
-        arn = f"arn:{name_of(self.base.link.home)}:iam::{number}:role/{self.scope.role}"
-        return Hop("organization", arn, self.scope.external_id)
+        return Hop("organization", self.role(number), self.scope.external_id)
 
     def regions_of(self, member: KnownAccount) -> tuple[str, ...]:
         """Return the regions of an account that are wanted; AWS is asked when what is known is old.

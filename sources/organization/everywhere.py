@@ -40,9 +40,13 @@ Covered: TypeAlias = Callable[[Account, str], frozenset[str]]
 
 
 class Administered(Struct, frozen=True):
-    """A service that accounts may leave to another one. principal: its name for Organizations."""
+    """A service that accounts may leave to another one. principal: its name for Organizations.
+
+    action: what tells whose data an administrator has.
+    """
 
     principal: str
+    action: str
     covered: Covered
 
 

@@ -92,6 +92,11 @@ class MemberIdentity(Account):
         self._keys = RenewedCredentials(fetch, place, base.sessions.clock, ASKED_AGAIN_SECONDS)
 
     @property
+    def key(self) -> str:
+        """Where the role stands, and in which account it is."""
+        return f"{self._shared.base.key.partition(',')[0]}, organization {self._hop.role}"
+
+    @property
     def hops(self) -> tuple[Hop, ...]:
         """The base's, and the role."""
         return *self._shared.base.hops, self._hop

@@ -1,6 +1,7 @@
 """The AWS side: the CloudFormation templates, deployed into an AWS that checks signatures and policies."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -33,7 +34,7 @@ def actions_needed():
     return needed | _BESIDE
 
 
-@pytest.mark.parametrize("name", ["objects", "events", "roles", "ecs"])
+@pytest.mark.parametrize("name", ["objects", "events", "roles", "ecs", "organization-member"])
 def test_cfn_lint_finds_nothing(name):
     """AWS's own linter has neither an error nor a warning."""
     lint = pytest.importorskip("cfnlint.api", reason="needs the extra [deploy]")
@@ -49,6 +50,21 @@ def test_roles_allow_what_the_catalogue_needs():
     assert written - {"sts:AssumeRoleWithWebIdentity"} == actions_needed()
 
 
+def actions_in_each_account():
+    """Return the IAM actions of the services that ask an API, and what an organization asks besides."""
+    asking = [one for one in CATALOGUE if one.probes]
+    administered = {one.administered.action for one in asking if one.administered}
+    needed = {action for one in asking for action in one.actions}
+    return needed | administered | {"account:ListRegions", "ec2:DescribeRegions"}
+
+
+def test_a_member_role_allows_what_is_asked_in_each_account():
+    """No less and no more; the same as `policy --organization` prints."""
+    text = template("organization-member").partition("\nResources:")[2]
+    written = set(re.findall(r"\b(?:account|ec2|logs|cloudtrail|cloudwatch|guardduty):[A-Z]\w+", text))
+    assert written == actions_in_each_account()
+
+
 class Account:
     """An AWS account in which stacks are made."""
 
@@ -59,7 +75,7 @@ class Account:
         """Deploy a template and return its outputs."""
         cloudformation = self.aws.client("cloudformation")
         given = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
-        capabilities = ["CAPABILITY_IAM"]
+        capabilities = ["CAPABILITY_NAMED_IAM"]
         cloudformation.create_stack(
             StackName=name, TemplateBody=template(kind), Parameters=given, Capabilities=capabilities
         )
@@ -126,6 +142,24 @@ def test_a_machines_own_role_trusts_its_machine(strict, form):
     assert statement["Action"] == actions
     assert statement.get("Condition") == condition
     assert ("InstanceProfile" in made) == (form == "instance-profile")
+
+
+def test_a_member_role_lets_in_the_collector_of_its_organization_alone(strict):
+    """Who assumes it must be the collector, of the organization, with the external id."""
+    parameters = {
+        "CollectorPrincipal": "arn:aws:iam::111111111111:role/collector",
+        "OrganizationId": "o-a1b2c3d4e5",
+        "ExternalId": EXTERNAL_ID,
+    }
+    made = Account(strict).stack("member", "organization-member", **parameters)
+    assert made["RoleArn"].endswith(":role/devo-aws-collector")
+    role = strict.client("iam").get_role(RoleName="devo-aws-collector")["Role"]
+    document = role["AssumeRolePolicyDocument"]
+    (statement,) = (json.loads(document) if isinstance(document, str) else document)["Statement"]
+    assert statement["Principal"] == {"AWS": parameters["CollectorPrincipal"]}
+    assert statement["Condition"] == {
+        "StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5", "sts:ExternalId": EXTERNAL_ID}
+    }
 
 
 @pytest.mark.slow

@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from tests.deploy.image import ROOT
-from tests.deploy.test_stacks import actions_needed, template
+from tests.deploy.test_stacks import actions_in_each_account, actions_needed, template
 
 MODULES = ROOT / "deploy/aws/terraform"
-NAMES = ("objects", "events", "roles", "ecs")
+NAMES = ("objects", "events", "roles", "ecs", "organization-member")
 _OURS = (*NAMES, "queue")
 _ONLY_CLOUDFORMATION = {"DeadLetterQueueUrl", "BucketArn", "UserName"}
 _ONLY_TERRAFORM = {"ObjectArn"}
@@ -50,6 +50,14 @@ def test_roles_allow_what_the_catalogue_needs():
         re.findall(r'"((?:sqs|s3|kms|logs|cloudtrail|cloudwatch|guardduty|sts):\w+)"', source("roles"))
     )
     assert written - {"sts:ExternalId", "sts:AssumeRoleWithWebIdentity", "sts:TagSession"} == actions_needed()
+
+
+def test_a_member_role_allows_what_is_asked_in_each_account():
+    """The actions are those of the template."""
+    words = re.findall(
+        r'"((?:account|ec2|logs|cloudtrail|cloudwatch|guardduty):[A-Z]\w+)"', source("organization-member")
+    )
+    assert set(words) == actions_in_each_account()
 
 
 def test_modules_are_in_terraforms_own_format():

@@ -97,7 +97,7 @@ class Organization:
 
         for one in organizations_backends[fake_aws.ACCOUNT]["aws"].accounts:
             if one.id == account:
-                one.status = state
+                one.status = one.state = state
 
     def give_role(self, account: str) -> None:
         """Make the role in an account."""

@@ -272,3 +272,32 @@ def test_r24_log_groups_of_other_accounts_are_allowed_as_theirs(granted):
     }
     may = allowed(granted({"mine": service}, known=Known("111111111111"))[-1])
     assert may["logs:FilterLogEvents"] == {"arn:aws-cn:logs:cn-north-1:*:log-group:/a/*:*"}
+
+
+def test_an_organization_has_two_sides(tmp_path):
+    """Who lists accounts may assume the roles, which may what each account is asked; neither may more."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        """
+inputs:
+  all:
+    id: "1"
+    credentials: {base_assume_role: "arn:aws:iam::111111111111:role/collector"}
+    organization: {role_name: reads, external_id: abc, include: [ou-abcd-11111111], regions: [eu-west-1]}
+    services: {aws-guardduty: {}, logs: {types: [logs], log_group: /}}
+"""
+    )
+    found = grants(load(config), Known(organization="o-a1b2c3d4e5"))
+    machine, lists, member = found
+    assert [one.actions for one in machine.statements] == [("sts:AssumeRole",)]
+    assert {(one.actions[0], one.resources) for one in lists.statements} == {
+        ("sts:AssumeRole", ("arn:aws:iam::*:role/reads",)),
+        ("organizations:ListAccounts", ("*",)),
+    }
+    actions = {action for one in member.statements for action in one.actions}
+    assert {"account:ListRegions", "guardduty:ListMembers", "logs:FilterLogEvents"} <= actions
+    assert "sts:AssumeRole" not in actions
+    assert member.trust["Principal"] == {"AWS": "arn:aws:iam::111111111111:role/collector"}
+    assert member.trust["Condition"]["StringEquals"]["aws:PrincipalOrgID"] == "o-a1b2c3d4e5"
+    regions = {one.regions for one in member.statements if "guardduty:ListDetectors" in one.actions}
+    assert regions == {("eu-west-1",)}

@@ -433,3 +433,16 @@ def test_a13_every_way_to_start_refuses_it(tmp_path, state, by):
     ended = started(tmp_path, state, by=by)
     assert ended.returncode == 1
     assert the_line(ended).startswith("others can write the state")
+
+
+def test_a_large_state_is_kept_deflated_and_read_as_it_was():
+    """What thousands of targets know takes a tenth in the store; a small one is kept as ever."""
+    state = {
+        "v": 1,
+        "targets": {f"eu-west-1/{n:012d}": {"v": 2, "done": n, "seen": {}} for n in range(9_000)},
+    }
+    kept = seal("step", "lane-0", state)
+    assert len(kept["state"]) < len(pickle.dumps(state)) / 5
+    assert opened("step", "lane-0", kept) == state
+    small = {"v": 1, "targets": {}}
+    assert seal("step", "lane-0", small)["state"] == pickle.dumps(small)

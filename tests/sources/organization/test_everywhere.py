@@ -48,7 +48,7 @@ class World:
         self.refused, self.admins, self.covered = set(), frozenset(), frozenset()
         base = Account("in", Credentials(access_key="AKIA", access_secret="x"), region="us-east-1")
         self.directory = Directory(base, OrganizationScope("reads", refresh_seconds=0))
-        about = ServedApi("api", 60, Administered("some.amazonaws.com", self.covers))
+        about = ServedApi("api", 60, Administered("some.amazonaws.com", "some:ListMembers", self.covers))
         self.poll = Everywhere(about, self.directory, self.make, threading.Event())
 
     def make(self, account, regions, beginning):
