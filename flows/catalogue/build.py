@@ -118,7 +118,7 @@ def object_opener(
     listing = options.listing(name)
     listed = [BucketRule(listing.bucket, listing.prefix)] if listing else []
     trust = BucketTrust(name, [one.rule for one in options.buckets] or listed, queues)
-    access = Access(trust, options.requester_pays, unit.quarantine)
+    access = Access(trust, options.requester_pays, unit.kept)
     return S3Opener(name, unit.account, pieces, options.left_out, rules, access), rules
 
 

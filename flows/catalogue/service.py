@@ -89,7 +89,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
 
     service_key: its key under `services`. account: reads objects and asks APIs. options: its settings.
     environment: the input's, for `@devo_environment`. queue_identity: reads its queues, None = account does.
-    quarantine: where what cannot be read goes, a folder or an `s3://` prefix. tables: of CloudTrail.
+    kept: where quarantine and journal are, folders or `s3://` prefixes. tables: of CloudTrail.
     organization: whose accounts are read, None = the account's own.
     """
 
@@ -100,7 +100,7 @@ class ConfiguredService(Struct, Generic[Options_co], frozen=True):
     options: Options_co
     environment: str = ""
     queue_identity: Account | None = None
-    quarantine: str = ""
+    kept: tuple[str, ...] = ()
     tables: CloudTrailTables = DEVO_TABLES
     organization: OrganizationUnit | None = None
 

@@ -70,7 +70,8 @@ def settings_of(service_key: str, given: Mapping[str, object]) -> type[ServiceSe
 
 def units(settings: "Settings") -> list[Unit]:
     """Return what to run for a configuration: every enabled service of every enabled input."""
-    quarantine = str(settings.globals.quarantine or "")
+    journal = settings.journal.bucket if settings.journal else ""
+    kept = (str(settings.globals.quarantine or ""), journal)
     tables = settings.globals.tables.cloudtrail.tables
     return [
         ConfiguredService(
@@ -81,7 +82,7 @@ def units(settings: "Settings") -> list[Unit]:
             options,
             one.environment,
             queues,
-            quarantine,
+            kept,
             tables,
             _organization(one, directory, service, options),
         )

@@ -110,16 +110,23 @@ def _open(context: CheckContext) -> Iterator[Finding]:
 
 
 def _feeds_itself(context: CheckContext, places: Iterable[ObjectLocation]) -> Iterator[Finding]:
-    """Tell of a quarantine in a bucket whose new objects are announced to the collector itself."""
-    kept = str(context.settings.globals.quarantine or "")
-    bucket = kept.removeprefix("s3://").partition("/")[0] if kept.startswith("s3://") else ""
-    for place in dict.fromkeys(one for one in places if one.bucket == bucket):
-        yield warn(
-            "quarantine_announced",
-            f"quarantine ({kept}) is in a bucket whose new objects are collected",
-            place.where,
-            "put it into another bucket, or announce other prefixes; what it holds is left out until then",
-        )
+    """Tell of quarantine or journal in a bucket whose new objects are announced to the collector itself."""
+    settings = context.settings
+    own = {
+        "quarantine": str(settings.globals.quarantine or ""),
+        "journal": settings.journal.bucket if settings.journal else "",
+    }
+    found = dict.fromkeys(places)
+    hint = "put it into another bucket, or announce other prefixes; what it holds is left out until then"
+    for what, kept in own.items():
+        bucket = kept.removeprefix("s3://").partition("/")[0] if kept.startswith("s3://") else ""
+        for place in (one for one in found if one.bucket == bucket):
+            yield warn(
+                f"{what}_announced",
+                f"{what} ({kept}) is in a bucket whose new objects are collected",
+                place.where,
+                hint,
+            )
 
 
 def named(policy: str) -> list[str]:

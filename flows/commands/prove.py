@@ -31,14 +31,16 @@ from flows.proof.bucket_facts import bucket_facts
 from flows.proof.digests import DIGESTS, LOGS, place_of
 from flows.proof.facts import Fact, FactTable
 from flows.proof.journal_facts import begin_of, buckets, journal_facts
-from flows.proof.judge import judge
+from flows.proof.judge import Judged, judge
 from flows.proof.page import page
-from flows.proof.proof import Proof
+from flows.proof.proof import Proof, belongs
 from flows.proof.queue_facts import look
-from flows.proof.samples import differing
+from flows.proof.samples import MOST_COPIES, differing, is_suspect, settled
 from flows.proof.signed_facts import Signatures, Signer, signatures
 from sources.errors import SourceError
 from sources.listed.listing import ListingCalls, Stretch
+from sources.queues.bucket_trust import BucketTrust
+from sources.queues.s3 import Access
 from sources.queues.sqs import Queue
 from transforms.telemetry import LOG
 
@@ -132,14 +134,19 @@ def proof(asked: ProofScope, clock: Clock = time.time) -> Proof:
         asked.locations,
         tuple(map(str, asked.journals)),
     )
+    suspects: list[Judged] = []
     with tempfile.TemporaryDirectory(prefix="prove-") as folder, closing(FactTable(Path(folder))) as facts:
         signed, since = _gather(asked, facts, found)
         for name, known in facts.by_object():
             judged = judge(name, known, since)
-            if judged:
-                found.add(judged)
-                found.draw(judged, asked.sample)
-                found.compare(judged, signed.covered)
+            if judged and not belongs(judged, asked.stretch):
+                continue
+            if judged and is_suspect(judged) and len(suspects) < MOST_COPIES:
+                suspects.append(judged)
+            elif judged:
+                _take(found, judged, asked, signed)
+    for judged in settled(asked.unit, suspects):
+        _take(found, judged, asked, signed)
     for gap in signed.gaps:
         found.find(gap)
     found.chains += signed.chains
@@ -151,6 +158,12 @@ def proof(asked: ProofScope, clock: Clock = time.time) -> Proof:
     return found
 
 
+def _take(found: Proof, judged: Judged, asked: ProofScope, signed: Signatures) -> None:
+    found.add(judged)
+    found.draw(judged, asked.sample)
+    found.compare(judged, signed.covered)
+
+
 def _gather(asked: ProofScope, facts: FactTable, found: Proof) -> tuple[Signatures, int]:
     """Put down all that is known; returns what is signed, and since when (ms) things may be on their way.
 
@@ -159,12 +172,17 @@ def _gather(asked: ProofScope, facts: FactTable, found: Proof) -> tuple[Signatur
     unit, now = asked.unit, int(found.looked.timestamp() * 1000)
     client = unit.account.client("s3", unit.regions[0])
     digests: list[str] = []
+    own = Access(BucketTrust(unit.service.name), kept=unit.kept).own
+
+    def wanted(bucket: str, key: str) -> bool:
+        return not f"{bucket}/{key}".startswith(own) and unit.options.key_filter(key)
+
     for location in asked.locations:
-        listed = bucket_facts(client, location, asked.stretch, unit.options.key_filter, ListingCalls())
+        listed = bucket_facts(client, location, asked.stretch, wanted, ListingCalls())
         facts.add(_without(listed, digests, signed=bool(unit.service.digests)))
         if unit.service.digests and LOGS in location:
             beside = location.replace(LOGS, DIGESTS)
-            listed = bucket_facts(client, beside, asked.stretch, unit.options.key_filter, ListingCalls())
+            listed = bucket_facts(client, beside, asked.stretch, wanted, ListingCalls())
             digests += [fact.object for fact in listed]
     signed = _signed(asked, digests, facts, found)
     if (begins := begin_of(asked.journals)) and begins > asked.stretch.start.date():
@@ -191,7 +209,7 @@ def _signed(asked: ProofScope, digests: Sequence[str], facts: FactTable, found: 
         )
         return Signatures()
     most, region = unit.options.max_object_bytes, unit.regions[0]
-    signer = Signer(unit.account.client, region, unit.service.digests, most, found.looked)
+    signer = Signer(unit.account.client, region, unit.service.digests, most, found.looked, asked.locations)
     return signatures(signer, digests, asked.stretch, facts.add)
 
 

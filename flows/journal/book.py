@@ -35,9 +35,13 @@ class JournalBook:
     """Completes rows and writes them. Thread-safe.
 
     process: its name in every row. former: returns what former lives had receipts for; asked once.
+    own: `s3://…` of the journal itself: a row of its own objects would be announced, and bring a row.
     """
 
-    def __init__(self, log: JournalLog, process: str, former: Callable[[], Digests] = dict) -> None:
+    def __init__(
+        self, log: JournalLog, process: str, former: Callable[[], Digests] = dict, own: str = ""
+    ) -> None:
+        self._own = f"{own.rstrip('/')}/" if own else ""
         self._log, self._process, self._former = log, process, former
         self._recalled: Digests | None = None
         self._recalling = threading.RLock()
@@ -78,6 +82,10 @@ class JournalBook:
 
     def write(self, rows: Sequence[JournalRow]) -> None:
         """Write rows with counts and receipts. Raises SourceError: the counts then stay for another try."""
+        if self._own:
+            rows = [row for row in rows if not row.object.startswith(self._own)]
+        if not rows:
+            return
         incomplete = [row for row in rows if not row.process]
         whole, taken = self._all_completed(rows)
         try:

@@ -58,7 +58,7 @@ def begin(
     there = opened(place, client)
     put = there.keep if isinstance(there, JournalBucket) else None
     log = JournalLog(place.folder / LOGS, life, lambda _path: closed.set(), put=put)
-    made = JournalBook(log, process, partial(recalled, there))
+    made = JournalBook(log, process, partial(recalled, there), place.bucket)
     listen(made.hear)
 
     def tend() -> None:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from flows.journal.bucket import PARQUET, JournalBucket
 from flows.journal.compaction import MOMENTS, day_of
 from flows.journal.log import LOGS, logs, read
+from sources.errors import SourceError
 from sources.journal import JournalRow
 
 Journal: TypeAlias = Path | JournalBucket
@@ -74,6 +75,9 @@ def of_file(
             yield from (one for there in journal.of_log(path.stem) for one in parquet(there))
         for found in made:
             yield from parquet(found)
+    except (ValueError, OSError) as error:  # Arrow's own are of these
+        hint = "bring it back, or move it away: what it tells of then counts as never delivered"
+        raise SourceError(f"a file of the journal cannot be read ({error})", str(path), hint) from error
 
 
 def folder_of(journal: Journal) -> Path:

@@ -9,11 +9,11 @@ from sources.listed.listing import ListingCalls, Stretch, entries
 
 
 def bucket_facts(
-    client: Any, location: str, stretch: Stretch, wanted: Callable[[str], bool], asked: ListingCalls
+    client: Any, location: str, stretch: Stretch, wanted: Callable[[str, str], bool], asked: ListingCalls
 ) -> Iterator[Fact]:
     """Yield a fact for each object below `s3://bucket/prefix`. Raises SourceError.
 
-    wanted: tells of a key whether the configuration has it collected.
+    wanted: tells of bucket and key whether the configuration has them collected.
     """
     bucket, _, prefix = location.removeprefix("s3://").partition("/")
     for entry in entries(client, bucket, prefix, stretch, asked):
@@ -21,7 +21,7 @@ def bucket_facts(
             f"s3://{bucket}/{entry['Key']}",
             Witness.LISTED,
             entry["ETag"].strip('"'),
-            "" if wanted(entry["Key"]) else LEFT_OUT,
+            "" if wanted(bucket, entry["Key"]) else LEFT_OUT,
             at=int(entry["LastModified"].timestamp() * 1000),
             size=entry["Size"],
         )

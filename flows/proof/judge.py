@@ -92,14 +92,20 @@ def judge(name: str, facts: Sequence[Fact], since: int) -> Judged | None:
     listed = there[-1]
     if listed.state == LEFT_OUT:
         return Judged(name, Fate.FILTERED, listed, rows[-1] if rows else None, signed)
-    same = [row for row in rows if not row.etag or row.etag == listed.etag]
+    same = [row for row in rows if _about(row, listed)]
     row = max(same, key=_worth, default=None)
     if row and row.state != "missing":
-        return Judged(name, _outcome(row), listed, row, signed, _told(row))
+        return Judged(name, outcome(row), listed, row, signed, _told(row))
     announced = any(not one.etag or one.etag == listed.etag for one in messages)
-    row = row or (rows[-1] if rows else None)
+    copied = (row for row in reversed(rows) if row.sha256 and row.size == listed.size)
+    row = row or next(copied, rows[-1] if rows else None)
     verdict, detail = _undelivered(listed, row, since, announced=announced)
     return Judged(name, verdict, listed, row, signed, detail)
+
+
+def _about(row: Fact, listed: Fact) -> bool:
+    """Tell whether a row is of the content that the bucket has; without an etag it is later than that one."""
+    return row.etag == listed.etag if row.etag else row.at >= listed.at
 
 
 def _undelivered(listed: Fact, row: Fact | None, since: int, *, announced: bool) -> tuple[Fate, str]:
@@ -125,8 +131,7 @@ def _gone(name: str, rows: Sequence[Fact], signed: Fact | None) -> Judged | None
     if row.state == "missing":
         detail = "it was deleted before it was read"
         return Judged(name, Fate.MISSING, None, row, signed, detail)
-    outcome = _outcome(row)
-    verdict = outcome if outcome is Fate.QUARANTINED else Fate.EXPIRED
+    verdict = Fate.QUARANTINED if outcome(row) is Fate.QUARANTINED else Fate.EXPIRED
     return Judged(name, verdict, None, row, signed, _told(row))
 
 
@@ -135,7 +140,8 @@ def _worth(row: Fact) -> tuple[int, int, int]:
     return _RANKS.get(row.state, 0), -row.quarantined, row.events
 
 
-def _outcome(row: Fact) -> Fate:
+def outcome(row: Fact) -> Fate:
+    """Return what became of an object of which a row tells."""
     if row.state == "quarantined" or row.quarantined:
         return Fate.QUARANTINED
     if row.state in {"filtered", "ignored"} or (row.filtered and not row.events):

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 from flows.proof.digests import LOGS
 from flows.proof.judge import COLLECTABLE, CURES, GOOD, HARMLESS, Fate, Judged
-from sources.listed.listing import Stretch, folder_stretch, key_moment
+from sources.listed.listing import Stretch, dated_folder, key_moment, told
 from sources.objects.object_ref import ObjectRef, place_of
 
 Covered = Mapping[tuple[str, str], Sequence[tuple[datetime, datetime]]]
@@ -140,6 +140,14 @@ class Proof(Struct):
             self.gaps.append(gap)
 
 
+def belongs(judged: Judged, stretch: Stretch) -> bool:
+    """Tell whether an object is of a stretch; one without a date, and gone, by when it was settled."""
+    row = judged.row
+    if judged.listed or row is None or told(judged.name.partition("//")[2].partition("/")[2], stretch):
+        return True
+    return datetime.fromtimestamp(row.at / 1000, UTC) in stretch
+
+
 def _collected(judged: Judged) -> bool:
     """Tell whether `--backfill` collects it: nothing of it was delivered, and the bucket has it."""
     nothing = judged.verdict is Fate.QUARANTINED and judged.row is not None and not judged.row.events
@@ -154,7 +162,7 @@ def place_of_object(judged: Judged) -> tuple[str, str, str]:
         told = judged.row.place.partition(" ")
         account, region = account or told[0], region or told[2]
     moment = key_moment(key)
-    folder = None if moment else folder_stretch(key.rpartition("/")[0] + "/")
+    folder = None if moment else dated_folder(key.rpartition("/")[0])
     known = judged.listed or judged.row or judged.signed
     if moment is None:
         moment = folder.start if folder else datetime.fromtimestamp(known.at / 1000 if known else 0, UTC)

@@ -56,7 +56,8 @@ class Signer(Struct, frozen=True):
     """Where digests and their keys are asked for.
 
     clients: of the service's identity. region: of the buckets. action: IAM's name of asking for public keys.
-    most: bytes that a log file may inflate to. now: this machine's time.
+    most: bytes that a log file may inflate to. now: this machine's time. within: how names begin of what is
+    proved: a chain may come from another bucket.
     """
 
     clients: GetClient
@@ -64,6 +65,7 @@ class Signer(Struct, frozen=True):
     action: str
     most: int
     now: datetime
+    within: tuple[str, ...] = ("",)
 
     def fetch(self, bucket: str, key: str) -> DigestStored | None:
         """Return a digest as it is stored, None when it is not there. Raises SourceError."""
@@ -136,7 +138,7 @@ def signatures(
     """Verify the chains of digests of a stretch.
 
     listed: `s3://bucket/key` of digests. put: takes a fact for each log file of the stretch. Log files that a
-    digest names besides, from just before the stretch, are checked as well.
+    digest names besides, from just before the stretch or of another bucket, are checked as well.
     """
     found = Signatures()
     for (bucket, place), keys in sorted(_chains(signer, set(listed), stretch).items()):
@@ -170,8 +172,10 @@ def _chain(
                 found.gaps.append(_chain_gap(verdict, account, region))
             checked = list(pool.map(signer.check, verdict.digest.logs or ()))
             tally["log files"] += sum(fact.state == INTACT for fact in checked)
-            put(fact for fact in checked if _of(fact, stretch))
-            outside = [fact for fact in checked if not _of(fact, stretch) and fact.state != INTACT]
+            put(fact for fact in checked if _of(fact, stretch, signer.within))
+            outside = [
+                fact for fact in checked if not _of(fact, stretch, signer.within) and fact.state != INTACT
+            ]
             found.gaps += [_log_gap(fact, account, region) for fact in outside]
     if place["backfill"]:
         region = f"{region} (backfill)"
@@ -273,8 +277,11 @@ def _day(key: str) -> str:
     return f"{ended:%Y-%m-%d}" if ended else ""
 
 
-def _of(fact: Fact, stretch: Stretch) -> bool:
-    return told(fact.object.removeprefix("s3://").partition("/")[2], stretch) is not False
+def _of(fact: Fact, stretch: Stretch, within: tuple[str, ...]) -> bool:
+    return (
+        fact.object.startswith(within)
+        and told(fact.object.removeprefix("s3://").partition("/")[2], stretch) is not False
+    )
 
 
 def _hashed(body: Any, stored: Any, content: Any, most: int) -> str:

@@ -5,7 +5,7 @@ measured in what should have come meanwhile, so a quiet night counts less than a
 silent when its pause has reached the greatest of
 
     twice the longest pause of the last five weeks
-    where pauses look random, that which one scope of a thousand has once in a month by chance
+    where pauses look random, that which one scope of three thousand has once in a month by chance
     two
 
 Nothing is told of a scope in its first two weeks. A pause that was told counts as little longer than the
@@ -31,7 +31,7 @@ _WEIGHT = 0.3
 """Of the last week in an hour's expectation; of the first one it is all."""
 
 _LEAST, _TWICE, _HARDLY = 2.0, 2.0, 1.25
-_SCOPES_A_FALSE_ALARM = 1_000
+_SCOPES_A_FALSE_ALARM = 3_000
 _REGULAR, _RANDOM = 0.15, 0.5
 """Relative variance of pauses: up to the one they are regular, from the other on random (by chance: 1)."""
 
@@ -255,6 +255,11 @@ class Rhythms:
         self._count = bytearray(len(self._count))
 
     def _begin_week(self, week: int) -> None:
+        minute = self._hour * HOUR_MINUTES
         for number in range(len(self.numbers)):
-            self._longest[number * _WEEKS + week] = 0.0
+            slot = number * _WEEKS + week
+            forgotten, self._longest[slot] = self._longest[slot], 0.0
+            if forgotten and minute < self._due[number] < minute + _FAR_MINUTES:
+                # whoever is silent already is measured by what is usual now
+                self._due[number] = min(self._due[number], self._deadline(number, self._last[number]))
         self._gaps_before, self._gaps = self._gaps, array("L", bytes(self._gaps.itemsize * len(self._gaps)))

@@ -120,9 +120,20 @@ def told(key: str, stretch: Stretch) -> bool | None:
     moment = key_moment(key)
     if moment:
         return moment in stretch
-    folder = key.rpartition("/")[0] + "/"
-    span = None if _PLAIN_YEAR.search(folder) else folder_stretch(folder)
+    span = dated_folder(key.rpartition("/")[0])
     return span.overlaps(stretch) if span else None
+
+
+@lru_cache(maxsize=4096)
+def dated_folder(folder: str) -> Stretch | None:
+    """Return the stretch of the deepest folder that says one, below whatever it lies; a mere year says none.
+
+    folder: without its last slash.
+    """
+    if not folder:
+        return None
+    plain = _PLAIN_YEAR.search(f"{folder}/")
+    return (None if plain else folder_stretch(f"{folder}/")) or dated_folder(folder.rpartition("/")[0])
 
 
 def listed(

@@ -93,19 +93,19 @@ class _InVain:
 class Access(Struct, frozen=True):
     """trust: decides which buckets are read; what messages name besides goes to quarantine unread.
 
-    requester_pays: agree to be charged where a bucket asks for it. quarantine: where our own is, as s3://…;
-    what is there is settled unread.
+    requester_pays: agree to be charged where a bucket asks for it. kept: where our own quarantine and journal
+    are, as s3://…; what is there is settled unread.
     """
 
     trust: BucketTrust
     requester_pays: bool = False
-    quarantine: str = ""
+    kept: tuple[str, ...] = ()
 
     @property
-    def own(self) -> str:
-        """Return how names of objects of our own quarantine begin, "" = it is not in S3."""
-        found = self.quarantine.removeprefix("s3://")
-        return "" if found == self.quarantine else f"{found.rstrip('/')}/"
+    def own(self) -> tuple[str, ...]:
+        """Return how names of objects begin that we have written ourselves."""
+        named = (one.removeprefix("s3://").rstrip("/") for one in self.kept if one.startswith("s3://"))
+        return tuple(f"{one}/" for one in named)
 
 
 class S3Opener:
@@ -180,8 +180,8 @@ class S3Opener:
             raise failed
 
     def _is_left_out(self, ref: ObjectRef) -> bool:
-        """Tell whether an object is settled unread: by the key filter, or since it is of our quarantine."""
-        ours = f"{ref.bucket}/{ref.key}".startswith(self._own) if self._own else False
+        """Tell whether an object is settled unread: by the key filter, or since we have written it."""
+        ours = f"{ref.bucket}/{ref.key}".startswith(self._own)
         why = "own_quarantine" if ours else self._left_out(ref.key)
         if why:
             telemetry.notice_ignored(self._service, why)

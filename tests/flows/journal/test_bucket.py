@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from flows.journal.book import JournalBook
 from flows.journal.bucket import JournalBucket
 from flows.journal.compaction import compact_closed
 from flows.journal.keeping import recalled
@@ -240,3 +241,14 @@ def test_a_bucket_that_cannot_be_listed_recalls_nothing_and_says_so(s3, tmp_path
     s3.trouble = denied
     assert recalled(bucket(s3, tmp_path)) == {}
     assert "journal_not_recalled" in caplog.text
+
+
+def test_what_a_journal_has_written_itself_brings_no_row(s3, tmp_path):
+    """Its own parts are announced where all of the bucket is: they are settled without another part."""
+    there, log = opened(s3, tmp_path)
+    book = JournalBook(log, "p0", own="s3://kept/journal")
+    book.write([row(0, object="s3://kept/journal/log/1-p0/00000000.log", process="")])
+    assert not s3.objects
+    book.write([row(0, object="s3://kept/journals/x", process="")])
+    assert len(found(s3, tmp_path)) == 1
+    assert str(there) == "s3://kept/journal"

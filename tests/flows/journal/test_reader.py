@@ -5,6 +5,7 @@ import pytest
 from flows.journal.compaction import compact_closed
 from flows.journal.log import LOGS, JournalLog
 from flows.journal.reader import Query, rows, sums
+from sources.errors import SourceError
 from tests.flows.journal.journals import MORNING, row
 
 DAY = 86_400_000
@@ -60,3 +61,12 @@ def test_a_log_that_is_compacted_meanwhile_is_read_as_parquet(folder):
     first = [next(found) for _ in range(21)]
     compact_closed(folder)
     assert len(first + list(found)) == 26
+
+
+def test_a_damaged_file_is_named(folder):
+    """One error with the file and what to do instead of Arrow's own."""
+    log = folder / "day=2026-01-05" / "1767600000000-p0.parquet"
+    log.parent.mkdir(exist_ok=True)
+    log.write_bytes(b"PAR1 torn")
+    with pytest.raises(SourceError, match=r"cannot be read.*1767600000000-p0.parquet"):
+        list(rows(folder, Query()))

@@ -107,7 +107,7 @@ def of_another_service(world, key):
 
 def by_version_only(world, key):
     world.put(key)
-    world.row(key, "", version="v1")
+    world.row(key, "", version="v1", time=int(datetime.now(UTC).timestamp() * 1000) + 1000)
 
 
 @pytest.mark.parametrize(

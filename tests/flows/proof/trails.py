@@ -30,10 +30,10 @@ def public_key(name="cloudtrail") -> bytes:
     return signer(name).public_key().public_bytes(Encoding.DER, PublicFormat.PKCS1)
 
 
-def log_name(hour, number, region) -> str:
-    """Return the key of a log file that was delivered in the middle of an hour."""
+def log_name(hour, number, region, below="") -> str:
+    """Return the key of a log file that was delivered in the middle of an hour. below: `o-…/`."""
     at = FIRST + timedelta(hours=hour, minutes=30)
-    folder = f"AWSLogs/{ACCOUNT}/CloudTrail/{region}/{at:%Y/%m/%d}"
+    folder = f"AWSLogs/{below}{ACCOUNT}/CloudTrail/{region}/{at:%Y/%m/%d}"
     return f"{folder}/{ACCOUNT}_CloudTrail_{region}_{at:%Y%m%dT%H%MZ}_{number:016}.json.gz"
 
 
@@ -49,12 +49,12 @@ class Trail:
     objects: key → what is stored. names: keys of digests, by hour. logs: keys and contents, by hour.
     """
 
-    def __init__(self, hours=5, bucket="trail", region="eu-west-1"):
-        self.bucket, self.region = bucket, region
+    def __init__(self, hours=5, bucket="trail", region="eu-west-1", below=""):
+        self.bucket, self.region, self.below = bucket, region, below
         self.objects: dict[str, DigestStored] = {}
         self.names: list[str] = []
         self.logs = [
-            {log_name(hour, number, region): log_body(hour, number) for number in range(2)}
+            {log_name(hour, number, region, below): log_body(hour, number) for number in range(2)}
             for hour in range(hours)
         ]
         self.signatures: list[str] = []
@@ -71,7 +71,7 @@ class Trail:
         at = self.names[:hour], self.signatures[:hour]
         previous, signature = (at[0][-1], at[1][-1]) if before and hour and at[0] else (None, None)
         name = (
-            f"AWSLogs/{ACCOUNT}/CloudTrail-Digest/{self.region}/{end:%Y/%m/%d}/"
+            f"AWSLogs/{self.below}{ACCOUNT}/CloudTrail-Digest/{self.region}/{end:%Y/%m/%d}/"
             f"{ACCOUNT}_CloudTrail-Digest_{self.region}_{TRAIL}_{self.region}_{end:%Y%m%dT%H%M%SZ}{suffix}.json.gz"
         )
         logs = self.logs[hour] if hour < len(self.logs) else {}

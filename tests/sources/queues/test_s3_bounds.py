@@ -24,7 +24,10 @@ def named(*keys, bucket="b"):
 
 def opened(s3, message, quarantine=""):
     opener = S3Opener(
-        "flowlogs", s3.account, reader, access=Access(BucketTrust("flowlogs"), quarantine=quarantine)
+        "flowlogs",
+        s3.account,
+        reader,
+        access=Access(BucketTrust("flowlogs"), kept=(quarantine, "s3://j/journal")),
     )
     return opener.open(message, lambda _: 0)
 
@@ -116,6 +119,7 @@ def test_r5_own_quarantine_is_settled_unread(s3, where):
     keys = ["q/object_broken/x.json", "q/y.gz"]
     assert list(opened(s3, named(*keys), where)) == []
     assert not s3.asked
+    assert list(opened(s3, named("journal/log/1-p/0.log", bucket="j"), where)) == []
 
 
 def test_r5_beside_the_own_quarantine_is_read(s3):
