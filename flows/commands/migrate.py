@@ -47,7 +47,7 @@ def migrate(old: Path, output: Path | None) -> int:
     warnings, failed = _loaded(old)
     _tell(key_effects(raw), warnings)
     if output:
-        _write(output, commented(_shown(raw), _additions(raw)))
+        write_private(output, commented(_shown(raw), _additions(raw)))
         sys.stdout.write(f"written to {output}\n")
     else:
         hidden = _without_secrets(_shown(raw))
@@ -76,13 +76,13 @@ def _tell(effects: Sequence[KeyEffect], warnings: Sequence[str]) -> None:
         sys.stdout.writelines(f"  {line}\n" for line in lines)
 
 
-def _write(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
     """Write a file that may hold secrets, for its user alone. Raises SettingsError."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
         hint = "name another file, in a folder that may be written"
-        raise SettingsError(f"cannot be written ({error.strerror})", f"--output {path}", hint) from error
+        raise SettingsError(f"cannot be written ({error.strerror})", str(path), hint) from error
     with os.fdopen(file, "w", encoding="utf-8") as opened:
         opened.write(text)
 

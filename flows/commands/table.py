@@ -338,6 +338,35 @@ COMMANDS: tuple[Command, ...] = (
         configured=False,
     ),
     Command(
+        "init",
+        "ask what to collect, write configuration, policy and stack, then check",
+        "flows.commands.init",
+        lambda module, args: module.init(args.folder, _request(module.InitRequest, args)),
+        (
+            option("folder", nargs="?", type=Path, default=Path(), help="where to (here)"),
+            option(
+                "--service",
+                action="append",
+                default=[],
+                metavar="NAME[=QUEUE]",
+                help="what to collect (asked)",
+            ),
+            option("--region", default="", help="AWS region (asked)"),
+            option("--account", default="", metavar="NUMBER", help="of the AWS account (asked)"),
+            option(
+                "--role", default="", metavar="ARN", help="to read with; none = this machine's own (asked)"
+            ),
+            option(
+                "--devo", default="", metavar="ADDRESS", help="as collector-eu.devo.io, or console (asked)"
+            ),
+            option(
+                "--bucket", action="append", default=[], metavar="NAME", help="that objects are read from"
+            ),
+            flag("--offline", "check configuration and certificates only"),
+        ),
+        configured=False,
+    ),
+    Command(
         "reference",
         "print the page of all settings, or of all errors",
         "flows.commands.reference",

@@ -9,7 +9,7 @@ from sources.metric_scopes import MetricScope
 from sources.queues.sqs import Queue, SqsQueue
 from transforms.telemetry import gauge
 
-LOOK_SECONDS = 60.0
+_FIRST_SECONDS, _LOOK_SECONDS = 5.0, 60.0
 _WAITING = ("queue_messages", "About how many messages are visible in a queue; where this may be asked")
 
 
@@ -21,7 +21,9 @@ def watch(running: Sequence[Unit], drain: threading.Event) -> None:
         for region, name in unit.options.queues(unit.service.name)
         for queue in [SqsQueue(Queue(unit.queue_account, region, name))]
     ]
-    while asked and not drain.wait(LOOK_SECONDS):
+    pause = _FIRST_SECONDS
+    while asked and not drain.wait(pause):
+        pause = _LOOK_SECONDS
         for one in list(asked):
             place, queue = one
             try:

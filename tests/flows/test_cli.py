@@ -43,5 +43,5 @@ def test_a_configuration_is_asked_for_where_it_is_read(command, capsys):
     with pytest.raises(SystemExit):
         main([command.name, "--help"])
     assert ("--config" in capsys.readouterr().out) == (
-        command.name not in {"demo", "migrate", "reference", "schema", "top"}
+        command.name not in {"demo", "init", "migrate", "reference", "schema", "top"}
     )
