@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore
+import msgspec
 import orjson
 from botocore.config import Config
 from botocore.loaders import Loader
@@ -22,6 +23,10 @@ from botocore.utils import parse_timestamp
 from isal import igzip
 
 _FORMS: tuple[tuple[str, Any], ...] = ((".json", open), (".json.gz", igzip.open))
+
+
+_ENDPOINTS, _PARTITIONS, _SERVICES = "/endpoints", "partitions", "services"
+"""botocore's file of all hosts, and its keys."""
 
 
 class _Descriptions:
@@ -34,10 +39,40 @@ class _Descriptions:
         for ending, opened in _FORMS:
             try:
                 with opened(file_path + ending, "rb") as file:
-                    return orjson.loads(file.read())
+                    return (_endpoints if file_path.endswith(_ENDPOINTS) else orjson.loads)(file.read())
             except FileNotFoundError:
                 continue
         return None
+
+
+class _ReadLater(dict[str, Any]):
+    """A mapping whose values are JSON until somebody asks for them. Races do the same twice."""
+
+    def __getitem__(self, name: str) -> Any:
+        found = super().__getitem__(name)
+        if isinstance(found, msgspec.Raw):
+            found = self[name] = msgspec.json.decode(found)
+        return found
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value as `[]` does."""
+        if name not in self:
+            return default
+        return self[name]
+
+
+def _endpoints(text: bytes) -> dict[str, Any]:
+    """Return the hosts of all services: few of four hundred are asked for, and all take seven mebibytes."""
+    read = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+    found = {name: msgspec.json.decode(raw) for name, raw in read.items() if name != _PARTITIONS}
+    told = msgspec.json.decode(read[_PARTITIONS], type=list[dict[str, msgspec.Raw]])
+    return {**found, _PARTITIONS: [_partition(one) for one in told]}
+
+
+def _partition(told: dict[str, msgspec.Raw]) -> dict[str, Any]:
+    services = msgspec.json.decode(told[_SERVICES], type=dict[str, msgspec.Raw])
+    rest = {name: msgspec.json.decode(raw) for name, raw in told.items() if name != _SERVICES}
+    return {**rest, _SERVICES: _ReadLater(services)}
 
 
 class _Services(Loader):  # type: ignore[misc]

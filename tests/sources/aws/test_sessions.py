@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from botocore.loaders import Loader
 from botocore.session import Session
@@ -68,3 +69,17 @@ def test_region_of_the_machine(monkeypatch, env, home):
     """AWS_REGION, which containers and Lambda set and botocore does not read, comes first."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     assert region_of_machine(Session(), env) == home
+
+
+def test_hosts_are_read_when_they_are_asked_for():
+    """Botocore finds the hosts of every service as in its own reading; what nobody asks for stays unread."""
+    ours = Loader(file_loader=sessions._Descriptions()).load_data("endpoints")
+    theirs = Loader().load_data("endpoints")
+    assert all(isinstance(raw, msgspec.Raw) for raw in dict.values(ours["partitions"][0]["services"]))
+    for mine, other in zip(ours["partitions"], theirs["partitions"], strict=True):
+        services = mine["services"]
+        assert services.keys() == other["services"].keys()
+        assert {name: services[name] for name in services} == other["services"]
+        assert (services.get("nothing", 7), services.get("s3")) == (7, other["services"].get("s3"))
+        assert {**mine, "services": 0} == {**other, "services": 0}
+    assert {**ours, "partitions": 0} == {**theirs, "partitions": 0}
