@@ -6,17 +6,15 @@ of an account is; months stand below each other, so that they fit on paper.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
 from html import escape
 from importlib.metadata import version
-from importlib.resources import files
 from itertools import groupby
 from operator import attrgetter
 
 from flows.proof.judge import CURES, GOOD, HARMLESS, Fate
 from flows.proof.proof import DigestChain, Gap, Proof, days
 from flows.proof.text import answer, words
-from flows.status.page import csp_hash
+from flows.status.page import csp_hash, style
 from sources.listed.listing import Stretch
 
 MOST_ROWS = 500
@@ -36,12 +34,6 @@ nobody changed the journal itself; keep it where only the collector writes.
 """
 
 
-@cache
-def style() -> str:
-    """Return the page's style: inside the page, allowed by its hash alone."""
-    return files("flows.proof").joinpath("page.css").read_text()
-
-
 def page(proof: Proof) -> str:
     """Return the document."""
     title = f"Proof of delivery: {proof.service}, {proof.start:%Y-%m-%d} to {proof.end:%Y-%m-%d}"
@@ -49,12 +41,12 @@ def page(proof: Proof) -> str:
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(csp_hash(style()))}">
+<meta http-equiv="Content-Security-Policy" content="{_POLICY.format(csp_hash(style("flows.proof")))}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>{escape(title)}</title>
 <link rel="icon" href="data:,">
-<style>{style()}</style>
+<style>{style("flows.proof")}</style>
 </head>
 <body>
 <header>

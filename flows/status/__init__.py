@@ -1,7 +1,7 @@
 """What a running collector shows of itself: a page, JSON, health, readiness and metrics, on one small port.
 
     named events ──▶ event_status.py  last errors, outputs     ┐
-    metrics      ──▶ history.py       rates and lags of a day  ├─▶ watch.py ──▶ view.py ──▶ page.py, assets.py
+    metrics      ──▶ history.py       rates and lags of a day  ├─▶ watch.py ──▶ view.py ──▶ page.py, .css
     log          ──▶ recent.py        last warnings            │   JSON         words       HTML
     dataflow     ──▶ liveness.py      when it turned last      │
                      outgoing.py      events by tag, the tap   ┘

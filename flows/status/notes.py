@@ -14,11 +14,7 @@ def notes(state: Mapping[str, Any], since: str) -> View:
     not_read, since = state["not_read"], _since(since)
     return {
         "quarantine": _quarantine(state["quarantine"]),
-        "missing": _missing(not_read["missing"], since),
-        "ignored": _ignored(not_read["ignored"], since),
-        "dropped": _dropped(not_read["dropped"]),
-        "untabled": _untabled(not_read["untabled"]),
-        "unsigned": _unsigned(not_read["unsigned"]),
+        **{name: _line(not_read[name], since, rule) for name, rule in _LINES.items()},
         "schema": _schema(not_read["schema"]),
         "silent": _silent(not_read["silent"]),
         "certificates": _certificates(state["certificates"]),
@@ -44,38 +40,36 @@ def _since(started: str) -> str:
     return f" since the start, {started.replace('T', ' ').replace('Z', ' UTC')}" if started else ""
 
 
-def _missing(found: Mapping[str, int], since: str) -> Cell:
+_LINES: Mapping[str, tuple[str, str, str]] = {
+    "missing": (
+        "warn",
+        "Gone before they were read{since}: {reasons}. See what deletes them so early.",
+        "No object was gone before it was read{since}.",
+    ),
+    "ignored": (
+        "mute",
+        "Notices settled unread, as they announce nothing to collect{since}: {reasons}.",
+        "No notice was settled unread{since}.",
+    ),
+    "dropped": ("mute", "Events left out by the configuration: {reasons}.", ""),
+    "untabled": (
+        "mute",
+        (
+            "In CloudTrail's table events, as there is no other: {reasons}. "
+            "Tables that Devo has added are named in globals.tables."
+        ),
+        "",
+    ),
+    "unsigned": ("bad", "Not as CloudTrail signed it: {reasons}. python -m flows prove tells which.", ""),
+}
+"""What was not read → level, what is told of it, and what when there is nothing."""
+
+
+def _line(found: Mapping[str, int], since: str, rule: tuple[str, str, str]) -> Cell:
+    level, told, nothing = rule
     if not found:
-        return Cell(f"No object was gone before it was read{since}.", "mute")
-    return Cell(
-        f"Gone before they were read{since}: {_reasons(found)}. See what deletes them so early.", "warn"
-    )
-
-
-def _ignored(found: Mapping[str, int], since: str) -> Cell:
-    if not found:
-        return Cell(f"No notice was settled unread{since}.", "mute")
-    what = "Notices settled unread, as they announce nothing to collect"
-    return Cell(f"{what}{since}: {_reasons(found)}.", "mute")
-
-
-def _dropped(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("")
-    return Cell(f"Events left out by the configuration: {_reasons(found)}.", "mute")
-
-
-def _untabled(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("")
-    told = f"In CloudTrail's table events, as there is no other: {_reasons(found)}."
-    return Cell(f"{told} Tables that Devo has added are named in globals.tables.", "mute")
-
-
-def _unsigned(found: Mapping[str, int]) -> Cell:
-    if not found:
-        return Cell("")
-    return Cell(f"Not as CloudTrail signed it: {_reasons(found)}. python -m flows prove tells which.", "bad")
+        return Cell(nothing.format(since=since), "mute" if nothing else "")
+    return Cell(told.format(since=since, reasons=_reasons(found)), level)
 
 
 def _schema(found: Mapping[str, str]) -> Cell:

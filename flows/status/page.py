@@ -5,8 +5,8 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from html import escape
+from importlib.resources import files
 
-from flows.status.assets import SCRIPT, STYLE
 from flows.status.attention import ROWS
 from flows.status.charts import CHART_HEIGHT, CHART_WIDTH, CHARTS
 from flows.status.view import (
@@ -48,7 +48,7 @@ def page(view: View) -> str:
 <meta name="color-scheme" content="light dark">
 <title>{title}: collector status</title>
 <link rel="icon" href="data:,">
-<style>{STYLE}</style>
+<style>{style()}</style>
 </head>
 <body>
 <header>
@@ -84,17 +84,32 @@ aria-label="show sources with this text only"></h2>
 <ol id="recent">{"".join(_cell("li", f"l{row}", view) for row in range(LINES))}</ol>
 <section id="tap"><h2>Tap</h2>{_cell("pre", "tap", view)}</section>
 </main>
-<script>{SCRIPT}</script>
+<script>{script()}</script>
 </body>
 </html>
 """
 
 
 @cache
+def _asset(name: str, package: str = "flows.status") -> str:
+    return files(package).joinpath(name).read_text()
+
+
+def style(package: str = "flows.status") -> str:
+    """Return the style of a page, `page.css` of its package, with what all pages have in common before it."""
+    return _asset("base.css") + _asset("page.css", package)
+
+
+def script() -> str:
+    """Return the script that puts new words into the cells."""
+    return _asset("page.js")
+
+
+@cache
 def policy() -> str:
     """Return the Content-Security-Policy: nothing from anywhere, but this style, this script and our JSON."""
     return (
-        f"default-src 'none'; style-src '{csp_hash(STYLE)}'; script-src '{csp_hash(SCRIPT)}'; "
+        f"default-src 'none'; style-src '{csp_hash(style())}'; script-src '{csp_hash(script())}'; "
         "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 

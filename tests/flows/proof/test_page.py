@@ -6,9 +6,9 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from flows.proof.page import page, style
+from flows.proof.page import page
 from flows.proof.proof import Proof
-from flows.status.page import csp_hash
+from flows.status.page import csp_hash, style
 from tests.fakes.chromium import Chromium
 from tests.flows.proof.pages import START, sample
 
@@ -35,7 +35,7 @@ def test_a_page_needs_no_script_and_nothing_from_elsewhere():
     read = Read(text)
     assert "script" not in read.tags
     assert read.links == ["data:,"]
-    assert f"style-src '{csp_hash(style())}'" in text
+    assert f"style-src '{csp_hash(style('flows.proof'))}'" in text
     assert "default-src 'none'" in text
     assert "<b>.json.gz" not in text
     assert "&lt;b&gt;.json.gz" in text

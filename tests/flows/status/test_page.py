@@ -9,11 +9,10 @@ from html.parser import HTMLParser
 import pytest
 from msgspec.structs import replace
 
-from flows.status.assets import SCRIPT, STYLE
 from flows.status.charts import curve
 from flows.status.event_status import DRAINING, told
 from flows.status.outgoing import Outgoing
-from flows.status.page import page, policy
+from flows.status.page import page, policy, script, style
 from flows.status.view import view, worst_first
 from flows.status.words import Cell, age, lag, number, rate, size
 from sources.metric_scopes import MetricScope
@@ -213,10 +212,10 @@ def test_only_our_own_style_and_script_run():
     def allowed(text):
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
-    assert f"<script>{SCRIPT}</script>" in html
-    assert f"<style>{STYLE}</style>" in html
-    assert f"script-src {allowed(SCRIPT)};" in policy()
-    assert f"style-src {allowed(STYLE)};" in policy()
+    assert f"<script>{script()}</script>" in html
+    assert f"<style>{style()}</style>" in html
+    assert f"script-src {allowed(script())};" in policy()
+    assert f"style-src {allowed(style())};" in policy()
     assert "unsafe" not in policy()
     attributes = {name for _, attributes in Reader(html).elements for name in attributes}
     assert not {name for name in attributes if name.startswith("on") or name in {"style", "src", "action"}}
