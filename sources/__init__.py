@@ -23,7 +23,8 @@ Two families, one partition class each
             known to a `Poll` strategy.
 
 Beside them: `objects/` makes whole events of stored bytes, `listed/` reads objects that nobody announced,
-`aws/` is who asks, and how fast. Queues and APIs import nothing of each other, and objects know neither.
+`organization/` gives an API all accounts of an organization, `aws/` is who asks, and how fast. Queues and
+APIs import nothing of each other, and objects know neither.
 For all of them: `errors.py`, `refusals.py`, `lost_connection.py` (what AWS answers), `lanes.py`,
 `threads.py`, `bulkheads.py` (who is fetched next), `journal.py`, `journal_gate.py`, `journal_pending.py` and
 `journal_windows.py` (what was settled, written down first), `telemetry.py`, `metric_scopes.py` and

@@ -28,7 +28,9 @@ def rule(unit: ConfiguredService[ServiceSettings], template: str) -> TagRule:
 
 def stamp(unit: ConfiguredService[ServiceSettings]) -> Stamp:
     """Return the fields that the unit's JSON events get."""
-    return Stamp(unit.environment, now_ms if unit.options.devo_pulling_id else None)
+    whole = unit.organization
+    named = whole.directory.name if whole and whole.named else None
+    return Stamp(unit.environment, now_ms if unit.options.devo_pulling_id else None, named)
 
 
 def one_table(template: str) -> Callable[[ConfiguredService[ServiceSettings]], Transform]:

@@ -1,7 +1,7 @@
 """Accounts of an organization: one line for each that is not as it should be, and one for all others.
 
 Each account is asked for its regions, and in one of them for what each service needs: a dozen calls, eight
-accounts at once. AWS counts calls by account, and STS grants 600 a second, so none of its rates is near.
+accounts at once. AWS counts calls by account, so no rate of it is near but that of STS.
 """
 
 from collections.abc import Iterator

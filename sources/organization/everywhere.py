@@ -24,6 +24,7 @@ from sources.apis.window import Window, to_ms
 from sources.aws.account import Account
 from sources.errors import SourceError, Transient, translate
 from sources.organization.directory import Directory, KnownAccount
+from sources.threads import payer, works_for
 
 LISTING_THREADS = 16
 _YOUNG = timedelta(days=1)
@@ -96,7 +97,8 @@ class Everywhere:
         covered: dict[str, frozenset[str]] = {}
         if due and self._administered:
             yield from self._cover(self._administered, members, covered)
-        with ThreadPoolExecutor(LISTING_THREADS, thread_name_prefix=f"{self.name}-accounts") as pool:
+        name = f"{self.name}-accounts"
+        with ThreadPoolExecutor(LISTING_THREADS, name, initializer=works_for, initargs=(payer(),)) as pool:
             for listed in pool.map(lambda member: self._look(member, covered), due):
                 yield from _told(listed)
 

@@ -21,8 +21,8 @@ from sources.aws.renewal import RenewedCredentials
 from sources.aws.sessions import new_session
 
 ASKED_AGAIN_SECONDS = 30.0
-"""A role that is refused is asked for at most so often: STS grants an account 600 requests a second in a
-region, and a thousand accounts without the role take 33 of them."""
+"""A role that is refused is asked for at most so often: of a thousand accounts without it, 33 a second. STS
+counts these calls by the account and region of who asks, all together."""
 
 _ASKS: ContextVar[RenewedCredentials] = ContextVar("asks")
 

@@ -88,6 +88,9 @@ def test_an_organization_arrives_once_while_accounts_come_and_go(
     def have() -> str:
         return f"{rsyslog.size()} of {world.due.total()} lines"
 
+    def refused() -> list[str]:
+        return sorted(one["where"].split(":")[-2] for one in collector.told("identity_failed"))
+
     def settled() -> None:
         wait_while_moving(collector, lambda: rsyslog.size() >= world.due.total(), have, _STALL)
 
@@ -106,7 +109,8 @@ def test_an_organization_arrives_once_while_accounts_come_and_go(
             time.sleep(chance.uniform(period / 2, 2 * period))
             collector.kill()
             collector.start()
-        told = [one for one in collector.told("identity_failed") if one.get("level") != "debug"]
+        wait_while_moving(collector, lambda: len(refused()) >= len(poor), lambda: f"{refused()} told", _STALL)
+        told = refused()
         for account in poor:
             world.give_role(account)
         world.put(staying)
@@ -122,4 +126,5 @@ def test_an_organization_arrives_once_while_accounts_come_and_go(
         f"{lost.total()} lost, {again.total()} came twice after {kills} x kill -9; {len(told)} told"
     )
     assert not lost
+    assert told == sorted(poor)
     assert {account for account, _ in found} <= set(world.accounts)

@@ -23,6 +23,8 @@ def test_events_keep_their_bytes():
     [
         (Stamp("dev"), {"@devo_environment": "dev"}),
         (Stamp("", lambda: 5), {"@devo_pulling_id": 5}),
+        (Stamp(named=lambda account: f"name of {account}"), {"@devo_account_name": "name of 111122223333"}),
+        (Stamp(named=lambda _account: ""), {}),
         (Stamp("dev", lambda: 5), {"@devo_environment": "dev", "@devo_pulling_id": 5}),
     ],
 )
