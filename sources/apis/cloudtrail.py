@@ -23,11 +23,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
-from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
+from sources.apis.api import Api, Operation
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (
     Lateness,
@@ -42,10 +42,9 @@ from sources.apis.window import (
     to_datetime,
     to_ms,
 )
-from sources.aws.account import Account, required
-from sources.aws.limiter import Limiter, Limiters, Paced, throttled
-from sources.aws.replies import following
-from sources.errors import SourceError, Throttled, translate
+from sources.aws.account import Account
+from sources.aws.limiter import Limiters
+from sources.errors import SourceError
 from transforms.block import Block, Item, Origin, Poison
 
 RATES = {"LookupEvents": 2.0}
@@ -58,6 +57,7 @@ _MARGIN = 300_000
 
 _PAGE = 50
 _API = "LookupEvents"
+_LOOKUP: Operation[Any] = Operation(_API, "Events", lambda client: client.lookup_events)
 
 
 class LookupOptions(Struct, frozen=True):
@@ -111,8 +111,8 @@ class LookupEvents:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
-        self._account, self._options, self._limiters = account, options, limiters
-        self._drain, self._clock = drain, clock
+        self._account, self._options, self._clock = account, options, clock
+        self._api = Api[Any](account, "cloudtrail", limiters, drain, each_request=True)
         self._reach = Reach(
             options.settle_seconds * 1000, options.overlap_seconds * 1000, options.span_seconds * 1000
         )
@@ -145,7 +145,14 @@ class LookupEvents:
         seen, reach = Seen(at.seen), self._rule.of(at.late)
         final = at.following or max(window.start, (window.end - (reach - self._reach.settle)) // 1000 * 1000)
         known = min(now, at.done + self._reach.settle + int(self.period_seconds * 1000))
-        for events, last in self._answers(target, start, upto):
+        asked: dict[str, Any] = {"StartTime": to_datetime(start), "EndTime": to_datetime(upto)}
+        if target.detail:
+            asked["EventCategory"] = target.detail
+        replies = self._api.pages(
+            target.region, _LOOKUP, target.region, "NextToken", MaxResults=_PAGE, **asked
+        )
+        for reply in replies:  # newest first
+            events, last = reply["Events"], not reply.get("NextToken")
             times = [to_ms(event["EventTime"]) for event in events]
             pairs = zip(events, times, strict=True)
             fresh = [(event, ms) for event, ms in pairs if seen.add(event["EventId"], ms)]
@@ -197,34 +204,6 @@ class LookupEvents:
                 to_datetime(used).isoformat(),
                 f"LookupEvents knows {DAYS_KEPT} days; older events are in the trail's bucket only",
             )
-
-    def _answers(self, target: Target, start: int, upto: int) -> Iterator[tuple[list[Any], bool]]:
-        """Yield the events of each page, newest first, and whether it is the last one."""
-        where = f"{_API} in {target.region}, {self._account.where}"
-        client = self._account.client("cloudtrail", target.region)
-        client.meta.events.register(f"before-send.cloudtrail.{_API}", Paced.hook, unique_id="collector-pace")
-        paced = Paced(self._limiter(target), self._drain, f"{_API} in {target.region}")
-        asked: dict[str, Any] = {"StartTime": to_datetime(start), "EndTime": to_datetime(upto)}
-        if target.detail:
-            asked["EventCategory"] = target.detail
-        token = ""
-        while True:
-            more: dict[str, Any] = {"NextToken": token} if token else {}
-            try:
-                reply = paced.call(client.lookup_events, MaxResults=_PAGE, **asked, **more)
-            except (ClientError, BotoCoreError) as error:
-                translated = translate(error, where, "cloudtrail:LookupEvents")
-                if isinstance(translated, Throttled):
-                    throttled(self._limiter(target))
-                raise translated from error
-            events = required(reply, "Events", where)
-            token = following(reply.get("NextToken") or "", token, where)
-            yield events, not token
-            if not token:
-                return
-
-    def _limiter(self, target: Target) -> Limiter:
-        return self._limiters.of(target.account or self._account.name, target.region, _API)
 
     def _items(self, target: Target, events: Iterable[Any]) -> Iterator[Item]:
         origin = Origin(self.name, target.account, target.region, _API)

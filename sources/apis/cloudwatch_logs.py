@@ -38,7 +38,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.cloudwatch import Api, Operation, blocks, fingerprint, line
+from sources.apis.api import Api, Operation, blocks, fingerprint, line
 from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, event_of
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (

@@ -23,7 +23,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.cloudwatch import Api, blocks, fingerprint, line
+from sources.apis.api import Api, blocks, fingerprint, line
 from sources.apis.metric_data import Batch, Point, batches, event
 from sources.apis.metric_listing import (
     LATE_NAMESPACES,

@@ -23,21 +23,19 @@ that is not final, six hours by default (as long as GuardDuty may hold an update
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sources.apis.cloudwatch import line
+from sources.apis.api import Api, Operation, line
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters
-from sources.aws.replies import call, following
-from sources.errors import SourceError, Transient, translate
+from sources.errors import SourceError, Transient
 from transforms.block import Block, Origin
 
 _PAGE = 50
@@ -45,6 +43,9 @@ _LOOK_MS = 3_600_000
 """From one poll that reaches all the way back to the next."""
 
 _WIRE = "CollectorWireBody"
+_DETECTORS: Operation[Any] = Operation("ListDetectors", "DetectorIds", lambda client: client.list_detectors)
+_LIST: Operation[Any] = Operation("ListFindings", "FindingIds", lambda client: client.list_findings)
+_GET: Operation[Any] = Operation("GetFindings", _WIRE, lambda client: client.get_findings)
 
 
 class GuardDutyOptions(Struct, frozen=True):
@@ -99,8 +100,8 @@ class GuardDuty:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
-        self._account, self._options, self._limiters = account, options, limiters
-        self._drain, self._clock = drain, clock
+        self._account, self._options, self._clock = account, options, clock
+        self._api = Api[Any](account, "guardduty", limiters, drain)
         least = max(options.reach_seconds, options.overlap_seconds) * 1000
         self._rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
 
@@ -164,14 +165,9 @@ class GuardDuty:
         return self._options.overlap_seconds * 1000
 
     def _detectors(self, region: str) -> Iterator[Target]:
-        token = ""
-        while True:
-            reply = self._ask(region, "ListDetectors", MaxResults=_PAGE, **_token(token))
-            for detector in required(reply, "DetectorIds", self._where("ListDetectors", region)):
+        for reply in self._api.pages(region, _DETECTORS, region, "NextToken", MaxResults=_PAGE):
+            for detector in reply["DetectorIds"]:
                 yield Target(f"{region}/{detector}", self._account.account_id, region, detector)
-            token = following(reply.get("NextToken") or "", token, self._where("ListDetectors", region))
-            if not token:
-                return
 
     def _list(self, target: Target, since: int, depth: int, until: int) -> tuple[tuple[str, ...], bool]:
         """Return the ids of `depth` pages from a position on, and whether there are more.
@@ -184,23 +180,19 @@ class GuardDuty:
         if not self._options.archived:
             wanted["service.archived"] = {"Equals": ["false"]}
         ids: list[str] = []
-        token, filled = "", 0
-        while True:
-            reply = self._ask(
-                target.region,
-                "ListFindings",
-                DetectorId=target.detail,
-                FindingCriteria={"Criterion": wanted},
-                SortCriteria={"AttributeName": "updatedAt", "OrderBy": "ASC"},
-                MaxResults=_PAGE,
-                **_token(token),
-            )
-            found = required(reply, "FindingIds", self._where("ListFindings", target.key))
-            ids += found
-            filled += bool(found)
-            token = following(reply.get("NextToken") or "", token, self._where("ListFindings", target.key))
-            if not token or filled >= depth:
-                return tuple(ids), bool(token)
+        filled = 0
+        asked = {
+            "DetectorId": target.detail,
+            "FindingCriteria": {"Criterion": wanted},
+            "SortCriteria": {"AttributeName": "updatedAt", "OrderBy": "ASC"},
+            "MaxResults": _PAGE,
+        }
+        for reply in self._api.pages(target.region, _LIST, target.key, "NextToken", **asked):
+            ids += reply["FindingIds"]
+            filled += bool(reply["FindingIds"])
+            if filled >= depth:
+                return tuple(ids), bool(reply.get("NextToken"))
+        return tuple(ids), False
 
     def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Block]:
         """Fetch findings, remember their versions, and yield those whose version is new."""
@@ -218,36 +210,22 @@ class GuardDuty:
 
     def _get(self, target: Target, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return findings in their wire form."""
-        where = self._where("GetFindings", target.key)
-        reply = self._ask(target.region, "GetFindings", DetectorId=target.detail, FindingIds=list(ids))
-        body = required(reply, _WIRE, where)
+        where = f"GetFindings of {target.key}, {self._account.where}"
+        client = self._account.client("guardduty", target.region)
+        client.meta.events.register(
+            "before-parse.guardduty.GetFindings", _keep_wire, unique_id="collector-wire"
+        )
+        asked = {"DetectorId": target.detail, "FindingIds": list(ids)}
+        body = self._api.ask(target.region, _GET, target.key, **asked)[_WIRE]
         try:
             wire = json.loads(body, strict=False)  # it reads half surrogate pairs too
         except ValueError as error:
             raise Transient(
                 f"reply is no JSON ({error})", where, "it was cut short; it is tried again"
             ) from error
-        model = self._account.client("guardduty", target.region).meta.service_model
-        shape = model.operation_model("GetFindings").output_shape.members["Findings"]
+        shape = client.meta.service_model.operation_model("GetFindings").output_shape.members["Findings"]
         found: list[dict[str, Any]] = readable(required(wire, "findings", where), shape)
         return found
-
-    def _ask(self, region: str, api: str, **asked: object) -> Mapping[str, Any]:
-        """Call an API at its pace; raises SourceError, also when the process drains instead."""
-        where = self._where(api, region)
-        if not self._limiters.of(self._account.where, region, api).wait(self._drain):
-            raise Transient("not asked", where, "the process drains")
-        client = self._account.client("guardduty", region)
-        client.meta.events.register(
-            "before-parse.guardduty.GetFindings", _keep_wire, unique_id="collector-wire"
-        )
-        try:
-            return call(client, api, asked)
-        except (ClientError, BotoCoreError) as error:
-            raise translate(error, where, f"guardduty:{api}") from error
-
-    def _where(self, api: str, place: str) -> str:
-        return f"{api} of {place}, {self._account.where}"
 
 
 def _repeats(ids: Sequence[str], blocks: Sequence[Block]) -> int:
@@ -261,10 +239,6 @@ def _proven(ids: Sequence[str], versions: dict[str, int], since: int) -> int:
         if key in versions:
             return max(since, versions[key])
     return since
-
-
-def _token(token: str) -> dict[str, str]:
-    return {"NextToken": token} if token else {}
 
 
 def _keep_wire(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from sources import telemetry
-from sources.apis.cloudwatch import Api, Operation
+from sources.apis.api import Api, Operation
 from sources.apis.poll import Target
 from sources.errors import Missing, SourceError
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct, field
 
-from sources.apis.cloudwatch import Api, Operation, fingerprint
+from sources.apis.api import Api, Operation, fingerprint
 from sources.apis.metric_data import Metric, metric_of
 from sources.apis.metric_windows import HOUR, MINUTE, RECENT
 from sources.apis.poll import Target

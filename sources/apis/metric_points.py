@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sources import telemetry
-from sources.apis.cloudwatch import Api, Operation
+from sources.apis.api import Api, Operation
 from sources.apis.metric_data import (
     STATISTICS,
     Batch,

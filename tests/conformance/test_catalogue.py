@@ -18,8 +18,8 @@ from sources.lanes import keys
 from sources.objects.decode import head
 from sources.queues.lease import LeaseSource
 from tests.fakes.corpus import FULL, corpus
+from tests.transforms.blocks import is_tag
 from transforms.block import Block, Origin
-from transforms.tags import check
 
 EVENT = {
     "audits_s3": b'{"eventVersion":"1.1","eventSource":"s3.amazonaws.com","eventName":"GetObject"}',
@@ -86,7 +86,7 @@ def test_the_documented_tag(service):
     """Without `auto_event_type` an event has the tag that Devo documents, and keeps its bytes."""
     (made,) = service.transform(unit(service))(block(service))
     assert (made.tag, made.payload, made.count) == (DOCUMENTED[service.name], block(service).payload, 1)
-    check(made.tag)
+    assert is_tag(made.tag)
 
 
 @each
@@ -96,7 +96,7 @@ def test_a_suffix_is_put_after_the_tag(service, suffix):
     (made,) = service.transform(unit(service, tag_suffix=suffix))(block(service))
     ends = {"account_region": "123456789012.eu-west-1", "region_account": "eu-west-1.123456789012"}
     assert made.tag == f"{DOCUMENTED[service.name]}.{ends[suffix]}"
-    check(made.tag)
+    assert is_tag(made.tag)
 
 
 @each
@@ -168,6 +168,7 @@ def test_replay_uses_the_configured_options(service):
             environment="",
             credentials=None,
             queue_credentials=None,
+            organization=None,
             services={service.service_key: tagged},
         )
     }

@@ -367,7 +367,7 @@ def test_drain_does_not_wait_for_the_limiter():
     )
     (target,) = poll.targets()
     list(poll.pages(target, {}))
-    threading.Timer(0.05, poll._drain.set).start()
+    threading.Timer(0.05, poll._api._drain.set).start()
     with pytest.raises(Transient, match="drain"):
         list(poll.pages(target, {}))
     assert len(fake_aws.served("cloudtrail.LookupEvents")) == 1

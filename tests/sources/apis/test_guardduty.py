@@ -279,7 +279,7 @@ def test_drain_asks_nothing():
     """While the process drains, no further request is made."""
     api = Simulated({"a": START})
     poll = poll_of(api)
-    poll._drain.set()
+    poll._api._drain.set()
     with pytest.raises(Transient, match="not asked"):
         list(poll.pages(TARGET, {}))
     assert api.calls == 0

@@ -1,4 +1,4 @@
-"""What CloudWatch Logs and CloudWatch metrics have in common: asking at a pace, ids, events as blocks."""
+"""What polls of AWS APIs have in common: asking at a pace, page by page; ids; events as blocks."""
 
 import json
 import threading
@@ -11,9 +11,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from sources.aws.account import Account, required
-from sources.aws.limiter import Limiters, throttled
+from sources.aws.limiter import Limiters, Paced, throttled
 from sources.aws.replies import following
-from sources.errors import Throttled, Transient, translate
+from sources.errors import Throttled, translate
 from transforms.block import TARGET_BYTES, Block, Origin
 
 _DIGEST_BYTES = 12
@@ -37,11 +37,19 @@ class Operation(Struct, Generic[Client], frozen=True):
 class Api(Generic[Client]):
     """One AWS API of an account, asked at its pace. Thread-safe.
 
-    service: as boto3 and IAM name it, e.g. `logs`.
+    service: as boto3 and IAM name it, e.g. `logs`. each_request: boto3's retries wait for their turn too.
     """
 
-    def __init__(self, account: Account, service: str, limiters: Limiters, drain: threading.Event) -> None:
-        self.account = account
+    def __init__(
+        self,
+        account: Account,
+        service: str,
+        limiters: Limiters,
+        drain: threading.Event,
+        *,
+        each_request: bool = False,
+    ) -> None:
+        self.account, self._each_request = account, each_request
         self._number = ""
         self._service, self._limiters, self._drain = service, limiters, drain
 
@@ -53,11 +61,14 @@ class Api(Generic[Client]):
         where = f"{call.name} of {place}, {self.account.where}"
         self._number = self._number or self.account.account_id or self.account.name  # whose rates they are
         limiter = self._limiters.of(self._number, region, call.name)
-        if not limiter.wait(self._drain):
-            raise Transient("not asked", where, "the process drains")
-        client: Client = self.account.client(self._service, region)
+        paced, client = Paced(limiter, self._drain, where), self.account.client(self._service, region)
+        if self._each_request:
+            event = f"before-send.{self._service}.{call.name}"
+            client.meta.events.register(event, Paced.hook, unique_id="collector-pace")
+        else:
+            paced.before()
         try:
-            reply = call.of(client)(**asked)
+            reply = paced.call(call.of(client), **asked)
         except (ClientError, BotoCoreError) as error:
             translated = translate(error, where, f"{self._service}:{call.name}")
             if isinstance(translated, Throttled):
