@@ -25,7 +25,7 @@ _Key = tuple[str, str, str, str]
 _Queue = tuple[str, str, str]
 
 _LOCKS = (
-    Guard("_lock", ("_events", "_poisons", "_filtered", "_strengths")),
+    Guard("_lock", ("_events", "_poisons", "_filtered", "_tags", "_strengths")),
     Guard("_recalling", ("_recalled",)),
 )
 
@@ -49,12 +49,14 @@ class JournalBook:
         self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
         self._poisons: Counter[_Key] = Counter()
         self._filtered: Counter[_Queue] = Counter()
+        self._tags: OrderedDict[_Queue, Counter[str]] = OrderedDict()
         self._strengths: dict[str, str] = {}
 
     def counted(self, transform: Transform, owner: str = "") -> Transform:
         """Return the same transform; what it makes of each origin's blocks is counted. owner: the input.
 
-        Of blocks that come from no object, what is left out is counted by queue: messages' rows share it.
+        Of blocks that come from no object, tags and what is left out are counted by queue: messages' rows
+        share them, so that sums by tag are right, and a single row's tags are not.
         """
 
         def run(block: Block) -> Iterator[Item]:
@@ -68,9 +70,8 @@ class JournalBook:
                 yield item
             self._add(_key(owner, block.origin), made, poisons)
             left = block.count - made.total() - poisons
-            if left > 0 and not block.origin.object:
-                with self._lock:
-                    self._filtered[owner, block.origin.service, block.origin.container] += left
+            if not block.origin.object:
+                self._share((owner, block.origin.service, block.origin.container), made, left)
 
         return run
 
@@ -93,6 +94,9 @@ class JournalBook:
         except SourceError:
             with self._lock:
                 self._filtered += taken
+                for row in whole:
+                    if row.kind == "message":
+                        self._tags.setdefault(_queue(row), Counter()).update(row.tags)
             raise
         self._forget(incomplete)
 
@@ -120,11 +124,21 @@ class JournalBook:
                 oldest, _ = self._events.popitem(last=False)
                 self._poisons.pop(oldest, None)
 
+    def _share(self, queue: _Queue, made: Counter[str], left: int) -> None:
+        with self._lock:
+            if left > 0:
+                self._filtered[queue] += left
+            self._tags.setdefault(queue, Counter()).update(made)
+            if len(self._tags) > MOST_OBJECTS:
+                self._tags.popitem(last=False)
+
     def _forget(self, rows: Sequence[JournalRow]) -> None:
         with self._lock:
             for row in rows:
                 self._events.pop(_key_of_row(row), None)
                 self._poisons.pop(_key_of_row(row), None)
+                if row.kind == "window":
+                    self._tags.pop(_queue(row), None)
 
     def _all_completed(self, rows: Sequence[JournalRow]) -> tuple[list[JournalRow], Counter[_Queue]]:
         """Return rows completed, but for those that are, and what was left out of each queue's messages."""
@@ -137,9 +151,10 @@ class JournalBook:
 
     def _completed(self, row: JournalRow, outputs: tuple[str, ...], taken: Counter[_Queue]) -> JournalRow:
         if row.kind == "message":
-            queue = row.input, row.service, row.container
+            queue = _queue(row)
             filtered = min(self._filtered[queue] - taken[queue], row.events)
             taken[queue] += filtered
+            row = replace(row, tags=_taken(self._tags.get(queue, Counter()), row.events - filtered))
             return self._settled(row, row.events - filtered, filtered, outputs)
         tags = self._events.get(_key_of_row(row))
         events = row.events if tags is None else tags.total()
@@ -158,6 +173,22 @@ class JournalBook:
             outputs=outputs if events else (),
             process=self._process,
         )
+
+
+def _queue(row: JournalRow) -> _Queue:
+    return row.input, row.service, row.container
+
+
+def _taken(tags: Counter[str], count: int) -> dict[str, int]:
+    """Take so many events away from what was counted by tag; returns them by tag."""
+    found: dict[str, int] = {}
+    for tag in list(tags):
+        found[tag] = min(tags[tag], count)
+        count -= found[tag]
+        tags[tag] -= found[tag]
+        if not tags[tag]:
+            del tags[tag]
+    return {tag: events for tag, events in found.items() if events}
 
 
 def _key(owner: str, origin: Origin) -> _Key:

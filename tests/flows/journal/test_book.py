@@ -1,5 +1,7 @@
 """Rows are completed by what transforms made and how outputs took it."""
 
+from collections import Counter
+
 import pytest
 from msgspec.structs import replace
 
@@ -7,6 +9,7 @@ from flows.journal import book as module
 from flows.journal.book import JournalBook
 from flows.journal.log import JournalLog
 from flows.journal.reader import Query, rows
+from flows.journal.recent import _is_done
 from sources.errors import SourceError
 from sources.journal import JournalRow
 from transforms.block import Block, Origin, Poison
@@ -94,6 +97,33 @@ def test_what_is_left_out_of_messages_is_in_their_rows(journal):
     book.write([row, row])
     found = [(one.outcome, one.events, one.filtered) for one in read()]
     assert found == [("filtered", 0, 1)] * 3 + [("delivered", 1, 0)]
+
+
+def test_events_of_messages_are_told_by_tag(journal, monkeypatch):
+    """What a queue's messages brought adds up by tag, also when a write failed in between; the rest waits."""
+    book, read = journal
+    transform = book.counted(by_first_letter)
+    payload = b"a\na\na\nb\nb\n"
+    list(transform(Block(payload, 5, Origin("events", container="q"))))
+    row = JournalRow(1, "message", "delivered", "events", container="q", records=2, events=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module.JournalLog, "write", refused)
+        with pytest.raises(SourceError):
+            book.write([row, row])
+    book.write([row])
+    assert sum((Counter(one.tags) for one in read()), Counter()).total() == 2
+    book.write([row, replace(row, events=1)])
+    assert sum((Counter(one.tags) for one in read()), Counter()) == {"a": 3, "b": 2}
+
+
+def refused(_log, _rows):
+    raise SourceError("full", "there", "make room")
+
+
+def test_what_was_delivered_in_part_is_not_read_again():
+    """Its good events have receipts and its broken ones are in quarantine; only a whole rest counts."""
+    assert _is_done(replace(ROW, quarantined=1))
+    assert not _is_done(replace(ROW, outcome="quarantined", quarantined=1))
 
 
 def test_an_object_of_which_all_is_left_out_is_filtered(journal):
