@@ -1,14 +1,23 @@
 """Days that certificates have left: as metric, as warning, on the status page."""
 
 import logging
+import ssl
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from flows.status import certificates
+from flows.status.certificates import ends_in
 from flows.status.group import Asked, merged
 from flows.status.view import view
 from sinks.settings import parse_output
@@ -103,3 +112,31 @@ def test_of_several_processes_the_fewest_days_are_shown():
     states = [watch().state() | {"certificates": {"cert of output devo": days}} for days in (300.0, 9.0)]
     known = [(Asked(str(number), "h", 1), one) for number, one in enumerate(states)]
     assert merged("all", known, [], 1.0)["certificates"] == {"cert of output devo": 9.0}
+
+
+def _made(ends: datetime) -> bytes:
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    made = x509.CertificateBuilder(name, name, key.public_key(), 7, NOW, ends)
+    return made.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+def test_ends_are_those_of_the_library(certs):
+    """The end of a certificate is read as cryptography reads it, in both forms of a time."""
+    moments = (datetime(2049, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(2051, 2, 3, 4, 5, 6, tzinfo=UTC))
+    pems = b"text before\n" + b"".join(map(_made, moments)) + certs.client_cert.read_bytes()
+    known = [one.not_valid_after_utc.timestamp() for one in x509.load_pem_x509_certificates(pems)]
+    assert ends_in(pems.decode()) == known
+    assert known[:2] == [one.timestamp() for one in moments]
+
+
+_PLANTED = _made(datetime(2030, 1, 2, tzinfo=UTC))
+
+
+@given(st.integers(0, 400), st.integers(0, 255), st.integers(0, 400))
+def test_a_damaged_certificate_is_a_value_error(at, byte, cut):
+    """Whatever a file holds, the watch goes on: what cannot be read is a ValueError."""
+    der = bytearray(ssl.PEM_cert_to_DER_cert(_PLANTED.decode()))
+    der[at % len(der)] = byte
+    pem = ssl.DER_cert_to_PEM_cert(bytes(der[: len(der) - cut]) or b"x")
+    with suppress(ValueError):
+        assert len(ends_in(pem)) == 1
