@@ -12,7 +12,7 @@ class ChunkBuffer:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self.data, self.at, self.ended = chunks, b"", 0, False
-        self._passed = 0
+        self._passed, self._last = 0, b""
         self.failure: ObjectBroken | None = None
 
     def fill(self, size: int) -> None:
@@ -26,8 +26,13 @@ class ChunkBuffer:
             self.ended = not chunk
             parts.append(without_nul(chunk))
             held += len(parts[-1])
-        self._passed += self.at
+        self._passed, self._last = self._passed + self.at, self.before
         self.data, self.at = b"".join(parts), 0
+
+    @property
+    def before(self) -> bytes:
+        """The byte before `at`; b"" at the beginning of the text."""
+        return self.data[self.at - 1 : self.at] if self.at else self._last
 
     @property
     def position(self) -> int:

@@ -127,7 +127,7 @@ def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, known: bytes) -
     """
     size = 2 * CHUNK_BYTES
     known = known or _learnt(tape, longest)
-    lines = bool(known) and b"\n" not in known and tape.data[tape.at - 1 : tape.at] in (b"\n", b"")
+    lines = bool(known) and b"\n" not in known and tape.before in (b"\n", b"")
     end = MORE
     while end == MORE and size <= 2 * longest:
         tape.fill(size)

@@ -273,3 +273,12 @@ def test_r3_a_json_line_over_the_limit_costs_itself():
     assert (bad.reason, bad.payload, bad.records) == ("record_too_large", long[:1024], 2)
     assert bad.detail == f"a value of {len(long)} bytes, at byte 8 of the text"
     assert peak < len(long) + (160 << 20)
+
+
+def test_r3_a_value_over_the_limit_that_is_no_line_ends_its_object():
+    """Where no newline tells its end, nothing behind it is certain."""
+    pieces, error = collect_pieces(
+        b'{"a":1}' * 400_000 + b'{"a":"' + b"x" * (40 << 20) + b'"}{"a":2}\n', VALUES
+    )
+    assert joined(pieces).count(b"\n") == 400_000
+    assert error.reason == "record_too_large"
