@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 WORKERS ?= 3
+OTHER   ?= $(or $(shell python3.12 -c "import sys; print(sys.executable)" 2>/dev/null),$(lastword $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12)))
+SHORT   ?= tests/transforms tests/flows/config tests/flows/process/test_reload.py tests/e2e/test_delivery.py
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 HASHED := $(PIP) --require-hashes --requirement requirements
@@ -10,7 +12,7 @@ LOCK   := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-vers
             --generate-hashes --no-header --no-annotate --no-emit-package pywin32 --output-file requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo-strict test check house wheel unit release e2e licences slow chaos cluster soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
+.PHONY: help run demo-strict test check house wheel unit short release e2e licences slow chaos cluster soak attack big bench bench-quick bench-curves capacity bench-delivery fuzz damage deploy docs site publish-site notes bundle lock status format clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,7 +39,8 @@ strict: $(VENV)/.test ## The end-to-end and conformance suites under exactly the
 	.ci/receivers
 	STRICT_AWS=1 $(BIN)/python -m pytest tests/fakes/test_strict.py tests/e2e tests/conformance $(ARGS)
 
-test: check unit ## Set up, check and test everything (receivers are unpacked with apt-get when missing)
+test: check unit ## Set up, check and test everything, on Python 3.12 too (receivers are unpacked with apt-get when missing)
+	$(if $(ARGS),,$(MAKE) short)
 
 check: $(VENV)/.test ## Lint, types and house rules
 	$(BIN)/ruff check .
@@ -61,6 +64,17 @@ unit: wheel
 	cp -R tests deploy docs requirements pyproject.toml constraints.txt *.md dist/suite
 	test ! -d ../shared || ln -s ../../shared dist/shared
 	cd dist/suite && $(abspath $(BIN))/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# In the copy that `unit` has made, and only where this machine has that Python.
+short: ## The short form of the tests on Python 3.12, where the machine has it; SHORT="tests/…" for others
+ifeq ($(OTHER),)
+	@echo "no Python 3.12 on this machine: its short form is left out (OTHER=PATH names one)"
+else
+	$(OTHER) -m venv --clear dist/python-3.12
+	dist/python-3.12/bin/python -m pip install --disable-pip-version-check --quiet --require-hashes --requirement requirements/test.txt
+	dist/python-3.12/bin/python -m pip install --disable-pip-version-check --quiet --no-deps dist/*.whl
+	cd dist/suite && ../python-3.12/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(SHORT)
+endif
 
 licences: $(VENV)/.test ## The licence of every package that the collector is installed with; fails for one that asks for more
 	$(BIN)/python -m tests.deploy.licences
