@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, TypeAlias, TypeGuard, TypeVar
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from flows.catalogue.calls import OptionsT, Polled
@@ -46,6 +47,7 @@ _LOOKS = 10
 
 
 _PolledT = TypeVar("_PolledT", bound=Polled)
+_ApiOptionsT = TypeVar("_ApiOptionsT", bound=Struct)
 Build: TypeAlias = Callable[[ConfiguredService[OptionsT], RunContext], Source]
 PollOf: TypeAlias = Callable[[ConfiguredService[_PolledT], Limiters, Event], Poll]
 Paced: TypeAlias = Callable[[ConfiguredService[Polled]], Limiters]
@@ -261,6 +263,19 @@ def fingerprint(options: Polled) -> str:
     """Return what positions depend on: another start_time begins anew."""
     start = options.start_time
     return "" if start is None else str(start)
+
+
+def api_options(kind: type[_ApiOptionsT], unit: ConfiguredService[Polled], **own: object) -> _ApiOptionsT:
+    """Return the options of an API's strategy: what the settings have under the same names, and `own`."""
+    options = unit.options
+    known = {
+        **dict(options),
+        "start": start_ms(options.start_time),
+        "period_seconds": options.request_period_in_seconds,
+        "service": unit.service.name,
+        **own,
+    }
+    return kind(**{name: known[name] for name in kind.__struct_fields__ if name in known})
 
 
 def start_ms(moment: datetime | None) -> int | None:

@@ -94,17 +94,7 @@ def _records(unit: ConfiguredService[AuditEventsSettings]) -> Transform:
 
 
 def _poll(unit: ConfiguredService[AuditEventsSettings], limiters: Limiters, drain: Event) -> Poll:
-    options = unit.options
-    chosen = LookupOptions(
-        regions=options.regions,
-        start=build.start_ms(options.start_time),
-        insights=options.collect_insights,
-        period_seconds=options.request_period_in_seconds,
-        settle_seconds=options.settle_seconds,
-        overlap_seconds=options.overlap_seconds,
-        max_reach_seconds=options.max_reach_seconds,
-        service=unit.service.name,
-    )
+    chosen = build.api_options(LookupOptions, unit, insights=unit.options.collect_insights)
     return LookupEvents(unit.account, chosen, limiters, drain)
 
 

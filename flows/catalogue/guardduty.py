@@ -41,18 +41,8 @@ class GuardDutySettings(PolledSettings):
 
 
 def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain: Event) -> Poll:
-    options = unit.options
-    chosen = GuardDutyOptions(
-        regions=options.regions,
-        start=build.start_ms(options.start_time),
-        archived=options.collect_archived,
-        period_seconds=options.request_period_in_seconds,
-        overlap_seconds=options.overlap_seconds,
-        reach_seconds=options.reach_seconds,
-        max_reach_seconds=options.max_reach_seconds,
-        service=unit.service.name,
-        of_members=unit.organization is not None,
-    )
+    archived, of_members = unit.options.collect_archived, unit.organization is not None
+    chosen = build.api_options(GuardDutyOptions, unit, archived=archived, of_members=of_members)
     return GuardDuty(unit.account, chosen, limiters, drain)
 
 

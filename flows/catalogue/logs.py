@@ -93,18 +93,9 @@ class CloudWatchLogsSettings(PolledSettings):
 
 def _poll(unit: ConfiguredService[CloudWatchLogsSettings], limiters: Limiters, drain: Event) -> Poll:
     options = unit.options
-    chosen = LogsOptions(
-        regions=options.regions,
-        groups=tuple(GroupRule(one.log_group, build.start_ms(one.start_time)) for one in options.groups),
-        period_seconds=options.request_period_in_seconds,
-        settle_seconds=options.settle_seconds,
-        overlap_seconds=options.overlap_seconds,
-        max_reach_seconds=options.max_reach_seconds,
-        stream_prefix=options.log_stream_prefix,
-        filter_pattern=options.filter_pattern,
-        linked=options.include_linked_accounts,
-        service=unit.service.name,
-    )
+    groups = tuple(GroupRule(one.log_group, build.start_ms(one.start_time)) for one in options.groups)
+    prefix, linked = options.log_stream_prefix, options.include_linked_accounts
+    chosen = build.api_options(LogsOptions, unit, groups=groups, stream_prefix=prefix, linked=linked)
     return CloudWatchLogs(unit.account, chosen, limiters, drain)
 
 

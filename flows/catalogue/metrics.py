@@ -74,21 +74,12 @@ class MetricsSettings(PolledSettings):
 
 def _poll(unit: ConfiguredService[MetricsSettings], limiters: Limiters, drain: Event) -> Poll:
     options = unit.options
-    chosen = MetricsOptions(
-        regions=options.regions,
-        start=build.start_ms(options.start_time),
-        namespaces=options.namespaces,
-        names=options.metric_names,
-        dimensions=options.dimensions,
-        period=options.period,
-        delay_seconds=options.delay,
-        reach_seconds=options.reach_seconds,
-        max_reach_seconds=options.max_reach_seconds,
-        late_namespaces=options.late_namespaces,
-        linked=options.include_linked_accounts,
-        period_seconds=options.request_period_in_seconds,
-        service=unit.service.name,
-    )
+    own = {
+        "names": options.metric_names,
+        "delay_seconds": options.delay,
+        "linked": options.include_linked_accounts,
+    }
+    chosen = build.api_options(MetricsOptions, unit, **own)
     return CloudWatchMetrics(unit.account, chosen, limiters, drain)
 
 
