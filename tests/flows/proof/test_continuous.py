@@ -8,15 +8,20 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from prometheus_client import REGISTRY
 
+from flows.catalogue.service import RunContext
 from flows.catalogue.services import units
 from flows.commands.iam_policy import Known, grants
 from flows.config.load import load
+from flows.journal.book import JournalBook
+from flows.journal.log import JournalLog
+from flows.journal.reader import Query, rows
 from flows.proof import continuous
 from flows.proof.continuous import DELIVERED_SECONDS, DigestWatch
 from sources.errors import BadCredentials
 from sources.objects.object_ref import ObjectRef
+from tests.fakes.process import wait_until
 from tests.flows.proof.trails import ACCOUNT, FIRST, log_name
-from tests.flows.proof.worlds import REGION, World
+from tests.flows.proof.worlds import HOURS, REGION, World
 from transforms.telemetry import listen, unlisten
 
 NOW = FIRST.timestamp() + 9 * 3600
@@ -271,3 +276,33 @@ def test_what_it_needs_is_in_the_policy(world):
     (grant,) = grants(load(world.config), Known(ACCOUNT, (world.bucket,)))
     actions = {action for statement in grant.statements for action in statement.actions}
     assert {"cloudtrail:ListPublicKeys", "s3:ListBucket"} <= actions
+
+
+def test_what_a_queue_announces_is_verified_on_its_way(world, watch):
+    """Digests and log files go through the service's own source: verified, with their rows, deleted."""
+    made, _, moved = watch
+    (unit,) = units(load(world.config))
+    keys = [*world.trail.names, *(key for hour in world.trail.logs for key in hour)]
+    for key in keys:
+        told = world.aws.client("s3").head_object(Bucket=world.bucket, Key=key)
+        world.announce(key, told["ETag"].strip('"'))
+    drain = threading.Event()
+    journal = JournalBook(JournalLog(world.folder / "live" / "log", "p"), "p")
+    source = unit.service.source(unit, RunContext(drain, journal=journal, watch=lambda _unit: made.note))
+    lane = source.build_part("step", source.list_parts()[0], None)
+
+    def done():
+        lane.next_batch()
+        lane.snapshot()
+        return world.aws.depth(world.queue) == (0, 0)
+
+    try:
+        wait_until(done, 60, "all is deleted")
+    finally:
+        drain.set()
+        lane.close()
+    made.look()
+    assert moved() == {"valid": HOURS, "intact": 2 * HOURS}
+    found = {row.object.rpartition("/")[2]: row for row in rows(world.folder / "live", Query())}
+    assert len(found) == len(keys)
+    assert sum(row.records for row in found.values()) == 3 * 2 * HOURS
