@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from flows.catalogue.service import ConfiguredService
 from flows.config.base import ObjectsSettings
 from flows.journal.reader import Journal
+from flows.process.money import payer_of
 from flows.proof import telemetry
 from flows.proof.digests import (
     DIGESTS,
@@ -35,6 +36,7 @@ from flows.proof.signed_facts import INTACT, Signer
 from sources.bulkheads import common
 from sources.listed.listing import Stretch
 from sources.objects.object_ref import ObjectRef
+from sources.threads import payer, works_for
 from transforms.locks import Guard, guarded
 
 _LOCKS = (Guard("_lock", ("_waiting",)),)
@@ -107,7 +109,8 @@ class DigestWatch:
         self._delivered()
 
     def run(self, drain: threading.Event) -> None:
-        """Look again and again until `drain`."""
+        """Look again and again until `drain`; what it reads is on its unit's bill."""
+        works_for(payer_of(self._unit))
         while not drain.wait(LOOK_SECONDS):
             try:
                 self.look()
@@ -168,7 +171,7 @@ class DigestWatch:
         except DigestInvalidError as error:
             self._tell(bucket, key, Fate.DIGEST_INVALID, str(error))
             return None
-        with ThreadPoolExecutor(_THREADS) as pool:
+        with ThreadPoolExecutor(_THREADS, initializer=works_for, initargs=(payer(),)) as pool:
             facts = list(pool.map(signer.check, digest.logs or ()))
         self._tell(bucket, key, _VALID, "")
         for fact in facts:
