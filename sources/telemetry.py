@@ -21,14 +21,14 @@ NEAR = 0.8
 """Part of the reach beyond which a lateness is worth a warning."""
 
 
-def _loud(error: Exception, who: Who, *, otherwise: bool) -> int:
+def loud(error: Exception, who: Who, *, otherwise: bool) -> int:
     """Return the level to tell a failure at: a warning for the first with its cause, or as it is without."""
     cause = error.cause if isinstance(error, SourceError) else ""
-    loud = CAUSES.first(cause, who) if cause else otherwise
-    return logging.WARNING if loud else logging.DEBUG
+    first = CAUSES.first(cause, who) if cause else otherwise
+    return logging.WARNING if first else logging.DEBUG
 
 
-def _over(cause: str, who: Who) -> int:
+def over(cause: str, who: Who) -> int:
     """Return the level to tell a recovery at: quiet where the failure was."""
     return logging.INFO if not cause or CAUSES.over(cause, who) else logging.DEBUG
 
@@ -41,12 +41,12 @@ def identity_failed(where: str, error: SourceError) -> None:
 
     Whatever waits for it fails with the same cause, and is quiet.
     """
-    say(_loud(error, ("identity", where), otherwise=False), "identity_failed", where=where, error=error)
+    say(loud(error, ("identity", where), otherwise=False), "identity_failed", where=where, error=error)
 
 
 def identity_recovered(where: str, cause: str) -> None:
     """Log that an identity is there again. cause: of its last failure."""
-    say(_over(cause, ("identity", where)), "identity_recovered", where=where)
+    say(over(cause, ("identity", where)), "identity_recovered", where=where)
 
 
 def identity_renewed(where: str, why: str) -> None:
@@ -125,7 +125,7 @@ def cursors_reset(service: str, before: str, after: str) -> None:
 
 def ids_not_kept(service: str, error: SourceError) -> None:
     """Warn that `flows recheck` will not be able to look at what is collected now."""
-    say(_loud(error, (service, "ids"), otherwise=True), "ids_not_kept", service=service, error=error)
+    say(loud(error, (service, "ids"), otherwise=True), "ids_not_kept", service=service, error=error)
 
 
 def targets_changed(service: str, new: int, gone: int, total: int) -> None:
@@ -145,9 +145,9 @@ def poll_failed(where: MetricScope, target: str, error: SourceError, streak: Fai
     """Log a failed poll: a warning the first time it is more than a hiccup, then quietly."""
     kind = type(error).__name__
     add("poll_failures", "Polls that failed, by kind", service=where.service, kind=kind)
-    loud = streak.failures == (5 if isinstance(error, Transient) else 1)
+    begins = streak.failures == (5 if isinstance(error, Transient) else 1)
     say(
-        _loud(error, (where.service, target), otherwise=loud),
+        loud(error, (where.service, target), otherwise=begins),
         "poll_failed",
         service=where.service,
         target=target,
@@ -183,7 +183,7 @@ def read_late(where: MetricScope, target: str, counts: Mapping[str, int], most: 
 
 def poll_recovered(where: MetricScope, target: str, cause: str, failing: int = 0) -> None:
     """Log that a target that failed works again. cause: of its last failure. failing: others still."""
-    say(_over(cause, (where.service, target)), "poll_recovered", service=where.service, target=target)
+    say(over(cause, (where.service, target)), "poll_recovered", service=where.service, target=target)
     metric_scopes.well(where, failing)
 
 
@@ -251,35 +251,35 @@ def leases_lost(service: str, queue: str, count: int, why: str) -> None:
 
 def extend_failed(service: str, queue: str, error: SourceError) -> None:
     """Warn that leases could not be extended just now; the next pulse tries again."""
-    level = _loud(error, (service, "extend"), otherwise=True)
+    level = loud(error, (service, "extend"), otherwise=True)
     say(level, "extend_failed", service=service, queue=queue, error=error)
 
 
 def settle_failed(service: str, queue: str, count: int, error: SourceError) -> None:
     """Warn that messages could not be deleted or given back: they come again and are recognised if done."""
     add("settle_failures", "Messages that could not be deleted or given back", count, service=service)
-    level = _loud(error, (service, "settle"), otherwise=True)
+    level = loud(error, (service, "settle"), otherwise=True)
     say(level, "settle_failed", service=service, queue=queue, count=count, error=error)
 
 
 def journal_failed(service: str, error: SourceError) -> None:
     """Log that the journal cannot be written, once for all services: nothing is deleted meanwhile."""
     add(*_JOURNAL, service=service)
-    say(_loud(error, (service, "journal"), otherwise=False), "journal_failed", service=service, error=error)
+    say(loud(error, (service, "journal"), otherwise=False), "journal_failed", service=service, error=error)
 
 
 def journal_recovered(service: str, cause: str) -> None:
     """Log that the journal can be written again. cause: of its last failure."""
-    say(_over(cause, (service, "journal")), "journal_recovered", service=service)
+    say(over(cause, (service, "journal")), "journal_recovered", service=service)
 
 
 def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: float, failures: int) -> None:
     """Log that a queue cannot be read: a warning when that begins, then quietly."""
     service, kind = where.service, type(error).__name__
     add("receive_failures", "Receives that failed, by kind", service=service, kind=kind)
-    loud = failures == (3 if isinstance(error, Transient) else 1)
+    begins = failures == (3 if isinstance(error, Transient) else 1)
     say(
-        _loud(error, (service, queue), otherwise=loud),
+        loud(error, (service, queue), otherwise=begins),
         "receive_failed",
         service=service,
         error=error,
@@ -291,7 +291,7 @@ def receive_failed(where: MetricScope, queue: str, error: SourceError, pause: fl
 
 def source_recovered(where: MetricScope, queue: str, cause: str) -> None:
     """Log that a queue that failed can be read again. cause: of its last failure."""
-    say(_over(cause, (where.service, queue)), "source_recovered", service=where.service, where=queue)
+    say(over(cause, (where.service, queue)), "source_recovered", service=where.service, where=queue)
     metric_scopes.well(where)
 
 
@@ -311,7 +311,7 @@ def fetch_failed(where: MetricScope, reason: str, error: Exception, delay: int, 
     """Log that a message goes back because what it stands for could not be had."""
     service = where.service
     add("fetch_failures", "Messages that could not be opened, by reason", service=service, reason=reason)
-    level = _loud(error, (service, "fetch"), otherwise=reason != "object_busy")
+    level = loud(error, (service, "fetch"), otherwise=reason != "object_busy")
     say(
         logging.ERROR if reason == "defect" else level,
         "fetch_failed",
@@ -380,7 +380,7 @@ def object_repeated(service: str) -> None:
 def versions_denied(service: str, error: SourceError) -> None:
     """Warn, once for an identity, that announced versions may not be asked for: it reads what is current."""
     say(
-        _loud(error, (service, "versions"), otherwise=True),
+        loud(error, (service, "versions"), otherwise=True),
         "versions_denied",
         service=service,
         error=error,

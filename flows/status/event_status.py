@@ -259,6 +259,8 @@ _HEARD: Mapping[str, Heard] = {
     "best_effort_missed": _missed,
     "best_effort_restored": _set(),
     "place_failed": _place_failed,
+    "account_refused": _place_failed,
+    "account_admitted": _place_recovered,
     "object_failed": _place_failed,
     "place_recovered": _place_recovered,
     "buckets_open": _open,

@@ -51,7 +51,7 @@ class Target(Struct, frozen=True):
 class Rest(Struct, frozen=True):
     """An account that cannot be listed, or not all of it: what it has a position in is not taken as gone.
 
-    error: why, None = it is suspended.
+    error: why, None = it is suspended, or lets nobody in, which is told already.
     """
 
     account: str

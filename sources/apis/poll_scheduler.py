@@ -41,11 +41,10 @@ _LISTING = ""
 """The timetable's key of the listing of targets; no target has it."""
 
 _SHOW_SECONDS = 2.0
-
 _LATE_SECONDS = 86_400.0
 """How long the largest lateness of a target is shown."""
 
-_WAKE_INTERVAL_SECONDS = 0.2
+_FIRST_POLLS_A_SECOND, _WAKE_INTERVAL_SECONDS = 100.0, 0.2
 """How long a waiting thread may miss the drain flag."""
 
 
@@ -299,8 +298,8 @@ class PollScheduler:
         if before != after:
             telemetry.targets_changed(self.name, len(after - before), len(before - after), len(after))
         self._tell_of(rests)
+        streak = telemetry.FailureStreak(self._failures_of(_LISTING) + 1)
         for other in errors[1:]:
-            streak = telemetry.FailureStreak(self._failures_of(_LISTING) + 1)
             telemetry.poll_failed(self._scope(_LISTING), "targets", other, streak)
         if errors:
             return time.monotonic() + self._failed(_LISTING, errors[0])
@@ -308,12 +307,13 @@ class PollScheduler:
         return time.monotonic() + self._pace.discover_seconds
 
     def _use(self, target: Target) -> None:
-        """Plan a target that is new while others are still being listed: many accounts take a while."""
+        """Plan a target that is new, while others are still being listed."""
         with self._changed:
-            if target.key not in self._targets:
-                self._targets[target.key] = target
-                if lane_of(target.key) in self._inboxes:
-                    self._plan(target.key, 0)
+            new = target.key not in self._targets
+            self._targets[target.key] = target
+            if new and lane_of(target.key) in self._inboxes:  # later polls follow each at its time
+                spread = _JITTER.random() * len(self._targets) / _FIRST_POLLS_A_SECOND
+                self._plan(target.key, time.monotonic() + spread)
 
     def _tell_of(self, rests: Mapping[str, SourceError | None]) -> None:
         """Tell which accounts cannot be listed, each when that begins, and when it is over."""

@@ -64,12 +64,22 @@ def _held(keys: SessionKeys, now: datetime) -> _Held:
     return _Held(signer, keys.ends - early, keys.ends - min(_LAST, left / 6))
 
 
+class RefusalEvents(Struct, frozen=True):
+    """The named events of who cannot sign: that it begins, whose identity and why, and that it is over."""
+
+    failed: Callable[[str, SourceError], None] = telemetry.identity_failed
+    recovered: Callable[[str, str], None] = telemetry.identity_recovered
+
+
+_IDENTITY = RefusalEvents()
+
+
 @guarded(_LOCKS)
 class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
     """botocore's credentials whose keys come from `fetch`, each time that new ones are needed. Thread-safe.
 
     fetch: raises SourceError. where: whose they are, for messages. interval: seconds in which a source that
-    refuses is asked once at most. Making one fetches nothing.
+    refuses is asked once at most. tell: the events. Making one fetches nothing.
     """
 
     def __init__(
@@ -78,9 +88,11 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
         where: str,
         clock: Clock,
         interval: float = 0.0,
+        tell: RefusalEvents = _IDENTITY,
     ) -> None:
         super().__init__("", "", method="collector")
         self.where, self._fetch, self._clock, self._interval = where, fetch, clock, interval
+        self._tell = tell
         self._lock = threading.RLock()
         self._now: _Held | None = None
         self._refusal: SourceError | None = None
@@ -122,7 +134,7 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             if old is None:
                 if not self._told:
                     self._told = True
-                    telemetry.identity_failed(self.where, error)
+                    self._tell.failed(self.where, error)
                 raise
             held = old
         return held.keys
@@ -139,7 +151,7 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
             raise
         if self._told:
             self._told = False
-            telemetry.identity_recovered(self.where, self._refusal.cause if self._refusal else "")
+            self._tell.recovered(self.where, self._refusal.cause if self._refusal else "")
         elif self._why and self._last not in ("", keys.access_key):
             telemetry.identity_renewed(self.where, self._why)
         self._refusal, self._why, self._last = None, "", keys.access_key

@@ -22,11 +22,11 @@ from msgspec.structs import replace
 from sources.apis.poll import Page, Poll, Rest, State, Target, account_of
 from sources.apis.window import Window, to_ms
 from sources.aws.account import Account
-from sources.errors import SourceError, Transient, translate
+from sources.errors import BadCredentials, SourceError, Transient, translate
 from sources.organization.directory import Directory, KnownAccount
 from sources.threads import payer, works_for
 
-LISTING_THREADS = 16
+LISTING_THREADS = 8
 _YOUNG = timedelta(days=1)
 """Of an account that joined within it everything is wanted; of an older one what comes from now on."""
 
@@ -126,15 +126,18 @@ class Everywhere:
         try:
             found = list(self._found(member, listed, covered))
         except Exception as error:  # noqa: BLE001 - told by who lists; the account's positions stay
-            listed.rest = Rest(number, translate(error, f"{self.name} {number}"))
+            known = translate(error, f"{self.name} {number}")
+            listed.rest = Rest(
+                number, None if isinstance(known, BadCredentials) else known
+            )  # told by who signs
             listed.due = time.monotonic() + min(refresh, _AGAIN_SECONDS) * _JITTER.uniform(0.5, 1)
             return listed
         errors = [one for one in found if isinstance(one, SourceError)]
         joined = to_ms(member.about.joined) if member.about.joined else 0
         mine = [_of(number, one, joined) for one in found if isinstance(one, Target)]
         if errors:  # a region that cannot be listed keeps its targets
-            known = {one.key for one in mine}
-            mine += [one for one in listed.targets if one.key not in known]
+            keys = {one.key for one in mine}
+            mine += [one for one in listed.targets if one.key not in keys]
         listed.targets = tuple(mine)
         listed.rest = Rest(number, errors[0]) if errors else None
         again = min(refresh, _AGAIN_SECONDS) if errors else refresh

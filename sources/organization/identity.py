@@ -15,10 +15,11 @@ from botocore.credentials import Credentials as BotocoreCredentials
 from botocore.credentials import ReadOnlyCredentials
 
 from sources.aws.account import Account
-from sources.aws.chain import ChainLink, assume, place_of, renewing
+from sources.aws.chain import ChainLink, assume, renewing
 from sources.aws.credentials import Hop
-from sources.aws.renewal import RenewedCredentials
+from sources.aws.renewal import RefusalEvents, RenewedCredentials
 from sources.aws.sessions import new_session
+from sources.organization.telemetry import account_admitted, account_refused
 
 ASKED_AGAIN_SECONDS = 30.0
 """A role that is refused is asked for at most so often: of a thousand accounts without it, 33 a second. STS
@@ -84,17 +85,18 @@ class MemberIdentity(Account):
         base = clients.base
         super().__init__(base.name)
         self._shared, self._hop = clients, hop
-        place = place_of(base.key, hop)
+        place = f"input {base.name}, organization {hop.role}"
 
         def fetch() -> Any:
             return assume(base.link.sts, hop, base.sessions, base.name, place)
 
-        self._keys = RenewedCredentials(fetch, place, base.sessions.clock, ASKED_AGAIN_SECONDS)
+        clock, events = base.sessions.clock, RefusalEvents(account_refused, account_admitted)
+        self._keys = RenewedCredentials(fetch, place, clock, ASKED_AGAIN_SECONDS, events)
 
     @property
     def key(self) -> str:
         """Where the role stands, and in which account it is."""
-        return f"{self._shared.base.key.partition(',')[0]}, organization {self._hop.role}"
+        return self._keys.where
 
     @property
     def hops(self) -> tuple[Hop, ...]:

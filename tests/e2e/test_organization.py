@@ -89,7 +89,7 @@ def test_an_organization_arrives_once_while_accounts_come_and_go(
         return f"{rsyslog.size()} of {world.due.total()} lines"
 
     def refused() -> list[str]:
-        return sorted(one["where"].split(":")[-2] for one in collector.told("identity_failed"))
+        return sorted(one["place"].split(":")[-2] for one in collector.told("account_refused"))
 
     def settled() -> None:
         wait_while_moving(collector, lambda: rsyslog.size() >= world.due.total(), have, _STALL)
@@ -113,7 +113,7 @@ def test_an_organization_arrives_once_while_accounts_come_and_go(
         told = refused()
         for account in poor:
             world.give_role(account)
-        world.put(staying)
+        world.put(staying, ("trail", "logs", "findings"))  # new metrics are listed once an hour
         settled()
         collector.drain()
     finally:

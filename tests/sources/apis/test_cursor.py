@@ -17,6 +17,7 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 
 from sources import lanes, metric_scopes
 from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
+from sources.apis.poll import Rest
 from sources.errors import Denied, SourceError, Throttled, Transient
 from sources.journal import digest
 from sources.journal_windows import OpenWindow
@@ -504,3 +505,46 @@ def test_what_a_stretch_brought_has_its_row_when_its_target_ends_within_it(end):
     row, *later = sorted(journal.rows, key=lambda one: -one.start)
     assert (row.object, row.start, row.end, row.records, row.resumed) == ("a", 3, 3, 2, True)
     assert [(one.start, one.end, one.records) for one in later] == ([] if end == "gone" else [(0, 1, 1)])
+
+
+class Renamed(Numbers):
+    """Targets of an organization: their former key is told, and accounts that rest."""
+
+    def __init__(self, *keys, born=0, resting=(), **more):
+        super().__init__(*keys, **more)
+        self.born, self.resting = born, resting
+
+    def targets(self):
+        for key in self.keys:
+            yield Target(key, detail=key, former=key.partition("/")[0], born=self.born)
+        yield from map(Rest, self.resting)
+
+
+@pytest.mark.parametrize(("born", "first"), [(0, 3), (99, 0)])
+def test_a_target_goes_on_from_its_former_key(born, first):
+    """An input that becomes an organization reads on where it stood; an account born later does not."""
+    key, names = "a/111111111111", lanes.keys()
+    states = {lanes.lane_of("a"): {"v": 1, "config": "", "targets": {"a": {"v": 1, "at": 3}}}}
+    source = CursorSource(Renamed(key, born=born), CursorOptions(**FAST), threading.Event())
+    parts = [source.build_part("step", lane, states.get(lane)) for lane in names]
+    try:
+        part = parts[names.index(lanes.lane_of(key))]
+        assert take(part, 2)[:2] == [f"{key} {first}", f"{key} {first + 1}"]
+        assert part.snapshot()["targets"][key]["at"] >= first + 2
+    finally:
+        for part in parts:
+            part.close()
+
+
+def test_positions_of_an_account_that_rests_are_not_taken_as_gone():
+    """A suspended account, or one that lets nobody in, may come back after a long time."""
+    key, other = "a/111111111111", "a/222222222222"
+    state = {"v": 1, "config": "", "targets": {key: {"v": 1, "at": 6}, other: {"v": 1, "at": 6}}}
+    poll = Renamed(resting=["111111111111", "222222222222"])
+    with lane_of(poll, state, key=key) as part:
+        until(lambda: part.next_batch() == [] and part._feed.listing().number > 1)
+        part.next_batch()
+        assert part._gone == {}
+        poll.resting = ["111111111111"]
+        until(lambda: part.next_batch() == [] and part._gone)
+        assert list(part._gone) == [other]

@@ -68,4 +68,4 @@ def test_a_missing_role_is_told_by_its_account_and_asked_for_rarely(world, caplo
             member.client("cloudtrail", "us-east-1").lookup_events()
     assert re.search(f"organization arn:aws:iam::{account}:role/{ROLE}", caught.value.where)
     assert len(fake_aws.served("sts.AssumeRole")) == 1
-    assert [one.getMessage().split()[0] for one in caplog.records].count("identity_failed") == 1
+    assert [one.getMessage().split()[0] for one in caplog.records].count("account_refused") == 1
