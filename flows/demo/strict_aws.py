@@ -156,10 +156,8 @@ class StrictRules:
         """Return how the service refuses."""
         action = need.spelled or need.action
         resource = f'"{need.resource}"' if request.service == "s3" else need.resource
-        why = f"because no identity-based policy allows the {action} action"
-        if decision(person, need, person.document) == "Deny":
-            why = "with an explicit deny in an identity-based policy"
-        text = f"User: {person.arn} is not authorized to perform: {action} on resource: {resource} {why}"
+        asked = f"perform: {action} on resource: {resource}"
+        text = f"User: {person.arn} is not authorized to {asked} {self.why(person, need)}"
         match request.service:
             case "s3":
                 return error_reply("s3", 403, "AccessDenied", escape(text))
@@ -167,6 +165,12 @@ class StrictRules:
                 return sqs_error(403, "AccessDenied", text)
         status = 403 if request.service == "guardduty" else 400
         return error_reply(request.service, status, "AccessDeniedException", text)
+
+    def why(self, person: Person, need: Need) -> str:
+        """Return how a refusal ends: which policy does not allow it."""
+        if decision(person, need, person.document) == "Deny":
+            return "with an explicit deny in an identity-based policy"
+        return f"because no identity-based policy allows the {need.spelled or need.action} action"
 
     def _noted(self, request: JudgedRequest, person: Person, need: Need) -> bool:
         """Tell whether it is allowed, and note that it was asked for."""

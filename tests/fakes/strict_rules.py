@@ -12,6 +12,7 @@ from flows.demo.wire import Reply, error_reply
 
 ARCHIVED = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 _CUSTOMER_KEY = "x-amz-server-side-encryption-customer-algorithm"
+_CONTROL_POLICY = "arn:aws:organizations::111122223333:policy/o-1/service_control_policy/p-1"
 _PAYER = "x-amz-request-payer"
 
 
@@ -61,7 +62,8 @@ class StrictBucket(Struct):
 class WholeRules(StrictRules):
     """All of the rules.
 
-    keys: KMS key's ARN → its state. storage: (bucket, key) → storage class.
+    keys: KMS key's ARN → its state. storage: (bucket, key) → storage class. key_policies: KMS key's ARN → its
+    policy, which must allow too. organization: a service control policy, which must as well; None = none.
     """
 
     def __init__(self) -> None:
@@ -69,6 +71,8 @@ class WholeRules(StrictRules):
         self.buckets: dict[str, StrictBucket] = {}
         self.keys: dict[str, KeyState] = {}
         self.storage: dict[tuple[str, str], str] = {}
+        self.key_policies: dict[str, dict[str, Any]] = {}
+        self.organization: dict[str, Any] | None = None
 
     def before(self, request: JudgedRequest, person: Person) -> Reply | None:
         """Tell where a bucket is, and who pays, before permissions are looked at."""
@@ -92,8 +96,11 @@ class WholeRules(StrictRules):
         return None
 
     def allows(self, request: JudgedRequest, person: Person, need: Need) -> bool:
-        """Ask the bucket's policy too, of another account's."""
-        allowed = super().allows(request, person, need)
+        """Ask the organization's policy and the key's too, and the bucket's, of another account's."""
+        others = [one for one in (self.organization, self.key_policies.get(need.resource)) if one is not None]
+        allowed = super().allows(request, person, need) and all(
+            decision(person, need, one) == "Allow" for one in others
+        )
         if not allowed or not self._strange(request, person) or need.action.startswith("kms:"):
             return allowed
         bucket = self._bucket(request)
@@ -105,6 +112,17 @@ class WholeRules(StrictRules):
         if self._strange(request, person) and not need.action.startswith("kms:"):
             return error_reply("s3", 403, "AccessDenied", "Access Denied")
         return super().denied(request, person, need)
+
+    def why(self, person: Person, need: Need) -> str:
+        """Name the policy that does not allow it."""
+        if self.organization and decision(person, need, self.organization) == "Deny":
+            return f"with an explicit deny in a service control policy: {_CONTROL_POLICY}"
+        if self.organization and decision(person, need, self.organization) != "Allow":
+            return f"because no service control policy allows the {need.action} action"
+        own = decision(person, need, person.document)
+        if own == "Allow" and need.resource in self.key_policies:
+            return f"because no resource-based policy allows the {need.action} action"
+        return super().why(person, need)
 
     def decrypts(self, request: JudgedRequest, person: Person, key: str) -> Reply | None:
         """Look at the key's state first."""

@@ -42,6 +42,8 @@ class World:
         self.version = put["VersionId"]
         strict.state.keys[KEY] = KeyState.ENABLED
         strict.state.refused.clear()
+        strict.state.key_policies.clear()
+        strict.state.organization = None
 
     def may(self, *actions, who=WHO, **more):
         self.aws.state.people[self.key] = Person(who, policy(*actions, **more))
@@ -222,6 +224,34 @@ def test_an_explicit_deny_wins(world):
     code, message, hint = world.refused(world.get)
     assert (code, "explicit deny" in message) == ("AccessDenied", True)
     assert "lift the explicit deny" in hint
+
+
+def test_a_keys_policy_must_allow_too(world):
+    """Where the identity's policy lets decrypt and the key's does not, refusal and hint name the key."""
+    world.may(*READ)
+    world.aws.state.key_policies[KEY] = policy("kms:Decrypt", resource="arn:aws:kms:::key/another")
+    code, message, hint = world.refused(world.get)
+    assert (code, "no resource-based policy allows the kms:Decrypt action" in message) == (
+        "AccessDenied",
+        True,
+    )
+    assert "policy" in hint
+    assert KEY in hint
+    world.aws.state.key_policies[KEY] = policy("kms:Decrypt")
+    assert world.get() == b"content"
+
+
+@pytest.mark.parametrize("effect", ["Deny", "none"])
+def test_the_organization_must_allow_too(world, effect):
+    """Where a service control policy denies, or allows other things only, the hint names that."""
+    world.may(*READ)
+    denies = {"Effect": "Deny", "Action": "s3:Get*", "Resource": "*"}
+    allows = {"Effect": "Allow", "Action": "*" if effect == "Deny" else "ec2:*", "Resource": "*"}
+    statements = [allows, denies] if effect == "Deny" else [allows]
+    world.aws.state.organization = {"Version": "2012-10-17", "Statement": statements}
+    code, message, hint = world.refused(world.get)
+    assert (code, "service control policy" in message) == ("AccessDenied", True)
+    assert "service control policy" in hint
 
 
 def test_who_is_not_known_is_let_through(world):

@@ -1,5 +1,6 @@
 """How each bucket lets itself be read is learnt once: its region, and whether versions may be asked for."""
 
+import gzip
 import logging
 
 import boto3
@@ -9,11 +10,13 @@ from sources import telemetry
 from sources.error_deduplicator import ErrorDeduplicator
 from sources.errors import Denied, SourceError
 from sources.objects.bucket_reader import BucketReader
+from sources.objects.decode import DecodeLimits, read
 from sources.objects.object_ref import ObjectRef
 from tests.fakes.ministack import ACCOUNT, REGION, Ministack
 from tests.flows.check.conftest import document
 from tests.sources.objects.fake_s3 import FakeS3
 from tests.sources.queues.leasing import Account, aws_error
+from transforms.layout import Layout
 
 KEY = "AWSLogs/1/x.gz"
 OLD, NEW = ("s3:GetObject",), ("s3:GetObject", "s3:GetObjectVersion")
@@ -165,3 +168,35 @@ def test_r1_what_is_remembered_is_bounded(monkeypatch):
         etag = s3.put(KEY, b"data", f"b{n}")
         reader.open(ObjectRef(f"b{n}", KEY, version_id="v", etag=etag), REGION).close()
     assert len(reader._versionless) == 3
+
+
+@pytest.mark.parametrize("told", ["", "gzip", "zstd", "identity", "x-unknown"])
+@pytest.mark.parametrize("packs", [0, 1, 2])
+def test_r4_what_is_stored_counts_not_its_content_encoding(aws, unique, told, packs):
+    """The header that a writer left says nothing sure: bytes come as they are stored, and tell by themselves.
+
+    Hive's paths (`day=2026-01-02/`) are keys as any.
+    """
+    bucket, body = aws.bucket(unique("coded")), b"first line\nsecond line\n"
+    stored = body
+    for _ in range(packs):
+        stored = gzip.compress(stored)
+    key = "region=eu-west-1/day=2026-01-02/a b=c.gz"
+    more = {"ContentEncoding": told} if told else {}
+    aws.client("s3").put_object(Bucket=bucket, Key=key, Body=stored, **more)
+    reader = BucketReader("test", AwsAccount(aws))
+    for _ in range(2):  # by the client, then by our own wire
+        found = reader.open(ObjectRef(bucket, key), REGION)
+        assert b"".join(piece.payload for piece in read(found, Layout(), DecodeLimits(), key)) == body
+
+
+class AwsAccount:
+    """What asks an embedded AWS."""
+
+    where = "input test"
+
+    def __init__(self, aws):
+        self._s3 = aws.client("s3")
+
+    def client(self, *_):
+        return self._s3

@@ -4,6 +4,7 @@ import datetime as dt
 import decimal
 import gzip
 import io
+import json
 import tracemalloc
 
 import pyarrow as pa
@@ -53,6 +54,26 @@ def test_h11_rows_are_lines(stored):
     pieces = decoded(stored, VPC)
     assert joined(pieces).split(b"\n")[:-1] == LINES
     assert {piece.header for piece in pieces} == {b"version account-id srcport bytes log-status"}
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd", "lz4", "brotli"])
+@pytest.mark.parametrize("pages", ["1.0", "2.0"])
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_r8_every_codec_page_and_encoding(compression, pages, dictionary):
+    """However a writer packs, pages and encodes them, the rows are the same; INT96 times are times."""
+    columns = {
+        **FLOWS,
+        "start": pa.array([dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)] * 3, pa.timestamp("us", "UTC")),
+    }
+    stored = file(
+        columns, compression=compression, data_page_version=pages, use_dictionary=dictionary,
+        use_deprecated_int96_timestamps=dictionary,
+    )  # fmt: skip
+    rows = [json.loads(line) for line in joined(decoded(stored, Layout(values=True))).split(b"\n")[:-1]]
+    assert [row["bytes"] for row in rows] == [1 << 40, 7, None]
+    assert {row["start"].rstrip("Z0").rstrip(".") for row in rows} == {"2026-01-02T03:04:05"}
+    lines = joined(decoded(file(FLOWS, compression=compression, data_page_version=pages), VPC))
+    assert lines.split(b"\n")[:-1] == LINES
 
 
 def test_nested_times_of_nanoseconds_are_text():
