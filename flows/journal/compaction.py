@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ MOMENTS = ("time", "first", "last", "start", "end")
 """Columns of epoch milliseconds; 0 = none."""
 
 _DRAFT = ".draft"
+_DAY_MS, _EPOCH = 86_400_000, date(1970, 1, 1).toordinal()
 _ROWS = 50_000
 """Rows of a row group, and held at once."""
 
@@ -74,7 +76,8 @@ def table(rows: Sequence[JournalRow]) -> Any:
     """Return rows as an Arrow table."""
     import pyarrow as pa  # noqa: PLC0415
 
-    columns = {name: [getattr(row, name) for row in rows] for name in JournalRow.__struct_fields__}
+    names = JournalRow.__struct_fields__
+    columns = dict(zip(names, map(list, zip(*map(attrgetter(*names), rows), strict=True)), strict=True))
     columns["tags"] = [list(row.tags.items()) for row in rows]
     columns |= {name: [value or None for value in columns[name]] for name in MOMENTS}
     return pa.table(columns, schema())
@@ -82,11 +85,12 @@ def table(rows: Sequence[JournalRow]) -> Any:
 
 def _by_day(path: Path) -> Iterator[tuple[date, list[JournalRow]]]:
     """Yield the rows of a log by UTC day, sorted. A log is of one hour: at most two days, held in memory."""
-    days: dict[date, list[JournalRow]] = {}
+    days: dict[int, list[JournalRow]] = {}
     for row in read(path):
-        days.setdefault(datetime.fromtimestamp(row.time / 1000, UTC).date(), []).append(row)
+        days.setdefault(row.time // _DAY_MS, []).append(row)
     for day, rows in sorted(days.items()):
-        yield day, sorted(rows, key=lambda row: (row.service, row.account, row.region, row.time))
+        rows.sort(key=attrgetter("service", "account", "region", "time"))
+        yield date.fromordinal(_EPOCH + day), rows
 
 
 def _write(path: Path, rows: Sequence[JournalRow]) -> Path:

@@ -8,6 +8,7 @@ when it is compacted (of a thousand rows and more: a file has some kilobytes of 
 """
 
 import argparse
+import gc
 import json
 import shutil
 import statistics
@@ -82,6 +83,7 @@ def main() -> None:
     parser.add_argument("--small", type=int, default=3_000, help="objects of 10 KB")
     parser.add_argument("--large", type=int, default=40, help="objects of a whole VPC flow log")
     asked = parser.parse_args()
+    gc.disable()  # as in the process that compacts
     with tempfile.TemporaryDirectory() as where, bench(Path(where), asked.rounds, quick=False) as made:
         corpora = {
             "10 KB objects": made.corpus(SMALL_LINES, asked.small),
