@@ -25,7 +25,7 @@ from flows.config.load import load
 from transforms.setting import about
 
 _CONSOLE = "console"
-_GROUPS, _DIGITS = "log_group", 12
+_GROUPS, _BUCKETS, _DIGITS = "log_group", "buckets", 12
 _FILES = {"chain": "chain.crt", "cert": "my-domain.crt", "key": "my-domain.key"}
 
 
@@ -52,7 +52,7 @@ def init(folder: Path, given: InitRequest) -> int:
             "there is a configuration already", str(config), "name another folder: init FOLDER"
         )
     region = given.region or _ask("--region", "AWS region", "eu-west-1")
-    services = _services(given.service or _ask_services(), region)
+    services = _services(given.service or _ask_services(), region, given.bucket)
     account = given.account or _ask("--account", "Number of the AWS account", "")
     role = given.role or _ask(
         "--role", "Role to read with, 'none' = this machine's own", "none", optional=True
@@ -98,7 +98,7 @@ def _text(services: Mapping[str, Any], role: str, devo: str) -> str:
     return _HEAD + yaml.safe_dump(made, sort_keys=False)
 
 
-def _services(chosen: Sequence[str], region: str) -> dict[str, Any]:
+def _services(chosen: Sequence[str], region: str, buckets: Sequence[str]) -> dict[str, Any]:
     """Return the section `services`. chosen: as `InitRequest.service`; without a group, every group."""
     made: dict[str, Any] = {}
     for one in chosen:
@@ -112,6 +112,8 @@ def _services(chosen: Sequence[str], region: str) -> dict[str, Any]:
             section.setdefault("types", []).append(name)
         if any(action.startswith("sqs:") for action in service.actions):
             section[_queue_key(service)] = queue or _ask(f"--service {name}=QUEUE", f"Queue of {name}", "")
+        if buckets and _BUCKETS in fields:
+            section[_BUCKETS] = list(buckets)
         if _GROUPS in fields:
             section[_GROUPS] = queue or "/"
     return made

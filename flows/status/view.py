@@ -161,8 +161,12 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
     if any(parts):
         return Cell(f"Collecting; {', '.join(part for part in parts if part)}, see below.", "warn")
     ignored = sum(state["not_read"]["ignored"].values())
-    beside = f" {number(ignored)} notices were settled unread, see below." if ignored else ""
-    return Cell(f"All is well: {len(state['places'])} sources are collected and delivered.{beside}")
+    notices = "notice was" if ignored == 1 else "notices were"
+    beside = f" {number(ignored)} {notices} settled unread, see below." if ignored else ""
+    count = len(state["places"])
+    return Cell(
+        f"All is well: {count} source{' is' if count == 1 else 's are'} collected and delivered.{beside}"
+    )
 
 
 def _unready(told: Sequence[str]) -> Cell:

@@ -53,6 +53,14 @@ def test_types_of_one_key_stand_together(tmp_path):
     )
 
 
+def test_buckets_are_those_that_are_read(tmp_path):
+    """What is given for the policy is in the configuration, too: no message has another bucket read."""
+    given = [*GIVEN, "--service", "aws_sqs_vpc=q", "--service", "audits_api", "--bucket", "mine/AWSLogs"]
+    assert main(["init", str(tmp_path), *given]) == 0
+    assert services(tmp_path / "config.yaml")["aws_sqs_vpc"]["buckets"] == ["mine/AWSLogs"]
+    assert "arn:aws:s3:::mine/AWSLogs" in (tmp_path / "policy.json").read_text()
+
+
 def test_with_devo_the_certificates_are_what_is_missing(tmp_path, capsys):
     """`check` names the files that are still to be put beside the configuration; with them it is content."""
     given = [*GIVEN, "--devo", "collector-eu.devo.io", "--service", "aws_sqs_vpc=q"]
