@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from flows.catalogue import build
-from flows.catalogue.calls import ApiCall, PlanScope, polls
+from flows.catalogue.calls import ANY_RESOURCE, ApiCall, PlanScope, polls
 from flows.catalogue.delays import linked, max_reach, overlap, settle
 from flows.catalogue.filters import sifted
 from flows.catalogue.probe import Found, Probe, ProbeTarget, Told
@@ -19,6 +19,7 @@ from flows.config.polled import PolledSettings
 from flows.config.types import Model, Moment, OneOrSeveral, one_or_many
 from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
 from sources.apis.log_groups import GroupRule, is_readable
+from sources.apis.logs import insights
 from sources.apis.poll import Poll
 from sources.aws import partitions
 from sources.aws.limiter import Limiters
@@ -26,6 +27,9 @@ from transforms.setting import setting
 
 _GROUP_PAGE, _PAGE_BYTES = 50, 1 << 20
 _SHOWN = 3
+_LOOKS = 3
+"""Times that a query is asked for its results."""
+
 _READ = 2
 """Times that an event is read: when it is new, and when it has become final; see cloudwatch_logs.py."""
 
@@ -59,6 +63,9 @@ class CloudWatchLogsSettings(PolledSettings):
     filter_pattern: str | None = setting(None, example="ERROR", ours=True, min_length=1, max_length=1024)
     """Only events that match this pattern of CloudWatch Logs"""
     include_linked_accounts: bool = linked("log groups")
+    infrequent_access: bool = setting(default=False, example=True, ours=True)
+    """true: read groups of the class Infrequent Access too, by queries of Logs Insights; AWS charges for what
+    they scan. By default they are told and left out"""
     settle_seconds: int = settle(_DEFAULT.settle_seconds)
     overlap_seconds: int = overlap(_DEFAULT.overlap_seconds)
     max_reach_seconds: int = max_reach(_DEFAULT.max_reach_seconds)
@@ -70,6 +77,10 @@ class CloudWatchLogsSettings(PolledSettings):
         if bool(self.log_group) == bool(self.log_groups):
             what = "names its groups twice" if self.log_group else "has no log group"
             raise ValueError(f"{what}: give log_group (/ = every group) or log_groups")
+        if self.infrequent_access and self.filter_pattern:
+            raise ValueError(
+                "has filter_pattern and infrequent_access: queries know no such pattern, keep one"
+            )
         names = [group.log_group for group in self.log_groups]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"has log group {twice[0]} twice: keep one")
@@ -94,8 +105,13 @@ class CloudWatchLogsSettings(PolledSettings):
 def _poll(unit: ConfiguredService[CloudWatchLogsSettings], limiters: Limiters, drain: Event) -> Poll:
     options = unit.options
     groups = tuple(GroupRule(one.log_group, build.start_ms(one.start_time)) for one in options.groups)
-    prefix, linked = options.log_stream_prefix, options.include_linked_accounts
-    chosen = build.api_options(LogsOptions, unit, groups=groups, stream_prefix=prefix, linked=linked)
+    prefix, linked, queries = (
+        options.log_stream_prefix,
+        options.include_linked_accounts,
+        options.infrequent_access,
+    )
+    more = {"groups": groups, "stream_prefix": prefix, "linked": linked, "queries": queries}
+    chosen = build.api_options(LogsOptions, unit, **more)
     return CloudWatchLogs(unit.account, chosen, limiters, drain)
 
 
@@ -108,6 +124,15 @@ def _filters(at: PlanScope[CloudWatchLogsSettings]) -> float:
     return polls(at) * _groups(at) + at.guess.log_megabytes * 1_000_000 / _PAGE_BYTES * _READ
 
 
+def _queries(at: PlanScope[CloudWatchLogsSettings]) -> float:
+    """Any group may be one that is queried."""
+    return polls(at) * _groups(at) if at.options.infrequent_access else 0
+
+
+def _scanned(at: PlanScope[CloudWatchLogsSettings]) -> float:
+    return at.guess.log_megabytes * _READ if at.options.infrequent_access else 0
+
+
 def _owned(options: CloudWatchLogsSettings, region: str, account: str) -> str:
     """Return where groups of an account begin: in an ARN of their own where they may be another's."""
     owner = "*" if options.include_linked_accounts else account
@@ -118,6 +143,10 @@ def _arns(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
     for rule in options.rules(region):
         name = rule.group if rule.prefix is None else f"{rule.prefix}*"
         yield f"{_owned(options, region, rule.account)}{name}:*"
+
+
+def _queried(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
+    yield from _arns(options, region) if options.infrequent_access else ()
 
 
 def _listings(options: CloudWatchLogsSettings, region: str) -> Iterator[str]:
@@ -152,18 +181,31 @@ def _recent(asked: ProbeTarget[CloudWatchLogsSettings], found: Found) -> Mapping
     return {**({"logGroupName": name} if own else {"logGroupIdentifier": arn}), "limit": 1, **ms}
 
 
-def _unread(_unit: object, groups: Sequence[Mapping[str, object]]) -> Told | None:
+def _one_second(asked: ProbeTarget[CloudWatchLogsSettings], found: Found) -> Mapping[str, object] | None:
+    """Return a query of nearly nothing, of a group that is read by queries."""
+    rare = [one for one in found["logs:DescribeLogGroups"] if not is_readable(one)]
+    if not asked.options.infrequent_access or not rare:
+        return None
+    second = int(asked.now.timestamp()) - 60
+    place = {"logGroupIdentifiers": [rare[0]["arn"].removesuffix(":*")], "queryString": "fields @timestamp"}
+    return {**place, "startTime": second, "endTime": second, "limit": 1}
+
+
+def _unread(
+    unit: ConfiguredService[CloudWatchLogsSettings], groups: Sequence[Mapping[str, object]]
+) -> Told | None:
     """Return what to say of groups of a class that is not read."""
-    names = [str(one["logGroupName"]) for one in groups if not is_readable(one)]
-    hint = "its class cannot be changed: let its logs go to a group of class STANDARD"
-    return (f"{', '.join(names[:_SHOWN])} is of a class that no API reads by time", hint) if names else None
+    queries = unit.options.infrequent_access
+    names = [str(one["logGroupName"]) for one in groups if not is_readable(one, queries=queries)]
+    hint = "let its logs go to a group of class STANDARD, or see infrequent_access: no class can be changed"
+    return (f"{', '.join(names[:_SHOWN])} is of a class that is not read", hint) if names else None
 
 
 LOGS = Service(
     name="logs",
     service_key="",
     settings=CloudWatchLogsSettings,
-    source=build.polled(_poll, build.within(RATES)),
+    source=build.polled(_poll, build.within({**RATES, **insights.RATES})),
     transform=sifted(one_table("cloud.aws.cloudwatch.logs")),
     event_name=("logGroup",),
     calls=(
@@ -173,6 +215,12 @@ LOGS = Service(
             _listings,
         ),
         ApiCall("logs:FilterLogEvents", _filters, _arns),
+        ApiCall("logs:StartQuery", _queries, _queried, _scanned),
+        ApiCall(
+            "logs:GetQueryResults",
+            lambda at: _queries(at) * _LOOKS,
+            lambda options, _region: [ANY_RESOURCE] if options.infrequent_access else [],
+        ),
     ),
     probes=(
         Probe(
@@ -185,6 +233,7 @@ LOGS = Service(
             "unreadable",
         ),
         Probe("logs:FilterLogEvents", "events", _recent),
+        Probe("logs:StartQuery", "queryId", _one_second),
     ),
     parts=lambda options, region: [rule.name for rule in options.rules(region)],
     about="CloudWatch Logs.",

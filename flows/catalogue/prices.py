@@ -41,6 +41,7 @@ PRICES: Mapping[str, Price] = MappingProxyType(
         "cloudwatch:ListMetrics": _MEASURES,
         "cloudwatch:GetMetricStatistics": _MEASURES,
         "kms:Decrypt": Price(0.03, 10_000),
+        "logs:StartQuery": Price(0.005, 1_000, "MB scanned"),
         "s3:GetObject": _GET,
         "s3:GetObjectVersion": _GET,
         "s3:HeadObject": _GET,

@@ -20,12 +20,8 @@ Why FilterLogEvents, not GetLogEvents
     calls        one per group and period. GetLogEvents needs one per *stream*: `lastEventTimestamp`, by which
                  streams could be chosen, is late by up to an hour or longer and may be absent, so each of
                  them (a Lambda group has thousands) would have to be asked each time
-    rate         5 to 10 requests a second and region against 10 to 25: no match for that factor
-    streams      one that is born after a window closed, or deleted, needs no word
-    order        both may answer short or empty pages that carry a token; order across streams is best effort
-                 in either case, so nothing here relies on it: a cursor moves at the end of a window only
-Groups of the classes Infrequent Access and Delivery refuse it (InvalidOperationException): they are told
-and left out; CloudWatch Logs has no API that reads them by time except Insights queries, at a price.
+    order        across streams is best effort: a cursor moves at the end of a window only
+Groups of the class Infrequent Access refuse it: logs/insights.py reads them where that is wanted, at a price.
 """
 
 import threading
@@ -39,7 +35,8 @@ from msgspec.structs import replace
 
 from sources import telemetry
 from sources.apis.api import Api, Operation, blocks, fingerprint, line
-from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, event_of
+from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, Wider, event_of
+from sources.apis.logs.insights import LogQueries
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (
     LateEvents,
@@ -91,7 +88,7 @@ class LogsOptions(Struct, frozen=True):
     settle: younger events are left for the next window. overlap: with settle the least reach, the age up to
     which events that become visible late are found. max_reach: up to which it follows their lateness.
     stream_prefix, filter_pattern: only streams that begin so, only events that match, as AWS filters them.
-    linked: of a monitoring account, groups of the accounts linked to it too.
+    linked, queries: see `Wider`.
     """
 
     regions: tuple[str, ...]
@@ -103,6 +100,7 @@ class LogsOptions(Struct, frozen=True):
     stream_prefix: str | None = None
     filter_pattern: str | None = None
     linked: bool = False
+    queries: bool = False
     service: str = "logs"
 
 
@@ -301,7 +299,9 @@ class CloudWatchLogs:
         least = settle + options.overlap_seconds * 1000
         rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
         self._windows = LogWindows(settle, max(_SPAN_FLOOR, int(self.period_seconds * 1000)), rule)
-        self._groups = LogGroups(self._api, self.name, options.regions, options.groups, linked=options.linked)
+        wider = Wider(options.linked, options.queries)
+        self._groups = LogGroups(self._api, self.name, options.regions, options.groups, wider)
+        self._queries = LogQueries(self._api, drain, options.stream_prefix or "")
         chosen = {"logStreamNamePrefix": options.stream_prefix, "filterPattern": options.filter_pattern}
         self._chosen = {name: value for name, value in chosen.items() if value}
         self._vanished: set[str] = set()
@@ -377,7 +377,7 @@ class CloudWatchLogs:
         if born.start is not None:
             begin = max(born.start, born.created - _OLDEST_PUT)
         elif born.created > target.begin(now) - _DAY:  # its first lines are older than itself
-            begin, span = born.created - _OLDEST_PUT, _OLDEST_PUT
+            begin, span = born.created - _OLDEST_PUT, _OLDEST_PUT + _DAY  # no query may end before its birth
         else:
             begin = now
         return LogsPosition(asked=born.start, first=begin, done=begin, final=begin, span=span, seen={})
@@ -389,6 +389,9 @@ class CloudWatchLogs:
 
         An empty page need not be the last one.
         """
+        if self._groups.born.get(target.key, _NEVER_LISTED).by_query:
+            yield from ((events, last, now) for events, last in self._queries.events(target, window))
+            return
         by = "logGroupIdentifier" if target.detail.startswith("arn:") else "logGroupName"
         asked = {by: target.detail, "startTime": window.start, "endTime": window.end - 1, **self._chosen}
         for reply in self._api.pages(target.region, _FILTER, target.key, "nextToken", **asked):

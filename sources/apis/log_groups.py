@@ -11,7 +11,7 @@ from sources.apis.api import Api, Operation
 from sources.apis.poll import Target
 from sources.errors import Missing, SourceError
 
-_READABLE = "STANDARD"
+_STANDARD, _RARE = "STANDARD", "INFREQUENT_ACCESS"
 
 Reply = Mapping[str, Any]
 
@@ -74,17 +74,25 @@ class GroupRule(Struct, frozen=True):
 
 
 class Born(Struct, frozen=True):
-    """When a group was created, and from when on its events are wanted (None = see `GroupRule`)."""
+    """When a group was created, and from when on its events are wanted (None = see `GroupRule`).
+
+    by_query: it is of a class that FilterLogEvents refuses.
+    """
 
     created: int
     start: int | None
+    by_query: bool = False
+
+
+class Wider(Struct, frozen=True):
+    """What is read besides: of a monitoring account linked ones' groups; by queries Infrequent Access."""
+
+    linked: bool = False
+    queries: bool = False
 
 
 class LogGroups:
-    """The groups that rules cover. service: for messages. born: of those found, by the target's key.
-
-    linked: of a monitoring account, those of the accounts linked to it too.
-    """
+    """The groups that rules cover. service: for messages. born: of those found, by the target's key."""
 
     def __init__(
         self,
@@ -92,10 +100,10 @@ class LogGroups:
         service: str,
         regions: Iterable[str],
         rules: Iterable[GroupRule],
-        *,
-        linked: bool = False,
+        wider: Wider,
     ) -> None:
-        self._api, self._service, self._rules, self._linked = api, service, tuple(rules), linked
+        self._api, self._service, self._rules = api, service, tuple(rules)
+        self._linked, self._queries = wider.linked, wider.queries
         self._regions = tuple(dict.fromkeys((*regions, *(r.region for r in self._rules if r.region))))
         self.born: dict[str, Born] = {}
         self._told: set[str] = set()
@@ -123,7 +131,8 @@ class LogGroups:
         kind = self._unreadable.get(rule, "")
         if not kind:
             return Missing(f"no log group {rule.name}", where, "create it, or correct its name")
-        hint = "its class cannot be changed: let its logs go to a group of class STANDARD"
+        rare = "set infrequent_access: true to read it by queries, at a price, or " if kind == _RARE else ""
+        hint = f"{rare}let its logs go to a group of class STANDARD: its class cannot be changed"
         return Missing(f"log group {rule.name} is of class {kind}, which is not read", where, hint)
 
     def _groups(self, region: str) -> Iterator[tuple[Target, list[GroupRule]]]:
@@ -144,7 +153,8 @@ class LogGroups:
                 if not self._readable(target, group):
                     self._unreadable.update(dict.fromkeys(covering, str(group["logGroupClass"])))
                 else:
-                    self.born[target.key] = Born(group["creationTime"], _start_of(name, covering))
+                    by_query = not is_readable(group)
+                    self.born[target.key] = Born(group["creationTime"], _start_of(name, covering), by_query)
                     yield target, covering
 
     def _found(self, region: str, account: str, rules: list[GroupRule]) -> dict[str, Reply]:
@@ -173,10 +183,11 @@ class LogGroups:
             yield from reply["logGroups"]
 
     def _readable(self, target: Target, group: Reply) -> bool:
-        if not is_readable(group) and target.key not in self._told:
+        readable = is_readable(group, queries=self._queries)
+        if not readable and target.key not in self._told:
             self._told.add(target.key)
             telemetry.target_unreadable(self._service, target.key, f"log class {group['logGroupClass']}")
-        return is_readable(group)
+        return readable
 
 
 def event_of(target: Target, event: Reply) -> dict[str, str | int]:
@@ -193,9 +204,10 @@ def event_of(target: Target, event: Reply) -> dict[str, str | int]:
     }
 
 
-def is_readable(group: Reply) -> bool:
-    """Tell whether FilterLogEvents reads a group as DescribeLogGroups shows it."""
-    return bool(group.get("logGroupClass", _READABLE) == _READABLE)
+def is_readable(group: Reply, *, queries: bool = False) -> bool:
+    """Tell whether FilterLogEvents, or else queries, read a group as DescribeLogGroups shows it."""
+    kind = group.get("logGroupClass", _STANDARD)
+    return bool(kind == _STANDARD or (queries and kind == _RARE))
 
 
 def widest(prefixes: Iterable[str | None]) -> list[str]:

@@ -314,8 +314,11 @@ def _logs(place: Place) -> Site:
         what = {"eventId": name, "message": event["message"], "account": place.account, "region": REGION}
         return compact({"logGroup": group, "logStream": "s/[1]", **times, **what})
 
-    options = {**_polled(place, 600), "types": ["logs"], "log_group": "/"}
-    return Site({"my-logs": {**options, "settle_seconds": 0, "overlap_seconds": 5}}, put)
+    def rare() -> None:
+        fake_aws.put_log_group("/rare", account=place.account, kind="INFREQUENT_ACCESS")
+
+    options = {**_polled(place, 600), "types": ["logs"], "log_group": "/", "infrequent_access": True}
+    return Site({"my-logs": {**options, "settle_seconds": 0, "overlap_seconds": 5}}, put, seldom=rare)
 
 
 def _guardduty(place: Place) -> Site:

@@ -6,6 +6,7 @@ else AWS charges by.
 
     queues            each 64 KiB of a reply is a request (Amazon SQS pricing)
     GetMetricData     a metric with up to five statistics is one (Amazon CloudWatch pricing)
+    StartQuery        what the query scans (Amazon CloudWatch pricing), which its results tell
     GetObject         of an object under a KMS key without bucket key, S3 asks KMS once
 """
 
@@ -40,6 +41,9 @@ _ACTIONS = {
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
 }
 """Operations that IAM calls otherwise."""
+
+_BY_RESULT = frozenset({"StartQuery"})
+"""Operations whose units are known to who asks, when the result is there."""
 
 
 class Sent(NamedTuple):
@@ -93,6 +97,7 @@ def sends(service: str, operation: str, asked: Mapping[str, Any]) -> Sent:
     if service == "sqs" and str(asked.get("QueueUrl") or asked.get("QueueName")).endswith(".fifo"):
         action += FIFO
     units = _metrics(asked["MetricDataQueries"]) if "MetricDataQueries" in asked else 1
+    units = 0 if operation in _BY_RESULT else units
     BOOK.add(payer(), action, 1, units)
     return Sent(action, units)
 

@@ -9,6 +9,7 @@ import random
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.fakes.fake_aws.core import (
     refuse,
     replace_method,
     signature,
+    state,
 )
 
 _MOST = 10_000
@@ -33,6 +35,7 @@ _PAGE_BYTES = 1 << 20
 _END = 1 << 62
 _NUMBERS = count(1)
 _BAD = "InvalidParameterException"
+_MOST_ROWS, _MOST_QUERIES, _LOOKS = 100_000, 100, 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -181,6 +184,73 @@ def get_log_events(request: Request) -> dict[str, Any]:
     }
 
 
+def start_query(request: Request) -> dict[str, Any]:
+    """Begin a query of one group; it is over when its results were asked for twice."""
+    (identifier,) = request.params["logGroupIdentifiers"]
+    moto_group = _group_of(Request(request.account, request.region, {"logGroupIdentifier": identifier}))
+    group, queries = attached(moto_group, _Group), _queries(request)
+    if sum(query.looks < _LOOKS for query in queries.values()) >= _MOST_QUERIES:
+        raise refuse("LimitExceededException", "Account maximum query concurrency limit of 100 reached.")
+    if group.kind == "DELIVERY":
+        raise refuse(_BAD, "this log class has no Logs Insights")
+    start, end = request.params["startTime"], request.params["endTime"]
+    if group.created is not None and end * 1000 < group.created:
+        raise refuse(
+            "MalformedQueryException",
+            "Query's end date and time is either before the log groups creation time or exceeds the log "
+            "groups log retention settings ([1,2])",
+        )
+    most = int(request.get("limit", _MOST))
+    if most > _MOST_ROWS or "sort @timestamp asc" not in request.params["queryString"]:
+        raise refuse(_BAD, "this fake knows one query only")
+    found = [*group.after((start * 1000, -1, -1), end * 1000 + 1)][: PLAN.page_size.get("StartQuery", most)]
+    number = f"query-{next(_NUMBERS)}"
+    queries[number] = _Query([_row(event) for event in found if event.stream in moto_group.streams])
+    return {"queryId": number}
+
+
+def get_query_results(request: Request) -> dict[str, Any]:
+    """Serve a page of a query's rows; while it runs, some of them."""
+    query = _queries(request).get(request.params["queryId"])
+    if query is None:
+        raise refuse("ResourceNotFoundException", "no such query")
+    query.looks += 1
+    if query.looks < _LOOKS:
+        status = ("Scheduled", "Running")[query.looks - 1]
+        return {"status": status, "results": query.rows[: query.looks - 1], "statistics": {}}
+    if ended := PLAN.statuses.get("StartQuery"):
+        return {"status": ended.pop(0), "results": [], "statistics": {}}
+    first = int(request.get("nextToken", 0))
+    end = first + min(int(request.get("maxItems", _MOST)), PLAN.page_size.get("GetQueryResults", _MOST))
+    more = {"nextToken": str(end)} if end < len(query.rows) else {}
+    size = sum(len(row[3]["value"].encode()) for row in query.rows)
+    told = {"bytesScanned": float(size), "recordsMatched": len(query.rows), "recordsScanned": len(query.rows)}
+    return {"status": "Complete", "results": query.rows[first:end], "statistics": told, **more}
+
+
+@dataclass(slots=True)
+class _Query:
+    """A query: what it found, and how often it was looked at."""
+
+    rows: list[list[dict[str, str]]]
+    looks: int = 0
+
+
+def _queries(request: Request) -> dict[str, _Query]:
+    return state("queries", request.account, request.region, dict)
+
+
+def _row(event: LogEvent) -> list[dict[str, str]]:
+    """Return an event as a row of a query, whose times are texts."""
+    times = {"@timestamp": event.timestamp, "@ingestionTime": event.ingestion}
+    told = {
+        name: f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}.{ms % 1000:03}"
+        for name, ms in times.items()
+    }
+    told |= {"@logStream": event.stream, "@message": event.message, "@ptr": f"ptr-{next(_NUMBERS)}"}
+    return [{"field": name, "value": value} for name, value in told.items()]
+
+
 def _cut(
     operation: str, found: Iterator[LogEvent], place: tuple[int, ...], limit: int
 ) -> tuple[list[LogEvent], tuple[int, ...], bool]:
@@ -239,7 +309,7 @@ def extend() -> None:
     from moto.logs import models  # noqa: PLC0415 - moto is slow to import
     from moto.logs.responses import LogsResponse  # noqa: PLC0415
 
-    install(LogsResponse, "logs", filter_log_events, get_log_events)
+    install(LogsResponse, "logs", filter_log_events, get_log_events, start_query, get_query_results)
     put, describe = models.LogStream.put_log_events, models.LogGroup.to_describe_dict
 
     def put_and_keep(self: Any, log_events: list[dict[str, Any]]) -> str:

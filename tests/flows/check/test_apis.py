@@ -119,6 +119,17 @@ def test_a_group_whose_name_only_begins_so(look, apis):
     look(config({"application": logs}, KEYS)).only("warn", "nothing_there")
 
 
+def test_check_asks_a_query_where_groups_are_read_so(look, apis, monkeypatch):
+    """With `infrequent_access` such a group is no warning; a query of one second proves the permission."""
+    aws = Monitoring("INFREQUENT_ACCESS")
+    answers_logs(monkeypatch, aws)
+    mine = {"types": ["logs"], "regions": [REGION], "log_group": GROUP, "infrequent_access": True}
+    found = look(config({"mine": mine}, KEYS))
+    assert any("logs:StartQuery" in str(one) for one in found.of("ok"))
+    assert not [one for one in found.of("warn") if GROUP in str(one)]
+    assert aws.asked[1]["startTime"] == aws.asked[1]["endTime"]
+
+
 def test_h19_a_proxys_page_is_no_proof(look, apis, detector):
     """A 200 that is a proxy's page is a failure, not an empty answer."""
     apis.add("junk", op="cloudtrail.LookupEvents")
@@ -150,6 +161,10 @@ class Monitoring:
     def filter_log_events(self, **asked):
         self.asked.append(asked)
         return {"events": []}
+
+    def start_query(self, **asked):
+        self.asked.append(asked)
+        return {"queryId": "q"}
 
 
 def answers_logs(monkeypatch, aws):

@@ -54,7 +54,7 @@ def options(service):
     empty = service.settings.model_construct()
     queues = empty.own_queues if isinstance(empty, QueuedSettings) else {}
     return {**made, **({queues[service.name].key: "queue"} if service.name in queues else {})} | (
-        {} if service.service_key else {"log_group": "/"}
+        {} if service.service_key else {"log_group": "/", "infrequent_access": True}
     )
 
 
@@ -141,6 +141,10 @@ def test_log_groups(granted):
     prefix = "arn:aws:logs:eu-west-1:555555555555:log-group:"
     assert allowed(found)["logs:FilterLogEvents"] == {f"{prefix}/aws/lambda/f:*", f"{prefix}/aws/rds/*:*"}
     assert allowed(found)["logs:DescribeLogGroups"] == {f"{prefix}*"}
+    assert "logs:StartQuery" not in allowed(found)
+    (found,) = granted({"mine": {**logs, "infrequent_access": True}}, known=Known("555555555555"))
+    assert allowed(found)["logs:StartQuery"] == allowed(found)["logs:FilterLogEvents"]
+    assert allowed(found)["logs:GetQueryResults"] == {"*"}
 
 
 def test_what_has_no_narrower_resource_is_bound_to_its_regions(granted):

@@ -32,6 +32,15 @@ def planned(tmp_path):
     return make
 
 
+def test_queries_cost_what_they_scan(planned):
+    """Groups of the class Infrequent Access: each event is scanned twice; without the option nothing is."""
+    logs_ = {"types": ["logs"], "regions": REGIONS[:1], "log_group": "/g"}
+    assert of(planned({"mine": logs_}, log_megabytes=1000), "logs:StartQuery").calls == 0
+    row = of(planned({"mine": {**logs_, "infrequent_access": True}}, log_megabytes=1000), "logs:StartQuery")
+    assert row.calls == 288
+    assert row.usd == pytest.approx(2 * 0.005 * DAYS_A_MONTH)
+
+
 def of(rows, action, region="eu-west-1"):
     """Return the row of an action in a region."""
     (row,) = [one for one in rows if one.action == action and one.region == region]

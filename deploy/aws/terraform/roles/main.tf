@@ -132,6 +132,8 @@ locals {
       { actions = ["kms:Decrypt"], resources = var.kms_key_arns },
     ],
     [for api in var.apis : local.api_actions[api]],
+    # what infrequent_access asks besides; AWS checks no group for results
+    [for api in var.apis : { actions = ["logs:StartQuery", "logs:GetQueryResults"], resources = ["*"] } if api == "logs"],
   )
 }
 

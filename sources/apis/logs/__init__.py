@@ -1,0 +1,1 @@
+"""Log groups that FilterLogEvents does not read."""
