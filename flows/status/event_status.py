@@ -14,6 +14,9 @@ from transforms.errors import CollectorError
 IDENTITY = "identity of "
 """What stands before an identity among that which is not ready."""
 
+_MOST_ACCOUNTS = 100
+"""Of an organization, that let nobody in: shown by name; the log has all."""
+
 _MOST_SILENT = 1_000
 
 JOURNAL = "journal at "
@@ -69,6 +72,9 @@ class EventStatus(Struct):
     open_queues: dict[str, None] = field(default_factory=dict)
     identities: dict[str, Failure] = field(default_factory=dict)
     """Identities that are absent or refused at present, by where they stand in the configuration."""
+
+    accounts: dict[str, Failure] = field(default_factory=dict)
+    """Accounts of organizations that let nobody in at present: shown, and no reason not to be ready."""
 
     journal: Failure | None = None
     """Why the journal cannot be written at present: nothing is deleted from AWS meanwhile."""
@@ -198,6 +204,15 @@ def _identity_failed(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.identities[where] = status.failure_of(told["error"], status.identities.get(where))
 
 
+def _account_refused(status: EventStatus, told: Mapping[str, Any]) -> None:
+    if len(status.accounts) < _MOST_ACCOUNTS:
+        status.accounts[told["place"]] = status.failure_of(told["error"], status.accounts.get(told["place"]))
+
+
+def _account_admitted(status: EventStatus, told: Mapping[str, Any]) -> None:
+    status.accounts.pop(told["place"], None)
+
+
 def _identity_recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
     status.identities.pop(told["where"], None)
 
@@ -259,8 +274,8 @@ _HEARD: Mapping[str, Heard] = {
     "best_effort_missed": _missed,
     "best_effort_restored": _set(),
     "place_failed": _place_failed,
-    "account_refused": _place_failed,
-    "account_admitted": _place_recovered,
+    "account_refused": _account_refused,
+    "account_admitted": _account_admitted,
     "object_failed": _place_failed,
     "place_recovered": _place_recovered,
     "buckets_open": _open,

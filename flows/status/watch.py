@@ -119,7 +119,10 @@ class Watch(Struct):
             "stopped": {
                 **{
                     f"{IDENTITY}{where}": told(one, self.clock())
-                    for where, one in self.event_status.identities.items()
+                    for where, one in [
+                        *self.event_status.identities.copy().items(),
+                        *self.event_status.accounts.copy().items(),
+                    ]
                 },
                 **({f"{JOURNAL}{journal.where}": told(journal, self.clock())} if journal else {}),
             },

@@ -101,3 +101,13 @@ def test_a_journal_that_cannot_be_written_is_no_good_state():
     assert status.unready() == ["journal at /journal/log/1.log"]
     status.hear("journal_recovered", {"service": "s"})
     assert status.unready() == []
+
+
+def test_an_account_that_lets_nobody_in_is_shown_and_leaves_the_process_ready(status):
+    """One of a thousand accounts is no reason to restart what reads the others."""
+    status.hear("connection_opened", {"output": "devo"})
+    status.hear("account_refused", {"place": "input a, organization arn:aws:iam::1:role/r", "error": DENIED})
+    assert status.unready() == []
+    assert list(status.accounts) == ["input a, organization arn:aws:iam::1:role/r"]
+    status.hear("account_admitted", {"place": "input a, organization arn:aws:iam::1:role/r"})
+    assert not status.accounts
