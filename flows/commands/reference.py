@@ -31,7 +31,7 @@ from flows.config.settings import (
     Persistence,
     PersistenceConfig,
 )
-from flows.config.types import ListingSetting, RequestLimit
+from flows.config.types import BudgetSetting, ListingSetting, RequestLimit
 from sinks.settings import ConsoleConfig, DevoConfig, DevoHttpConfig, FileConfig, SyslogConfig
 from sources.aws.credentials import Credentials
 from transforms.setting import about, described, description, spellings
@@ -72,6 +72,7 @@ def _page() -> Iterator[str]:
         ("inputs.<name>", "One account to collect from; there may be several.", Input, ()),
         ("inputs.<name>.credentials", "Without any: boto3's default chain.", Credentials, ()),
         ("inputs.<name>.organization", "", OrganizationSettings, ()),
+        ("budget", "Of an input or of a service.", BudgetSetting, ()),
         ("services.<any>", "What every service has.", ServiceSettings, ()),
         ("services: those that ask an API", "", PolledSettings, (ServiceSettings,)),
         ("requests_limits[]", "", RequestLimit, ()),
