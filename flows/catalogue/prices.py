@@ -1,7 +1,8 @@
 """What AWS charges for what is asked of it: the one table, for `plan` before and for budgets while it runs.
 
 A price of an action holds for each call unless its unit says otherwise. Requests that fail count here too: a
-bill is never higher than what is counted.
+bill is never higher than what is counted, where prices are us-east-1's; other regions cost up to half as much
+again.
 """
 
 from collections.abc import Mapping

@@ -106,10 +106,10 @@ class LogQueries:
                 if self._drain.wait(min(_PAUSE * pauses, _LONGEST_PAUSE)):
                     raise Transient("query not awaited", where, "the process drains")
                 continue
+            if not token:  # AWS charges for what was scanned, however it ended
+                scanned(reply.get("statistics", {}).get("bytesScanned", 0))
             if reply["status"] != "Complete":
                 raise Transient(f"query ended as {reply['status']}", where, "it is asked again")
-            if not token:
-                scanned(reply.get("statistics", {}).get("bytesScanned", 0))
             yield reply.get("results", [])
             token = following(reply.get("nextToken") or "", token, where)
             if not token:

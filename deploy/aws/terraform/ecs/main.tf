@@ -54,6 +54,12 @@ variable "secret_arn" {
   description = "A secret with the keys CONFIG (the configuration), CHAIN, CERT and KEY (chain.crt, client.crt and client.key in certs/)"
 }
 
+variable "secret_key_arn" {
+  type        = string
+  default     = ""
+  description = "The key of that secret, if it is not AWS's own"
+}
+
 variable "queue_name" {
   type        = string
   default     = ""
@@ -150,6 +156,13 @@ data "aws_iam_policy_document" "secret" {
     actions   = ["secretsmanager:GetSecretValue"]
     resources = [var.secret_arn]
   }
+  dynamic "statement" {
+    for_each = var.secret_key_arn == "" ? [] : [var.secret_key_arn]
+    content {
+      actions   = ["kms:Decrypt"]
+      resources = [statement.value]
+    }
+  }
 }
 
 resource "aws_iam_role" "execution" {
@@ -244,8 +257,8 @@ resource "aws_ecs_task_definition" "this" {
 
   lifecycle {
     precondition {
-      condition     = local.queues ? var.queue_name != "" : var.file_system_id != ""
-      error_message = "queues need queue_name, apis need file_system_id."
+      condition     = local.queues ? var.queue_name != "" : var.file_system_id != "" && var.access_point_id != ""
+      error_message = "queues need queue_name, apis need file_system_id and access_point_id."
     }
   }
 }
@@ -359,16 +372,32 @@ resource "aws_cloudwatch_metric_alarm" "oldest_message" {
   count               = local.queues ? 1 : 0
   alarm_name          = "${var.name}-oldest-message"
   alarm_description   = "Messages of the collector's queue wait for too long"
-  namespace           = "AWS/SQS"
-  metric_name         = "ApproximateAgeOfOldestMessage"
-  dimensions          = { QueueName = var.queue_name }
-  statistic           = "Maximum"
-  period              = 60
   evaluation_periods  = 2
   threshold           = var.oldest_message_seconds
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_appautoscaling_policy.one_more[0].arn]
+
+  # The age counts messages in flight too: while Devo is away more tasks would only hold more of them.
+  dynamic "metric_query" {
+    for_each = { age = ["ApproximateAgeOfOldestMessage", "Maximum"], visible = ["ApproximateNumberOfMessagesVisible", "Minimum"] }
+    content {
+      id = metric_query.key
+      metric {
+        namespace   = "AWS/SQS"
+        metric_name = metric_query.value[0]
+        stat        = metric_query.value[1]
+        period      = 60
+        dimensions  = { QueueName = var.queue_name }
+      }
+    }
+  }
+
+  metric_query {
+    id          = "waiting"
+    expression  = "IF(visible > 0, age, 0)"
+    return_data = true
+  }
 }
 
 output "service_name" {
