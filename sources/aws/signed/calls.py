@@ -20,6 +20,7 @@ from msgspec import Struct
 from sources.aws.botocore_internals import signing_credentials
 from sources.aws.replies import call, sent_headers
 from sources.aws.signed.hosts import Hosts
+from sources.aws.signed.patience import Patience
 from sources.aws.signed.signature import DATED, Scope, SignedRequest, V4Signer, signed_by
 from sources.aws.signed.wire import WireError
 from sources.aws.spending.meter import Leaving
@@ -29,12 +30,9 @@ _STATIC = ("content-type", "x-amz-target", "x-amzn-query-mode")
 """Headers that are the same for each call of an operation, and signed, beside host and dated ones."""
 
 _JSON = "application/x-amz-json-1."
-_PATIENCE, _REST_SECONDS = 5, 60.0
-"""After so many calls in a row that did not end plainly, the client is asked for so long."""
-
 _OK = 200
 
-_LOCKS = (Guard("_lock", ("_ways", "_rest_until", "_failed")),)
+_LOCKS = (Guard("_lock", ("_ways",)),)
 
 
 class _CallWay(Struct, frozen=True):
@@ -57,8 +55,7 @@ class SignedCalls:
         self._sent = threading.local()
         self._lock = threading.RLock()
         self._ways: dict[str, _CallWay] = {}
-        self._rest_until = 0.0
-        self._failed = 0
+        self._patience = Patience()
         self._hosts: Hosts | None = None  # another botocore than this was written for: the client does it all
         try:
             self._signer = V4Signer(signing_credentials(client), clock)
@@ -71,12 +68,12 @@ class SignedCalls:
     def call(self, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
         """Return an operation's reply as boto3 does, without its metadata. Raises what boto3 raises."""
         with self._lock:
-            way = self._ways.get(operation) if time.monotonic() >= self._rest_until else None
+            way = None if self._patience.rests else self._ways.get(operation)
         if way is not None and self._hosts is not None:
             leaving = Leaving(self._service, operation, parameters)
             found = self._asked(way, self._hosts, parameters, leaving)
             leaving.ended()
-            self._note(plain=found is not None)
+            self._patience.note(plain=found is not None)
             if found is not None:
                 return found
         self._sent.request = None
@@ -86,13 +83,6 @@ class SignedCalls:
             with self._lock:
                 self._ways[operation] = learnt
         return reply
-
-    def _note(self, *, plain: bool) -> None:
-        with self._lock:
-            self._failed = 0 if plain else self._failed + 1
-            if self._failed >= _PATIENCE:
-                self._failed, self._rest_until = 0, time.monotonic() + _REST_SECONDS
-                self._ways.clear()
 
     def _see(self, request: Any, **_: Any) -> None:
         self._sent.request = request

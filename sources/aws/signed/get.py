@@ -16,6 +16,7 @@ from msgspec import Struct
 from sources.aws.botocore_internals import receive_at_once, signing_credentials
 from sources.aws.replies import sent_headers
 from sources.aws.signed.hosts import Hosts
+from sources.aws.signed.patience import Patience
 from sources.aws.signed.signature import Scope, SignedRequest, V4Signer, signed_by
 from sources.aws.signed.wire import WireError
 from sources.aws.spending.meter import Leaving
@@ -51,6 +52,7 @@ class SignedGet:
         self._client = client
         self._ways: dict[str, _BucketWay] = {}
         self._sent = threading.local()
+        self._patience = Patience()
         self._hosts: Hosts | None = None  # another botocore than this was written for: the client does it all
         try:
             self._signer = V4Signer(signing_credentials(client))
@@ -63,7 +65,7 @@ class SignedGet:
         """Return boto3's reply: Body, ContentLength, ETag, what is told of `_TOLD`."""
         bucket = asked["Bucket"]
         way = self._ways.get(bucket)
-        if way and self._hosts and not _DOTS.search(asked["Key"]):
+        if way and self._hosts and not self._patience.rests and not _DOTS.search(asked["Key"]):
             found = self._ask(way, self._hosts, asked)
             if found is not None:
                 return found
@@ -95,7 +97,9 @@ class SignedGet:
             body = hosts.wire(way.base).open(self._signer.signed(request, way.scope), leaving)
         except (WireError, ValueError):
             leaving.ended()
+            self._patience.note(plain=False)
             return None
+        self._patience.note(plain=True)
         if body.status not in _FOUND or b"etag" not in body.told:
             leaving.ended()
             body.close()

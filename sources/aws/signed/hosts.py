@@ -3,6 +3,7 @@
 import base64
 import ssl
 import threading
+import time
 from collections import OrderedDict
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -11,13 +12,13 @@ from botocore.httpsession import create_urllib3_context, get_cert_path
 from botocore.utils import get_environ_proxies
 
 from sources.aws.botocore_internals import verification
-from sources.aws.signed.wire import Wire, WireEndpoint
+from sources.aws.signed.wire import IDLE_SECONDS, Wire, WireEndpoint
 from transforms.locks import Guard, guarded
 
 _HOSTS = 64
 """Endpoints with connections; those of the one longest unused are closed. S3 has one for each bucket."""
 
-_LOCKS = (Guard("_lock", ("_wires", "_tls")),)
+_LOCKS = (Guard("_lock", ("_wires", "_tls", "_trimmed")),)
 
 
 @guarded(_LOCKS)
@@ -27,6 +28,7 @@ class Hosts:
     def __init__(self, client: Any) -> None:
         self._config, self._verify = client.meta.config, verification(client)
         self._wires: OrderedDict[str, Wire] = OrderedDict()
+        self._trimmed = time.monotonic()
         self._tls: ssl.SSLContext | None = None
         self._lock = threading.RLock()
 
@@ -39,7 +41,16 @@ class Hosts:
                 if len(self._wires) > _HOSTS:
                     self._wires.popitem(last=False)
             self._wires.move_to_end(base)
+            self._trim()
             return found
+
+    def _trim(self) -> None:
+        """Close connections of hosts that nobody asks any more: AWS has closed them long ago."""
+        with self._lock:
+            if time.monotonic() - self._trimmed > IDLE_SECONDS:
+                self._trimmed = time.monotonic()
+                for one in self._wires.values():
+                    one.trim()
 
     def _endpoint(self, url: SplitResult) -> WireEndpoint:
         tls = None

@@ -23,10 +23,10 @@ _HEAD_BYTES, _BODY_BYTES = 64 << 10, 64 << 20
 """Of a reply that is read whole. AWS's largest of those are ten messages of 1 MiB."""
 
 _RECEIVE_BYTES = 256 << 10
-_MOST_IDLE, _IDLE_SECONDS = 64, 15.0
+_MOST_IDLE, IDLE_SECONDS = 64, 15.0
 """A connection idle for longer is not used again: AWS closes after 20 s or more, without a word."""
 
-_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})[ \r]")
+_STATUS = re.compile(rb"HTTP/1\.([01]) (\d{3})[ \r]")
 _HEADER = re.compile(
     rb"\r\n(content-length|transfer-encoding|connection|etag|content-range|x-amz-version-id|"
     rb"x-amz-server-side-encryption|x-amz-server-side-encryption-bucket-key-enabled)"
@@ -120,13 +120,19 @@ class Wire:
     def end(self, line: socket.socket, *, stays: bool) -> None:
         """Take a connection back, or close it."""
         now = time.monotonic()
+        self.trim()
         with self._lock:
-            while self._idle and now - self._idle[0][1] > _IDLE_SECONDS:
-                self._idle.popleft()[0].close()
             if stays and len(self._idle) < _MOST_IDLE:
                 self._idle.append((line, now))
                 return
         line.close()
+
+    def trim(self) -> None:
+        """Close what has been idle for too long."""
+        oldest = time.monotonic() - IDLE_SECONDS
+        with self._lock:
+            while self._idle and self._idle[0][1] < oldest:
+                self._idle.popleft()[0].close()
 
     def _opened(self) -> socket.socket:
         to = self._endpoint
@@ -154,7 +160,7 @@ class Wire:
                 return None
             poll = select.poll()
             poll.register(line, select.POLLIN | select.POLLHUP | select.POLLERR)
-            if time.monotonic() - since < _IDLE_SECONDS and not poll.poll(0):
+            if time.monotonic() - since < IDLE_SECONDS and not poll.poll(0):
                 return line
             line.close()
 
@@ -213,22 +219,22 @@ def _tunnel(line: socket.socket, to: str, authorization: str) -> None:
     """Have a proxy lead on to the endpoint."""
     by = f"proxy-authorization: {authorization}\r\n" if authorization else ""
     line.sendall(f"CONNECT {to} HTTP/1.1\r\nhost: {to}\r\n{by}\r\n".encode("latin-1"))
-    head = _head(line)
+    head = _head(line, b"01")  # some proxies speak 1.0
     if head.status != _OK or head.rest:
         raise WireError(f"the proxy answered {head.status}")
 
 
-def _head(line: socket.socket) -> _ReplyHead:
+def _head(line: socket.socket, minor: bytes = b"1") -> _ReplyHead:
     data, until = _more(line), time.monotonic() + (line.gettimeout() or 0.0)
     while (end := data.find(b"\r\n\r\n")) < 0:
         if len(data) > _HEAD_BYTES or time.monotonic() > until:
             raise WireError("headers without an end")
         data += _more(line)
     status = _STATUS.match(data)
-    if not status:
+    if not status or status[1] not in minor:
         raise WireError("no HTTP/1.1")
     told = {name.lower(): value.strip() for name, value in _HEADER.findall(data[:end])}
-    return _ReplyHead(int(status[1]), told, data[end + 4 :])
+    return _ReplyHead(int(status[2]), told, data[end + 4 :])
 
 
 def _read(line: socket.socket) -> tuple[WireReply, bool]:

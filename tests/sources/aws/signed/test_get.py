@@ -8,6 +8,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from sources.aws.signed.get import SignedGet
+from sources.aws.signed.wire import Wire, WireError
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.ministack import Ministack
 
@@ -149,3 +150,19 @@ def test_other_botocore_leaves_all_to_the_client():
             return asked
 
     assert SignedGet(Plain()).get_object(Bucket="b", Key="k") == {"Bucket": "b", "Key": "k"}
+
+
+def test_a_way_that_breaks_again_and_again_rests(client, monkeypatch):
+    """A proxy that leads nowhere costs a few tries, and then none for a while."""
+    client.put_object(Bucket=client.bucket, Key="k", Body=b"x")
+    getter, tried = SignedGet(client), []
+    read(getter, client.bucket, "k")
+
+    def broken(*_):
+        tried.append(1)
+        raise WireError("nobody there")
+
+    monkeypatch.setattr(Wire, "open", broken)
+    for _ in range(9):
+        assert read(getter, client.bucket, "k")[0] == b"x"
+    assert (len(tried), client.asked) == (5, 10)

@@ -8,10 +8,10 @@ import boto3
 import pytest
 
 from flows.demo.receiver import make_certificates
-from sources.aws.signed import hosts
+from sources.aws.signed import hosts, wire
 from sources.aws.signed.hosts import Hosts
 from sources.aws.signed.wire import WireError
-from tests.fakes.process import HOST
+from tests.fakes.process import HOST, wait_until
 
 ASKED = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
@@ -53,7 +53,7 @@ def secure(certificates):
     return serve(answer)
 
 
-def proxy(status, said):
+def proxy(status, said, minor=1):
     """Lead on to wherever is asked, or refuse; what was asked is noted."""
 
     def pump(one, other):
@@ -63,7 +63,7 @@ def proxy(status, said):
     def answer(line):
         said.append(line.recv(65536).decode())
         host, _, port = said[-1].split()[1].partition(":")
-        line.sendall(f"HTTP/1.1 {status} said\r\n\r\n".encode())
+        line.sendall(f"HTTP/1.{minor} {status} said\r\n\r\n".encode())
         if status == 200:
             with socket.create_connection((host, int(port))) as onward:
                 threading.Thread(target=pump, args=(onward, line), daemon=True).start()
@@ -84,15 +84,16 @@ def test_the_servers_certificate_is_verified(certificates):
         Hosts(boto3.client("sqs", region_name="us-east-1")).wire(base).ask(ASKED)
 
 
+@pytest.mark.parametrize("minor", [0, 1])
 @pytest.mark.parametrize(("user", "by"), [("", ""), ("me:a%40b@", "Basic bWU6YUBi")])
-def test_a_proxy_leads_on_to_tls(certificates, monkeypatch, user, by):
+def test_a_proxy_leads_on_to_tls(certificates, monkeypatch, user, by, minor):
     """`HTTPS_PROXY`, with its user where it names one: the connection behind it is the endpoint's own."""
     said = []
-    at = f"http://{user}{HOST}:{proxy(200, said)}"
+    at = f"http://{user}{HOST}:{proxy(200, said, minor)}"
     monkeypatch.setattr(hosts, "get_environ_proxies", lambda _url: {"https": at})
     port = secure(certificates)
-    wire = made(certificates / "chain.crt").wire(f"https://{HOST}:{port}")
-    assert [wire.ask(ASKED).body, wire.ask(ASKED).body] == [b"{}"] * 2
+    through = made(certificates / "chain.crt").wire(f"https://{HOST}:{port}")
+    assert [through.ask(ASKED).body, through.ask(ASKED).body] == [b"{}"] * 2
     assert len(said) == 1
     assert said[0].startswith(f"CONNECT {HOST}:{port} HTTP/1.1\r\n")
     assert (f"proxy-authorization: {by}" in said[0]) == bool(by)
@@ -132,3 +133,23 @@ def test_endpoints_are_bounded():
     many.wire("http://one-more.example")
     assert many.wire("http://first.example") is first
     assert len(many._wires) == hosts._HOSTS
+
+
+def test_hosts_that_nobody_asks_keep_no_connection(monkeypatch):
+    """AWS closes idle connections: theirs are closed here too, whoever is asked next."""
+    many, ended = Hosts(boto3.client("s3", region_name="us-east-1")), []
+
+    def answer(line):
+        line.recv(65536)
+        line.sendall(REPLY)
+        ended.append(line.recv(65536))
+
+    first = many.wire(f"http://{HOST}:{serve(answer)}")
+    first.ask(ASKED)
+    many.wire("http://other.example")
+    assert len(first._idle) == 1
+    for module in (hosts, wire):
+        monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
+    many.wire("http://other.example")
+    assert not first._idle
+    wait_until(lambda: ended == [b""], 5, "the server has seen the end")
