@@ -274,7 +274,7 @@ class PollScheduler:
         """List the targets; those that are new are due at once, those that have gone are planned no more."""
         found: dict[str, Target] = {}
         errors: list[SourceError] = []
-        rests: dict[str, SourceError | None] = {}
+        rests: list[Rest] = []
         with self._changed:
             before = set(self._targets)
         try:
@@ -283,15 +283,16 @@ class PollScheduler:
                     found[one.key] = one
                     self._use(one)
                 elif isinstance(one, Rest):
-                    rests[one.account] = one.error
+                    rests.append(one)
                 else:
                     errors.append(one)
         except Exception as error:  # noqa: BLE001 - told, counted and tried again; positions stay
             errors.append(translate(error, self.name))
+        resting = frozenset(one.account for one in rests)
         with self._changed:
             self._targets = {**self._targets, **found} if errors else found
             if not errors:
-                self._listing = Listing(self._listing.number + 1, frozenset(found), frozenset(rests))
+                self._listing = Listing(self._listing.number + 1, frozenset(found), resting)
                 self._forget_gone(before - set(found))
             self._plan_new()
             after = set(self._targets)
@@ -315,14 +316,15 @@ class PollScheduler:
                 spread = _JITTER.random() * len(self._targets) / _FIRST_POLLS_A_SECOND
                 self._plan(target.key, time.monotonic() + spread)
 
-    def _tell_of(self, rests: Mapping[str, SourceError | None]) -> None:
-        """Tell which accounts cannot be listed, each when that begins, and when it is over."""
-        before, self._resting = self._resting, {who: error for who, error in rests.items() if error}
-        scope, first = self._scope(_LISTING), telemetry.FailureStreak(1)
-        for who in self._resting.keys() - before.keys():
-            telemetry.poll_failed(scope, f"targets of {who}", self._resting[who], first)
-        for who in before.keys() - self._resting.keys():
-            telemetry.poll_recovered(scope, f"targets of {who}", before[who].cause)
+    def _tell_of(self, rests: Iterable[Rest]) -> None:
+        """Tell what of accounts cannot be listed, each when that begins, and when it is over."""
+        told = {f"targets of {one.account}, {one.error.where}": one.error for one in rests if one.error}
+        before, self._resting = self._resting, told
+        scope, first = self._scope(_LISTING), telemetry.FailureStreak(1, targets=len(told))
+        for what in told.keys() - before.keys():
+            telemetry.poll_failed(scope, what, told[what], first)
+        for what in before.keys() - told.keys():
+            telemetry.poll_recovered(scope, what, before[what].cause, len(told))
 
     def _forget_gone(self, keys: Iterable[str]) -> None:
         for key in keys:
@@ -372,10 +374,8 @@ class PollScheduler:
         most, reach, now = late.most / 1000, late.reach / 1000, time.monotonic()
         telemetry.read_late(self._scope(key), key, late.cumulative(), most, reach)
         before, _, since = self._late.get(key, (0.0, 0.0, now))
-        if most >= before or now - since > _LATE_SECONDS:
-            self._late[key] = most, reach, now
-        else:
-            self._late[key] = before, reach, since
+        renewed = most >= before or now - since > _LATE_SECONDS
+        self._late[key] = (most, reach, now) if renewed else (before, reach, since)
 
     def _failed(self, key: str, error: SourceError) -> float:
         failures = self._failures_of(key) + 1
@@ -392,9 +392,9 @@ class PollScheduler:
             telemetry.poll_recovered(self._scope(key), key or "targets", cause, self._failing(key))
 
     def _failing(self, key: str) -> int:
-        """Return how many targets of a key's region fail at present."""
-        region = region_of(key)
-        return sum(region_of(other) == region for other in list(self._failures))
+        """Return how many targets of a key's region fail at present; of none, how many cannot be listed."""
+        region, others = region_of(key), list(self._failures)
+        return sum(region_of(other) == region for other in others) + (0 if region else len(self._resting))
 
     def _failures_of(self, key: str) -> int:
         return self._failures.get(key, (0, ""))[0]

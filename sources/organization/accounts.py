@@ -88,15 +88,25 @@ def _numbers(named: Iterable[str], below: Mapping[str, frozenset[str]]) -> froze
 
 
 class Organization:
-    """An organization, asked by one of its accounts. Raises SourceError; asks nothing before it must."""
+    """An organization, asked by one of its accounts. Raises SourceError; asks nothing before it must.
+
+    management: the number of its management account, "" before its accounts were listed. left_out: those that
+    the last selection did not want.
+    """
 
     def __init__(self, account: Account) -> None:
         self._account = account
+        self.management = ""
+        self.left_out: frozenset[str] = frozenset()
 
     def members(self, selection: AccountSelection) -> list[MemberAccount]:
         """Return the accounts that a selection wants."""
         below = {parent: frozenset(self._below(parent, _DEPTH)) for parent in selection.parents}
-        return choose(self._everyone(), below, selection)
+        everyone = list(self._everyone())
+        found = choose(everyone, below, selection)
+        unwanted = _numbers(selection.exclude, below) | {one.number for one in everyone}
+        self.left_out = unwanted - {one.number for one in found}
+        return found
 
     def administrators(self, principal: str) -> frozenset[str]:
         """Return the accounts that a service is delegated to. principal: `guardduty.amazonaws.com`."""
@@ -106,6 +116,7 @@ class Organization:
 
     def _everyone(self) -> Iterator[MemberAccount]:
         for one in self._pages("ListAccounts", "Accounts"):
+            self.management = _management(one) or self.management
             yield _member(one, self._where("ListAccounts"))
 
     def _below(self, parent: str, depth: int) -> Iterator[str]:
@@ -131,6 +142,11 @@ def _member(told: Mapping[str, Any], where: str) -> MemberAccount:
     number = required(told, "Id", where)
     state = str(told.get("State") or required(told, "Status", where))
     return MemberAccount(number, str(told.get("Name", "")), state, told.get("JoinedTimestamp"))
+
+
+def _management(told: Mapping[str, Any]) -> str:
+    """Return whose organization an account is in: `arn:aws:organizations::MANAGEMENT:account/o-…/…`."""
+    return "".join(str(told.get("Arn", "")).split(":")[4:5])
 
 
 def enabled_regions(account: Account) -> frozenset[str]:

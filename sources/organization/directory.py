@@ -7,7 +7,7 @@ each at its own moment. Memory: a kibibyte or two an account, and there are at m
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 from pydantic import SecretStr
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sources.aws.account import Account
 from sources.aws.credentials import Hop
 from sources.aws.partitions import name_of
-from sources.errors import Denied, SourceError
+from sources.errors import BadCredentials, Denied, SourceError
 from sources.organization import telemetry
 from sources.organization.accounts import AccountSelection, MemberAccount, Organization, enabled_regions
 from sources.organization.identity import MemberIdentity, SharedClients
@@ -44,6 +44,17 @@ class OrganizationScope(Struct, frozen=True):
     selection: AccountSelection = AccountSelection()
     regions: tuple[str, ...] = ()
     refresh_seconds: float = 600.0
+
+
+def seconds_after(errors: Iterable[SourceError], refresh: float) -> float:
+    """Return when an account is looked into again after what failed there.
+
+    A permission takes as long as if nothing had failed: a region that a service control policy denies stays
+    so, ListRegions shows it enabled all the same, and CloudTrail has an event of every denial. A role may be
+    given any moment.
+    """
+    lasting = all(isinstance(one, Denied) and not isinstance(one, BadCredentials) for one in errors)
+    return refresh if lasting else min(refresh, _AGAIN_SECONDS)
 
 
 class KnownAccount(Struct):
@@ -119,6 +130,15 @@ class Directory:
         found = self._members.get(number)
         return found.about.name if found else ""
 
+    @property
+    def management(self) -> str:
+        """The number of the management account, "" while it is not known."""
+        return self._organization.management
+
+    def leaves_out(self, number: str) -> bool:
+        """Tell whether an account is known, and not wanted; one that joined just now is not known yet."""
+        return number in self._organization.left_out
+
     def role(self, number: str) -> str:
         """Return the ARN of the role in an account."""
         return f"arn:{name_of(self.base.link.home)}:iam::{number}:role/{self.scope.role}"
@@ -140,14 +160,17 @@ class Directory:
             until = _REGIONS_SECONDS * _JITTER.uniform(0.5, 1)
         except SourceError as error:
             found = member.regions or (wanted if isinstance(error, Denied) else ())
-            until = min(self.scope.refresh_seconds, _AGAIN_SECONDS)
+            until = seconds_after([error], self.scope.refresh_seconds)
             if not found:
                 raise
         member.regions, member.regions_until = found, self._clock() + until
         return found
 
     def administrators(self, principal: str) -> frozenset[str]:
-        """Return the accounts to which a service of AWS is delegated. Raises SourceError."""
+        """Return the accounts to which a service of AWS is delegated. Raises SourceError.
+
+        The management account is never among them, although it may have the service's data as they do.
+        """
         with self._lock:
             until, found = self._administrators.get(principal, (0.0, frozenset()))
             if self._clock() >= until:

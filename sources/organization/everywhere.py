@@ -23,14 +23,13 @@ from sources.apis.poll import Page, Poll, Rest, State, Target, account_of
 from sources.apis.window import Window, to_ms
 from sources.aws.account import Account
 from sources.errors import BadCredentials, SourceError, Transient, translate
-from sources.organization.directory import Directory, KnownAccount
+from sources.organization.directory import Directory, KnownAccount, seconds_after
 from sources.threads import payer, works_for
 
 LISTING_THREADS = 8
 _YOUNG = timedelta(days=1)
 """Of an account that joined within it everything is wanted; of an older one what comes from now on."""
 
-_AGAIN_SECONDS = 60.0
 _JITTER = random.SystemRandom()
 
 MakePoll: TypeAlias = Callable[[Account, tuple[str, ...], datetime | None], Poll]
@@ -65,7 +64,7 @@ class _AccountTargets(Struct):
     poll: Poll | None = None
     regions: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
-    rest: Rest | None = None
+    rests: tuple[Rest, ...] = ()
     due: float = 0.0
 
 
@@ -76,6 +75,7 @@ class Everywhere:
         self.name, self.period_seconds, self._administered = api.name, api.period_seconds, api.administered
         self._directory, self._make, self._drain = directory, make, drain
         self._listed: dict[str, _AccountTargets] = {}
+        self._uncovered: tuple[Rest, ...] = ()
 
     def targets(self) -> Iterable[Target | Rest | SourceError]:
         """Return the targets of all accounts, those found anew as they are found."""
@@ -96,7 +96,8 @@ class Everywhere:
                 yield from _told(listed)
         covered: dict[str, frozenset[str]] = {}
         if due and self._administered:
-            yield from self._cover(self._administered, members, covered)
+            self._uncovered = tuple(self._cover(self._administered, members, covered))
+        yield from self._uncovered
         name = f"{self.name}-accounts"
         with ThreadPoolExecutor(LISTING_THREADS, name, initializer=works_for, initargs=(payer(),)) as pool:
             for listed in pool.map(lambda member: self._look(member, covered), due):
@@ -127,10 +128,9 @@ class Everywhere:
             found = list(self._found(member, listed, covered))
         except Exception as error:  # noqa: BLE001 - told by who lists; the account's positions stay
             known = translate(error, f"{self.name} {number}")
-            listed.rest = Rest(
-                number, None if isinstance(known, BadCredentials) else known
-            )  # told by who signs
-            listed.due = time.monotonic() + min(refresh, _AGAIN_SECONDS) * _JITTER.uniform(0.5, 1)
+            told = None if isinstance(known, BadCredentials) else known  # told by who signs
+            listed.rests = (Rest(number, told),)
+            listed.due = time.monotonic() + seconds_after([known], refresh) * _JITTER.uniform(0.5, 1)
             return listed
         errors = [one for one in found if isinstance(one, SourceError)]
         joined = to_ms(member.about.joined) if member.about.joined else 0
@@ -139,9 +139,8 @@ class Everywhere:
             keys = {one.key for one in mine}
             mine += [one for one in listed.targets if one.key not in keys]
         listed.targets = tuple(mine)
-        listed.rest = Rest(number, errors[0]) if errors else None
-        again = min(refresh, _AGAIN_SECONDS) if errors else refresh
-        listed.due = time.monotonic() + again * _JITTER.uniform(0.5, 1)
+        listed.rests = tuple(Rest(number, one) for one in errors)
+        listed.due = time.monotonic() + seconds_after(errors, refresh) * _JITTER.uniform(0.5, 1)
         return listed
 
     def _found(
@@ -162,27 +161,40 @@ class Everywhere:
     ) -> Iterator[Rest]:
         """Fill region → the accounts whose data an administrator among the members has.
 
-        Where that is not known all others rest in that region: what is read twice would be sent twice.
+        Where that is not known all others rest in that region: what is read twice would be sent twice. The
+        management account may be an administrator too, which nobody delegates.
         """
-        everyone = frozenset(one.about.number for one in members)
-        admins = self._directory.administrators(service.principal)
+        delegated = self._directory.administrators(service.principal)
+        others = frozenset(one.about.number for one in members) - delegated
         for member in members:
             number = member.about.number
-            if number not in admins or not member.about.active:
+            if number not in {*delegated, self._directory.management} or not member.about.active:
                 continue
-            for region in self._directory.regions_of(member):
+            try:
+                regions = self._directory.regions_of(member)
+            except BadCredentials:
+                if number in delegated:
+                    raise
+                continue
+            for region in regions:
                 try:
                     theirs = service.covered(member.identity, region)
                 except SourceError as error:
-                    theirs = everyone
+                    if number not in delegated and _administers_nobody(error):
+                        continue
+                    theirs = others
                     yield Rest(number, error)
                 covered[region] = covered.get(region, frozenset()) | (theirs - {number})
 
 
+def _administers_nobody(error: SourceError) -> bool:
+    """Tell whether who answers so is not read (StackSets make no role in it), or is no administrator."""
+    return isinstance(error, BadCredentials) or type(error) is SourceError
+
+
 def _told(listed: _AccountTargets) -> Iterator[Target | Rest]:
     yield from listed.targets
-    if listed.rest:
-        yield listed.rest
+    yield from listed.rests
 
 
 def _of(number: str, target: Target, joined: int) -> Target:

@@ -548,3 +548,27 @@ def test_positions_of_an_account_that_rests_are_not_taken_as_gone():
         poll.resting = ["111111111111"]
         until(lambda: part.next_batch() == [] and part._gone)
         assert list(part._gone) == [other]
+
+
+def test_regions_that_an_account_denies_are_told_once_each_and_shown(caplog, monkeypatch):
+    """Listings go on finding them; what is known is no news, and it stands on the page while it lasts."""
+    refused = [Denied("no", f"ListDetectors of {region}", "lift it") for region in ("eu-west-1", "us-east-1")]
+    shown = []
+    monkeypatch.setattr(
+        metric_scopes, "failing", lambda where, _error, count, _: shown.append((where, count))
+    )
+    monkeypatch.setattr(metric_scopes, "well", lambda where, still=0: shown.append((where, still)))
+
+    class Refused(Numbers):
+        def targets(self):
+            yield from super().targets()
+            yield from (Rest("111111111111", one) for one in refused)
+
+    with caplog.at_level("WARNING", "collector"), lane_of(Refused("a", last=1)) as part:
+        until(lambda: part.next_batch() is not None and part._feed.listing().number > 3)
+        told = [one for one in caplog.records if "targets of 111111111111" in one.getMessage()]
+        assert len(told) == 2
+        assert [(where.region, count) for where, count in shown] == [("", 2), ("", 2)]
+        refused.pop()
+        until(lambda: part.next_batch() is not None and len(shown) > 2)
+        assert [(where.region, count) for where, count in shown[2:]] == [("", 1)]

@@ -213,3 +213,17 @@ def test_a_refusal_names_the_action():
                 "organizations:ListAccounts",
             )
         )
+
+
+def test_the_management_account_is_known_from_the_accounts(organization):
+    """Each account's ARN names it; no call is made for it, and none is known before."""
+    assert organization.reads.management == ""
+    organization.reads.members(AccountSelection())
+    assert organization.reads.management == fake_aws.ACCOUNT
+
+
+def test_what_a_selection_leaves_out_is_known(organization):
+    """Accounts that were listed and not chosen, and those excluded by number; of others nothing is known."""
+    first, second = (member(organization.client, number) for number in range(2))
+    organization.reads.members(AccountSelection((first, second), (second, "999999999999")))
+    assert organization.reads.left_out == {fake_aws.ACCOUNT, second, "999999999999"}

@@ -1,13 +1,14 @@
 """One API over all accounts of an organization: keys, regions, accounts that rest, administrators."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from sources.apis.poll import Page, Rest, Target
 from sources.aws.account import Account, Credentials
-from sources.errors import BadCredentials, Denied, Transient
+from sources.errors import BadCredentials, Denied, SourceError, Transient
 from sources.organization.accounts import MemberAccount
 from sources.organization.directory import Directory, OrganizationScope
 from sources.organization.everywhere import Administered, Everywhere, ServedApi
@@ -23,12 +24,16 @@ class OneAccount:
     def __init__(self, account, regions, beginning):
         self.account, self.regions, self.beginning = account, regions, beginning
         self.fails = None
+        self.refused = {}
         self.polled = []
 
     def targets(self):
         if self.fails:
             raise self.fails
-        return [Target(region, self.account.account_id, region) for region in self.regions]
+        return [
+            self.refused.get(region) or Target(region, self.account.account_id, region)
+            for region in self.regions
+        ]
 
     def pages(self, target, state):
         self.polled.append((target, state))
@@ -45,7 +50,7 @@ class World:
         self.accounts = {A: "ACTIVE", B: "ACTIVE"}
         self.joined, self.polls = {}, {}
         self.regions = {A: {"eu-west-1"}, B: {"eu-west-1", "us-east-1"}, C: {"eu-west-1"}}
-        self.refused, self.admins, self.covered = set(), frozenset(), frozenset()
+        self.refused, self.admins, self.covered, self.asked = set(), frozenset(), frozenset(), []
         base = Account("in", Credentials(access_key="AKIA", access_secret="x"), region="us-east-1")
         self.directory = Directory(base, OrganizationScope("reads", refresh_seconds=0))
         about = ServedApi("api", 60, Administered("some.amazonaws.com", "some:ListMembers", self.covers))
@@ -55,7 +60,8 @@ class World:
         self.polls[account.account_id] = OneAccount(account, regions, beginning)
         return self.polls[account.account_id]
 
-    def covers(self, _account, _region):
+    def covers(self, account, region):
+        self.asked.append((account.account_id, region))
         if isinstance(self.covered, Exception):
             raise self.covered
         return self.covered
@@ -180,3 +186,72 @@ def test_a_listing_that_fails_uses_the_accounts_of_before(world, monkeypatch):
     found = world.targets()
     assert [one.key for one in found if isinstance(one, Target)] == before
     assert [type(one) for one in found if not isinstance(one, Target | Rest)] == [Transient]
+
+
+@pytest.mark.parametrize(
+    ("error", "patient"),
+    [
+        (Denied("explicit deny in a service control policy", "eu-west-1", "lift it"), True),
+        (Transient("no", "eu-west-1", "again"), False),
+        (BadCredentials("role cannot be assumed", "eu-west-1", "see that it exists"), False),
+    ],
+)
+def test_a_region_that_is_denied_is_listed_again_when_all_is(world, error, patient):
+    """ListRegions shows a region that a service control policy denies, and CloudTrail every denial."""
+    world.directory.scope = OrganizationScope("reads", refresh_seconds=3600)
+    world.targets()
+    world.polls[B].refused = {"eu-west-1": error}
+    before = time.monotonic()
+    found = world.targets()
+    assert [one for one in found if isinstance(one, Rest)] == [Rest(B, error)]
+    assert (world.poll._listed[B].due - before > 1000) is patient
+    assert f"us-east-1/{B}" in [one.key for one in found if isinstance(one, Target)]
+
+
+def test_each_region_that_is_denied_is_told(world):
+    """Not the first alone."""
+    world.targets()
+    denied = {region: Denied("no", region, "lift it") for region in ("eu-west-1", "us-east-1")}
+    world.polls[B].refused = denied
+    assert [one.error for one in world.targets() if isinstance(one, Rest)] == list(denied.values())
+
+
+def test_the_management_account_may_be_an_administrator(world):
+    """ListDelegatedAdministrators never names it."""
+    world.directory._organization.management = A
+    world.covered = frozenset({B})
+    assert world.listed() == [f"eu-west-1/{A}", f"us-east-1/{B}"]
+    assert world.asked == [(A, "eu-west-1")]
+
+
+@pytest.mark.parametrize(
+    "error", [BadCredentials("no role", "there", "make it"), SourceError("BadRequest", "there", "correct it")]
+)
+def test_nobody_waits_for_a_management_account_that_administers_nobody(world, error):
+    """StackSets leave it without a role; and it may be a member as others are."""
+    world.directory._organization.management = A
+    world.covered = error
+    assert world.listed() == [f"eu-west-1/{A}", f"eu-west-1/{B}", f"us-east-1/{B}"]
+
+
+def test_nobody_waits_for_a_management_account_without_a_role(world):
+    """Its regions are not even known."""
+    world.directory._organization.management, world.refused = A, {A}
+    assert world.listed() == [f"eu-west-1/{B}", f"us-east-1/{B}"]
+
+
+def test_a_delegated_administrator_goes_on_while_the_management_account_does_not_answer(world):
+    """It is read in any case: what it has is not had by another."""
+    world.directory._organization.management, world.admins = A, frozenset({B})
+    world.covered = Transient("down", "there", "again")
+    assert f"eu-west-1/{B}" in world.listed()
+
+
+def test_what_an_administrator_does_not_tell_is_told_in_each_listing(world):
+    """It is not over because nothing was due."""
+    world.admins, world.covered = frozenset({A}), Denied("no guardduty:ListMembers", "there", "allow it")
+    world.targets()
+    world.directory._due = float("inf")
+    for listed in world.poll._listed.values():
+        listed.due = float("inf")
+    assert [one.error for one in world.poll.targets() if isinstance(one, Rest)] == [world.covered]
