@@ -15,7 +15,8 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Set as AbstractSet
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -25,11 +26,12 @@ import msgspec
 from msgspec import Struct
 
 from flows.catalogue.build import COLLECTED
-from flows.catalogue.services import units
+from flows.catalogue.service import Unit
+from flows.catalogue.services import every, units
 from flows.config.load import SettingsError, load
 from flows.process.private_folder import private_umask
 from flows.process.recovery_store import FORMAT, StateError, check, hold, prepare
-from flows.process.sealed_state import opened, seal
+from flows.process.sealed_state import SealBrokenError, opened, seal
 
 _MANIFEST, _ARCHIVE_FORMAT = "manifest.json", 1
 _NOT_COPIED = frozenset({"journal", "quarantine"})
@@ -72,7 +74,7 @@ def state(config: Path | None, folder: Path | None, action: str, names: Sequence
     elif action == "restore":
         restore(Path(names[0]), place)
     else:
-        move(place, *names)
+        move(place, names[0], names[1], units(settings) if settings else None)
     return 0
 
 
@@ -178,36 +180,98 @@ def restore(archive: Path, folder: Path) -> None:
     _print(f"{folder}: {len(manifest.files)} files as of {manifest.made}, made by {manifest.release}")
 
 
-def move(folder: Path, before: str, after: str) -> None:
-    """Give the positions of an input (by its id), or of one of its services, another name."""
+def move(folder: Path, before: str, after: str, configured: Sequence[Unit] | None = None) -> None:
+    """Give the positions of an input (by its id), or of one of its services, another name; all or none.
+
+    configured: what the configuration collects, by the old name or the new one; None = it is not known.
+    """
     hold(folder)
-    moved: dict[str, str] = {}
-    for file in sorted(folder.rglob("part-*.sqlite3")):
-        with _open(file) as database, database:
-            steps = {str(step) for (step,) in database.execute("SELECT DISTINCT step_id FROM snaps")}
-            renamed = {
-                step: after + step.removeprefix(before)
-                for step in steps
-                if step == before or step.startswith(f"{before}-")
-            }
-            if taken := sorted(steps & set(renamed.values())):
+    before, after = _step(before), _step(after)
+    with ExitStack() as opening:
+        files = {file: opening.enter_context(_open(file)) for file in sorted(folder.rglob("part-*.sqlite3"))}
+        steps = {file: _steps(database) for file, database in files.items()}
+        like = {one for names in steps.values() for one in names if f"{one}-".startswith(f"{before}-")}
+        moved = _moved(like, before, after, configured)
+        for file, names in steps.items():
+            if taken := sorted(names & {moved[step] for step in names & moved.keys()}):
                 raise StateError(f"{taken[0]} has positions already", str(file), "choose another name")
-            moved |= renamed
-            for step, new in renamed.items():
+        if configured is None:
+            _of_one_input(before, sorted(moved))
+        if not moved:
+            raise SettingsError(f"nothing is called {before}", str(folder), "state show tells the names")
+        for database in files.values():
+            for step, new in moved.items():
                 _rename(database, step, new)
-    if not moved:
-        raise SettingsError(f"nothing is called {before}", str(folder), "state show tells the names")
-    for step, new in moved.items():
-        with suppress(FileNotFoundError):
-            (folder / COLLECTED / step).rename(folder / COLLECTED / new)
+        for database in files.values():
+            database.commit()
+    for step, new in sorted(moved.items()):
+        for beside in {file.parent / COLLECTED for file in files}:
+            with suppress(FileNotFoundError):
+                (beside / step).rename(beside / new)
         _print(f"{step} → {new}")
+    for step in sorted(like - moved.keys()):
+        _print(f"{step} stays: the configuration has no such service of {before}; move it by its whole name")
+
+
+def _moved(
+    like: AbstractSet[str], before: str, after: str, configured: Sequence[Unit] | None
+) -> dict[str, str]:
+    """Return step → its new name, of steps whose names begin like the old one."""
+    if before in like:
+        return {before: after}
+    if configured is None:
+        return {step: after + step.removeprefix(before) for step in like}
+    return {step: new for step, new in _configured(configured, before, after).items() if step in like}
+
+
+def _step(name: str) -> str:
+    """Return a name as steps have it."""
+    return name.replace(".", "_")
+
+
+def _steps(database: sqlite3.Connection) -> set[str]:
+    return {str(step) for (step,) in database.execute("SELECT DISTINCT step_id FROM snaps")}
+
+
+def _configured(known: Sequence[Unit], before: str, after: str) -> dict[str, str]:
+    """Return step → its new name, by the inputs and services that are called so before or afterwards."""
+    found = {}
+    for name in (before, after):
+        inputs = set()
+        for unit in known:
+            if name in {_step(unit.input_id), _step(f"{unit.input_id}-{unit.service_key}")}:
+                rest = unit.step_id.removeprefix(name)
+                found[before + rest] = after + rest
+                inputs.add(unit.input_id)
+        if len(inputs) > 1:
+            hint = "write the whole name of each step, as state show tells it"
+            raise SettingsError(f"{name} is an input, and a service of another", "state move", hint)
+    return found
+
+
+def _of_one_input(before: str, steps: Sequence[str]) -> None:
+    """Refuse steps that may be of several inputs, as ids and keys may hold `-`. Raises SettingsError."""
+    dashes = {_key(step.removeprefix(before)).count("-") for step in steps}
+    if len(steps) > 1 and dashes not in ({0}, {1}):
+        hint = "name the configuration instead of --state, or write the whole name of each step"
+        raise SettingsError(f"these may be of several inputs: {', '.join(steps)}", before, hint)
+
+
+def _key(rest: str) -> str:
+    """Return `-KEY` of what follows an input's id; a key that is a service's own counts as without dashes."""
+    service = next((name for name in every() if rest.endswith(f"-{name}")), "")
+    key = rest.removesuffix(f"-{service}")
+    return "-key" if key in {f"-{one.service_key}" for one in every().values() if one.service_key} else key
 
 
 def _rename(database: sqlite3.Connection, step: str, new: str) -> None:
     """Write the rows of a step under its new name, which their checksums name too."""
     rows = database.execute("SELECT rowid, state_key, ser_change FROM snaps WHERE step_id = ?", (step,))
     for row, key, kept in rows.fetchall():
-        found: Any = None if kept is None else opened(step, key, pickle.loads(kept))  # noqa: S301 - see _show
+        try:
+            found: Any = None if kept is None else opened(step, key, pickle.loads(kept))  # noqa: S301 - see _show
+        except SealBrokenError as error:
+            raise StateError(f"a position is damaged ({error})", f"{step} {key}", "restore a copy") from error
         sealed = None if kept is None else pickle.dumps(seal(new, key, found))
         database.execute("UPDATE snaps SET step_id = ?, ser_change = ? WHERE rowid = ?", (new, sealed, row))
 

@@ -1,5 +1,6 @@
 """A state is shown, copied, put back and renamed; a copy that is not what was made is refused."""
 
+import json
 import pickle
 import sqlite3
 import subprocess
@@ -118,6 +119,66 @@ def test_positions_take_another_name(folder):
         state(None, folder, "move", ["10009", "1"])
     with pytest.raises(StateError, match="has positions already"):
         state(None, folder, "move", ["10001", "20002"])
+
+
+def filled(file, *steps):
+    """Add positions of steps to a recovery file, which is made if need be."""
+    if not file.exists():
+        file.write_bytes((file.parent / "part-0.sqlite3").read_bytes())
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("DELETE FROM snaps")
+        for step in steps:
+            row = (step, "0", 1, pickle.dumps(seal(step, "0", POSITION)))
+            database.execute(
+                "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", row
+            )
+
+
+AUDITS = {"audit-events-all": {"types": ["audits_api"], "regions": ["eu-west-1"]}}
+
+
+@pytest.mark.parametrize("configured", [["prod", "prod-eu"], ["live", "prod-eu"]])
+def test_an_id_that_begins_like_another_moves_alone(folder, tmp_path, configured, capsys):
+    """`prod` is not `prod-eu`: the configuration tells them apart, by the old id or by the new one."""
+    rest = "audit-events-all-audits_api"
+    filled(folder / "part-0.sqlite3", f"prod-{rest}", f"prod-eu-{rest}", "prod-old-logs")
+    config = tmp_path / "config.yaml"
+    inputs = {name: {"id": name, "services": AUDITS} for name in configured}
+    content = {"globals": {"persistence": {"type": "filesystem", "config": {"directory_name": str(folder)}}}}
+    config.write_text(json.dumps({**content, "inputs": inputs, "outputs": {"c": {"type": "console"}}}))
+    with pytest.raises(SettingsError, match="may be of several inputs"):
+        state(None, folder, "move", ["prod", "live"])
+    state(config, None, "move", ["prod", "live"])
+    assert set(positions(folder)) == {f"live-{rest}", f"prod-eu-{rest}", "prod-old-logs"}
+    assert "prod-old-logs stays" in capsys.readouterr().out
+    state(None, folder, "move", ["prod-old-logs", "live-old-logs"])
+    assert set(positions(folder)) == {f"live-{rest}", f"prod-eu-{rest}", "live-old-logs"}
+
+
+def test_a_key_that_begins_like_another_moves_alone(folder):
+    """`metrics` is not `metrics-all`: without a configuration that is refused, a whole name is not."""
+    steps = {"1-metrics-metrics-all", "1-metrics-all-metrics-all"}
+    filled(folder / "part-0.sqlite3", *steps)
+    with pytest.raises(SettingsError, match="may be of several inputs"):
+        state(None, folder, "move", ["1-metrics", "1-m"])
+    assert set(positions(folder)) == steps
+    state(None, folder, "move", ["1-metrics-metrics-all", "1-m-metrics-all"])
+    assert set(positions(folder)) == {"1-m-metrics-all", "1-metrics-all-metrics-all"}
+
+
+def test_all_files_are_renamed_or_none(folder):
+    """A name that is taken in the second file, or damage there, leaves the first one as it was."""
+    filled(folder / "part-1.sqlite3", STEPS[0], "20001-audit-events-all-audits_api")
+    filled(folder / "part-0.sqlite3", STEPS[0])
+    with pytest.raises(StateError, match="has positions already"):
+        state(None, folder, "move", ["10001", "20001"])
+    assert set(positions(folder)) == {STEPS[0]}
+    filled(folder / "part-1.sqlite3", STEPS[0])
+    with closing(sqlite3.connect(folder / "part-1.sqlite3")) as database, database:
+        database.execute("UPDATE snaps SET ser_change = ?", (pickle.dumps({"sha256": "", "state": b""}),))
+    with pytest.raises(StateError, match="damaged"):
+        state(None, folder, "move", ["10001", "20001"])
+    assert set(positions(folder)) == {STEPS[0]}
 
 
 def test_a_state_in_use_is_not_renamed(folder):
