@@ -14,7 +14,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
@@ -199,16 +199,7 @@ def move(folder: Path, before: str, after: str, configured: Sequence[Unit] | Non
             _of_one_input(before, sorted(moved))
         if not moved:
             raise SettingsError(f"nothing is called {before}", str(folder), "state show tells the names")
-        for database in files.values():
-            for step, new in moved.items():
-                _rename(database, step, new)
-        for database in files.values():
-            database.commit()
-    for step, new in sorted(moved.items()):
-        for beside in {file.parent / COLLECTED for file in files}:
-            with suppress(FileNotFoundError):
-                (beside / step).rename(beside / new)
-        _print(f"{step} → {new}")
+        _rename_all(files, moved)
     for step in sorted(like - moved.keys()):
         _print(f"{step} stays: the configuration has no such service of {before}; move it by its whole name")
 
@@ -262,6 +253,20 @@ def _key(rest: str) -> str:
     service = next((name for name in every() if rest.endswith(f"-{name}")), "")
     key = rest.removesuffix(f"-{service}")
     return "-key" if key in {f"-{one.service_key}" for one in every().values() if one.service_key} else key
+
+
+def _rename_all(files: Mapping[Path, sqlite3.Connection], moved: Mapping[str, str]) -> None:
+    """Rename steps in all recovery files, and what lies beside them; all or nothing."""
+    for database in files.values():
+        for step, new in moved.items():
+            _rename(database, step, new)
+    for database in files.values():
+        database.commit()
+    for step, new in sorted(moved.items()):
+        for beside in {file.parent / COLLECTED for file in files}:
+            with suppress(FileNotFoundError):
+                (beside / step).rename(beside / new)
+        _print(f"{step} → {new}")
 
 
 def _rename(database: sqlite3.Connection, step: str, new: str) -> None:
