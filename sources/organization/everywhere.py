@@ -31,6 +31,8 @@ _YOUNG = timedelta(days=1)
 """Of an account that joined within it everything is wanted; of an older one what comes from now on."""
 
 _JITTER = random.SystemRandom()
+_ANYWHERE = ""
+"""Stands for every region, where nobody knows in which ones an administrator has accounts' data."""
 
 MakePoll: TypeAlias = Callable[[Account, tuple[str, ...], datetime | None], Poll]
 """From an account, its regions and its beginning (None = as configured) to its `Poll`."""
@@ -75,7 +77,7 @@ class Everywhere:
         self.name, self.period_seconds, self._administered = api.name, api.period_seconds, api.administered
         self._directory, self._make, self._drain = directory, make, drain
         self._listed: dict[str, _AccountTargets] = {}
-        self._uncovered: tuple[Rest, ...] = ()
+        self._uncovered: tuple[Rest | SourceError, ...] = ()
 
     def targets(self) -> Iterable[Target | Rest | SourceError]:
         """Return the targets of all accounts, those found anew as they are found."""
@@ -98,6 +100,9 @@ class Everywhere:
         if due and self._administered:
             self._uncovered = tuple(self._cover(self._administered, members, covered))
         yield from self._uncovered
+        unknown = covered.get(_ANYWHERE, frozenset())
+        yield from map(Rest, unknown)  # their positions stay, and they stay due
+        due = [member for member in due if member.about.number not in unknown]
         name = f"{self.name}-accounts"
         with ThreadPoolExecutor(LISTING_THREADS, name, initializer=works_for, initargs=(payer(),)) as pool:
             for listed in pool.map(lambda member: self._look(member, covered), due):
@@ -158,23 +163,30 @@ class Everywhere:
 
     def _cover(
         self, service: Administered, members: Sequence[KnownAccount], covered: dict[str, frozenset[str]]
-    ) -> Iterator[Rest]:
+    ) -> Iterator[Rest | SourceError]:
         """Fill region → the accounts whose data an administrator among the members has.
 
-        Where that is not known all others rest in that region: what is read twice would be sent twice. The
-        management account may be an administrator too, which nobody delegates.
+        Where that is not known all others rest in that region, or `_ANYWHERE`: what is read twice would be
+        sent twice. The management account may be an administrator too, which nobody delegates.
         """
-        delegated = self._directory.administrators(service.principal)
-        others = frozenset(one.about.number for one in members) - delegated
+        everyone = frozenset(one.about.number for one in members)
+        try:
+            delegated = self._directory.administrators(service.principal)
+        except SourceError as error:
+            covered[_ANYWHERE] = everyone
+            yield error
+            return
+        others = everyone - delegated
         for member in members:
             number = member.about.number
             if number not in {*delegated, self._directory.management} or not member.about.active:
                 continue
             try:
                 regions = self._directory.regions_of(member)
-            except BadCredentials:
-                if number in delegated:
-                    raise
+            except SourceError as error:
+                if number in delegated or not isinstance(error, BadCredentials):
+                    covered[_ANYWHERE] = others
+                    yield Rest(number, error)
                 continue
             for region in regions:
                 try:

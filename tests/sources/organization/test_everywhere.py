@@ -175,6 +175,33 @@ def test_while_nobody_knows_what_an_administrator_has_the_others_rest_in_its_reg
     assert world.listed() == [f"eu-west-1/{A}", f"us-east-1/{B}"]
 
 
+def test_while_an_administrator_lets_nobody_in_who_may_be_covered_rests(world):
+    """Nobody knows its regions: other administrators go on, and everybody once it lets us in."""
+    world.accounts[C] = "ACTIVE"
+    world.admins, world.refused = frozenset({A, C}), {A}
+    found = world.targets()
+    assert [one.key for one in found if isinstance(one, Target)] == [f"eu-west-1/{C}"]
+    assert {one.account for one in found if isinstance(one, Rest)} == {A, B}
+    world.refused, world.covered = set(), frozenset({B})
+    assert world.listed() == [f"eu-west-1/{A}", f"us-east-1/{B}", f"eu-west-1/{C}"]
+
+
+def test_while_nobody_knows_the_administrators_the_listing_is_told_as_not_whole(world, monkeypatch):
+    """Accounts that were found before go on, as after each listing that fails in part; new ones rest."""
+    known = world.directory._organization.administrators
+
+    def fails(_principal):
+        raise Transient("down", "organizations", "again")
+
+    monkeypatch.setattr(world.directory._organization, "administrators", fails)
+    for _ in range(2):  # they stay due
+        found = list(world.poll.targets())
+        assert {one.account for one in found if isinstance(one, Rest)} == {A, B}
+        assert [type(one) for one in found if not isinstance(one, Rest)] == [Transient]
+    monkeypatch.setattr(world.directory._organization, "administrators", known)
+    assert len([one for one in world.poll.targets() if isinstance(one, Target)]) == 3
+
+
 def test_a_listing_that_fails_uses_the_accounts_of_before(world, monkeypatch):
     """An outage of Organizations stops nobody; it is told."""
     before = world.listed()
