@@ -128,9 +128,10 @@ class Everywhere:
         """List the targets of an account; what fails leaves it with those that it had."""
         number = member.about.number
         listed = self._listed[number]
+        before = listed.poll
         refresh = self._directory.scope.refresh_seconds
         try:
-            found = list(self._found(member, listed, covered))
+            found = self._found(member, listed, covered)
         except Exception as error:  # noqa: BLE001 - told by who lists; the account's positions stay
             known = translate(error, f"{self.name} {number}")
             told = None if isinstance(known, BadCredentials) else known  # told by who signs
@@ -140,7 +141,7 @@ class Everywhere:
         errors = [one for one in found if isinstance(one, SourceError)]
         joined = to_ms(member.about.joined) if member.about.joined else 0
         mine = [_of(number, one, joined) for one in found if isinstance(one, Target)]
-        if errors:  # a region that cannot be listed keeps its targets
+        if errors and listed.poll is before:  # a region that cannot be listed keeps its targets
             keys = {one.key for one in mine}
             mine += [one for one in listed.targets if one.key not in keys]
         listed.targets = tuple(mine)
@@ -150,16 +151,22 @@ class Everywhere:
 
     def _found(
         self, member: KnownAccount, listed: _AccountTargets, covered: dict[str, frozenset[str]]
-    ) -> Iterable[Target | Rest | SourceError]:
-        """Return what an account's own `Poll` lists, made anew when its regions are others."""
+    ) -> Sequence[Target | Rest | SourceError]:
+        """Return what an account's own `Poll` lists, made anew when its regions are others.
+
+        A new one is used once it has listed: before, it knows of no log group since when it is there.
+        """
         if self._drain.is_set():
             raise Transient("not asked", self.name, "the process drains")
         found, number, joined = self._directory.regions_of(member), member.about.number, member.about.joined
         regions = tuple(region for region in found if number not in covered.get(region, ()))
-        if listed.poll is None or listed.regions != regions:
+        poll = listed.poll
+        if poll is None or listed.regions != regions:
             young = joined if joined and datetime.now(UTC) - joined < _YOUNG else None
-            listed.poll, listed.regions = self._make(member.identity, regions, young), regions
-        return listed.poll.targets()
+            poll = self._make(member.identity, regions, young)
+        targets = list(poll.targets())
+        listed.poll, listed.regions = poll, regions
+        return targets
 
     def _cover(
         self, service: Administered, members: Sequence[KnownAccount], covered: dict[str, frozenset[str]]

@@ -146,6 +146,33 @@ def test_a_listing_that_fails_in_one_account_keeps_its_targets(world):
     assert f"eu-west-1/{A}" in [one.key for one in found if isinstance(one, Target)]
 
 
+@pytest.mark.parametrize("partly", [False, True])
+def test_a_poll_made_anew_polls_nothing_before_it_has_listed_it(world, monkeypatch, partly):
+    """It would not know since when a log group is there, and begin with now."""
+    world.targets()
+    kept, target = world.polls[B], Target(f"eu-west-1/{B}", B, former="eu-west-1")
+    world.regions[B] = {"eu-west-1", "us-east-1", "us-west-2"}
+
+    def fails(poll):
+        if not partly:
+            raise Transient("no", "there", "again")
+        yield from (Target(one, B, one) for one in poll.regions if one != "eu-west-1")
+        yield Transient("no", "eu-west-1", "again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OneAccount, "targets", fails)
+        found = world.targets()
+        assert B in {one.account for one in found if isinstance(one, Rest)}
+    listed = f"eu-west-1/{B}" in [one.key for one in found if isinstance(one, Target)]
+    assert listed is not partly
+    if listed:
+        assert list(world.poll.pages(target, {}))
+        assert len(kept.polled) == 1
+    assert {f"{one}/{B}" for one in world.regions[B]} <= set(world.listed())
+    assert list(world.poll.pages(target, {}))
+    assert len(world.polls[B].polled) == 1
+
+
 def test_a_young_account_is_read_from_its_joining_on(world):
     """What happened between its joining and its discovery is read; of an older one what comes from now on."""
     joined = datetime.now(UTC) - timedelta(hours=2)
