@@ -77,14 +77,14 @@ class JournalLog:
         """Append rows; return once they are on disk. Raises SourceError when they are not."""
         entry = encoded(rows)
         with self._changed:
-            self._turn()
-            self._append(entry)
-            batch = self._batch
-            while not batch.done:
-                if self._syncing:
-                    self._changed.wait()
-                else:
-                    self._sync()
+            try:
+                self._turn()
+                self._append(entry)
+                batch = self._batch
+                while not batch.done:
+                    self._step()
+            except OSError as error:
+                raise _failed(error, self._path) from error
             if batch.error:
                 raise batch.error.again()
 
@@ -107,25 +107,30 @@ class JournalLog:
         self._end()
         self._hour = hour
         self._path = self._folder / f"{int(self._clock() * 1000):013d}-{self._process}.log"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._file = os.open(self._path, flags, 0o600)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(self._path, flags, 0o600)
             self._safe = os.fstat(self._file).st_size
             fcntl.flock(self._file, fcntl.LOCK_EX)  # who compacts sees that it is being written
             _sync_folder(self._folder)
-        except OSError as error:
-            raise _failed(error, self._path) from error
+        except OSError:
+            self._leave()
+            raise
 
     def _append(self, entry: bytes) -> None:
         size = os.fstat(self._file).st_size
-        try:
-            done = os.write(self._file, entry)
-        except OSError as error:
-            raise _failed(error, self._path) from error
-        if done != len(entry):
-            os.ftruncate(self._file, size)
-            raise _failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
+        if os.write(self._file, entry) != len(entry):
+            failed = _failed(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self._path)
+            self._cut(size, failed)
+            raise failed
+
+    def _step(self) -> None:
+        """Wait for who syncs, or do it."""
+        if self._syncing:
+            self._changed.wait()
+        else:
+            self._sync()
 
     def _sync(self) -> None:
         """Sync for all who have written so far, without the lock: others may append meanwhile.
@@ -133,51 +138,64 @@ class JournalLog:
         After a failed sync the kernel may call the same pages clean: nothing in that file is believed, and
         the next row begins another one. What `put` refuses is taken back, with what was appended meanwhile.
         """
-        batch, self._batch = self._batch, _Batch()
         file, path, safe = self._file, self._path, self._safe
         size = os.fstat(file).st_size
+        batch, self._batch = self._batch, _Batch()
         self._syncing = True
         self._changed.release()
         torn = True
         failed: SourceError | None = _failed(OSError(errno.EIO, "a sync failed"), path)
         try:
-            with suppress(OSError):
-                os.fsync(file)
-                torn = False
-            if not torn:
-                if self._put:
-                    self._put(path.stem, os.pread(file, size - safe, safe))
-                failed = None
+            os.fsync(file)
+            torn = False
+            if self._put:
+                self._put(path.stem, os.pread(file, size - safe, safe))
+            failed = None
+        except OSError as error:
+            torn, failed = True, _failed(error, path)
         except SourceError as error:
             failed = error
         finally:
             self._changed.acquire()
             self._syncing = False
-            if failed:
-                self._take_back(failed, torn=torn)
-            else:
-                self._safe = size
             batch.done, batch.error = True, failed
+            if self._file != file:  # it was left meanwhile
+                _close(file)
+            elif failed is None:
+                self._safe = size
+            elif torn:
+                self._leave(failed)
+            else:
+                self._refuse(failed)
+                self._cut(safe, failed)
             self._changed.notify_all()
 
-    def _take_back(self, failed: SourceError, *, torn: bool) -> None:
-        """Refuse what was appended since the last sync that went well."""
+    def _refuse(self, failed: SourceError) -> None:
+        """Refuse what was appended since the last sync."""
         late, self._batch = self._batch, _Batch()
         late.done, late.error = True, failed
-        if torn:
-            os.close(self._file)
-            self._file = -1
-        else:
-            os.ftruncate(self._file, self._safe)
+        self._changed.notify_all()
+
+    def _cut(self, size: int, failed: SourceError) -> None:
+        """Take back what is behind `size`; a file that cannot be cut is left: nothing behind it is read."""
+        try:
+            os.ftruncate(self._file, size)
+        except OSError:
+            self._leave(failed)
+
+    def _leave(self, failed: SourceError | None = None) -> None:
+        """Write no more to the file; who syncs it closes it. failed: why what is not synced is refused."""
+        if failed:
+            self._refuse(failed)
+        file, self._file = self._file, -1
+        if not self._syncing:
+            _close(file)
 
     def _end(self) -> None:
-        while self._syncing:
-            self._changed.wait()
-        if self._file >= 0 and self._safe < os.fstat(self._file).st_size:
-            self._sync()
+        while self._syncing or (self._file >= 0 and self._safe < os.fstat(self._file).st_size):
+            self._step()
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+            self._leave()
             self._closed(self._path)
 
 
@@ -219,6 +237,12 @@ def is_open(path: Path) -> bool:
     finally:
         os.close(file)
     return False
+
+
+def _close(file: int) -> None:
+    """Close a file of which nothing more is wanted: what counts of it is synced."""
+    with suppress(OSError):
+        os.close(file)
 
 
 def _sync_folder(folder: Path) -> None:

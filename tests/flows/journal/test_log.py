@@ -135,6 +135,64 @@ def test_a_full_disk_is_told_and_leaves_no_half_entry(tmp_path):
     assert list(read(path)) == [row(0), row(2)]
 
 
+@pytest.mark.parametrize("broken", ["ftruncate", "pread", "close"])
+def test_a_disk_that_takes_nothing_back_keeps_nobody_waiting(tmp_path, monkeypatch, broken):
+    """What is not kept is refused to all who wait; what comes next is written to another file."""
+    held, late, refused, fsync = threading.Event(), threading.Event(), [], os.fsync
+
+    def slow(file: int) -> None:
+        held.set()
+        late.wait(10)
+        fsync(file)
+        if broken == "close":
+            _fail()
+
+    def put(_name: str, _entries: bytes) -> None:
+        raise SourceError("S3 is away", "s3://b", "")
+
+    def write(number: int) -> None:
+        with pytest.raises(SourceError):
+            log.write([row(number)])
+        refused.append(number)
+
+    log = JournalLog(tmp_path, "p0", clock=(clock := Clock()), put=put)
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.journal.log._sync_folder", lambda _folder: None)
+        patch.setattr("flows.journal.log.os.fsync", slow)
+        patch.setattr(f"flows.journal.log.os.{broken}", lambda *_: _fail())
+        threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(3)]
+        threads[0].start()
+        held.wait(10)
+        for thread in threads[1:]:
+            thread.start()
+        while logs(tmp_path)[0].stat().st_size < sum(len(encoded([row(number)])) for number in range(3)):
+            pass
+        late.set()
+        for thread in threads:
+            thread.join(10)
+    assert sorted(refused) == [0, 1, 2]
+    clock.now += 1
+    log._put = None
+    log.write([row(3)])
+    assert list(read(logs(tmp_path)[1])) == [row(3)]
+
+
+def test_behind_half_an_entry_nothing_is_written(tmp_path, monkeypatch):
+    """Where it cannot be cut off, the next row begins another file."""
+    log, write = JournalLog(tmp_path, "p0", clock=(clock := Clock())), os.write
+    log.write([row(0)])
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.journal.log.os.write", lambda file, entry: write(file, entry[:9]))
+        patch.setattr("flows.journal.log.os.ftruncate", lambda *_: _fail())
+        with pytest.raises(SourceError, match="journal cannot be written"):
+            log.write([row(1)])
+    with pytest.raises(SourceError, match="File exists"):  # within the same millisecond
+        log.write([row(1)])
+    clock.now += 1
+    log.write([row(1)])
+    assert [one for path in logs(tmp_path) for one in read(path)] == [row(0), row(1)]
+
+
 KILLED = """
 import sys
 from pathlib import Path
