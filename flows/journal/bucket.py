@@ -4,12 +4,15 @@
     s3://<bucket>/<prefix>/day=2026-01-02/<name>.parquet   the same, when the log is closed; its parts go then
 
 The log on the disk is what Parquet is made of. Parts that a process left for ever, with its disk, are fetched
-by another one a day later, as a log of its own that is closed. Parquet that is there is complete, and never
-written again: parts are deleted only behind it.
+by another one a day later, as a log of its own that is closed. Parquet that is there is never written again,
+and parts are deleted only behind it; rows that it lacks, of a process that had only slept, go beside it:
+
+    s3://<bucket>/<prefix>/day=2026-01-02/<name>-<hash>.parquet
 
 IAM: s3:PutObject, s3:GetObject, s3:ListBucket, s3:DeleteObject (of `log/` alone).
 """
 
+import hashlib
 import itertools
 import random
 import tempfile
@@ -23,6 +26,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from flows.journal.compaction import missing
 from flows.journal.log import LOGS, begun, logs
 from sources.errors import ObjectGone, SourceError, translate
 
@@ -73,11 +77,21 @@ class JournalBucket:
         for name, paths in made.items():
             # the day of the log's name comes last: where it is, parts are not read any more
             for path in sorted(paths, key=_named_day):
-                self._put(f"{path.parent.name}/{path.name}", path.read_bytes(), once=True)
+                self._bring(path)
             self._clear(name)
             for path in paths:
                 path.unlink(missing_ok=True)
         return len(made)
+
+    def _bring(self, path: Path) -> None:
+        """Put a file's rows, but for those that others have brought who took its log for lost."""
+        day, body = path.parent.name, path.read_bytes()
+        if self._put(f"{day}/{path.name}", body, once=True):
+            return
+        there = [self._read(key) for key in self._keys(f"{day}/{path.stem}")]
+        if body not in there and (rest := missing(path, there)):
+            name = f"{path.stem}-{hashlib.sha256(rest).hexdigest()[:8]}{PARQUET}"
+            self._put(f"{day}/{name}", rest, once=True)
 
     def adopt(self, now: float) -> int:
         """Fetch logs whose processes were lost with their disks; returns how many. now: epoch seconds."""
@@ -115,9 +129,8 @@ class JournalBucket:
         """Yield the Parquet of a log: of the day of its name, and of those beside it."""
         at = datetime.fromtimestamp(begun(name), UTC)
         for day in (at - 24 * _HOUR, at, at + 24 * _HOUR):
-            yield from self._fetched(
-                [f"{self._prefix}day={day:%Y-%m-%d}/{name}{PARQUET}"], f"{name}{PARQUET}"
-            )
+            for key in self._keys(f"day={day:%Y-%m-%d}/{name}"):
+                yield from self._fetched([key], key.rpartition("/")[2])
 
     def latest(self, now: float, folder: Path, most_files: int, most_bytes: int, oldest: float) -> None:
         """Fetch the youngest files into a folder, as they lie here. oldest: seconds before now."""
@@ -191,18 +204,20 @@ class JournalBucket:
 
         return bytes(self._asked("s3:GetObject", body, key))
 
-    def _put(self, name: str, body: bytes, *, once: bool = False) -> None:
-        """Put an object. once: unless it is there already."""
+    def _put(self, name: str, body: bytes, *, once: bool = False) -> bool:
+        """Put an object. once: unless it is there already; returns whether it was not."""
         key, only = f"{self._prefix}{name}", {"IfNoneMatch": "*"} if once else {}
 
-        def put(client: Any) -> None:
+        def put(client: Any) -> bool:
             try:
                 client.put_object(Bucket=self._bucket, Key=key, Body=body, **only)
             except ClientError as error:
                 if not once or error.response["Error"]["Code"] != "PreconditionFailed":
                     raise
+                return False
+            return True
 
-        self._asked("s3:PutObject", put, key)
+        return bool(self._asked("s3:PutObject", put, key))
 
     def _delete(self, key: str) -> None:
         def delete(client: Any) -> None:

@@ -4,9 +4,13 @@ Names follow from the log's: what a crash left half done is done again and write
 log is gone, readers take it and leave its Parquet alone.
 """
 
+import hashlib
+import io
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from operator import attrgetter
 from pathlib import Path
@@ -62,6 +66,34 @@ def prune(folder: Path, keep_days: int, today: date | None = None) -> int:
     for path in old:
         shutil.rmtree(path)
     return len(old)
+
+
+def missing(path: Path, others: Iterable[bytes]) -> bytes:
+    """Return Parquet of those rows of a file that no other has; b"" without any. What is broken has none."""
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    there: Counter[bytes] = Counter()
+    for other in others:
+        with suppress(ValueError, OSError), pq.ParquetFile(io.BytesIO(other)) as file:
+            for batch in file.iter_batches(_ROWS):
+                there.update(_digests(batch))
+    made, count = io.BytesIO(), 0
+    with (
+        pq.ParquetFile(path) as file,
+        pq.ParquetWriter(made, file.schema_arrow, compression="zstd") as writer,
+    ):
+        for batch in file.iter_batches(_ROWS):
+            new = []
+            for one in _digests(batch):
+                new.append(there[one] <= 0)
+                there[one] -= 1
+            writer.write_batch(batch.filter(new))
+            count += sum(new)
+    return made.getvalue() if count else b""
+
+
+def _digests(batch: Any) -> list[bytes]:
+    return [hashlib.blake2b(repr(row).encode(), digest_size=16).digest() for row in batch.to_pylist()]
 
 
 def day_of(path: Path) -> date | None:

@@ -62,14 +62,21 @@ def begin(
     made = JournalBook(log, process, partial(recalled, there), place.bucket)
     listen(made.hear)
 
+    def look() -> None:
+        log.turn()
+        if closed.is_set():
+            closed.clear()
+            compact_apart(place)
+            if isinstance(there, JournalBucket):
+                there.ship()
+                there.adopt(time.time())  # what others have lost is compacted next
+
     def tend() -> None:
         while not drain.wait(_LOOK_SECONDS):
-            log.turn()
-            if closed.is_set():
-                closed.clear()
-                compact_apart(place)
-                if isinstance(there, JournalBucket):
-                    _ship(there)
+            try:
+                look()
+            except (SourceError, OSError) as error:
+                telemetry.journal_not_compacted(str(there), str(error))
 
     threading.Thread(target=tend, name="journal-tend", daemon=True).start()
     return made
@@ -85,15 +92,6 @@ def recalled(journal: Journal) -> Digests:
         except SourceError as error:
             telemetry.journal_not_recalled(str(journal), str(error))
         return together(ask(Path(folder)), ask(journal.folder))
-
-
-def _ship(there: JournalBucket) -> None:
-    """Bring what is compacted into the bucket; what others have lost is compacted next."""
-    try:
-        there.ship()
-        there.adopt(time.time())
-    except (SourceError, OSError) as error:
-        telemetry.journal_not_compacted(str(there), str(error))
 
 
 def compact_apart(place: JournalPlace) -> None:
@@ -113,8 +111,8 @@ def compact_here(folder: Path, keep_days: int) -> None:
     except BlockingIOError:
         return
     os.nice(_NICE)
+    prune(folder, keep_days)  # before: what is adopted is older, and goes to the bucket first
     compact_closed(folder)
-    prune(folder, keep_days)
 
 
 if __name__ == "__main__":

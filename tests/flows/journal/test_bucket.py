@@ -5,14 +5,16 @@ import os
 import shutil
 import time
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
+from flows.config.load import JournalPlace
 from flows.journal.book import JournalBook
 from flows.journal.bucket import JournalBucket
 from flows.journal.compaction import compact_closed
-from flows.journal.keeping import recalled
+from flows.journal.keeping import compact_apart, recalled
 from flows.journal.log import LOGS, JournalLog, logs, read
 from flows.journal.reader import Query, rows
 from flows.journal.recent import split
@@ -215,6 +217,47 @@ def test_parts_that_are_deleted_meanwhile_shorten_no_parquet(s3, tmp_path):
     compact_closed(second.folder)
     second.ship()
     assert found(s3, tmp_path / "d") == [row(number) for number in range(4)]
+
+
+@pytest.mark.parametrize("there", ["less", "as much", "broken"])
+def test_who_was_taken_for_lost_and_wakes_loses_no_row(s3, tmp_path, there):
+    """What its log has and the Parquet of others has not is put beside it, once however often it is done."""
+    owner, log = opened(s3, tmp_path / "a")
+    log.write([row(0), row(0)])
+    other = bucket(s3, tmp_path / "b")
+    other.adopt(MORNING / 1000 + 27 * 3600)
+    compact_closed(other.folder)
+    other.ship()
+    given = [row(0), row(0)]
+    if there == "broken":
+        s3.objects = dict.fromkeys(s3.objects, b"PAR1")
+    if there != "as much":
+        given = [row(0), row(0), row(0), row(1)]
+        log.write(given[2:])
+    log.close()
+    compact_closed(owner.folder)
+    shutil.copytree(owner.folder, tmp_path / "again")
+    for one in (owner, bucket(s3, tmp_path / "again")):
+        one.ship()
+    if there == "broken":
+        s3.objects = {key: body for key, body in s3.objects.items() if body != b"PAR1"}
+    assert len(s3.objects) == 1 + (there == "less")
+    assert sorted(found(s3, tmp_path / "d"), key=attrgetter("time")) == given
+    assert len(list(owner.of_log(next(iter(s3.objects)).rpartition("/")[2][:16]))) == len(s3.objects)
+
+
+def test_what_is_adopted_older_than_is_kept_goes_to_the_bucket_once(s3, tmp_path):
+    """It is not pruned between, with its parts left to be adopted again each hour."""
+    _, log = opened(s3, tmp_path / "a")
+    log.write([row(0)])
+    there = bucket(s3, tmp_path / "b")
+    adopted = []
+    for _ in range(3):
+        compact_apart(JournalPlace(there.folder, 1))
+        there.ship()
+        adopted.append(there.adopt(MORNING / 1000 + 90 * 86_400))
+    assert adopted == [1, 0, 0]
+    assert found(s3, tmp_path / "d") == [row(0)]
 
 
 @pytest.mark.parametrize("compacted", [False, True])

@@ -99,6 +99,31 @@ def test_each_start_of_a_container_is_a_life(tmp_path, monkeypatch):
     assert known(tmp_path, now=time.time()) == ids(range(4))
 
 
+def test_a_disk_in_trouble_ends_no_upkeep(tmp_path, monkeypatch, caplog):
+    """Where no process can be started, or the log not be turned, it is told and tried again."""
+    monkeypatch.setattr(keeping, "listen", lambda _heard: None)
+    monkeypatch.setattr(keeping, "_LOOK_SECONDS", 0.001)
+    drain, again, tries = threading.Event(), threading.Event(), []
+
+    def refused(*_: object, **__: object) -> None:
+        tries.append(1)
+        if len(tries) > 1:
+            drain.set()
+            again.set()
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(keeping.subprocess, "run", refused)
+    book = keeping.begin(JournalPlace(tmp_path, 1), drain)
+    for number in range(2):
+        while len(tries) < number:
+            time.sleep(0.001)
+        book.write([row(number)])
+        book._log.close()
+        time.sleep(0.002)
+    assert again.wait(10)
+    assert "Cannot allocate memory" in caplog.text
+
+
 def test_logs_of_one_life_push_no_other_out(tmp_path, monkeypatch):
     """The bound is of the files that are read: a life of many hours has two of them."""
     monkeypatch.setattr(module, "MOST_FILES", 3)
