@@ -2,22 +2,26 @@
 
 What protected services (audit events, findings) will have cost by the end of the month is set aside; the rest
 is for the others. Under `slow` they may have spent, at each moment, as much of it as of the month has passed,
-and a day's part more: whoever is ahead of that line polls later, and reads more at a time. Under `stop` they
-go on as they like until the rest is spent. What is declared to come last has not that day.
+and a day's part more: whoever is ahead of that line polls later, and reads more at a time; who has waited
+longest is the next. Under `stop` they go on as they like until the rest is spent. What is declared to come
+last has not that day.
 
-A poll is begun when what its target's last one has cost still fits, so no poll overspends.
+A poll is begun when what its target's last one of this month has cost still fits, so no poll overspends but
+the first of a target. Under `slow` what would rest until the month turns is polled once in ten days all the
+same, as CloudWatch keeps points of a minute for fifteen days; what is to come last is not.
 """
 
 import calendar
 import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from msgspec import Struct, field
 
 from sources.aws.spending import telemetry
-from sources.aws.spending.book import SpendingBook, Spent
+from sources.aws.spending.book import SpendingBook, Spent, month_of
 from sources.threads import Payer
 
 WARN, SLOW, STOP = "warn", "slow", "stop"
@@ -31,6 +35,9 @@ _LEAST_ELAPSED = 3600.0
 
 _LONGEST_PAUSE = 300.0
 """After so long it is looked again: others may have spent, or the clock may have been set."""
+
+_PART_DAYS, _PARTS = 10, 3
+"""Under `slow` a target is polled in each part of a month."""
 
 _GB = 1_000_000_000
 
@@ -48,6 +55,11 @@ class Month(Struct, frozen=True):
         year, month, *_ = time.gmtime(now)
         start = calendar.timegm((year, month, 1, 0, 0, 0))
         return cls(start, start + calendar.monthrange(year, month)[1] * _DAY, now)
+
+    @property
+    def part(self) -> tuple[float, int]:
+        """Return which part of which month it is."""
+        return self.start, min(int((self.now - self.start) / (_PART_DAYS * _DAY)), _PARTS - 1)
 
     def forecast(self, spent: float, since: float) -> float:
         """Return what will be spent by the end, going on as since `since`."""
@@ -86,18 +98,22 @@ class MonthlyBudget(Struct):
                 sums[not self.protected(payer)] += self.cost(spent)
         return sums[0], sums[1]
 
-    def pause(self, cost: Spent, *, last: bool) -> float:
-        """Return the seconds until work of that cost may begin, 0 = now."""
+    def pause(self, cost: Spent, begun: float, *, last: bool) -> float:
+        """Return the seconds until work of that cost may begin, 0 = now. begun: when it last was, epoch s."""
         if self.mode == WARN:
             return 0.0
         month, since = Month.of(self.book.clock()), self.book.since()
         protected, spent = self.spent()
         room = max(self.usd - month.forecast(protected, since), 0.0)
-        wanted, length = spent + self.cost(cost), month.end - month.start
-        if self.mode == STOP or not room or wanted > room:
-            due = month.now if room and wanted <= room else month.end
-        else:
-            due = month.start + wanted / room * length - (0.0 if last else _DAY)
+        wanted, length = self.cost(cost), month.end - month.start
+        if not room or spent + wanted > room:
+            rested = self.mode == SLOW and not last and Month.of(begun).part != month.part
+            due = month.now if rested else month.end
+        elif self.mode == STOP:
+            due = month.now
+        else:  # what costs more than a day's part waits for the line only, or it would never come
+            share = (spent + min(wanted, room * _DAY / length)) / room
+            due = month.start + share * length - (0.0 if last else _DAY + min(month.now - begun, _DAY))
         pause = max(due - month.now, 0.0)
         if pause:
             self.held = month.now
@@ -134,18 +150,28 @@ class MonthlyBudget(Struct):
 class BudgetGate(Struct, frozen=True):
     """What a service asks before it asks AWS: may it begin, and when else. One for each, for all threads.
 
-    name: the service's key, which may be declared to come last, as its targets may.
+    name: the service's key, which may be declared to come last, as its targets may. costs: target → what its
+    last poll has cost. begun: target → when that was, epoch seconds.
     """
 
     budgets: Sequence[MonthlyBudget] = ()
     name: str = ""
     costs: dict[str, Spent] = field(default_factory=dict)
+    begun: dict[str, float] = field(default_factory=dict)
 
     def pause(self, target: str = "") -> float:
         """Return the seconds until a target may be polled, at most five minutes; 0 = now."""
-        cost = self.costs.get(target, Spent())
-        pauses = (one.pause(cost, last=_fits(one.last, self.name, target)) for one in self.budgets)
-        return min(max(pauses, default=0.0), _LONGEST_PAUSE)
+        if not self.budgets:
+            return 0.0
+        now = self.budgets[0].book.clock()
+        begun = self.begun.setdefault(target, now)
+        if month_of(begun) != month_of(now):
+            self.costs.pop(target, None)
+        cost, fits = self.costs.get(target, Spent()), partial(_fits, service=self.name, target=target)
+        pause = max(one.pause(cost, begun, last=fits(one.last)) for one in self.budgets)
+        if not pause:
+            self.begun[target] = now
+        return min(pause, _LONGEST_PAUSE)
 
     def began(self) -> Spent:
         """Return what `polled` needs to know afterwards."""

@@ -158,3 +158,16 @@ def test_a_budget_says_what_it_never_touches(look):
     assert "0.5 USD a month: stops metrics-all: inputs.aws.services.metrics-all" in told[1]
     assert "the plan says" in told[2]
     assert "stop lets work rest" in told[3]
+
+
+@pytest.mark.parametrize(("usd", "warned"), [(0.001, True), (500, False)])
+def test_a_budget_that_protected_services_use_up_is_told(look, usd, warned):
+    """Under `slow`, too, it is told where what never waits leaves next to nothing for the others."""
+    services = {
+        "audit-events-all": {"types": ["audits_api"], "regions": ["eu-west-1"]},
+        "metrics-all": {"regions": ["eu-west-1"]},
+    }
+    budget = {"usd_per_month": usd, "on_exceed": "slow"}
+    look({"inputs": {"aws": {"id": "1", "budget": budget, "services": services}}}, offline=True)
+    told = [str(one) for one in look.found if one.code == "budget"]
+    assert any("audits_api leave" in one for one in told) == warned

@@ -87,6 +87,8 @@ def test_slow_is_spread_over_the_month():
     assert max(world.every(METRICS, "eu/") + world.every(FLOW, "")) < DAY
     half = [at for at in world.polls[METRICS, "us/"] if at < NOV + 15 * DAY]
     assert 0.4 < len(half) / len(world.polls[METRICS, "us/"]) < 0.65
+    seen = [len(world.polls[one]) for one in ((METRICS, "eu/"), (METRICS, "us/"), (FLOW, ""))]
+    assert min(seen) > 0.8 * max(seen)
 
 
 def test_the_month_turns():
@@ -139,6 +141,41 @@ def test_a_service_may_come_last():
     greedy = (FLOW, "x", 300, 4)
     world.run(NOV + 20 * DAY, *TARGETS, greedy)
     assert len(world.polls.get((METRICS, "us/"), [])) < len(world.polls[FLOW, "x"]) / 50
+
+
+@pytest.mark.parametrize("mode", ["slow", "stop"])
+def test_a_dear_poll_does_not_rest_for_ever(mode):
+    """A poll that has cost more than a month may (it caught up) is forgotten when the month turns."""
+    world = World(mode, 100, start=NOV + 9 * DAY)
+    world.run(NOV + 9 * DAY + 1, (METRICS, "eu/", 300, 120))
+    world.run(DEC, (METRICS, "eu/", 300, 1))
+    rested = world.every(METRICS, "eu/")
+    assert len(rested) == (2 if mode == "slow" else 0)
+    world.run(JAN, (METRICS, "eu/", 300, 1))
+    assert sum(at >= DEC for at in world.polls[METRICS, "eu/"]) == 100
+    assert world.worst <= 1.22
+
+
+def test_half_a_month_waits_for_the_line_only():
+    """What has cost half of the room at once goes on at the middle of the month, not at its end."""
+    world = World("slow", 100)
+    world.run(NOV + 1, (METRICS, "eu/", 300, 50))
+    world.run(DEC, (METRICS, "eu/", 300, 0.01))
+    assert world.polls[METRICS, "eu/"][1] <= NOV + 15 * DAY + 300
+
+
+@pytest.mark.parametrize(("last", "least"), [([], 3), (["eu*", ""], 0)])
+def test_slow_always_polls_again(last, least):
+    """Where protected services need all of it each target has a poll in ten days, unless it comes last."""
+    world = World("slow", 5760, last=last)
+    world.gates[METRICS] = BudgetGate((world.budget,), "eu")
+    world.run(NOV + DAY, (GUARDED, "eu/", 900, 2))
+    for month, turn in ((NOV, DEC), (DEC, JAN)):
+        world.run(turn, (GUARDED, "eu/", 900, 2.1), (METRICS, "eu/", 300, 3))
+        polls = [at for at in world.polls.get((METRICS, "eu/"), ()) if month <= at < turn]
+        assert (len(polls) >= least - (month == NOV)) if least else len(polls) < 60
+    assert world.polls.keys() >= {(GUARDED, "eu/")}
+    assert FREE.begun == {}
 
 
 def test_bytes_cost_where_they_leave_aws():
