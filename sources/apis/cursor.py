@@ -20,7 +20,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
 
 from sources import lanes, metric_scopes, telemetry
-from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, done_of, final_of, known
+from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, done_of, final_of, known, seen_of
 from sources.apis.poll_scheduler import Pace, PollScheduler
 from sources.aws.spending.budget import FREE, BudgetGate
 from sources.collected import CollectedIds, CollectedRange
@@ -131,6 +131,8 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._unsealed = False
         self._collected = options.collected
         self._noted: list[_Noted] = []
+        if ids := self._collected:
+            self._noted += [_read_before(key, at) for key, at in self.state.items() if not ids.range(key)]
         journal = state.get("journal", {})
         self._windows = WindowRows(source.poll.name, journal) if options.journal else None
         ended = self._windows.ended(self.state) if self._windows else ()  # all when `start_time` has changed
@@ -153,11 +155,12 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
             return []
         arrived = self._inbox.take(_BATCH_BYTES)
         for key, page in arrived:
+            before = self.state.get(key) or self._former(key)
             if self._windows:
-                reach = _reach(self.state.get(key), page)
+                reach = _reach(before, page)
                 self._windows.note(key, reach, page.items, [*page.ids.values()])
             if self._collected:
-                self._noted.append((key, page.ids, _collected_range(self.state.get(key), page.state)))
+                self._noted.append((key, page.ids, _collected_range(before, page.state)))
             self.state[key] = page.state
         self._unsealed = self._unsealed or bool(arrived)
         self._pause = _SOON if arrived else min(self._pause * 2, self._idle)
@@ -165,6 +168,13 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         if arrived:
             self._feed.emitted(arrived)
         return items
+
+    def _former(self, key: str) -> State | None:
+        """Return the position of its former key that a target went on from, and keep its ids."""
+        former = self._feed.begun.pop(key, None) or None
+        if former and self._collected:
+            self._noted.append(_read_before(key, former))
+        return former
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon: a lane that sleeps long holds every epoch of the process open."""
@@ -216,6 +226,11 @@ def _reach(before: State | None, page: Page) -> tuple[int, int]:
     """Return up to where a target had been read before a page, and has been with it."""
     start = page.state.get("from", 0) if before is None else done_of(before)
     return start, page.upto or done_of(page.state)
+
+
+def _read_before(key: str, state: State) -> _Noted:
+    """Return what is kept of a target that was read without ids being kept, or under another key."""
+    return key, seen_of(state), CollectedRange(final_of(state), final_of(state))
 
 
 def _collected_range(before: State | None, after: State) -> CollectedRange:

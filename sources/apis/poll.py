@@ -177,6 +177,12 @@ def final_of(state: State) -> int:
     return int(next((ms for ms in known_names if ms), 0))
 
 
+def seen_of(state: State) -> dict[str, int]:
+    """Return the ids (→ epoch ms) of what a target has read and may read once more."""
+    parts = (state.get("seen", {}), state.get("slow", {}), *state.get("more", ()))
+    return {key: ms for part in parts for key, ms in part.items()}
+
+
 def done_of(state: State) -> int:
     """Return the moment (epoch ms) up to which a target has been read."""
     return int(state.get("done") or state.get("at") or state.get("from") or 0)

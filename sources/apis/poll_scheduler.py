@@ -33,7 +33,7 @@ _LOCKS = (
     Guard("_changed", ("_inboxes", "_targets", "_upto", "_shown")),
     Guard("_changed", ("_ended", "_listing"), read_freely=True),
 )
-"""`_states`, `_failures` and `_late` hold one item a target, and a target is in the hands of one thread."""
+"""`_states`, `begun`, `_failures` and `_late` hold an item a target, which is in the hands of one thread."""
 
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
 
@@ -130,7 +130,7 @@ class PollScheduler:
         self._changed, self._turn = threading.Condition(lock), threading.Condition(lock)
         self._ended = self._watched = False
         self._inboxes: dict[str, PageInbox] = {}
-        self._states: dict[str, State] = {}
+        self._states, self.begun = dict[str, State](), dict[str, State]()
         self._since, self._born = 0, now_ms()
         self._targets: dict[str, Target] = {}
         self._listing = Listing()
@@ -361,12 +361,12 @@ class PollScheduler:
         return time.monotonic() if again else started + self._poll.period_seconds
 
     def _state_of(self, target: Target) -> State:
-        """Return a target's position, else that of its former key."""
-        state = self._states.get(target.key)
-        if state is None and target.former:
-            former = self._states.get(target.former, {})
-            return former if done_of(former) > target.born else {}
-        return state or {}
+        """Return a target's position, else that of its former key, which `begun` then has."""
+        if target.key in self._states:
+            return self._states[target.key]
+        former = self._states.get(target.former, {})
+        self.begun[target.key] = former if done_of(former) > target.born else {}
+        return self.begun[target.key]
 
     def _note_lateness(self, key: str, late: LateEvents | None) -> None:
         if late is None:

@@ -79,10 +79,11 @@ class DailyRecheck:
         if not state:
             yield Page((), {"v": 1, "from": found.final, "done": found.final})
             return
-        if found.final - state["done"] < _DAY:
+        start = max(state["done"], found.start)  # of what was read under a former key no ids are here
+        end = start + _DAY
+        if found.final < end:
             return
-        end = state["done"] + _DAY
-        for page in late_pages(self._poll, self._ids, inner, Window(state["done"], end)):
+        for page in late_pages(self._poll, self._ids, inner, Window(start, end)):
             yield replace(page, state=state, upto=0)
         yield Page((), {**state, "done": end})
 

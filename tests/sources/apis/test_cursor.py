@@ -18,6 +18,7 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 from sources import lanes, metric_scopes
 from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
 from sources.apis.poll import Rest
+from sources.collected import CollectedIds, CollectedRange
 from sources.errors import Denied, SourceError, Throttled, Transient
 from sources.journal import digest
 from sources.journal_windows import OpenWindow
@@ -531,6 +532,25 @@ def test_a_target_goes_on_from_its_former_key(born, first):
         part = parts[names.index(lanes.lane_of(key))]
         assert take(part, 2)[:2] == [f"{key} {first}", f"{key} {first + 1}"]
         assert part.snapshot()["targets"][key]["at"] >= first + 2
+    finally:
+        for part in parts:
+            part.close()
+
+
+@pytest.mark.parametrize("former", ["a", "a/111111111111"])
+def test_ids_begin_with_what_was_read_under_a_former_key_or_before_any_were_kept(tmp_path, former):
+    """They are in the position; of what was final by then none are known, and no second look is taken."""
+    key, ids, names = "a/111111111111", CollectedIds(tmp_path), lanes.keys()
+    at = {"v": 1, "from": 1, "at": 5, "final": 3, "seen": {"x": 3}, "slow": {"y": 4}, "more": [{"z": 5}]}
+    source = CursorSource(Renamed(key), CursorOptions(**FAST, collected=ids), threading.Event())
+    states = {lanes.lane_of(former): {"v": 1, "config": "", "targets": {former: at}}}
+    parts = [source.build_part("step", lane, states.get(lane)) for lane in names]
+    try:
+        part = parts[names.index(lanes.lane_of(key))]
+        take(part, 1)
+        part.snapshot()
+        assert ids.range(key) == CollectedRange(3, 6)
+        assert ids.known(key, 3, 9) == {"x": 3, "y": 4, "z": 5}
     finally:
         for part in parts:
             part.close()

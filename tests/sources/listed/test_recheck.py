@@ -12,7 +12,7 @@ from sources.apis import guardduty
 from sources.apis.cloudtrail import LookupEvents, LookupOptions
 from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
 from sources.apis.cloudwatch_metrics import CloudWatchMetrics, MetricsOptions
-from sources.apis.cursor import _collected_range
+from sources.apis.cursor import _collected_range, _read_before
 from sources.apis.guardduty import GuardDuty, GuardDutyOptions
 from sources.apis.log_groups import GroupRule
 from sources.apis.poll import SECOND_LOOK, Target
@@ -115,9 +115,12 @@ each = pytest.mark.parametrize("service", POLLS)
 
 
 class Setup:
-    """A poll that has run for days, its ids kept as a lane keeps them, over a world with late events."""
+    """A poll that has run for days, its ids kept as a lane keeps them, over a world with late events.
 
-    def __init__(self, service, folder, *, late=LATE) -> None:
+    begun: from when on they are kept, as of an input that has become an organization.
+    """
+
+    def __init__(self, service, folder, *, late=LATE, begun=START) -> None:
         make, self.id_of, key = POLLS[service]
         self.aws, self.ids, self.state, self.got = World(), CollectedIds(folder), {}, Counter()
         account = SimpleNamespace(
@@ -134,7 +137,11 @@ class Setup:
                 moment = f"{to_datetime(ms):%Y-%m-%dT%H:%M:%SZ}"
                 self.late.add(moment if service == "metrics-all" else f"e{n}")
         while self.aws.now < START + 4 * DAY:
+            kept, self.ids = self.ids, CollectedIds(folder / "former") if self.aws.now < begun else self.ids
             self.round()
+            self.ids = kept
+            if self.aws.now == begun - 600_000:
+                self.ids.note(*_read_before(self.target.key, self.state))
             self.aws.now += 600_000
 
     def round(self) -> None:
@@ -205,6 +212,22 @@ def test_a_daily_look_sends_what_came_later_by_itself(service, tmp_path):
             state = page.state
     assert found == Counter(late)
     assert state["done"] >= START + 2 * DAY
+
+
+@each
+def test_a_daily_look_of_a_new_key_sends_nothing_that_its_former_key_did(service, tmp_path):
+    """It takes over the former look's position, but not its ids."""
+    setup = Setup(service, tmp_path, late=400_000, begun=START + DAY)
+    daily = DailyRecheck(setup.poll, setup.ids)
+    setup.poll.targets = lambda: [setup.target]
+    _, again = daily.targets()
+    state, found = {"v": 1, "from": START, "done": START}, Counter()
+    for _ in range(6):
+        for page in daily.pages(again, state):
+            found.update(setup.ids_in(page))
+            state = page.state
+    assert found == Counter()
+    assert state["done"] > START + 2 * DAY
 
 
 def test_what_is_not_known_cannot_be_looked_at(tmp_path):
