@@ -205,6 +205,8 @@ class _Loading(Struct):
                 self._tell_once(given, place)
             services = {key: one for key, one in made.items() if one}
             self._share_no_queue(services, raw.get("base_url"), place)
+            if found and found.organization:
+                self._read_no_account_twice(services, place)
             found = found.model_copy(update={"services": services}) if found else None
         if found:
             self._warn_of(ineffective(found), place)
@@ -247,6 +249,14 @@ class _Loading(Struct):
         if len(sharing) > 1:
             what = f"base_url is the queue of {' and '.join(sharing)}"
             self._wrong(what, f"{place}.base_url", "give each service a queue_url, or take a mixed type")
+
+    def _read_no_account_twice(self, services: Mapping[str, ServiceSettings], place: str) -> None:
+        """Note services of an organization that read in one account what they read in each."""
+        for key, one in services.items():
+            if one.enabled and dict(one).get("include_linked_accounts"):
+                what = "include_linked_accounts would read twice what organization reads in each account"
+                hint = "leave it out, or take an input without organization for the monitoring account"
+                self._wrong(what, f"{place}.services.{key}.include_linked_accounts", hint)
 
     def _service(
         self, name: str, raw: object, around: Mapping[str, object], place: str
