@@ -41,8 +41,9 @@ class GuardDutySettings(PolledSettings):
 
 
 def _poll(unit: ConfiguredService[GuardDutySettings], limiters: Limiters, drain: Event) -> Poll:
-    archived, of_members = unit.options.collect_archived, unit.organization is not None
-    chosen = build.api_options(GuardDutyOptions, unit, archived=archived, of_members=of_members)
+    archived = unit.options.collect_archived
+    leaves_out = unit.organization.directory.leaves_out if unit.organization else None
+    chosen = build.api_options(GuardDutyOptions, unit, archived=archived, leaves_out=leaves_out)
     return GuardDuty(unit.account, chosen, limiters, drain)
 
 

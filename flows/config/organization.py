@@ -43,9 +43,11 @@ class OrganizationSettings(Model):
     external_id: SecretStr | None = setting(None, example="${AWS_EXTERNAL_ID}", ours=True)
     """External id that the trust policy of these roles asks for"""
     include: OneOrMany[str] = setting((), example=["ou-ab12-workload1"], ours=True)
-    """Accounts, units (ou-…, with all below them) or roots (r-…); by default every account"""
+    """Accounts, units (ou-…, with all below them) or roots (r-…); by default every account. Findings that
+    a GuardDuty administrator has of other accounts of the organization are left out"""
     exclude: OneOrMany[str] = setting((), example=["123456789012"], ours=True)
-    """Accounts, units or roots that are left out; wins over include"""
+    """Accounts, units or roots that are left out, their findings at a GuardDuty administrator too; wins
+    over include"""
     regions: OneOrMany[_Where] = setting((ENABLED,), example=["eu-west-1", "us-east-1"], ours=True)
     """Of each account, those that it has enabled: all of them, or these"""
     refresh_seconds: float = setting(600, example=600, unit="seconds", ours=True, ge=1)

@@ -30,6 +30,7 @@ from typing import Any, ClassVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sources import telemetry
 from sources.apis.api import Api, Operation, line
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
@@ -53,7 +54,8 @@ class GuardDutyOptions(Struct, frozen=True):
 
     archived: collect archived findings too. overlap_seconds: how far each poll reaches back. reach and
     max_reach: how far one does each hour, at least and at most.
-    service: name in the catalogue. of_members: of an organization, an event's account is its finding's.
+    service: name in the catalogue. leaves_out: of an organization, whether an account's findings, which an
+    administrator has too, are not wanted; an event's account is then its finding's.
     """
 
     regions: tuple[str, ...]
@@ -64,7 +66,7 @@ class GuardDutyOptions(Struct, frozen=True):
     reach_seconds: int = 21_600
     max_reach_seconds: int = 86_400
     service: str = "guardduty"
-    of_members: bool = False
+    leaves_out: Callable[[str], bool] | None = None
 
 
 class FindingsPosition(Position, frozen=True, kw_only=True):
@@ -146,8 +148,7 @@ class GuardDuty:
             after = replace(after, polled=position.polled if more else now)
             if items or not more:
                 after = replace(after, seen={key: ms for key, ms in versions.items() if ms >= after.final})
-                repeats = _repeats(ids, items)
-                upto = at if more else now
+                upto, repeats = at if more else now, len(ids) - len(fresh)
                 yield Page(items, stored(after), upto=upto, repeats=repeats, late=told, ids=fresh)
             if proven > since:
                 since, depth, ids = proven, 1, ()
@@ -197,13 +198,19 @@ class GuardDuty:
     def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Block]:
         """Fetch findings, remember their versions, and yield those whose version is new."""
         lines: dict[str, list[bytes]] = {}
+        leaves_out, unwanted = self._options.leaves_out, 0
         for begin in range(0, len(ids), _PAGE):
             for finding in self._get(target, ids[begin : begin + _PAGE]):
                 key, version = finding["id"], parse_iso(finding["updatedAt"])
                 if version > versions.get(key, -1):
                     versions[key] = version
-                    whose = str(finding.get("accountId") or "") if self._options.of_members else ""
+                    whose = str(finding.get("accountId") or "") if leaves_out else ""
+                    if leaves_out and leaves_out(whose):
+                        unwanted += 1
+                        continue
                     lines.setdefault(whose or target.account, []).append(line(finding))
+        if unwanted:
+            telemetry.events_dropped(self.name, "organization", unwanted)
         for account, theirs in lines.items():
             origin = Origin(self.name, account, target.region, target.detail)
             yield Block(b"".join(theirs), len(theirs), origin)
@@ -226,11 +233,6 @@ class GuardDuty:
         shape = client.meta.service_model.operation_model("GetFindings").output_shape.members["Findings"]
         found: list[dict[str, Any]] = readable(required(wire, "findings", where), shape)
         return found
-
-
-def _repeats(ids: Sequence[str], blocks: Sequence[Block]) -> int:
-    """Return how many of the findings listed are no news."""
-    return len(ids) - sum(block.count for block in blocks)
 
 
 def _proven(ids: Sequence[str], versions: dict[str, int], since: int) -> int:

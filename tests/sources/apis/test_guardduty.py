@@ -21,6 +21,7 @@ from sources.errors import SourceError, Transient
 from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.faultproxy import FaultProxy
 from tests.fakes.process import wait_until
+from transforms.telemetry import total
 
 TARGET = Target("eu-west-1/d1", "123456789012", "eu-west-1", "d1")
 MODEL = Session().get_service_model("guardduty")
@@ -402,3 +403,24 @@ def test_h17_500_findings_updated_while_paging_under_faults(served, figures):
 
 def versions_of(lines):
     return {(one["id"], one["updatedAt"]) for one in map(json.loads, lines)}
+
+
+def test_findings_of_accounts_that_are_left_out_are_counted_and_not_sent():
+    """An administrator has them all the same; of an account that nobody knows yet they are sent."""
+
+    class Members(Simulated):
+        def get_findings(self, **asked):
+            found = json.loads(super().get_findings(**asked)[guardduty._WIRE])["findings"]
+            for one in found:
+                one["accountId"] = one["id"]
+            return {guardduty._WIRE: json.dumps({"findings": found}).encode()}
+
+    api = Members({"wanted": START, "unwanted": START + 1, "young": START + 2})
+    poll = poll_of(api, leaves_out=lambda account: account == "unwanted")
+    before = total("events_dropped", service="guardduty", rule="organization")
+    pages = list(poll.pages(TARGET, {}))
+    items = [item for page in pages for item in page.items]
+    assert [item.origin.account for item in items] == ["wanted", "young"]
+    assert total("events_dropped", service="guardduty", rule="organization") - before == 1
+    assert poll_once(poll, pages[-1].state)[0] == []
+    assert sum(page.repeats for page in pages) == 0
