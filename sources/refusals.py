@@ -33,7 +33,10 @@ _KEY_NAMED = re.compile(
     r"[Kk]ey(?:Id| ID)? '(?P<quoted>[^']+)'|^(?P<first>\S+) (?:is|key usage is|origin is) "
 )
 _ORDINARY = frozenset({"", "identity-based policy"})
-_ORGANIZATION = frozenset({"service control policy", "resource control policy"})
+ORGANIZATION_POLICY = "service control policy"
+"""AWS's words for the policies of an organization that bind its accounts."""
+
+_ORGANIZATION = frozenset({ORGANIZATION_POLICY, "resource control policy"})
 _OTHER_KEY = "The ciphertext refers to a customer master key"
 """S3's and KMS's words for a key that is absent, elsewhere, or not for us: which one, it does not say."""
 

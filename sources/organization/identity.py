@@ -17,8 +17,10 @@ from botocore.credentials import ReadOnlyCredentials
 from sources.aws.account import Account
 from sources.aws.chain import ChainLink, assume, renewing
 from sources.aws.credentials import Hop
-from sources.aws.renewal import RefusalEvents, RenewedCredentials
+from sources.aws.partitions import of_region
+from sources.aws.renewal import RefusalEvents, RenewedCredentials, SessionKeys
 from sources.aws.sessions import new_session
+from sources.errors import RegionDisabled
 from sources.organization.telemetry import account_admitted, account_refused
 
 ASKED_AGAIN_SECONDS = 30.0
@@ -69,6 +71,7 @@ class SharedClients:
     def __init__(self, base: Account) -> None:
         self.base = base
         self._account: Account | None = None
+        self._elsewhere: Any = None
 
     def client(self, service: str, region: str) -> Any:
         """Return the client of all accounts; region: "" = where the base asks STS."""
@@ -76,6 +79,25 @@ class SharedClients:
             link: ChainLink = renewing(new_session(), self.base.link.home, _WhoeverAsks())
             self._account = Account(self.base.name, link=link)
         return self._account.client(service, region)
+
+    def assume(self, hop: Hop, place: str) -> SessionKeys:
+        """Assume a role where the base asks STS; see `chain.assume`.
+
+        STS of a region assumes roles of accounts that have it switched on: where one has not, the region that
+        all accounts of the partition have is asked, from then on for all of them.
+        """
+        base = self.base
+        link, ask = base.link, partial(assume, hop=hop, sessions=base.sessions, name=base.name, where=place)
+        try:
+            return ask(self._elsewhere or link.sts)
+        except RegionDisabled:
+            partition = of_region(link.home)
+            if self._elsewhere or partition is None or partition.home == link.home:
+                raise
+            elsewhere = base.client("sts", partition.home)
+            keys = ask(elsewhere)
+            self._elsewhere = elsewhere
+            return keys
 
 
 class MemberIdentity(Account):
@@ -87,9 +109,7 @@ class MemberIdentity(Account):
         self._shared, self._hop = clients, hop
         place = f"input {base.name}, organization {hop.role}"
 
-        def fetch() -> Any:
-            return assume(base.link.sts, hop, base.sessions, base.name, place)
-
+        fetch = partial(clients.assume, hop, place)
         clock, events = base.sessions.clock, RefusalEvents(account_refused, account_admitted)
         self._keys = RenewedCredentials(fetch, place, clock, ASKED_AGAIN_SECONDS, events)
 

@@ -94,3 +94,49 @@ def test_whoever_may_not_list_accounts_is_told_so(tmp_path, world):
     world.client("organizations").delete_organization()
     (line,) = told(tmp_path)
     assert line.level is Level.FAIL
+
+
+def deny(server, monkeypatch, regions) -> None:
+    """Let a service control policy deny regions, as Control Tower's does: but for what is global."""
+    real = server.app
+
+    def app(environ, start_response):
+        _, _, region, service, *_ = [*environ.get("HTTP_AUTHORIZATION", "").split("/"), "", "", "", ""]
+        if service in {"sts", "organizations", "account"} or region not in regions:
+            return real(environ, start_response)
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        said = (
+            "User: arn:aws:sts::1:assumed-role/x/y is not authorized to perform: x:Y with an explicit deny "
+            "in a service control policy: arn:aws:organizations::1:policy/o-a/service_control_policy/p-b"
+        )
+        body = json.dumps({"__type": "AccessDeniedException", "message": said}).encode()
+        start_response("403 Forbidden", [("Content-Length", str(len(body)))])
+        return [body]
+
+    monkeypatch.setattr(server, "app", app)
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-west-1"])
+def test_a_region_that_a_policy_denies_is_no_accounts_fault(world, tmp_path, monkeypatch, region):
+    """The region where the collector works is asked first, another one where that is denied."""
+    world.join(2)
+    deny(world.aws._server, monkeypatch, {region})
+    (line,) = told(tmp_path)
+    assert (line.level, line.what) == (Level.OK, "2 of 2 accounts are well")
+
+
+def test_that_all_regions_are_denied_is_told_with_their_number(world, tmp_path, monkeypatch):
+    """Then nothing is collected from the account."""
+    world.join(1)
+    deny(world.aws._server, monkeypatch, {"us-east-1", "eu-west-1"})
+    wrong, _ = told(tmp_path)
+    assert wrong.level is Level.FAIL
+    assert "in each of 2 regions that were asked" in wrong.what
+    assert "service control policy" in wrong.what
+
+
+def test_the_region_where_the_collector_works_is_asked_alone(world, tmp_path):
+    """Not the first by alphabet, which policies may deny as well as any."""
+    world.join(1)
+    told(tmp_path)
+    assert {one.region for one in fake_aws.served("cloudtrail.LookupEvents")} == {"us-east-1"}

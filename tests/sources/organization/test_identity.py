@@ -2,13 +2,16 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
+from botocore.exceptions import ClientError
 from pydantic import SecretStr
 
 from sources.aws.account import Account, Credentials
 from sources.aws.credentials import Hop
-from sources.errors import BadCredentials
+from sources.errors import BadCredentials, RegionDisabled
 from sources.organization.identity import MemberIdentity, SharedClients
 from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.organization import EXTERNAL_ID, ROLE, Organization
@@ -69,3 +72,39 @@ def test_a_missing_role_is_told_by_its_account_and_asked_for_rarely(world, caplo
     assert re.search(f"organization arn:aws:iam::{account}:role/{ROLE}", caught.value.where)
     assert len(fake_aws.served("sts.AssumeRole")) == 1
     assert [one.getMessage().split()[0] for one in caplog.records].count("account_refused") == 1
+
+
+IN_ONE = Hop("organization", "arn:aws:iam::111111111111:role/r")
+
+
+def disabled(**_):
+    said = {"Error": {"Code": "RegionDisabledException", "Message": "STS is not activated in this region"}}
+    raise ClientError(said, "AssumeRole")
+
+
+def test_a_member_without_the_base_region_is_asked_for_where_all_accounts_are(monkeypatch):
+    """Once that has helped, it is asked there alone: a refused call counts for STS as any other."""
+    base, asked = Account("org", region="eu-south-2", link=SimpleNamespace(home="eu-south-2")), []
+
+    def sts(region, answer):
+        return SimpleNamespace(assume_role=lambda **told: asked.append(region) or answer(**told))
+
+    ends = datetime.max.replace(tzinfo=UTC)
+    keys = {"AccessKeyId": "A", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": ends}
+    base.link.sts = sts("eu-south-2", disabled)
+    monkeypatch.setattr(base, "client", lambda _, region: sts(region, lambda **_: {"Credentials": keys}))
+    clients = SharedClients(base)
+    for _ in range(2):
+        assert clients.assume(IN_ONE, "here").access_key == "A"
+    assert asked == ["eu-south-2", "us-east-1", "us-east-1"]
+
+
+def test_a_region_that_is_disabled_everywhere_is_told(monkeypatch):
+    """The second answer is no reason to ask there from now on."""
+    sts = SimpleNamespace(assume_role=disabled)
+    base = Account("org", region="eu-south-2", link=SimpleNamespace(home="eu-south-2", sts=sts))
+    monkeypatch.setattr(base, "client", lambda *_: sts)
+    clients = SharedClients(base)
+    with pytest.raises(RegionDisabled):
+        clients.assume(IN_ONE, "here")
+    assert clients._elsewhere is None
