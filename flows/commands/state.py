@@ -7,6 +7,7 @@ format is told in docs/state.md.
 
 import hashlib
 import io
+import os
 import pickle
 import shutil
 import sqlite3
@@ -14,9 +15,9 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -110,16 +111,10 @@ def backup(folder: Path, archive: Path) -> Manifest:
     parts = [file for file in files if file.match("part-*.sqlite3")]
     if any(len([one for one in parts if one.parent == part.parent]) > 1 for part in parts):
         hold(folder)  # files of one moment each are not of one moment together
-    sums: dict[str, str] = {}
     made = datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds")
     try:
-        with private_umask(), tarfile.open(archive, "x:gz") as packed, tempfile.TemporaryDirectory() as aside:
-            for file in files:
-                copy, name = Path(aside) / "copy", str(file.relative_to(folder))
-                _copy(file, copy)
-                sums[name] = hashlib.sha256(copy.read_bytes()).hexdigest()
-                packed.add(copy, name)
-                copy.unlink()
+        with private_umask(), tarfile.open(archive, "x:gz") as packed, _whole(archive):
+            sums = _pack(folder, files, packed)
             manifest = Manifest(sums, version("devo-aws-collector"), max(map(_format, parts)), made)
             text = msgspec.json.encode(manifest)
             about = tarfile.TarInfo(_MANIFEST)
@@ -133,13 +128,41 @@ def backup(folder: Path, archive: Path) -> Manifest:
     return manifest
 
 
+@contextmanager
+def _whole(archive: Path) -> Iterator[None]:
+    """Take an archive away that has not become whole."""
+    try:
+        yield
+    except BaseException:
+        archive.unlink(missing_ok=True)
+        raise
+
+
+def _pack(folder: Path, files: Iterable[Path], packed: tarfile.TarFile) -> dict[str, str]:
+    """Copy files into an archive and return their SHA-256; what has gone meanwhile was no longer needed."""
+    sums: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as aside:
+        copy = Path(aside) / "copy"
+        for file in files:
+            name = str(file.relative_to(folder))
+            try:
+                _copy(file, copy)
+            except FileNotFoundError:
+                continue
+            sums[name] = hashlib.sha256(copy.read_bytes()).hexdigest()
+            packed.add(copy, name)
+            copy.unlink()
+    return sums
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    for file in folder.rglob("*"):
-        inside = file.relative_to(folder)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        beside = file.name.endswith(("-wal", "-shm"))  # of SQLite: in the copy already
-        if file.is_file() and not hidden and not beside and inside.parts[0] not in _NOT_COPIED:
-            yield file
+    """Yield what is copied: no records, nothing that is just being written, nothing of SQLite's own."""
+    for place, inner, names in os.walk(folder):
+        unwanted = _NOT_COPIED if Path(place) == folder else frozenset()
+        inner[:] = [one for one in inner if not one.startswith(".") and one not in unwanted]
+        beside = (".new", "-wal", "-shm")
+        wanted = [one for one in names if not one.startswith(".") and not one.endswith(beside)]
+        yield from (file for one in wanted if (file := Path(place, one)).is_file())
 
 
 def _copy(file: Path, copy: Path) -> None:

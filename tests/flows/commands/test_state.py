@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -76,6 +77,41 @@ def test_a_copy_is_put_back(folder, tmp_path, capsys):
         state(None, other, "restore", [str(archive)])
     with pytest.raises(SettingsError, match="name a new file"):
         state(None, folder, "backup", [str(archive)])
+
+
+def test_what_vanishes_meanwhile_is_left_out(folder, tmp_path, monkeypatch):
+    """A file that is just being written, or that is gone when its turn comes, ends no copy."""
+    ids = folder / "collected" / STEPS[0]
+    (ids / "range.json.new").write_text("{")
+    (ids / "0.ids").write_bytes(b"old")
+    whole = shutil.copyfile
+
+    def copyfile(file, copy):
+        (ids / "0.ids").unlink(missing_ok=True)
+        return whole(file, copy)
+
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    archive, other = tmp_path / "copy.tar.gz", tmp_path / "other"
+    state(None, folder, "backup", [str(archive)])
+    state(None, other, "restore", [str(archive)])
+    assert [one.name for one in (other / "collected" / STEPS[0]).iterdir()] == ["1.ids"]
+
+
+def test_a_copy_that_fails_is_not_left(folder, tmp_path, monkeypatch):
+    """A full disk ends the copy with an error, and half an archive is taken away; an older one stays."""
+    archive = tmp_path / "copy.tar.gz"
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(SettingsError, match="No space left"):
+        state(None, folder, "backup", [str(archive)])
+    assert not archive.exists()
+    archive.write_bytes(b"mine")
+    with pytest.raises(SettingsError, match="name a new file"):
+        state(None, folder, "backup", [str(archive)])
+    assert archive.read_bytes() == b"mine"
 
 
 def test_a_damaged_copy_is_refused(folder, tmp_path):
