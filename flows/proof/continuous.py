@@ -102,8 +102,9 @@ class DigestWatch:
         """Verify what has come. What AWS does not let be read stays for the next look."""
         with self._lock:
             waiting = list(self._waiting)
+        done: set[tuple[str, str]] = set()
         for bucket, key in waiting:
-            error = self._one(bucket, key)
+            error = self._one(bucket, key, done)
             if error and common(error):
                 break
         self._delivered()
@@ -117,16 +118,20 @@ class DigestWatch:
             except Exception as error:  # noqa: BLE001 - told; one look that fails must not end all others
                 telemetry.digests_not_looked_at(self._unit.service.name, error)
 
-    def _one(self, bucket: str, key: str) -> Exception | None:
+    def _one(self, bucket: str, key: str, done: set[tuple[str, str]]) -> Exception | None:
         """Verify a digest, and those that are named before it and nobody announced.
 
-        Returns why one of them cannot be verified now: that one waits, behind all others.
+        done: what this look has verified; each is, once, in whatever order they came. Returns why one of them
+        cannot be verified now: that one waits, behind all others.
         """
         failed: Exception | None = None
         reached = bucket, key
         try:
             for _ in range(_BACK):
+                if reached in done:
+                    break
                 before = self._step(*reached)
+                done.add(reached)
                 if before is None or _name(*before) in self._known:
                     break
                 reached = before

@@ -314,7 +314,7 @@ def test_every_recorded_code_is_in_the_oracle():
 CALLS = {
     "s3": "GetObject HeadBucket ListObjectsV2",
     "sqs": "ReceiveMessage DeleteMessageBatch ChangeMessageVisibilityBatch GetQueueUrl GetQueueAttributes",
-    "logs": "FilterLogEvents DescribeLogGroups",
+    "logs": "FilterLogEvents DescribeLogGroups StartQuery GetQueryResults",
     "cloudwatch": "GetMetricData GetMetricStatistics ListMetrics",
     "sts": "AssumeRole GetCallerIdentity AssumeRoleWithWebIdentity",
     "cloudtrail": "LookupEvents",
@@ -332,7 +332,7 @@ OUTCOMES: dict[type[errors.SourceError], str] = {
     errors.BadCredentials: "IDPRejectedClaimException InvalidIdentityTokenException",
     errors.RegionDisabled: "RegionDisabledException",
     errors.ExpiredCredentials: "ExpiredTokenException",
-    errors.Throttled: "KmsThrottled OverLimit RequestThrottled",
+    errors.Throttled: "KmsThrottled LimitExceededException OverLimit RequestThrottled",
     errors.Transient: """IDPCommunicationErrorException InternalServerErrorException InternalServiceFault
         PolicyEvaluationException ServiceUnavailableException""",
     errors.Missing: """InvalidAddress NoSuchBucket NoSuchEntityException QueueDoesNotExist
@@ -344,7 +344,7 @@ OUTCOMES: dict[type[errors.SourceError], str] = {
         InvalidLookupAttributesException InvalidMaxResultsException InvalidNextToken InvalidNextTokenException
         InvalidParameterCombinationException InvalidParameterException InvalidParameterValueException
         InvalidSecurity InvalidTimeRangeException
-        MalformedPolicyDocumentException
+        MalformedPolicyDocumentException MalformedQueryException
         MissingRequiredParameterException PackedPolicyTooLargeException TooManyEntriesInBatchRequest
         UnsupportedOperation UnsupportedOperationException""",
 }

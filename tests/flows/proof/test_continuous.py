@@ -71,6 +71,16 @@ def come(world, watch, *hours):
         watch.look()
 
 
+def test_each_digest_is_verified_once_in_whatever_order_they_came(world, watch):
+    """A later one leads back to those before it, which wait behind it."""
+    made, _, moved = watch
+    come(world, made, 0)
+    for hour in reversed(range(1, HOURS)):
+        made.note(ObjectRef(world.bucket, world.trail.names[hour]))
+    made.look()
+    assert moved()["valid"] == HOURS
+
+
 def test_a_queue_that_is_named_by_its_url_alone(world, monkeypatch):
     """It tells the region in which digests are asked for."""
     world.by_url(monkeypatch)
