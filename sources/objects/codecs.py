@@ -163,6 +163,8 @@ def _streams(
     while data := stored.take(_STEP):
         if not first and not (data := data.lstrip(b"\0")):
             continue
+        if not first and len(data) < len(XZ):  # a mark may lie across two chunks
+            data += stored.take(_STEP)
         if not first and not data.startswith(mark):
             raise broken("inflate_failed", "bytes behind the last compressed stream are none")
         stream = make()

@@ -22,7 +22,7 @@ from sources.objects.stored_bytes import led
 from sources.objects.text_check import UTF_16, not_text
 from transforms.layout import Layout
 
-__all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "head", "read", "skip"]
+__all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "full", "head", "read", "skip"]
 
 _LAYERS = 2
 _HEAD_BYTES = 4096
@@ -119,12 +119,12 @@ def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _stored(body: Readable, budget: Budget) -> Iterator[bytes]:
-    while chunk := _full(body, CHUNK_BYTES):
+    while chunk := full(body, CHUNK_BYTES):
         budget.stored += len(chunk)
         yield chunk
 
 
-def _full(body: Readable, size: int) -> bytes:
+def full(body: Readable, size: int) -> bytes:
     """Read exactly `size` bytes, less only at the end: pieces must not depend on how the network cut them."""
     first = body.read(size)
     if len(first) == size or not first:

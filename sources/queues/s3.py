@@ -24,7 +24,7 @@ from sources.journal import JournalRow
 from sources.objects import telemetry as object_telemetry
 from sources.objects.body import Body
 from sources.objects.bucket_reader import BucketReader
-from sources.objects.decode import DecodedChunk, skip
+from sources.objects.decode import DecodedChunk, full, skip
 from sources.objects.object_ref import ObjectRef, place_of
 from sources.objects.opening_record import NoRecord, OpeningRecord
 from sources.queues.bucket_trust import BucketTrust
@@ -371,8 +371,7 @@ def _read(ref: ObjectRef, body: Body) -> ObjectRef:
 def _is_quarantine(body: Body) -> bool:
     """Tell whether an object is a quarantine file; what was read of it is then gone, so it is closed."""
     with closing(body):
-        head = body.read(len(POISON_MARK))
-        return head == POISON_MARK
+        return full(body, len(POISON_MARK)) == POISON_MARK
 
 
 def _parsed(body: str) -> S3Notification:

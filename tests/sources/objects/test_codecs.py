@@ -15,6 +15,7 @@ import pytest
 
 from sources.errors import Transient
 from sources.objects.decode import DecodeLimits, Layout, head, read
+from sources.objects.decoded_chunk import CHUNK_BYTES
 from sources.objects.text_check import not_text
 from tests.sources.objects.decoding import LINES, collect, noise
 from transforms import vpcflow
@@ -114,6 +115,15 @@ def test_r4_a_lost_connection_is_no_damage(name):
 
     with pytest.raises(Transient):
         list(read(Lost(CODECS[name](TEXT)), LINES, DecodeLimits(), "b.br"))
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("before", range(1, 7))
+def test_r4_a_stream_may_begin_at_the_end_of_a_chunk(pack, before):
+    """What is put together of streams is read whole, wherever the mark of one is cut by the reading."""
+    first, second = pack(TEXT[:70_001]), pack(TEXT[70_001:])
+    stored = first + bytes(CHUNK_BYTES - before - len(first)) + second
+    assert told(stored) == (TEXT, "")
 
 
 def test_a14_windows_are_bounded():

@@ -10,7 +10,7 @@ from sources.errors import Denied
 from sources.queues.bucket_trust import BucketTrust
 from sources.queues.s3 import Access, S3Opener
 from sources.queues.sqs import Message
-from tests.sources.objects.fake_s3 import FakeS3
+from tests.sources.objects.fake_s3 import LOST, FakeS3
 from tests.sources.queues.leasing import aws_error
 from tests.sources.queues.test_s3 import LINES, payload, poisons, reader, until_error
 from transforms import telemetry
@@ -130,11 +130,13 @@ def test_r5_beside_the_own_quarantine_is_read(s3):
     assert payload(opened(s3, named("q/k", bucket="other"), "s3://b/q")) == LINES
 
 
-def test_r5_quarantine_of_another_collector(s3, monkeypatch):
+@pytest.mark.parametrize("cuts", [[], [(5, LOST)]])
+def test_r5_quarantine_of_another_collector(s3, monkeypatch, cuts):
     """Files of other collectors' quarantines are told by key and content: settled, counted, not read."""
     counted = []
     monkeypatch.setattr("sources.telemetry.notice_ignored", lambda *told: counted.append(told))
-    (end,) = opened(s3, named(kept(s3, "their/quarantine/")))
+    message, s3.cuts = named(kept(s3, "their/quarantine/")), cuts  # a read returns what one receive brings
+    (end,) = opened(s3, message)
     assert (end.items, end.last, end.gone) == ((), True, False)
     assert counted == [("flowlogs", "other_quarantine")]
 
