@@ -45,6 +45,14 @@ def hold(what: Held) -> None:
     os.environ[_VARIABLE] = msgspec.json.encode(what).decode()
 
 
+def hand_down() -> list[int]:
+    """Hold for processes to be started what was got from the one above; return the descriptors they need."""
+    kept = held()
+    if kept and kept.owner != os.getpid():  # of it only the bytes have come here
+        hold(Held(kept.path, kept.now, refused=kept.refused))
+    return [kept.now] if kept else []
+
+
 def listens(address: str, descriptor: int, finish: Callable[[], None]) -> None:
     """Note a socket that listens: the next life goes on with it, and nobody is refused meanwhile.
 

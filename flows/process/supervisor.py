@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct, field
 
 from flows.cluster.handshake import SECRET
-from flows.config.held import held
+from flows.config.held import hand_down
 
 VARIABLE = "COLLECTOR_SUPERVISOR"
 _JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
@@ -105,7 +105,7 @@ def _life(count: int, arguments: Sequence[str], drain: threading.Event) -> list[
 def _spawn(arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     safe = ["-P"] if sys.flags.safe_path else []
     command = [sys.executable, *safe, "-m", "flows", *arguments]
-    configuration = [kept.now] if (kept := held()) else []
+    configuration = hand_down()  # before the environment is copied
     return subprocess.Popen(  # noqa: S603 - our own command line again
         command, env={**os.environ, VARIABLE: str(os.getpid()), **environment}, pass_fds=configuration
     )
