@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import reduce
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ from flows.status.charts import aligned
 from flows.status.charts import joined as joined_charts
 from flows.status.event_status import DRAINING, EventStatus, told
 from flows.status.history import History
+from flows.status.view import view, worst_first
 from sources.aws.spending.budget import BUDGET_STATES
 
 _N = TypeVar("_N", int, float)
@@ -38,8 +40,8 @@ PEERS_VARIABLE = "COLLECTOR_STATUS_PEERS"
 addresses."""
 
 _THREADS = 32
-_ASK_SECONDS, _BEGIN_SECONDS = 2.0, 30.0
-_MOST_BYTES = 16 << 20
+_ASK_SECONDS, _REPLY_SECONDS, _BEGIN_SECONDS = 2.0, 5.0, 30.0
+_MOST_BYTES, _MOST_SAID = 16 << 20, 500
 _STRENGTHS = ("none", "written", "kernel", "closed", "receipt")
 _SUMS = """
     events_per_second source_events events_repeated requests leases_held targets_failing lanes
@@ -55,18 +57,32 @@ class Asked(Struct, frozen=True):
     port: int
 
     def get(self, path: str) -> tuple[int, bytes]:
-        """Return status and body, 0 and b"" when it does not answer."""
+        """Return status and body, 0 and b"" when it does not answer, or not all of it in time."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=_ASK_SECONDS)
+        late = threading.Event()
+        limit = threading.Timer(_REPLY_SECONDS, _end)
         try:
+            connection.connect()
+            limit.args = (connection.sock, late)
+            limit.start()
             token = os.environ.get(TAP_VARIABLE, "")
             headers = {"Authorization": f"Bearer {token}"} if "?tap=" in path else {}
             connection.request("GET", path, headers=headers)
             reply = connection.getresponse()
-            return reply.status, reply.read(_MOST_BYTES)
+            body = reply.read(_MOST_BYTES)
+            return (0, b"") if late.is_set() else (reply.status, body)
         except (OSError, http.client.HTTPException):
             return 0, b""
         finally:
+            limit.cancel()
             connection.close()
+
+
+def _end(connection: socket.socket, late: threading.Event) -> None:
+    """End a connection whose reply takes too long: who reads of it goes on at once."""
+    late.set()
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 def peers(text: str) -> list[Asked]:
@@ -98,9 +114,9 @@ class GroupWatch:
 
     def state(self) -> dict[str, Any]:
         """Return the states of all processes as one."""
-        answers = [(one, *answer) for one, answer in self._all("/status.json")]
-        known = [(one, orjson.loads(body)) for one, status, body in answers if status == http.HTTPStatus.OK]
-        silent = [one.name for one, status, _ in answers if status != http.HTTPStatus.OK]
+        answers = self._all("/status.json")
+        known = _fitting([(one, state) for one, answer in answers if (state := _json(*answer)) is not None])
+        silent = [one.name for one, _ in answers if one not in {each for each, _ in known}]
         return {
             **merged(self._name, known, silent, time.time() - self._started),
             **({"refused": told(refused, time.time())} if (refused := self.events.refused) else {}),
@@ -120,8 +136,9 @@ class GroupWatch:
     def metrics(self) -> bytes:
         """Return the metrics of all processes, each with the label `process`."""
         registry = CollectorRegistry(auto_describe=False)
-        texts = [(one.name, body.decode()) for one, (_, body) in self._all("/metrics")]
-        texts.append(("supervisor", generate_latest(REGISTRY).decode()))
+        answers = [(one.name, *answer) for one, answer in self._all("/metrics")]
+        answers.append(("supervisor", http.HTTPStatus.OK, generate_latest(REGISTRY)))
+        texts = [(name, _families(body)) for name, status, body in answers if status == http.HTTPStatus.OK]
         registry.register(_Relay(texts))
         return generate_latest(registry)
 
@@ -130,15 +147,16 @@ class GroupWatch:
         found = []
         for one, (status, body) in self._all(path):
             if status != http.HTTPStatus.OK and (status or not begin):
-                said = body.decode(errors="replace").strip() or "it does not answer"
+                said = body[:_MOST_SAID].decode(errors="replace").strip() or "it does not answer"
                 found.append(f"{one.name}: {said}")
         return "; ".join(found)
 
     def tap(self, source: str) -> list[str]:
         """Return the events of a source that go out, of all processes."""
         found = self._all(f"/status.json?tap={quote(source)}")
-        known = [orjson.loads(body) for _, (status, body) in found if status == http.HTTPStatus.OK]
-        return [line for state in known for line in state["tap"]]
+        said = [_json(*answer) for _, answer in found]
+        taps = [state.get("tap") for state in said if isinstance(state, dict)]
+        return [line for tap in taps if isinstance(tap, list) for line in tap if isinstance(line, str)]
 
     def _all(self, path: str) -> list[tuple[Asked, tuple[int, bytes]]]:
         processes = self._processes()
@@ -146,17 +164,50 @@ class GroupWatch:
             return list(zip(processes, pool.map(lambda one: one.get(path), processes), strict=True))
 
 
+def _json(status: int, body: bytes) -> Any:
+    """Return what a process says of itself, None = nothing."""
+    with suppress(orjson.JSONDecodeError):
+        return orjson.loads(body) if status == http.HTTPStatus.OK else None
+    return None
+
+
+def _fitting(said: Sequence[tuple[Asked, Any]]) -> Sequence[tuple[Asked, Any]]:
+    """Return the states that can be shown together: another release, or program, may answer at a port."""
+    if _fit(said):
+        return said
+    known: list[tuple[Asked, Any]] = []
+    for one in said:
+        if _fit([*known, one]):
+            known.append(one)
+    return known
+
+
+def _fit(known: Sequence[tuple[Asked, Any]]) -> bool:
+    try:
+        view(worst_first(merged("", known, [], 0.0)))
+    except Exception:  # noqa: BLE001 - whatever it is, not all of them are states as ours
+        return False
+    return True
+
+
+def _families(body: bytes) -> list[Metric]:
+    """Return the metrics of an exposition, none of what is no such thing."""
+    with suppress(ValueError):
+        return list(text_string_to_metric_families(body.decode()))
+    return []
+
+
 class _Relay(Collector):
     """Yields the families of several processes' metrics, a sample with the name of its process."""
 
-    def __init__(self, texts: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, texts: Iterable[tuple[str, Iterable[Metric]]]) -> None:
         self._texts = texts
 
     def collect(self) -> Iterator[Metric]:
         """Join families of one name: an exposition may hold each only once."""
         families: dict[str, Metric] = {}
-        for process, text in self._texts:
-            for family in text_string_to_metric_families(text):
+        for process, found in self._texts:
+            for family in found:
                 joined = families.setdefault(
                     family.name, Metric(family.name, family.documentation, family.type)
                 )

@@ -1,6 +1,11 @@
 """Several processes shown as one."""
 
+import threading
+from contextlib import contextmanager, suppress
+from socketserver import StreamRequestHandler, ThreadingTCPServer
+
 import orjson
+import pytest
 
 from flows.status.group import Asked, GroupWatch, merged
 from flows.status.server import Server
@@ -64,3 +69,73 @@ def test_nobody_answers():
     """Before the first process is up there is a page already, and it says who is missing."""
     group = GroupWatch("mine", lambda: [Asked("apis", HOST, free_port())])
     assert view(group.state())["sum"] == ("Not well: apis: it does not answer.", "bad")
+
+
+@contextmanager
+def answering(*parts, pause=0.0):
+    """Run a peer that answers each request with these bytes, one after the other; yields where it is."""
+
+    class Peer(StreamRequestHandler):
+        def handle(self):
+            self.rfile.readline()
+            with suppress(OSError):
+                for part in parts:
+                    self.wfile.write(part)
+                    ended.wait(pause)
+
+    ended = threading.Event()
+    with ThreadingTCPServer((HOST, 0), Peer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield Asked("other", *server.server_address)
+        finally:
+            ended.set()
+            server.shutdown()
+
+
+def with_places(**more):
+    """Return a state whose first place is changed."""
+    found = state(watch())
+    found["places"][0] |= more
+    return found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"no JSON",
+        b"\xff",
+        b"null",
+        b"[]",
+        b'{"collector": {}}',
+        orjson.dumps({**state(watch()), "health": None}),
+        orjson.dumps({**state(watch()), "tags": {"x": "many"}, "money": []}),
+        orjson.dumps(with_places(source_events="many")),
+        orjson.dumps(with_places(service=7)),
+    ],
+)
+def test_what_is_no_state_of_ours_counts_as_silent(said):
+    """Another program, or release, at a peer's port: it is named, and the others are shown."""
+    server = Server(HOST, 0, watch())
+    server.start()
+    try:
+        with answering(b"HTTP/1.0 200 OK\r\n\r\n", said) as other:
+            group = GroupWatch("mine", lambda: [Asked("ours", HOST, server.server_address[1]), other])
+            shown = group.state()
+            assert "other: it does not answer" in shown["health"]["illness"]
+            assert [one["name"] for one in shown["processes"]] == ["other", "ours"]
+            assert view(shown)["sum"].level == "bad"
+            assert isinstance(group.tap(""), list)
+            assert b'process="ours"' in group.metrics()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_peer_that_drips_is_silent(monkeypatch):
+    """A byte now and then is no answer: a reply has one time for all of it, its head included."""
+    monkeypatch.setattr("flows.status.group._REPLY_SECONDS", 0.2)
+    with answering(*[b"HTTP/1.0 200 OK\r\n\r\n"] * 2, *[b"x"] * 6000, pause=0.02) as other:
+        assert other.get("/status.json") == (0, b"")
+    with answering(*[bytes([one]) for one in b"HTTP/1.0 200 OK\r\n" * 500], pause=0.02) as other:
+        assert other.get("/healthz") == (0, b"")
