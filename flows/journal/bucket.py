@@ -49,6 +49,7 @@ class JournalBucket:
         self._bucket, _, prefix = self.uri.removeprefix("s3://").partition("/")
         self._prefix = f"{prefix}/" if prefix else ""
         self._numbers = itertools.count()
+        self._adopted: dict[str, list[str]] = {}  # by log: keys of the parts that are in it
 
     def __str__(self) -> str:
         return self.uri
@@ -104,6 +105,7 @@ class JournalBucket:
             aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fetch(parts[name], aside)
             aside.replace(aside.with_suffix(_PART))
+            self._adopted[name] = parts[name]
         return len(chosen)
 
     # what readers read
@@ -226,9 +228,10 @@ class JournalBucket:
         self._asked("s3:DeleteObject", delete, key)
 
     def _clear(self, name: str) -> None:
-        for keys in self._parts(f"{name}/").values():
-            for key in reversed(keys):
-                self._delete(key)
+        """Delete the parts of a log; of an adopted one only what was fetched: its owner may have woken."""
+        for key in reversed(self._adopted.get(name) or self._parts(f"{name}/").get(name, [])):
+            self._delete(key)
+        self._adopted.pop(name, None)
 
     def _asked(self, action: str, asked: Callable[[Any], Any], key: str) -> Any:
         """Return what S3 answers. asked: what is asked of the client."""

@@ -246,6 +246,23 @@ def test_who_was_taken_for_lost_and_wakes_loses_no_row(s3, tmp_path, there):
     assert len(list(owner.of_log(next(iter(s3.objects)).rpartition("/")[2][:16]))) == len(s3.objects)
 
 
+def test_who_adopts_deletes_no_part_that_came_later(s3, tmp_path):
+    """A sleeper that wakes between, and loses its disk then, has its rows all the same."""
+    _, log = opened(s3, tmp_path / "a")
+    log.write([row(0)])
+    now = MORNING / 1000 + 27 * 3600
+    first, second = (bucket(s3, tmp_path / name) for name in "bc")
+    first.adopt(now)
+    log.write([row(1)])
+    shutil.rmtree(tmp_path / "a")
+    for one in (first, second):
+        one.adopt(now)
+        compact_closed(one.folder)
+        one.ship()
+    assert sorted(found(s3, tmp_path / "d"), key=attrgetter("time")) == [row(0), row(1)]
+    assert not [key for key in s3.objects if f"/{LOGS}/" in key]
+
+
 def test_what_is_adopted_older_than_is_kept_goes_to_the_bucket_once(s3, tmp_path):
     """It is not pruned between, with its parts left to be adopted again each hour."""
     _, log = opened(s3, tmp_path / "a")
