@@ -66,7 +66,6 @@ def check_journal(written, events, *, auto):
         tags.update(row.tags)
     due = Counter(one.tag_on if auto else one.tag_off for some in events.values() for one in some)
     assert tags == due
-    assert sum(row.events for row in written) == due.total()
     assert all(row.outputs == ("devo:receipt",) for row in written if row.events)
     ends = {}
     for row in written:
