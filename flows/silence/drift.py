@@ -20,10 +20,11 @@ from msgspec import Struct, field
 from flows.catalogue.service import Unit
 from flows.process import telemetry
 from flows.process.runtime import Launch
+from flows.silence.learnt import keep, look_each_minute
 from transforms.block import Block, Item, Transform
 
 FOLDER = "schema"
-_DAY, _LOOK_SECONDS = 86_400, 60.0
+_DAY = 86_400
 _UNITS_A_LOOK, _SAMPLE_BYTES, _EVENTS = 50, 32 << 10, 50
 """A look takes 1.6 MiB and some 25 ms at most, whatever flows."""
 
@@ -133,23 +134,12 @@ class SchemaWatch:
 
     def run(self, drain: threading.Event) -> None:
         """Look each minute until the process drains."""
-        while not drain.wait(_LOOK_SECONDS):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - told; one look that fails must not end all others
-                telemetry.silence_look_failed(error)
-        self.save()
+        look_each_minute(self.look, self.save, drain)
 
     def save(self) -> None:
         """Keep what is learned."""
         if self._file:
-            aside = self._file.with_suffix(".new")
-            try:
-                self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                aside.write_bytes(msgspec.msgpack.encode(self._known))
-                aside.replace(self._file)
-            except OSError as error:
-                telemetry.silence_not_kept(str(self._file), error)
+            keep(self._file, self._known)
 
     def _tell(self, day: int) -> None:
         for service, schema in self._known.items():

@@ -16,6 +16,7 @@ import msgspec
 from flows.catalogue.service import Unit
 from flows.process import telemetry
 from flows.process.runtime import Launch
+from flows.silence.learnt import keep, look_each_minute
 from flows.silence.rhythm import MINUTE, MOST_SCOPES, Rhythms
 from transforms.block import Block, Item, Transform
 
@@ -106,22 +107,11 @@ class SilenceWatch:
         if self._file is None:
             return
         silent = {**self._rhythms.silent, **{scope.key: self._last[scope] for scope in self._overdue}}
-        aside = self._file.with_suffix(".new")
-        try:
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            aside.write_bytes(msgspec.msgpack.encode({"silent": silent, **self._rhythms.state()}))
-            aside.replace(self._file)
-        except OSError as error:
-            telemetry.silence_not_kept(str(self._file), error)
+        keep(self._file, {"silent": silent, **self._rhythms.state()})
 
     def run(self, drain: threading.Event) -> None:
         """Look each minute until the process drains."""
-        while not drain.wait(MINUTE):
-            try:
-                self.look()
-            except Exception as error:  # noqa: BLE001 - told; one look that fails must not end all others
-                telemetry.silence_look_failed(error)
-        self.save()
+        look_each_minute(self.look, self.save, drain)
 
     def _note(self, heard: Collection[SilentScope], minute: int) -> list[SilentScope]:
         """Note scopes with an expectation of the configuration, and the service as a whole with each."""

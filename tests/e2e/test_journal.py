@@ -77,6 +77,14 @@ def test_every_object_has_its_row(stage, rsyslog, launch):
     assert verdict(due, rsyslog.events()).exactly_once, first_difference(due, rsyslog.events())
 
 
+def put_more(site, samples, seed):
+    """Put objects whose keys are new, a twentieth of the corpus, and add them to the samples before."""
+    more = corpus({kind: count // 20 for kind, count in FULL.items()}, seed=seed)
+    more = [one for one in more if one.key not in {old.key for old in samples}]
+    samples += more
+    site.put(more)
+
+
 def killed(stage, receiver, figures, times):
     """Kill a collector at random moments; return what the journal lacks."""
     site, collector = made(stage, receiver, Launch("flows"))
@@ -85,10 +93,7 @@ def killed(stage, receiver, figures, times):
     try:
         for number in range(times):
             collector.start()
-            more = corpus({kind: count // 20 for kind, count in FULL.items()}, seed=100 + number)
-            more = [one for one in more if one.key not in {old.key for old in samples}]
-            samples += more
-            site.put(more)
+            put_more(site, samples, 100 + number)
             receiver.wait_for(1, _TIMEOUT)
             time.sleep(seed.uniform(0.0, 2.0))
             collector.kill()
@@ -159,10 +164,7 @@ def test_a_journal_in_a_bucket_outlives_every_disk(stage, rsyslog, figures):
     try:
         for number in range(4):
             collector.start()
-            more = corpus({kind: count // 20 for kind, count in FULL.items()}, seed=300 + number)
-            more = [one for one in more if one.key not in {old.key for old in samples}]
-            samples += more
-            site.put(more)
+            put_more(site, samples, 300 + number)
             rsyslog.wait_for(1, _TIMEOUT)
             time.sleep(seed.uniform(0.0, 2.0))
             collector.kill()

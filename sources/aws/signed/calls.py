@@ -11,6 +11,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from sources.aws.botocore_internals import signing_credentials
 from sources.aws.replies import call, sent_headers
 from sources.aws.signed.hosts import Hosts
 from sources.aws.signed.patience import Patience
+from sources.aws.signed.sent import SentRequests
 from sources.aws.signed.signature import DATED, Scope, SignedRequest, V4Signer, signed_by
 from sources.aws.signed.wire import WireError
 from sources.aws.spending.meter import Leaving
@@ -52,7 +54,6 @@ class SignedCalls:
 
     def __init__(self, client: Any, clock: Callable[[], float] = time.time) -> None:
         self.client, self._service = client, ""
-        self._sent = threading.local()
         self._lock = threading.RLock()
         self._ways: dict[str, _CallWay] = {}
         self._patience = Patience()
@@ -61,7 +62,7 @@ class SignedCalls:
             self._signer = V4Signer(signing_credentials(client), clock)
             self._hosts = Hosts(client)
             self._service = client.meta.service_model.service_name
-            client.meta.events.register(f"before-send.{self._service}", self._see)
+            self._sent = SentRequests(client, f"before-send.{self._service}")
         except AttributeError:
             self._hosts = None
 
@@ -76,16 +77,13 @@ class SignedCalls:
             self._patience.note(plain=found is not None)
             if found is not None:
                 return found
-        self._sent.request = None
-        reply = call(self.client, operation, parameters)
-        learnt = _learnt(self._sent.request) if self._hosts is not None else None
-        if learnt is not None:
+        if self._hosts is None:
+            return call(self.client, operation, parameters)
+        reply, sent = self._sent.during(partial(call, self.client, operation, parameters))
+        if learnt := _learnt(sent):
             with self._lock:
                 self._ways[operation] = learnt
         return reply
-
-    def _see(self, request: Any, **_: Any) -> None:
-        self._sent.request = request
 
     def _asked(
         self, way: _CallWay, hosts: Hosts, parameters: Mapping[str, object], leaving: Leaving

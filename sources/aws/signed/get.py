@@ -7,7 +7,7 @@ which knows retries, renewal, redirects and errors.
 """
 
 import re
-import threading
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -17,6 +17,7 @@ from sources.aws.botocore_internals import receive_at_once, signing_credentials
 from sources.aws.replies import sent_headers
 from sources.aws.signed.hosts import Hosts
 from sources.aws.signed.patience import Patience
+from sources.aws.signed.sent import SentRequests
 from sources.aws.signed.signature import Scope, SignedRequest, V4Signer, signed_by
 from sources.aws.signed.wire import WireError
 from sources.aws.spending.meter import Leaving
@@ -51,13 +52,12 @@ class SignedGet:
     def __init__(self, client: Any) -> None:
         self._client = client
         self._ways: dict[str, _BucketWay] = {}
-        self._sent = threading.local()
         self._patience = Patience()
         self._hosts: Hosts | None = None  # another botocore than this was written for: the client does it all
         try:
             self._signer = V4Signer(signing_credentials(client))
             self._hosts = Hosts(client)
-            client.meta.events.register("before-send.s3.GetObject", self._see)
+            self._sent = SentRequests(client, "before-send.s3.GetObject")
         except AttributeError:
             self._hosts = None
 
@@ -70,16 +70,18 @@ class SignedGet:
             if found is not None:
                 return found
             self._ways.pop(bucket, None)  # learnt anew by the next success
-        self._sent.request = None
-        reply = self._client.get_object(**asked)
-        receive_at_once(reply.get("Body"))
-        if self._hosts is not None and len(self._ways) < _BUCKETS:
-            learnt = _learnt(self._sent.request, asked["Key"])
-            self._ways |= {bucket: learnt} if learnt else {}
-        return reply
+        return self._by_client(asked)
 
-    def _see(self, request: Any, **_: Any) -> None:
-        self._sent.request = request
+    def _by_client(self, asked: dict[str, str]) -> Any:
+        """Return the client's reply, and learn how it asked."""
+        if self._hosts is None:
+            reply, sent = self._client.get_object(**asked), None
+        else:
+            reply, sent = self._sent.during(partial(self._client.get_object, **asked))
+        receive_at_once(reply.get("Body"))
+        if len(self._ways) < _BUCKETS and (learnt := _learnt(sent, asked["Key"])):
+            self._ways |= {asked["Bucket"]: learnt}
+        return reply
 
     def _ask(self, way: _BucketWay, hosts: Hosts, asked: dict[str, str]) -> dict[str, Any] | None:
         """Return the reply, or None when the client should ask."""

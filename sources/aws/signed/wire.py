@@ -14,6 +14,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -36,6 +37,9 @@ _HEADER = re.compile(
 _OK = 200
 
 _LOCKS = (Guard("_lock", ("_idle",)),)
+
+
+_T = TypeVar("_T")
 
 
 class WireError(Exception):
@@ -95,27 +99,31 @@ class Wire:
 
     def ask(self, request: bytes, leaves: Callable[[], object] = int) -> WireReply:
         """Send a request, `leaves` just before it does, and return its reply. Raises WireError."""
-        line: socket.socket | None = None
-        try:
-            line = self._taken() or self._opened()
-            leaves()
-            line.sendall(request)
+
+        def whole(line: socket.socket) -> WireReply:
             reply, stays = _read(line)
-        except (OSError, ValueError, WireError) as error:
-            raise _ended(line, error) from error
-        self.end(line, stays=stays)
-        return reply
+            self.end(line, stays=stays)
+            return reply
+
+        return self._exchanged(request, leaves, whole)
 
     def open(self, request: bytes, leaves: Callable[[], object] = int) -> "WireBody":
         """Send a request as `ask` does; return its reply when its headers are there. Raises WireError."""
+        return self._exchanged(request, leaves, lambda line: WireBody(self, line, _head(line)))
+
+    def _exchanged(
+        self, request: bytes, leaves: Callable[[], object], take: Callable[[socket.socket], _T]
+    ) -> _T:
         line: socket.socket | None = None
         try:
             line = self._taken() or self._opened()
             leaves()
             line.sendall(request)
-            return WireBody(self, line, _head(line))
+            return take(line)
         except (OSError, ValueError, WireError) as error:
-            raise _ended(line, error) from error
+            if line is not None:
+                line.close()
+            raise WireError(str(error) or type(error).__name__) from error
 
     def end(self, line: socket.socket, *, stays: bool) -> None:
         """Take a connection back, or close it."""
@@ -202,12 +210,6 @@ class WireBody:
         line, self._line = self._line, None
         if line is not None:
             self._wire.end(line, stays=self._stays and not self._left)
-
-
-def _ended(line: socket.socket | None, error: Exception) -> WireError:
-    if line is not None:
-        line.close()
-    return WireError(str(error) or type(error).__name__)
 
 
 def _close(idle: deque[tuple[socket.socket, float]]) -> None:

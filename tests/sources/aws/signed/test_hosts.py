@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+from contextlib import suppress
 
 import boto3
 import pytest
@@ -57,8 +58,9 @@ def proxy(status, said, minor=1):
     """Lead on to wherever is asked, or refuse; what was asked is noted."""
 
     def pump(one, other):
-        while data := one.recv(65536):
-            other.sendall(data)
+        with suppress(OSError):  # the other direction has ended
+            while data := one.recv(65536):
+                other.sendall(data)
 
     def answer(line):
         said.append(line.recv(65536).decode())
