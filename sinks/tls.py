@@ -70,6 +70,7 @@ def connect_tls(endpoint: Endpoint, credentials: ClientCertificate, tick: Tick) 
     context = credentials.context()
     raw = open_socket(endpoint)
     try:
+        _require_peer(raw)
         sock = context.wrap_socket(
             raw,
             server_hostname=endpoint.address,
@@ -94,6 +95,14 @@ def connect_tls(endpoint: Endpoint, credentials: ClientCertificate, tick: Tick) 
     return connection
 
 
+def _require_peer(raw: socket.socket) -> None:
+    """Refuse a connection that is reset already: Python's `wrap_socket` would lose its descriptor."""
+    try:
+        raw.getpeername()
+    except OSError as error:
+        raise ConnectionResetError(error.errno, "reset right after it was opened") from error
+
+
 class TlsConnection(Connection):
     """A connection whose receipt is the receiver's close_notify."""
 
@@ -102,6 +111,7 @@ class TlsConnection(Connection):
     def __init__(self, sock: ssl.SSLSocket, endpoint: Endpoint, tick: Tick) -> None:
         super().__init__(sock, endpoint, tick)
         self._notified = self._answered = False
+        self._end: ssl.SSLEOFError | None = None
 
     def ended(self) -> None:
         """Return when the receiver's close_notify is in; SSLEOFError: it ended without one."""
@@ -120,6 +130,8 @@ class TlsConnection(Connection):
             self._notify()
         except SSLWantWriteError:
             return  # the kernel's buffer is full: `closing` goes on with it
+        except ssl.SSLEOFError as error:
+            self._end = error  # the receiver was fast: `closing` judges it
         except OSError as error:
             raise close_error(error, self.where) from error
 
@@ -141,6 +153,8 @@ class TlsConnection(Connection):
         return ReceiptStrength.RECEIPT
 
     def _step(self) -> None:
+        if self._end:
+            raise self._end
         if not self._notified:
             self._notify()
         self.ended()

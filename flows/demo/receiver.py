@@ -68,6 +68,7 @@ class DemoReceiver:
 
     def _serve(self, raw: socket.socket) -> None:
         try:
+            raw.getpeername()  # of one that is reset already, `wrap_socket` would lose the descriptor
             with self._context.wrap_socket(raw, server_side=True) as connection:
                 self._read(connection)
                 connection.unwrap().close()

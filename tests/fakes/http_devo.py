@@ -122,6 +122,7 @@ class _Server(ThreadingHTTPServer):
             self._open.add(request)
         try:
             if self.context is not None:
+                request.getpeername()  # of one that is reset already, `wrap_socket` would lose the descriptor
                 request = self.context.wrap_socket(request, server_side=True)
             super().finish_request(request, client_address)
         except OSError:

@@ -152,6 +152,7 @@ class TlsSink:
     def _handshake(self, raw: socket.socket) -> socket.socket:
         assert self._context is not None
         try:
+            raw.getpeername()  # of one that is reset already, `wrap_socket` would lose the descriptor
             return self._context.wrap_socket(raw, server_side=True)
         except OSError:
             self.rejected += 1

@@ -1,14 +1,19 @@
 """TLS connections: handshake, certificates, and when a close is a receipt."""
 
+import gc
+import select
 import shutil
+import socket
 import ssl
 import threading
+import warnings
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from cryptography.hazmat.primitives import serialization as forms
 
-from sinks.connection import Endpoint, ReceiptStrength
+from sinks.connection import Endpoint, ReceiptStrength, open_socket
 from sinks.errors import CertificateRejected, ConnectFailed, ConnectionLost, Interrupted, NoReceipt
 from sinks.tls import ClientCertificate, connect_tls
 from tests.fakes.certs import make_certs
@@ -24,6 +29,7 @@ from tests.fakes.tls_sink import (
     notify,
     notify_early,
     notify_unread,
+    reset,
     reset_after,
     silent,
 )
@@ -340,6 +346,44 @@ def test_end_that_crossed_ours_is_no_receipt(certs, manner):
         connection.unsent = lambda: 7
         with pytest.raises(NoReceipt, match="before it had everything"):
             receipt(connection)
+
+
+def test_end_of_file_that_comes_with_our_end_is_a_close(certs):
+    """A receiver that hangs up in the very moment in which we say our end has read everything, too."""
+    with TlsSink(certs, behaves=hang_up) as sink:
+        connection = open_to(sink, certs)
+        connection.send(b"line\n")
+        begin = connection._sock.unwrap
+
+        def late():
+            try:
+                return begin()
+            except ssl.SSLWantReadError:
+                assert select.select([connection._sock], [], [], 10)[0]
+                return begin()
+
+        connection._sock.unwrap = late
+        assert receipt(connection) is ReceiptStrength.CLOSED
+        assert sink.lines == [b"line"]
+
+
+def test_connection_reset_before_its_handshake_leaves_nothing_open(certs):
+    """A connection that was reset between its opening and its handshake is told, and closed."""
+    with warnings.catch_warnings(record=True) as caught, socket.create_server(("127.0.0.1", 0)) as listener:
+        warnings.simplefilter("always")
+        where = Endpoint(*listener.getsockname(), 5.0, 10.0)
+        raw = open_socket(where)
+        taken, _ = listener.accept()
+        reset(taken)
+        taken.close()
+        with (
+            patch("sinks.tls.open_socket", lambda _: raw),
+            pytest.raises(ConnectFailed, match="closed in the handshake"),
+        ):
+            connect_tls(where, credentials_of(certs), lambda: None)
+        gc.collect()
+    assert raw.fileno() == -1
+    assert [str(one.message) for one in caught] == []
 
 
 def test_no_end_of_file_passes_for_close_notify(certs, monkeypatch):

@@ -152,6 +152,7 @@ class Wire:
             if to.proxy:
                 _tunnel(line, f"{to.host}:{to.port}", to.proxy[2])
             if to.tls is not None:
+                line.getpeername()  # of one that is reset already, `wrap_socket` would lose the descriptor
                 line = to.tls.wrap_socket(line, server_hostname=to.host)
             line.settimeout(to.read_seconds)
         except BaseException:
