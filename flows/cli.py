@@ -37,11 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.environ["RUST_BACKTRACE"] = "0"  # bytewax would print one before our line
     if ignored := ignore_key_log():
         sys.stderr.write(f"{ignored}\n")
-    command = args.command
     try:
-        with unswept():
-            module = import_module(command.module)
-        return int(command.run(module, args) or 0)
+        return _run(args)
     except CollectorError as error:
         if args.debug:
             raise
@@ -55,6 +52,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except KeyboardInterrupt:
         return FAILED
+
+
+def _run(args: argparse.Namespace) -> int:
+    command = args.command
+    try:
+        with unswept():
+            module = import_module(command.module)
+        code = int(command.run(module, args) or 0)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `… | head` has read enough; at exit Python would flush, and complain, once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    else:
+        return code
 
 
 def exit_code(error: CollectorError) -> int:

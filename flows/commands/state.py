@@ -30,6 +30,7 @@ from flows.catalogue.build import COLLECTED
 from flows.catalogue.service import Unit
 from flows.catalogue.services import every, units
 from flows.config.load import SettingsError, load
+from flows.process.own_messages import STEP
 from flows.process.private_folder import private_umask
 from flows.process.recovery_store import FORMAT, StateError, check, hold, prepare
 from flows.process.sealed_state import SealBrokenError, opened, seal
@@ -37,6 +38,12 @@ from flows.process.sealed_state import SealBrokenError, opened, seal
 _MANIFEST, _ARCHIVE_FORMAT = "manifest.json", 1
 _NOT_COPIED = frozenset({"journal", "quarantine"})
 """Folders beside the state that are records, not positions: copied as any files, if they shall be kept."""
+
+_FLOW = "aws."
+"""What bytewax puts before the name of a step: the dataflow's. It is not shown, nor written in `move`."""
+
+_SINKS = frozenset({"devo", "quarantine", STEP})
+"""Steps that keep no position; none of them is a service's."""
 
 _NEWEST = """SELECT step_id, state_key, max(snap_epoch), ser_change, created_at FROM snaps
     WHERE ser_change IS NOT NULL GROUP BY step_id, state_key ORDER BY step_id, state_key"""
@@ -86,9 +93,10 @@ def _show(folder: Path, known: set[str] | None) -> None:
         for step, key, epoch, kept, at in _snapshots(file):
             found = opened(step, key, pickle.loads(kept))  # noqa: S301 - this user's alone, and looked at
             told = f"version {found['v']}" if isinstance(found, dict) and "v" in found else "no version"
-            unread = known is not None and step not in known
+            name = step.removeprefix(_FLOW)
+            unread = known is not None and name not in known | _SINKS
             left = "   no service of the configuration has this name: state move" if unread else ""
-            _print(f"  {step}  {key}  epoch {epoch} of {at} UTC  {told}  {len(kept)} bytes{left}")
+            _print(f"  {name}  {key}  epoch {epoch} of {at} UTC  {told}  {len(kept)} bytes{left}")
 
 
 def _snapshots(file: Path) -> Iterator[tuple[str, str, int, bytes, str]]:
@@ -244,7 +252,8 @@ def _step(name: str) -> str:
 
 
 def _steps(database: sqlite3.Connection) -> set[str]:
-    return {str(step) for (step,) in database.execute("SELECT DISTINCT step_id FROM snaps")}
+    found = database.execute("SELECT DISTINCT step_id FROM snaps")
+    return {str(step).removeprefix(_FLOW) for (step,) in found}
 
 
 def _configured(known: Sequence[Unit], before: str, after: str) -> dict[str, str]:
@@ -294,6 +303,7 @@ def _rename_all(files: Mapping[Path, sqlite3.Connection], moved: Mapping[str, st
 
 def _rename(database: sqlite3.Connection, step: str, new: str) -> None:
     """Write the rows of a step under its new name, which their checksums name too."""
+    step, new = _FLOW + step, _FLOW + new
     rows = database.execute("SELECT rowid, state_key, ser_change FROM snaps WHERE step_id = ?", (step,))
     for row, key, kept in rows.fetchall():
         try:

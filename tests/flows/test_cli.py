@@ -1,5 +1,6 @@
 """The command line itself: what is said before any command runs."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -35,6 +36,16 @@ def test_a_python_without_the_collector_is_told_in_one_line():
         f"the collector is not installed (no yaml): {sys.executable}: "
         "install it, in the environment that this Python belongs to: pip install .\n"
     )
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly():
+    """`flows reference settings | head` leaves no traceback, wherever the reader stops."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "flows", "reference", "settings"]
+    ended = subprocess.run(command, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)

@@ -17,6 +17,8 @@ from flows.process.recovery_store import StateError, check, prepare
 from flows.process.sealed_state import opened, seal
 from tests.fakes.collector import ROOT
 
+STORED = ROOT / "tests/e2e/states/a2298a1.tar.xz"
+AUDITS = {"audit-events-all": {"types": ["audits_api"], "regions": ["eu-west-1"]}}
 STEPS = ("10001-audit-events-all-audits_api", "10001-my-logs-logs", "10002-my-logs-logs")
 POSITION = {"v": 2, "targets": {"eu-west-1": 17}}
 
@@ -29,8 +31,8 @@ def folder(tmp_path):
     with closing(sqlite3.connect(made / "part-0.sqlite3")) as database, database:
         for step in STEPS:
             for epoch in (1, 2):
-                kept = pickle.dumps(seal(step, "0", {**POSITION, "epoch": epoch}))
-                row = (step, "0", epoch, kept)
+                kept = pickle.dumps(seal(f"aws.{step}", "0", {**POSITION, "epoch": epoch}))
+                row = (f"aws.{step}", "0", epoch, kept)
                 database.execute(
                     "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", row
                 )
@@ -42,10 +44,11 @@ def folder(tmp_path):
 
 
 def positions(folder):
-    """Return step → newest position, opened under the step's own name."""
+    """Return step → newest position, opened under the step's own name, as bytewax qualifies it."""
     with closing(sqlite3.connect(folder / "part-0.sqlite3")) as database:
         rows = database.execute("SELECT step_id, state_key, ser_change FROM snaps ORDER BY snap_epoch")
-        return {step: opened(step, key, pickle.loads(kept)) for step, key, kept in rows}  # noqa: S301 - ours
+        found = {step: opened(step, key, pickle.loads(kept)) for step, key, kept in rows}  # noqa: S301 - ours
+        return {step.removeprefix("aws."): position for step, position in found.items()}
 
 
 def test_a_state_is_shown(folder, capsys):
@@ -56,6 +59,30 @@ def test_a_state_is_shown(folder, capsys):
     for step in STEPS:
         assert f"{step}  0  epoch 2 of" in shown
     assert shown.count("version 2") == 3
+
+
+def test_a_state_that_bytewax_wrote(tmp_path, capsys):
+    """Its steps have the dataflow's name before them: they are known all the same, and can be renamed."""
+    folder, config = tmp_path / "state", tmp_path / "config.yaml"
+    with tarfile.open(STORED) as packed:
+        packed.extractall(folder, filter="data")
+    folder.chmod(0o700)
+    kept = {"type": "filesystem", "config": {"directory_name": str(folder)}}
+    inputs = {"old": {"id": "20001", "services": AUDITS}}
+    config.write_text(
+        json.dumps(
+            {"globals": {"persistence": kept}, "inputs": inputs, "outputs": {"c": {"type": "console"}}}
+        )
+    )
+    state(config, None, "move", ["10001", "20001"])
+    capsys.readouterr()
+    state(config, None, "show", [])
+    steps = {line.split()[0]: "no service" in line for line in capsys.readouterr().out.splitlines()}
+    assert {step: unread for step, unread in steps.items() if "audits_api" in step or step == "devo"} == {
+        "20001-audit-events-all-audits_api": False,
+        "devo": False,
+    }
+    assert steps["10001-my-logs-logs"]
 
 
 def test_a_copy_is_put_back(folder, tmp_path, capsys):
@@ -164,13 +191,10 @@ def filled(file, *steps):
     with closing(sqlite3.connect(file)) as database, database:
         database.execute("DELETE FROM snaps")
         for step in steps:
-            row = (step, "0", 1, pickle.dumps(seal(step, "0", POSITION)))
+            row = (f"aws.{step}", "0", 1, pickle.dumps(seal(f"aws.{step}", "0", POSITION)))
             database.execute(
                 "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)", row
             )
-
-
-AUDITS = {"audit-events-all": {"types": ["audits_api"], "regions": ["eu-west-1"]}}
 
 
 @pytest.mark.parametrize("configured", [["prod", "prod-eu"], ["live", "prod-eu"]])
