@@ -72,21 +72,28 @@ class CollectedIds:
 
         Raises SourceError when not all of them can be here.
         """
-        found, where = self.range(target), f"{target} in {self._folder}"
-        if found is None or start < max(found.start, found.final - KEPT_DAYS * _DAY):
-            since = f"only since {_iso(found.start)}" if found else "at no time"
-            raise SourceError(f"what was collected is known {since}", where, "look at a later range")
+        if lack := self.lack(target, start, end):
+            raise SourceError(lack, f"{target} in {self._folder}", "look at a later range")
         ids: dict[str, int] = {}
-        for day in range(start // _DAY, -(-end // _DAY)):
-            path = self._of(target) / f"{_date(day * _DAY)}.ids"
-            if not path.exists():
-                continue
-            if path.stat().st_size >= _MOST_BYTES:
-                raise SourceError("more was collected than is kept", f"{where}, {path.name}", "nothing to do")
+        for path in self._days(target, start, end):
             for ms, key in _lines(path):
                 if start <= ms < end:
                     ids[key] = max(ms, ids.get(key, 0))
         return ids
+
+    def lack(self, target: str, start: int, end: int) -> str:
+        """Return why not all ids of a time can be here, and never will be; "" when they are."""
+        found = self.range(target)
+        if found is None or start < max(found.start, found.final - KEPT_DAYS * _DAY):
+            since = f"only since {_iso(found.start)}" if found else "at no time"
+            return f"what was collected is known {since}"
+        full = [path.name for path in self._days(target, start, end) if path.stat().st_size >= _MOST_BYTES]
+        return f"more was collected than is kept ({full[0]})" if full else ""
+
+    def _days(self, target: str, start: int, end: int) -> list[Path]:
+        days = range(start // _DAY, -(-end // _DAY))
+        paths = [self._of(target) / f"{_date(day * _DAY)}.ids" for day in days]
+        return [path for path in paths if path.exists()]
 
     def _of(self, target: str) -> Path:
         return self._folder / blake2b(target.encode(errors="surrogatepass"), digest_size=12).hexdigest()

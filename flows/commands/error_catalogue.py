@@ -209,6 +209,8 @@ WARNINGS: dict[str, str] = {
     "lateness_near_reach": "events of an API became visible almost later than is looked for (alert "
     "EventsComeLate). The reach grows by itself up to `max_reach_seconds`; raise that if the warning stays. "
     "`flows recheck` or `recheck: daily` sends what came later still",
+    "recheck_left_out": "`recheck: daily` does not look at that time: the ids of what was collected then are "
+    "not here, since it was down for over a week, or began with this target. It goes on with the time after",
     "start_clamped": "the service knows nothing older than it says; what is older is not collected",
     "target_unreadable": "a log group or metric is left out for the reason that is told; the others go on",
 }

@@ -379,7 +379,7 @@ class CloudWatchLogs:
         elif born.created > target.begin(now) - _DAY:  # its first lines are older than itself
             begin, span = born.created - _OLDEST_PUT, _OLDEST_PUT + _DAY  # no query may end before its birth
         else:
-            begin = now
+            begin = target.begin(now)
         return LogsPosition(asked=born.start, first=begin, done=begin, final=begin, span=span, seen={})
 
     def _answers(

@@ -13,6 +13,7 @@ once per period and target, and one listing of the targets per `discover_seconds
 import threading
 import time
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
@@ -20,7 +21,18 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
 
 from sources import lanes, metric_scopes, telemetry
-from sources.apis.poll import SECOND_LOOK, Page, Poll, State, Target, done_of, final_of, known, seen_of
+from sources.apis.poll import (
+    SECOND_LOOK,
+    Beginnings,
+    Page,
+    Poll,
+    State,
+    Target,
+    done_of,
+    final_of,
+    known,
+    seen_of,
+)
 from sources.apis.poll_scheduler import Pace, PollScheduler
 from sources.aws.spending.budget import FREE, BudgetGate
 from sources.collected import CollectedIds, CollectedRange
@@ -137,7 +149,9 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._windows = WindowRows(source.poll.name, journal) if options.journal else None
         ended = self._windows.ended(self.state) if self._windows else ()  # all when `start_time` has changed
         self._rows = source.keeper.join(journal, ended)
-        self._inbox = source.feed.attach(name, self.state)
+        since = state.get("since", 0 if "v" in state else source.feed.born)  # old states do not say
+        self._beginnings = Beginnings(since, state.get("unread", {}))
+        self._inbox = source.feed.attach(name, self.state, self._beginnings.of)
 
     def next_batch(self) -> list[Item]:
         """Return what has arrived, at once; nothing more once the process drains.
@@ -185,7 +199,9 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._unsealed = False
         if self._collected:
             self._note(self._collected)
-        more: dict[str, Any] = {"gone": dict(self._gone)} if self._gone else {}
+        unread = {key: ms for key, ms in self._beginnings.unread.items() if key not in self.state}
+        told = {"gone": self._gone, "since": self._beginnings.since, "unread": unread}
+        more: dict[str, Any] = {name: copy(value) for name, value in told.items() if value}
         if self._windows:
             self._rows.note(self._windows.rows())
             more["journal"] = {**self._rows.seal(), **self._windows.state()}
@@ -214,6 +230,9 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         if listing.number == self._listing:
             return
         self._listing, now = listing.number, int(time.time() * 1000)
+        mine = [key for key in listing.keys if lanes.lane_of(key) == self._name]
+        without = [key for key in mine if key not in self.state and not key.endswith(SECOND_LOOK)]
+        self._beginnings = self._beginnings.after(listing, without)
         self._gone = {key: self._gone.get(key, now) for key in self.state if listing.gone(key)}
         for key in [key for key, since in self._gone.items() if now - since > self._keep_ms]:
             del self.state[key], self._gone[key]

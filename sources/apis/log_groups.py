@@ -35,8 +35,8 @@ class GroupRule(Struct, frozen=True):
     """Which groups, and from when on.
 
     name: a group's name or ARN; one that ends in `/` or `*` is a prefix (`/` alone: every group whose name
-    begins so, and all others too). start: epoch ms of the first event wanted; None = from now on, and all
-    of a group that was born after the service began, or was stopped, or in the day before.
+    begins so, and all others too). start: epoch ms of the first event wanted; None = from when the
+    service began, or was stopped, and all of a group that was born since, or in the day before.
     """
 
     name: str

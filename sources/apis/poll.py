@@ -70,15 +70,42 @@ def account_of(key: str) -> str:
 
 
 class Listing(Struct, frozen=True):
-    """Which one it is, the keys that it found, and the accounts that rest."""
+    """Which one it is, the keys that it found, the accounts that rest, and when it began (epoch ms)."""
 
     number: int = 0
     keys: frozenset[str] = frozenset()
     resting: frozenset[str] = frozenset()
+    begun: int = 0
 
     def gone(self, key: str) -> bool:
         """Tell whether a target is no more."""
         return key not in self.keys and account_of(key) not in self.resting
+
+
+_SHOWN_LATE = 900_000
+"""How long a target may be there before listings show it, in ms."""
+
+
+class Beginnings(Struct, frozen=True):
+    """From when on (epoch ms) targets of a lane are read that have no position: kept through each restart.
+
+    since: of those that no listing has shown: when the last whole one began, or the service did; 0 = unknown.
+    unread: of those that one has shown, and that could not be read.
+    """
+
+    since: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
+
+    def of(self, key: str) -> int:
+        """Return from when on a target without a position is read; 0 = unknown."""
+        return self.unread.get(key, self.since)
+
+    def after(self, listing: Listing, without: Iterable[str]) -> "Beginnings":
+        """Return them after a listing. without: the lane's keys in it that have no position."""
+        unread = {key: self.of(key) for key in without}
+        unread.update((key, ms) for key, ms in self.unread.items() if account_of(key) in listing.resting)
+        whole = 0 if listing.resting else listing.begun - _SHOWN_LATE
+        return Beginnings(max(self.since, whole), unread)
 
 
 class Page(Struct, frozen=True):

@@ -122,18 +122,16 @@ class PollScheduler:
         owner: metric_scopes.ScopeOwner = metric_scopes.NOBODY,
     ) -> None:
         self.name, self._owner = poll.name, owner
-        self._upto: dict[str, int] = {}
+        self._upto, self._shown = dict[str, int](), 0.0
         self._late: dict[str, tuple[float, float, float]] = {}
-        self._shown = 0.0
         self._poll, self._pace, self._inbox_bytes, self._drain = poll, pace, inbox_bytes, drain
         lock = threading.RLock()
         self._changed, self._turn = threading.Condition(lock), threading.Condition(lock)
         self._ended = self._watched = False
         self._inboxes: dict[str, PageInbox] = {}
         self._states, self.begun = dict[str, State](), dict[str, State]()
-        self._since, self._born = 0, now_ms()
-        self._targets: dict[str, Target] = {}
-        self._listing = Listing()
+        self._since, self.born, self._begins = 0, now_ms(), dict[str, Callable[[str], int]]()
+        self._targets, self._listing = dict[str, Target](), Listing()
         self._resting: dict[str, SourceError] = {}
         self._timetable: list[tuple[float, int, str]] = []
         self._planned: set[str] = set()
@@ -144,12 +142,15 @@ class PollScheduler:
 
     # called by lanes
 
-    def attach(self, lane: str, states: Mapping[str, State]) -> PageInbox:
-        """Begin to serve a lane from its positions; the first one starts the threads."""
+    def attach(self, lane: str, states: Mapping[str, State], begins: Callable[[str], int]) -> PageInbox:
+        """Begin to serve a lane from its positions; the first one starts the threads.
+
+        begins: from when on (epoch ms, 0 = unknown) a target without a position is read, by its key.
+        """
         inbox = PageInbox(self._inbox_bytes)
         with self._changed:
             first = not self._inboxes
-            self._inboxes[lane] = inbox
+            self._inboxes[lane], self._begins[lane] = inbox, begins
             self._states.update(states)
             self._since = max(self._since, *map(done_of, states.values()), 0)
             self._plan_new()
@@ -273,8 +274,7 @@ class PollScheduler:
     def _list(self) -> float:
         """List the targets; those that are new are due at once, those that have gone are planned no more."""
         found: dict[str, Target] = {}
-        errors: list[SourceError] = []
-        rests: list[Rest] = []
+        errors, rests, begun = list[SourceError](), list[Rest](), now_ms()
         with self._changed:
             before = set(self._targets)
         try:
@@ -292,7 +292,7 @@ class PollScheduler:
         with self._changed:
             self._targets = {**self._targets, **found} if errors else found
             if not errors:
-                self._listing = Listing(self._listing.number + 1, frozenset(found), resting)
+                self._listing = Listing(self._listing.number + 1, frozenset(found), resting, begun)
                 self._forget_gone(before - set(found))
             self._plan_new()
             after = set(self._targets)
@@ -344,8 +344,8 @@ class PollScheduler:
             return time.monotonic() + pause
         started, again, pages, events, spent = time.monotonic(), False, 0, 0, self._pace.budget.began()
         try:
-            target = replace(target, since=self._since or self._born)
-            for page in self._poll.pages(target, self._state_of(target)):
+            since = self._begins[lane_of(key)](key) or self._since or self.born
+            for page in self._poll.pages(replace(target, since=since), self._state_of(target)):
                 if not inbox.put(key, page, self._stopped):
                     return None
                 self._states[key], again = page.state, page.again

@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from sources.apis.poll import SECOND_LOOK, Page, Poll, Rest, State, Target
 from sources.apis.poll_scheduler import PageInbox
 from sources.apis.window import Window, now_ms
-from sources.collected import CollectedIds
+from sources.collected import KEPT_DAYS, CollectedIds
 from sources.errors import SourceError, translate
+from sources.listed import telemetry
 from transforms.block import Block, Flowing, Item
 
 CHUNK = 6 * 3_600_000
@@ -79,13 +80,20 @@ class DailyRecheck:
         if not state:
             yield Page((), {"v": 1, "from": found.final, "done": found.final})
             return
-        start = max(state["done"], found.start)  # of what was read under a former key no ids are here
+        oldest = found.final - (KEPT_DAYS - 1) * _DAY  # one day less: it moves on while a day is read
+        start = max(state["done"], found.start, oldest)  # of what was read under a former key no ids are here
         end = start + _DAY
         if found.final < end:
             return
-        for page in late_pages(self._poll, self._ids, inner, Window(start, end)):
-            yield replace(page, state=state, upto=0)
-        yield Page((), {**state, "done": end})
+        left_out = partial(telemetry.recheck_left_out, self.name, inner.key)
+        if start > state["done"]:
+            left_out(state["done"], start, "what was collected is not known so far back")
+        if lack := self._ids.lack(inner.key, start, end):  # however often it is tried
+            left_out(start, end, lack)
+        else:
+            for page in late_pages(self._poll, self._ids, inner, Window(start, end)):
+                yield replace(page, state=state, upto=0)
+        yield Page((), {**state, "done": end}, again=found.final >= end + _DAY)
 
 
 class LateSource(FixedPartitionedSource[Flowing, dict[str, int]]):

@@ -1,8 +1,9 @@
-"""Named events of listings: log line and metric together."""
+"""Named events of listings and second looks: log line and metric together."""
 
 import logging
 from typing import NamedTuple
 
+from sources.apis.window import to_datetime
 from transforms.telemetry import add, say
 
 
@@ -26,3 +27,9 @@ def listing_done(service: str, where: str, counts: ListingCounts, seconds: float
         **counts._asdict(),
         seconds=round(seconds, 3),
     )
+
+
+def recheck_left_out(service: str, target: str, start: int, end: int, reason: str) -> None:
+    """Warn that the daily look goes on without a time (epoch ms) that it cannot look at."""
+    times = {"since": to_datetime(start).isoformat(), "until": to_datetime(end).isoformat()}
+    say(logging.WARNING, "recheck_left_out", service=service, target=target, **times, reason=reason)

@@ -337,16 +337,16 @@ def test_without_start_an_old_group_begins_now_and_a_young_one_with_its_birth(po
 
 
 def test_a_group_that_was_born_during_an_outage_begins_with_its_birth(poll):
-    """However long the outage was; one that was there before begins now."""
+    """However long the outage was; one that was there before, and not read, begins with the outage."""
     day = 86_400_000
     for group, age in (("/old", 9), ("/born", 4)):
         fake_aws.put_log_group(group, created=MS - age * day)
-        put(group, times=[MS - 4 * day - 500, MS - 3 * day, MS - 90_000])
+        put(group, times=[MS - 8 * day, MS - 4 * day - 500, MS - 3 * day, MS - 90_000])
     collector = Collector(poll())
     for target in (replace(one, since=MS - 7 * day) for one in collector.poll.targets()):
         while collector.once(target):
             pass
-    assert Counter(event["logGroup"] for event in collector.events) == {"/born": 3}
+    assert Counter(event["logGroup"] for event in collector.events) == {"/born": 4, "/old": 3}
 
 
 def test_groups_of_other_classes_are_left_out_and_told(poll, caplog):

@@ -230,6 +230,42 @@ def test_a_daily_look_of_a_new_key_sends_nothing_that_its_former_key_did(service
     assert state["done"] > START + 2 * DAY
 
 
+@pytest.mark.parametrize("why", ["down for a fortnight", "too many ids"])
+def test_a_daily_look_goes_on_behind_days_that_it_cannot_look_at(why, tmp_path, caplog, monkeypatch):
+    """Further behind than ids are kept, or at a day of too many: it says so once, and sends the rest."""
+    setup = Setup("audits_api", tmp_path)
+    late = setup.late - set(setup.got)
+    wanted = {f"e{n}" for n in range(200) if n * 600_000 + 600_000 >= DAY} & late
+    if why == "too many ids":
+        (day,) = tmp_path.rglob(f"{to_datetime(START):%Y-%m-%d}.ids")
+        monkeypatch.setattr("sources.collected._MOST_BYTES", day.stat().st_size)
+        done = START
+    else:
+        monkeypatch.setattr("sources.listed.recheck.KEPT_DAYS", 3)
+        monkeypatch.setattr("sources.collected.KEPT_DAYS", 3)
+        final = setup.ids.range(setup.target.key).final
+        setup.ids.note(setup.target.key, {}, CollectedRange(START, final // DAY * DAY))
+        done = START - 14 * DAY
+    daily = DailyRecheck(setup.poll, setup.ids)
+    setup.poll.targets = lambda: [setup.target]
+    _, again = daily.targets()
+    state, found = {"v": 1, "from": done, "done": done}, Counter()
+    for _ in range(5):
+        pages = list(daily.pages(again, state))
+        for page in pages:
+            setup.ids.add(setup.target.key, page.ids)
+            found.update(setup.ids_in(page))
+            state = page.state
+        if not pages or not pages[-1].again:
+            break
+    assert wanted <= set(found) <= late
+    assert max(found.values()) == 1
+    assert state["done"] >= START + 2 * DAY
+    told = [one.message for one in caplog.records if "recheck_left_out" in one.message]
+    assert len(told) == 1, told
+    assert setup.target.key in told[0]
+
+
 def test_what_is_not_known_cannot_be_looked_at(tmp_path):
     """Before the ids begin, or with none at all, the second look says so instead of sending everything."""
     ids = CollectedIds(tmp_path)
