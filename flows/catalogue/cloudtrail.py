@@ -118,6 +118,7 @@ def _lookups(at: PlanScope[AuditEventsSettings]) -> float:
 
 AUDITS_S3 = Service(
     name="audits_s3",
+    about="CloudTrail's objects in S3",
     service_key="audit-events-all",
     settings=AuditEventsSettings,
     source=build.objects,
@@ -132,6 +133,7 @@ AUDITS_S3 = Service(
 )
 AUDITS_API = Service(
     name="audits_api",
+    about="CloudTrail's API: management events and Insights",
     service_key="audit-events-all",
     settings=AuditEventsSettings,
     source=build.polled(_poll, build.within(RATES, fixed=True)),

@@ -62,6 +62,7 @@ def _envelopes(unit: ConfiguredService[ServiceEventsSettings]) -> Transform:
 
 SERVICE_EVENTS = Service(
     name="service-events-all",
+    about="EventBridge's events in a queue",
     service_key="service-events-all",
     settings=ServiceEventsSettings,
     source=build.messages(events.eventbridge),
@@ -72,6 +73,7 @@ SERVICE_EVENTS = Service(
 )
 SECURITY_HUB = Service(
     name="sqs-cloudwatch-consumer",
+    about="Security Hub's findings in a queue",
     service_key="sqs-cloudwatch-consumer",
     settings=SecurityHubSettings,
     source=build.messages(events.securityhub),

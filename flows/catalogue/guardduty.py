@@ -71,6 +71,7 @@ def _members(account: Account, region: str) -> frozenset[str]:
 
 GUARDDUTY = Service(
     name="aws-guardduty",
+    about="GuardDuty's findings",
     service_key="aws-guardduty",
     settings=GuardDutySettings,
     source=build.polled(_poll, build.as_configured),

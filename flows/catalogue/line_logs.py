@@ -42,6 +42,7 @@ def _is_text(options: NonCloudwatchLogsSettings) -> bool:
 
 FLOW_LOGS = Service(
     name="flowlogs",
+    about="VPC flow logs in S3",
     service_key="non-cloudwatch-logs",
     settings=NonCloudwatchLogsSettings,
     source=build.objects,
@@ -56,6 +57,7 @@ FLOW_LOGS = Service(
 )
 CLOUDFRONT_LOGS = Service(
     name="cloudfrontlogs",
+    about="CloudFront's logs in S3",
     service_key="non-cloudwatch-logs",
     settings=NonCloudwatchLogsSettings,
     source=build.objects,

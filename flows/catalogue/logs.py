@@ -203,6 +203,7 @@ def _unread(
 
 LOGS = Service(
     name="logs",
+    about="CloudWatch Logs",
     service_key="",
     settings=CloudWatchLogsSettings,
     source=build.polled(_poll, build.within({**RATES, **insights.RATES})),
@@ -236,5 +237,4 @@ LOGS = Service(
         Probe("logs:StartQuery", "queryId", _one_second),
     ),
     parts=lambda options, region: [rule.name for rule in options.rules(region)],
-    about="CloudWatch Logs.",
 )

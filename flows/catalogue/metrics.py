@@ -116,6 +116,7 @@ def _points(asked: ProbeTarget[MetricsSettings], found: Found) -> Mapping[str, o
 
 METRICS = Service(
     name="metrics-all",
+    about="CloudWatch metrics",
     service_key="metrics-all",
     settings=MetricsSettings,
     source=build.polled(_poll, build.within(RATES)),

@@ -29,6 +29,7 @@ class CiscoUmbrellaSettings(TypedSettings):
 
 UMBRELLA = Service(
     name="cisco-umbrella",
+    about="Cisco Umbrella's logs in S3",
     service_key="cisco-umbrella",
     settings=CiscoUmbrellaSettings,
     source=build.objects,

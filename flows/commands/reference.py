@@ -110,7 +110,7 @@ def _services() -> Iterator[_Section]:
         yield f"services.{key}", "", SETTINGS[key], _COMMON
     for one in ANY_NAME:
         if one is not CUSTOM:
-            yield f"services.<any> with types: [{one.name}]", one.about, one.settings, _COMMON
+            yield f"services.<any> with types: [{one.name}]", f"{one.about}.", one.settings, _COMMON
             yield from ((f"{key}[]", "", model, ()) for key, model in _parts(one.settings))
 
 

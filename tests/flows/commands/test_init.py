@@ -91,25 +91,46 @@ def test_what_is_missing_is_named(tmp_path, capsys, monkeypatch, less, told):
     assert not (tmp_path / "new").exists()
 
 
-def test_a_person_is_asked(tmp_path, monkeypatch):
-    """Each question has its option; answers are what the options would be."""
+def test_a_person_is_asked(tmp_path, monkeypatch, capsys):
+    """Each question has its option; answers are what the options would be, and a wrong name is asked anew."""
     asked = []
     answers = {
-        "AWS": "eu-west-1",
-        "Services": "aws_sqs_waf audits_api",
-        "Queue": "waf",
-        "Number": "111122223333",
+        "AWS": ["eu-west-1"],
+        "Services": ["aws_sqs_waf audit_api", "aws_sqs_waf audits_api"],
+        "Buckets": ["mine other"],
+        "Queue": ["waf"],
+        "Number": ["111122223333"],
     }
 
     def ask(question, **about):
         asked.append(question)
-        return answers.get(question.split()[0].rstrip(","), about["default"])
+        return answers.get(question.split()[0].rstrip(","), [about["default"]]).pop(0)
 
     monkeypatch.setattr("flows.commands.init.Prompt.ask", ask)
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda _self: True})())
     assert main(["init", str(tmp_path), "--offline"]) == 0
-    assert len(asked) == 6
-    assert set(services(tmp_path / "config.yaml")) == {"aws_sqs_waf", "audit-events-all"}
+    assert len(asked) == 8
+    made = services(tmp_path / "config.yaml")
+    assert set(made) == {"aws_sqs_waf", "audit-events-all"}
+    assert made["aws_sqs_waf"]["buckets"] == ["mine", "other"]
+    shown = capsys.readouterr().out
+    assert "audit_api is none: did you mean audits_api?" in shown
+    assert f"run --config {tmp_path / 'config.yaml'}; its page: http://127.0.0.1:3030/status" in shown
+
+
+def test_every_service_says_what_it_is():
+    """Whoever chooses from the list reads one line about each."""
+    assert [name for name, one in every().items() if not one.about] == []
+
+
+def test_what_was_given_wrong_is_told_as_such(tmp_path, capsys):
+    """A role that is none is no error of a file, which is not there yet."""
+    given = [*GIVEN, "--service", "aws_sqs_vpc=q", "--role", "reader"]
+    assert main(["init", str(tmp_path / "new"), *given]) == 2
+    told = capsys.readouterr().err
+    assert "no role's ARN" in told
+    assert "what was given: inputs.production" in told
+    assert not (tmp_path / "new").exists()
 
 
 def test_nothing_is_overwritten_and_nothing_unknown_taken(tmp_path, capsys):
