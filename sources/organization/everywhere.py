@@ -10,7 +10,7 @@ positions. Accounts are listed each at its own moment, a few at a time; what has
 
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Event
@@ -70,6 +70,18 @@ class _AccountTargets(Struct):
     due: float = 0.0
 
 
+class _Coverage(Struct, frozen=True):
+    """What administrators have. covered: region → accounts. untold: what could not be learnt.
+
+    among: the accounts that there were. due: when it is asked anew, at once for an account that has joined.
+    """
+
+    covered: Mapping[str, frozenset[str]] = {}
+    untold: tuple[Rest | SourceError, ...] = ()
+    among: frozenset[str] = frozenset()
+    due: float = 0.0
+
+
 class Everywhere:
     """The `Poll` of an organization. make: makes the one of an account."""
 
@@ -77,7 +89,7 @@ class Everywhere:
         self.name, self.period_seconds, self._administered = api.name, api.period_seconds, api.administered
         self._directory, self._make, self._drain = directory, make, drain
         self._listed: dict[str, _AccountTargets] = {}
-        self._uncovered: tuple[Rest | SourceError, ...] = ()
+        self._coverage = _Coverage()
 
     def targets(self) -> Iterable[Target | Rest | SourceError]:
         """Return the targets of all accounts, those found anew as they are found."""
@@ -96,16 +108,15 @@ class Everywhere:
                 due.append(member)
             else:
                 yield from _told(listed)
-        covered: dict[str, frozenset[str]] = {}
         if due and self._administered:
-            self._uncovered = tuple(self._cover(self._administered, members, covered))
-        yield from self._uncovered
-        unknown = covered.get(_ANYWHERE, frozenset())
+            self._learn_coverage(self._administered, members, now)
+        yield from self._coverage.untold
+        unknown = self._coverage.covered.get(_ANYWHERE, frozenset())
         yield from map(Rest, unknown)  # their positions stay, and they stay due
         due = [member for member in due if member.about.number not in unknown]
         name = f"{self.name}-accounts"
         with ThreadPoolExecutor(LISTING_THREADS, name, initializer=works_for, initargs=(payer(),)) as pool:
-            for listed in pool.map(lambda member: self._look(member, covered), due):
+            for listed in pool.map(self._look, due):
                 yield from _told(listed)
 
     def pages(self, target: Target, state: State) -> Iterator[Page]:
@@ -124,14 +135,14 @@ class Everywhere:
         listed = self._listed.get(account_of(target.key))
         return listed.poll if listed else None
 
-    def _look(self, member: KnownAccount, covered: dict[str, frozenset[str]]) -> _AccountTargets:
+    def _look(self, member: KnownAccount) -> _AccountTargets:
         """List the targets of an account; what fails leaves it with those that it had."""
         number = member.about.number
         listed = self._listed[number]
         before = listed.poll
         refresh = self._directory.scope.refresh_seconds
         try:
-            found = self._found(member, listed, covered)
+            found = self._found(member, listed)
         except Exception as error:  # noqa: BLE001 - told by who lists; the account's positions stay
             known = translate(error, f"{self.name} {number}")
             told = None if isinstance(known, BadCredentials) else known  # told by who signs
@@ -149,9 +160,7 @@ class Everywhere:
         listed.due = time.monotonic() + seconds_after(errors, refresh) * _JITTER.uniform(0.5, 1)
         return listed
 
-    def _found(
-        self, member: KnownAccount, listed: _AccountTargets, covered: dict[str, frozenset[str]]
-    ) -> Sequence[Target | Rest | SourceError]:
+    def _found(self, member: KnownAccount, listed: _AccountTargets) -> Sequence[Target | Rest | SourceError]:
         """Return what an account's own `Poll` lists, made anew when its regions are others.
 
         A new one is used once it has listed: before, it knows of no log group since when it is there.
@@ -159,6 +168,7 @@ class Everywhere:
         if self._drain.is_set():
             raise Transient("not asked", self.name, "the process drains")
         found, number, joined = self._directory.regions_of(member), member.about.number, member.about.joined
+        covered = self._coverage.covered
         regions = tuple(region for region in found if number not in covered.get(region, ()))
         poll = listed.poll
         if poll is None or listed.regions != regions:
@@ -167,6 +177,17 @@ class Everywhere:
         targets = list(poll.targets())
         listed.poll, listed.regions = poll, regions
         return targets
+
+    def _learn_coverage(self, service: Administered, members: Sequence[KnownAccount], now: float) -> None:
+        """Ask what administrators have, once a refresh: of each it takes a call or two in every region."""
+        among = frozenset(one.about.number for one in members)
+        if now < self._coverage.due and among <= self._coverage.among:
+            return
+        covered: dict[str, frozenset[str]] = {}
+        untold = tuple(self._cover(service, members, covered))
+        errors = [error for one in untold if (error := one.error if isinstance(one, Rest) else one)]
+        pause = seconds_after(errors, self._directory.scope.refresh_seconds) * _JITTER.uniform(0.5, 1)
+        self._coverage = _Coverage(covered, untold, among, now + pause)
 
     def _cover(
         self, service: Administered, members: Sequence[KnownAccount], covered: dict[str, frozenset[str]]

@@ -5,6 +5,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from sources.apis.poll import Page, Rest, Target
 from sources.aws.account import Account, Credentials
@@ -193,6 +194,21 @@ def test_what_an_administrator_has_is_read_there(world):
     world.accounts[C] = "ACTIVE"
     world.admins, world.covered = frozenset({A}), frozenset({B})
     assert world.listed() == [f"eu-west-1/{A}", f"us-east-1/{B}", f"eu-west-1/{C}"]
+
+
+def test_what_an_administrator_has_is_asked_once_a_refresh(world):
+    """In each region a call or two: not in each listing, but at once for an account that has joined."""
+    world.directory.scope = OrganizationScope("reads", refresh_seconds=3600)
+    world.admins, world.covered = frozenset({A}), frozenset({B})
+    before = world.listed()
+    assert world.listed() == before
+    assert world.asked == [(A, "eu-west-1")]
+    world.accounts[C], world.covered, world.directory._due = "ACTIVE", frozenset({B, C}), 0
+    assert world.listed() == before
+    assert world.asked == [(A, "eu-west-1")] * 2
+    world.poll._coverage = replace(world.poll._coverage, due=0.0)
+    world.listed()
+    assert len(world.asked) == 3
 
 
 def test_while_nobody_knows_what_an_administrator_has_the_others_rest_in_its_regions(world):
