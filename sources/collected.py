@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 
@@ -23,6 +25,11 @@ KEPT_DAYS = 9
 _MOST_BYTES = 256 << 20
 _DAY = 86_400_000
 _RANGE = "range.json"
+_BUFFER = 1 << 16
+
+RANGES_KEPT = 4
+"""How many ranges a lane writes in a snapshot. Each takes a dozen calls of the file system, each of which
+gives Python's lock away: with busy threads beside it 10 ms, and an organization has thousands of targets."""
 
 
 class CollectedRange(Struct, frozen=True):
@@ -38,6 +45,7 @@ class CollectedIds:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._written: dict[str, CollectedRange] = {}
 
     def note(self, target: str, ids: Mapping[str, int], found: CollectedRange) -> None:
         """Keep ids (→ epoch ms) of a target, and how far it has come.
@@ -46,22 +54,22 @@ class CollectedIds:
         events that came later.
         """
         folder = self._of(target)
-        with self._lock, _told(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            before = self._range(folder)
+        with self._lock, self._told(target):
+            before = self._written.get(target) or self._range(folder)
             if before is None or before.final // _DAY != found.final // _DAY:
+                folder.mkdir(parents=True, exist_ok=True)
                 self._forget(folder, found.final - KEPT_DAYS * _DAY)
-            start = before.start if before else found.start
-            aside = folder / f"{_RANGE}.new"
-            aside.write_text(json.dumps({"target": target, "start": start, "final": found.final}))
-            aside.replace(folder / _RANGE)
             self._append(folder, ids)
+            kept = CollectedRange(before.start if before else found.start, found.final)
+            aside = folder / f"{_RANGE}.new"
+            aside.write_text(json.dumps({"target": target, "start": kept.start, "final": kept.final}))
+            aside.replace(folder / _RANGE)
+            self._written[target] = kept
 
     def add(self, target: str, ids: Mapping[str, int]) -> None:
         """Keep more ids of a target."""
-        folder = self._of(target)
-        with self._lock, _told(folder):
-            self._append(folder, ids)
+        with self._lock, self._told(target):
+            self._append(self._of(target), ids)
 
     def range(self, target: str) -> CollectedRange | None:
         """Return what is known of a target; None when nothing is."""
@@ -110,27 +118,73 @@ class CollectedIds:
         for key, ms in ids.items():
             days.setdefault(_date(ms), []).append(f"{ms}\t{key}\n")
         for day, lines in days.items():
-            path = folder / f"{day}.ids"
-            if not path.exists() or path.stat().st_size < _MOST_BYTES:
-                with path.open("a", encoding="utf-8", errors="surrogatepass") as file:
-                    file.write("".join(lines))
+            with _appending(folder / f"{day}.ids") as file:
+                if file.tell() < _MOST_BYTES:
+                    file.write("".join(lines).encode(errors="surrogatepass"))
 
     def _forget(self, folder: Path, before: int) -> None:
         for path in folder.glob("*.ids"):
             if path.stem < _date(before):
                 path.unlink(missing_ok=True)
 
+    @contextmanager
+    def _told(self, target: str) -> Iterator[None]:
+        """Raise SourceError for what the file system refuses, and forget how far the target has come."""
+        try:
+            yield
+        except OSError as error:
+            folder = self._of(target)
+            self._written.pop(target, None)
+            with suppress(OSError):
+                (folder / _RANGE).unlink(missing_ok=True)
+            hint = "make room, or let the collector write there"
+            raise SourceError(f"ids cannot be kept ({error.strerror})", str(folder), hint) from error
 
-@contextmanager
-def _told(folder: Path) -> Iterator[None]:
-    """Raise SourceError for what the file system refuses, and forget how far the target has come."""
+
+class CollectedNotes:
+    """What a lane has yet to keep: ids go with the snapshot of their epoch, ranges follow a few at a time.
+
+    At most one range a target waits. A crash loses those: a target's ids then begin at the next start.
+    """
+
+    def __init__(self, ids: CollectedIds) -> None:
+        self._ids = ids
+        self._noted: list[tuple[str, Mapping[str, int], CollectedRange | None]] = []
+        self._ranges: dict[str, CollectedRange] = {}
+
+    def add(self, target: str, ids: Mapping[str, int], found: CollectedRange | None) -> None:
+        """Take the ids of a page that was emitted, and how far its target is then; None = a second look's."""
+        self._noted.append((target, ids, found))
+
+    def keep(self) -> SourceError | None:
+        """Write all ids and the oldest ranges; return what could not be written."""
+        noted, self._noted, failed = self._noted, [], None
+        for target, ids, found in noted:
+            try:
+                if ids:
+                    self._ids.add(target, ids)
+            except SourceError as error:
+                failed = error
+                self._ranges.pop(target, None)
+            else:
+                if found:
+                    first = self._ranges.get(target, found)
+                    self._ranges[target] = CollectedRange(first.start, found.final)
+        for target in list(islice(self._ranges, RANGES_KEPT)):
+            try:
+                self._ids.note(target, {}, self._ranges.pop(target))
+            except SourceError as error:
+                failed = error
+        return failed
+
+
+def _appending(path: Path) -> BinaryIO:
+    """Open a file at its end, with as few calls as there can be."""
     try:
-        yield
-    except OSError as error:
-        with suppress(OSError):
-            (folder / _RANGE).unlink(missing_ok=True)
-        hint = "make room, or let the collector write there"
-        raise SourceError(f"ids cannot be kept ({error.strerror})", str(folder), hint) from error
+        return path.open("ab", buffering=_BUFFER)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("ab", buffering=_BUFFER)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -12,10 +12,9 @@ once per period and target, and one listing of the targets per `discover_seconds
 
 import threading
 import time
-from collections.abc import Mapping
 from copy import copy
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct
@@ -35,8 +34,7 @@ from sources.apis.poll import (
 )
 from sources.apis.poll_scheduler import Pace, PollScheduler
 from sources.aws.spending.budget import FREE, BudgetGate
-from sources.collected import CollectedIds, CollectedRange
-from sources.errors import SourceError
+from sources.collected import CollectedIds, CollectedNotes, CollectedRange
 from sources.journal import Journal
 from sources.journal_pending import RowKeeper
 from sources.journal_windows import WindowRows
@@ -48,9 +46,6 @@ __all__ = ["CursorOptions", "CursorSource", "Page", "Poll", "State", "Target", "
 _VERSION = 1
 _BATCH_BYTES = 1 << 20
 _DAY_MS = 86_400_000
-_Noted: TypeAlias = tuple[str, Mapping[str, int], CollectedRange]
-"""A target, the ids of a page of it, and how far it has come."""
-
 _SOON = timedelta(milliseconds=20)
 
 
@@ -141,10 +136,10 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._pause = _SOON
         self._idle = timedelta(seconds=options.idle_seconds)
         self._unsealed = False
-        self._collected = options.collected
-        self._noted: list[_Noted] = []
-        if ids := self._collected:
-            self._noted += [_read_before(key, at) for key, at in self.state.items() if not ids.range(key)]
+        self._notes = CollectedNotes(options.collected) if options.collected else None
+        for key, at in self.state.items():
+            if options.collected and not key.endswith(SECOND_LOOK) and not options.collected.range(key):
+                self._note_before(key, at)
         journal = state.get("journal", {})
         self._windows = WindowRows(source.poll.name, journal) if options.journal else None
         ended = self._windows.ended(self.state) if self._windows else ()  # all when `start_time` has changed
@@ -173,8 +168,10 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
             if self._windows:
                 reach = _reach(before, page)
                 self._windows.note(key, reach, page.items, [*page.ids.values()])
-            if self._collected:
-                self._noted.append((key, page.ids, _collected_range(before, page.state)))
+            if self._notes:
+                second = key.endswith(SECOND_LOOK)
+                found = None if second else _collected_range(before, page.state)
+                self._notes.add(key.removesuffix(SECOND_LOOK), page.ids, found)
             self.state[key] = page.state
         self._unsealed = self._unsealed or bool(arrived)
         self._pause = _SOON if arrived else min(self._pause * 2, self._idle)
@@ -186,9 +183,14 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     def _former(self, key: str) -> State | None:
         """Return the position of its former key that a target went on from, and keep its ids."""
         former = self._feed.begun.pop(key, None) or None
-        if former and self._collected:
-            self._noted.append(_read_before(key, former))
+        if former and not key.endswith(SECOND_LOOK):
+            self._note_before(key, former)
         return former
+
+    def _note_before(self, key: str, state: State) -> None:
+        """Keep the ids of a target that was read without their being kept, or under another key."""
+        if self._notes:
+            self._notes.add(key, *_read_before(state))
 
     def next_awake(self) -> datetime | None:
         """Return a moment soon: a lane that sleeps long holds every epoch of the process open."""
@@ -197,8 +199,8 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
     def snapshot(self) -> dict[str, Any]:
         """Return the positions of everything emitted so far."""
         self._unsealed = False
-        if self._collected:
-            self._note(self._collected)
+        if self._notes and (error := self._notes.keep()):  # after a crash it is emitted and kept again
+            telemetry.ids_not_kept(self._feed.name, error)
         unread = {key: ms for key, ms in self._beginnings.unread.items() if key not in self.state}
         told = {"gone": self._gone, "since": self._beginnings.since, "unread": unread}
         more: dict[str, Any] = {name: copy(value) for name, value in told.items() if value}
@@ -206,18 +208,6 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
             self._rows.note(self._windows.rows())
             more["journal"] = {**self._rows.seal(), **self._windows.state()}
         return {"v": _VERSION, "config": self._fingerprint, "targets": dict(self.state), **more}
-
-    def _note(self, collected: CollectedIds) -> None:
-        """Keep the ids of what was emitted: after a crash it is emitted again, and kept again."""
-        noted, self._noted = self._noted, []
-        try:
-            for key, ids, found in noted:
-                if key.endswith(SECOND_LOOK):
-                    collected.add(key.removesuffix(SECOND_LOOK), ids)
-                else:
-                    collected.note(key, ids, found)
-        except SourceError as error:
-            telemetry.ids_not_kept(self._feed.name, error)
 
     def close(self) -> None:
         """Let the fetch threads end when this was the last lane."""
@@ -247,9 +237,9 @@ def _reach(before: State | None, page: Page) -> tuple[int, int]:
     return start, page.upto or done_of(page.state)
 
 
-def _read_before(key: str, state: State) -> _Noted:
-    """Return what is kept of a target that was read without ids being kept, or under another key."""
-    return key, seen_of(state), CollectedRange(final_of(state), final_of(state))
+def _read_before(state: State) -> tuple[dict[str, int], CollectedRange]:
+    """Return the ids that a position has, and that nothing else is known of what was final by then."""
+    return seen_of(state), CollectedRange(final_of(state), final_of(state))
 
 
 def _collected_range(before: State | None, after: State) -> CollectedRange:

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import threading
 import time
 from collections import defaultdict
@@ -18,7 +19,7 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 from sources import lanes, metric_scopes
 from sources.apis.cursor import CursorOptions, CursorSource, Page, Target
 from sources.apis.poll import Rest
-from sources.collected import CollectedIds, CollectedRange
+from sources.collected import RANGES_KEPT, CollectedIds, CollectedNotes, CollectedRange
 from sources.errors import Denied, SourceError, Throttled, Transient
 from sources.journal import digest
 from sources.journal_windows import OpenWindow
@@ -557,6 +558,43 @@ def test_ids_begin_with_what_was_read_under_a_former_key_or_before_any_were_kept
     finally:
         for part in parts:
             part.close()
+
+
+def test_ids_are_kept_at_once_and_ranges_a_few_at_a_time(tmp_path):
+    """Thousands of quiet targets hold no epoch open; each range comes in its turn, from its beginning on."""
+    ids, keys = CollectedIds(tmp_path), [f"a/{number}" for number in range(3 * RANGES_KEPT)]
+    notes = CollectedNotes(ids)
+    for final in (5, 6):
+        for key in keys:
+            notes.add(key, {f"{key} {final}": final}, CollectedRange(1 if final == 5 else 5, final))
+    for epochs in (1, 2, 3):
+        assert notes.keep() is None
+        assert [bool(ids.range(key)) for key in keys].count(True) == epochs * RANGES_KEPT
+        assert len([*tmp_path.glob("*/*.ids")]) == len(keys)
+    for key in keys:
+        assert ids.range(key) == CollectedRange(1, 6)
+        assert ids.known(key, 1, 9) == {f"{key} 5": 5, f"{key} 6": 6}
+
+
+def test_a_target_whose_ids_could_not_be_written_begins_anew_and_others_do_not(tmp_path):
+    """A gap would look like events that came later."""
+    ids = CollectedIds(tmp_path)
+    notes = CollectedNotes(ids)
+    for key in "abc":
+        notes.add(key, {"x": 1}, CollectedRange(0, 1))
+    notes.keep()
+    (folder,) = [path.parent for path in tmp_path.glob("*/range.json") if '"b"' in path.read_text()]
+    shutil.rmtree(folder)
+    folder.touch()
+    for key in "abc":
+        notes.add(key, {"y": 2}, CollectedRange(1, 2))
+    assert "ids cannot be kept" in str(notes.keep())
+    folder.unlink()
+    for key in "abc":
+        notes.add(key, {"z": 3}, CollectedRange(2, 3))
+    assert notes.keep() is None
+    assert [ids.range(key) for key in "abc"] == [CollectedRange(begin, 3) for begin in (0, 2, 0)]
+    assert ids.known("c", 0, 9) == {"x": 1, "y": 2, "z": 3}
 
 
 def test_positions_of_an_account_that_rests_are_not_taken_as_gone():

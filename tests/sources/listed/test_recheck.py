@@ -141,7 +141,7 @@ class Setup:
             self.round()
             self.ids = kept
             if self.aws.now == begun - 600_000:
-                self.ids.note(*_read_before(self.target.key, self.state))
+                self.ids.note(self.target.key, *_read_before(self.state))
             self.aws.now += 600_000
 
     def round(self) -> None:
