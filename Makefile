@@ -100,7 +100,7 @@ chaos: $(VENV)/.test ## Every receiver under every fault while events flow; prin
 	$(BIN)/python -m tests.chaos
 
 cluster: $(VENV)/.test ## Replicas, FIFO queues and clusters under kills, cut links, strangers, an autoscaler; what a state and a replica cost
-	$(BIN)/python -m pytest -m "full or not full" tests/e2e/test_autoscaling.py tests/e2e/test_peers.py tests/e2e/test_fifo.py tests/e2e/test_replicas.py \
+	$(BIN)/python -m pytest -m "full or not full" tests/e2e/test_autoscaling.py tests/e2e/test_cluster_hosts.py tests/e2e/test_peers.py tests/e2e/test_fifo.py tests/e2e/test_replicas.py \
 		tests/e2e/test_cluster.py tests/e2e/test_state_size.py tests/e2e/test_memory.py tests/sources/aws/test_yielding.py $(ARGS)
 
 soak: $(VENV)/.test ## 50,000 events a second with a fault every ten seconds, for SOAK_MINUTES (60)

@@ -123,11 +123,12 @@ COMMANDS: tuple[Command, ...] = (
         "the main job on an embedded AWS and Devo",
         "flows.demo.demo",
         lambda demo, args: demo.demo(
-            demo.DemoRequest(args.objects, args.timeout, args.json, args.strict, args.keep)
+            demo.DemoRequest(args.objects, args.timeout, args.json, args.strict, args.keep, args.processes)
         ),
         (
             number("--objects", 12, "N", "sample objects of each type (12)"),
             number("--timeout", 120.0, "SECONDS", "give up after (120)"),
+            number("--processes", 1, "N", "processes of the collector for queues, as with run (1)"),
             flag("--keep", "stay up with the status page, until Ctrl-C"),
             option(
                 "--strict",

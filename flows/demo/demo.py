@@ -44,7 +44,7 @@ class DemoRequest(Struct, frozen=True):
 
     per_type: sample objects of each type. timeout: seconds. as_json: the summary goes to stdout as one JSON
     object. strict: the policy that the embedded AWS enforces, "" = none; see `strict.py`. keep: stay up
-    afterwards, with the status page.
+    afterwards, with the status page. processes: of the collector, for queues.
     """
 
     per_type: int
@@ -52,6 +52,7 @@ class DemoRequest(Struct, frozen=True):
     as_json: bool = False
     strict: str = ""
     keep: bool = False
+    processes: int = 1
 
 
 def demo(asked: DemoRequest) -> int:
@@ -116,7 +117,8 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, asked: DemoRequest) -> 
     settings.write_text(yaml.safe_dump(content, sort_keys=False))
     aws.admit(settings)
     status = f"127.0.0.1:{free_ports(1)[0]}" if asked.keep else ""
-    collector = _start(settings, {**aws.environment(), "COLLECTOR_STATUS": status}, folder / "collector.log")
+    variables = {**aws.environment(), "COLLECTOR_STATUS": status}
+    collector = _start(settings, asked.processes, variables, folder / "collector.log")
     try:
         put.put(aws)
         delivered = _watch(tally, aws, collector, asked.timeout)
@@ -146,11 +148,14 @@ def _run(folder: Path, aws: EmbeddedAws, put: DemoInput, asked: DemoRequest) -> 
     return 1
 
 
-def _start(settings: Path, variables: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":
-    say("Starting the collector: python -m flows run")
+def _start(
+    settings: Path, processes: int, variables: Mapping[str, str], log: Path
+) -> "subprocess.Popen[bytes]":
+    options = ["--interval", "1", *(["--processes", str(processes)] if processes > 1 else [])]
+    say(f"Starting the collector: python -m flows run {' '.join(options)}")
     with log.open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - fixed command line
-            module("flows", "run", "--config", str(settings), "--interval", "1"),
+            module("flows", "run", "--config", str(settings), *options),
             env={**os.environ, **variables},
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -29,16 +29,26 @@ def place(aws, unique, stage):
         yield Place(aws, url, stage.site(), queues, int(time.time()))
 
 
-@pytest.mark.parametrize("auto", [False, True], ids=["auto off", "auto on"])
-def test_every_row_arrives_byte_for_byte(place, stage, rsyslog, figures, auto):
-    """What was put into AWS comes out as whole syslog lines, each once, all ten rows in one collector."""
+@pytest.mark.parametrize(
+    ("auto", "launch"),
+    [
+        pytest.param(False, Launch("flows"), id="auto off"),
+        pytest.param(True, Launch("flows"), id="auto on"),
+        pytest.param(True, Launch("replicas", processes=3), id="auto on, three replicas and one for APIs"),
+    ],
+)
+def test_every_row_arrives_byte_for_byte(place, stage, rsyslog, figures, auto, launch):
+    """What was put into AWS comes out as whole syslog lines, each once, all ten rows of one configuration.
+
+    So one process and several bring the same.
+    """
     events = {row.name: row.put(place) for row in ROWS}
     due = {name: Counter(lines(some, auto=auto)) for name, some in events.items()}
     outputs = output(rsyslog.port, stage.certs)
     if auto:
         outputs["devo"]["config"]["host"] = _HOST[auto]
     settings = configuration(merged(row.settings(place, auto) for row in ROWS), outputs, stage.folder)
-    collector = stage.collector(settings, Launch("flows"))
+    collector = stage.collector(settings, launch)
     collector.environment = endpoints(place)
     total = sum(map(Counter.total, due.values()))
     try:

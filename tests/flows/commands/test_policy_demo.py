@@ -50,6 +50,12 @@ def test_the_whole_demo_under_the_printed_policy(stages, capfd):
     assert "kms:Decrypt" in aws.state.allowed
 
 
+def test_three_replicas_under_the_printed_policy(stages, capfd):
+    """Three processes for the queues and one for the APIs need nothing more, and bring the same."""
+    assert module.demo(module.DemoRequest(2, 150, strict=PRINTED, processes=3)) == 0, capfd.readouterr().err
+    assert stages[0].state.refused == []
+
+
 def test_the_whole_demo_under_the_policy_of_before(stages, capfd):
     """With s3:GetObject alone everything arrives as well, from versioned buckets, with one warning."""
     assert module.demo(module.DemoRequest(2, 150, strict=OLD)) == 0, capfd.readouterr().err
