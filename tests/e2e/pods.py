@@ -57,7 +57,7 @@ class Life:
 class Pod(Collector):
     """A replica on a host; its lines name it."""
 
-    def __init__(self, world: "World", host: Host, number: int) -> None:
+    def __init__(self, world: "World", host: Host, number: int, interval: int) -> None:
         self.name, self.host, self.number = f"replica-{number}", host, number
         self.world, self.ready, self.since, self.kills = world, False, time.monotonic(), 0
         self.lives: list[Life] = []
@@ -66,7 +66,8 @@ class Pod(Collector):
         told = world.output | {"host": self.name, "timestamp": "iso8601"}
         outputs = {"devo": {"type": "devo_platform", "config": told}}
         settings = configuration(world.services, outputs, world.stage.folder / self.name)
-        super().__init__(world.stage.aws, world.stage.folder / self.name, settings, Launch("flows"))
+        launch = Launch("flows", interval=interval)
+        super().__init__(world.stage.aws, world.stage.folder / self.name, settings, launch)
         self.environment |= {
             "AWS_ENDPOINT_URL": world.endpoint,
             "COLLECTOR_ONLY": "queues",
@@ -181,7 +182,7 @@ class Silences(Background):
 
 
 class Backlog(Background):
-    """Puts objects so that the queue has so many messages; at least `least` a second, at most a hundred."""
+    """Puts objects so that the queue has so many messages; at least `least` a second."""
 
     def __init__(self, site: Site, rows: int) -> None:
         super().__init__()
@@ -192,7 +193,7 @@ class Backlog(Background):
         due = 0.0
         while not self._ended.wait(_TICK_SECONDS):
             due = min(due + self.least * _TICK_SECONDS, 10.0)
-            count = min(max(self.messages - self._site.waiting(), int(due)), 10)
+            count = min(max(self.messages - self._site.waiting(), int(due)), 20)
             due -= min(due, count)
             lot = [
                 Sample("flowlogs", *flow_log(number, self._rows), ())
@@ -246,10 +247,13 @@ def world_of(stage: Stage, hosts: int, visibility: int = 10, rows: int = 20) -> 
 
 
 class Deployment:
-    """Pods, as many as are wanted. evict: seconds after which a host without a link loses its pods."""
+    """Pods, as many as are wanted.
 
-    def __init__(self, world: World, evict: float = 40.0) -> None:
-        self.world, self.evict, self.wanted = world, evict, 0
+    interval: of receipts. evict: seconds after which a host without a link loses its pods.
+    """
+
+    def __init__(self, world: World, interval: int = 1, evict: float = 40.0) -> None:
+        self.world, self.interval, self.evict, self.wanted = world, interval, evict, 0
         self.pods: list[Pod] = []
         self.leaving: list[Pod] = []
         self.lost: list[Pod] = []
@@ -271,7 +275,7 @@ class Deployment:
         """Start one more on the host with the fewest."""
         crowd = Counter(pod.host for pod in self.pods)
         host = min((host for host in self.world.hosts if host.up), key=lambda one: crowd[one])
-        pod = Pod(self.world, host, len(self.all))
+        pod = Pod(self.world, host, len(self.all), self.interval)
         self.all.append(pod)
         self.pods.append(pod)
         return pod

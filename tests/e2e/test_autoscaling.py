@@ -12,14 +12,15 @@ from tests.fakes.hosts import need_hosts
 from tests.fakes.keda import Scaler
 
 _TIMEOUT = 120.0
-_QUEUE_LENGTH = 5
+_QUEUE_LENGTH = 4
 
 
 @dataclass(frozen=True)
 class Plan:
     """seconds: of each phase (little, much, little). most: replicas. kills, cuts: how many; cut: seconds.
 
-    sync, window: of the autoscaler, seconds. evict: see `Deployment`. strict: silence is asserted.
+    sync, window: of the autoscaler, seconds. evict: see `Deployment`. interval: of receipts. strict: silence
+    is asserted.
     """
 
     seconds: tuple[float, float, float]
@@ -30,11 +31,12 @@ class Plan:
     sync: float
     window: float
     evict: float
+    interval: int
     strict: bool
 
 
-SHORT = Plan((3, 15, 10), 5, 3, 1, 6, 1, 5, 8, strict=False)
-LONG = Plan((60, 240, 300), 12, 20, 4, 30, 15, 60, 40, strict=True)
+SHORT = Plan((3, 12, 8), 5, 3, 1, 6, 1, 5, 8, 2, strict=False)
+LONG = Plan((60, 240, 300), 12, 20, 4, 30, 15, 60, 40, 3, strict=True)
 
 
 def spread(plan: Plan) -> list[tuple[float, str]]:
@@ -75,16 +77,17 @@ def play(plan: Plan, pods: Deployment, feed: Backlog, faults: Faults) -> Run:
     """Play the three phases, the second until there are as many as may be, the third until two are left."""
     run, due = Run(plan), spread(plan)
     scaler = Scaler(_QUEUE_LENGTH, 1, plan.most, plan.window, plan.sync)
-    phases = [(0.8, 1.0), (plan.most + 1.0, 5.0), (1.8, 3.0)]
+    phases = [(0.8, 0.5), (plan.most + 1.0, 5.0), (1.8, 2.0)]
     ends = [sum(plan.seconds[: number + 1]) for number in range(3)]
     began, next_sync = time.monotonic(), 0.0
 
     def done() -> bool:
-        nonlocal began, next_sync
+        nonlocal next_sync
         at = time.monotonic() - began
-        if at > ends[1] and run.most < plan.most:  # a busy machine takes longer to get there
-            began, at = time.monotonic() - ends[1], ends[1]
-        share, feed.least = phases[min(sum(end < at for end in ends), 2)]
+        phase = min(sum(end < at for end in ends), 2)
+        if run.most < plan.most:  # a busy machine takes longer to get there
+            phase = min(phase, 1)
+        share, feed.least = phases[phase]
         feed.messages = int(share * _QUEUE_LENGTH)
         if at >= next_sync:
             next_sync = at + plan.sync
@@ -160,7 +163,7 @@ def sums(ledger: Ledger, lives: list[Life], due: int) -> Sums:
 def test_an_autoscaler_under_faults(stage, figures, plan):
     """From one to many to two by KEDA's formula, under every fault: what comes again had no receipt."""
     need_hosts()
-    with world_of(stage, hosts=6) as world, Deployment(world, plan.evict) as pods:
+    with world_of(stage, hosts=6) as world, Deployment(world, plan.interval, plan.evict) as pods:
         pods.wanted = 1
         pods.until(pods.ready, "the first is ready")
         ledger, faults = Ledger(world.receiver, world.rows), Faults(pods, seed=24)
