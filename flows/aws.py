@@ -111,7 +111,7 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
         streams.append(collect(dataflow, STEP, source, lambda block: [block], devo.limit))
     deliver(streams, devo, quarantine, liveness)
     if reload:
-        reload.listen(drain)
+        reload.listen(drain, liveness.unhealthy_reason)
     return dataflow
 
 

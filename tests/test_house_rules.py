@@ -349,6 +349,8 @@ def test_a_workflow_runs_what_runs_here(path):
     found = yaml.safe_load(path.read_text())
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert found["permissions"] == {"contents": "read"}
+    for used in re.findall(r"uses: (.+)", path.read_text()):
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", used), f"{used}: pin it by its commit"
     for job in found["jobs"].values():
         ran = " ".join(step.get("run", "") for step in job["steps"])
         assert set(re.findall(r"\bmake ([a-z-]+)", ran)) <= targets

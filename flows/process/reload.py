@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 
 from flows.config.errors import SettingsError, SettingsErrors
 from flows.config.held import Held, copied, held, hold, listening
-from flows.process import telemetry
+from flows.process import service_manager, telemetry
 from flows.process.runtime import Drain, launch
 from transforms.errors import CollectorError
 
@@ -59,8 +59,11 @@ class Reload:
             self._execute()
         return code
 
-    def listen(self, drain: Drain) -> None:
-        """Wait for the signal from now on; to be called once log and status are there. drain: it sets it."""
+    def listen(self, drain: Drain, unwell: Callable[[], str] = str) -> None:
+        """Wait for the signal from now on; to be called once log and status are there. drain: it sets it.
+
+        unwell: why the process is not well, "" = it is.
+        """
         now, self._drain = held(), drain
         for address, unused in (now.ports if now else {}).items():
             if address not in listening():
@@ -69,6 +72,8 @@ class Reload:
         if now and now.refused:
             telemetry.reload_refused(SettingsError(*now.refused))
         threading.Thread(target=self._wait, name="reload", daemon=True).start()
+        service_manager.notify(service_manager.READY)
+        service_manager.beats(unwell)
 
     @property
     def _due(self) -> bool:
@@ -80,10 +85,12 @@ class Reload:
             if self._terminal and not os.isatty(_STDERR):  # it was closed, as SIGHUP says there
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
+            service_manager.reloading()
             try:
                 self._take()
             except CollectorError as error:
                 telemetry.reload_refused(SettingsError(*_first(error)))
+                service_manager.notify(service_manager.READY)
             else:
                 telemetry.reload_begun(str(self._config))
                 self._wanted = True

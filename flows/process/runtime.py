@@ -19,6 +19,7 @@ from types import FrameType
 import orjson
 from msgspec import Struct
 
+from flows.process.service_manager import STOPPING, notify
 from sinks.devo import Process
 from transforms.telemetry import say
 
@@ -114,6 +115,7 @@ def drain_on_signals(alone: float | None = None, done: threading.Event | None = 
     def act() -> None:
         asked.get()
         drain.set()
+        notify(STOPPING)
         if alone is not None and launch().process.count > 1:
             drained = (done or threading.Event()).wait(alone)
             say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")

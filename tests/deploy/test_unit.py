@@ -5,13 +5,17 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tests.deploy.confined import UNIT, calls, profile, settings
 from tests.fakes.collector import ROOT
+from tests.fakes.notify import NotifySocket
+from tests.flows.status.world import running
 from tests.security.attack.limit import Limit
 
 needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze here")
@@ -67,6 +71,32 @@ def test_what_is_forbidden_is_refused():
         [*CONFINED, sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert shown.stdout.splitlines() == ["-1 1", "(0, 0)", "1"]
+
+
+@pytest.mark.timeout(300)
+@needs_systemd
+@needs_seccomp
+def test_it_is_reloaded_under_the_units_rules(certs, tmp_path):
+    """Under the unit's calls it tells systemd of start, reload and end, and delivers with the new file."""
+    assert settings("Type") == ["notify"]
+    assert settings("ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    watchdog = {"WATCHDOG_USEC": str(int(settings("WatchdogSec")[0]) * 1_000_000)}
+    with NotifySocket() as manager, running(tmp_path, certs, quiet=True) as world:
+        world.stop()
+        world.prefix = CONFINED
+        world.start(NOTIFY_SOCKET=manager.address, **watchdog)
+        manager.await_told("READY=1")
+        content = yaml.safe_load(world.config.read_text())
+        content["globals"]["name"] = "another"
+        world.config.write_text(yaml.safe_dump(content))
+        world.child.signal(signal.SIGHUP)
+        manager.await_told("READY=1", "RELOADING=1", "READY=1")
+        assert world.state()["collector"]["name"] == "another"
+        world.put(1)
+        world.await_delivered()
+        manager.await_beats(0)
+        assert world.stop() == 0
+        manager.await_told("READY=1", "RELOADING=1", "READY=1", "STOPPING=1")
 
 
 READ_ONLY = [

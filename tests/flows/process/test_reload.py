@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.fakes.collector import ROOT
+from tests.fakes.notify import NotifySocket
 from tests.fakes.process import Child, wait_until
 
 LIFE = """
@@ -44,13 +45,13 @@ raise SystemExit(reload.life(run))
 
 
 class Life:
-    def __init__(self, folder, text):
+    def __init__(self, folder, text, **environment):
         self.config, self.told = folder / "config.yaml", folder / "told"
         self.script = folder / "life.py"
         self.script.write_text(LIFE)
         self.config.write_text(text)
         command = [sys.executable, str(self.script), str(self.config), str(self.told)]
-        self.child = Child(command, folder / "log", {"PYTHONPATH": str(ROOT)}, folder)
+        self.child = Child(command, folder / "log", {"PYTHONPATH": str(ROOT), **environment}, folder)
 
     def lives(self):
         """Return the texts of all lives so far; each had the same process id."""
@@ -121,3 +122,22 @@ def test_sigterm_outweighs_a_reload(life):
     life.child.signal(signal.SIGHUP)
     assert life.child.wait(60) == 0
     assert life.lives() == ["first"]
+
+
+def test_systemd_follows(tmp_path):
+    """It hears the start, each reload with its end, a wrong file's too, the drain, and signs of life."""
+    with NotifySocket() as manager:
+        life = Life(tmp_path, "first", NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="300000")
+        try:
+            life.await_lives("first")
+            manager.await_told(*(told := ["READY=1"]))
+            life.reload("wrong")
+            manager.await_told(*(told := [*told, "RELOADING=1", "READY=1"]))
+            life.reload("second")
+            manager.await_told(*(told := [*told, "RELOADING=1", "READY=1"]))
+            manager.await_beats()
+            life.child.signal(signal.SIGTERM)
+            assert life.child.wait(60) == 0
+            manager.await_told(*told, "STOPPING=1")
+        finally:
+            life.child.kill()
