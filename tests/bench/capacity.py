@@ -36,6 +36,11 @@ def needs(said: Answer) -> str:
     return f"| {said.scale.name} | {rates} | {sizes} | {money} |"
 
 
+def grown(said: Answer) -> str:
+    """Return a line of the table of replicas."""
+    return f"| {said.scale.name} | {said.fewest:,} | {said.most:,} | {said.per_replica:,} |"
+
+
 def checked(said: Answer, seen: Seen) -> str:
     """Return a line of the table that compares model and simulation."""
     busy = said.load.objects * said.load.service / said.processes
@@ -78,6 +83,17 @@ One process was measured to do {one.events_per_second:,.0f} events/s of large ob
 AWS (S3 and SQS requests), cores with their memory, and traffic are USD a month ({PRICES_OF}). Traffic is what
 it costs to leave AWS without compression; none over a private link of the region. More accounts are more
 objects: each account and region writes one every five minutes at least.
+
+## Replicas
+
+Queues are read by independent processes of one core each (`mode: replicas`), as many as the autoscaler says
+between these; one more than do the work, since one may have died or is being replaced. KEDA counts messages,
+so it keeps replicas only while messages wait: with so many for each (`queues.autoscaling.messagesPerReplica`)
+for about {given.behind:g} s in the busiest hour.
+
+| scale | mean hour | busiest hour | messagesPerReplica |
+| --- | ---: | ---: | ---: |
+{chr(10).join(map(grown, answers))}
 
 ## The first limit
 

@@ -46,6 +46,7 @@ class Assumed:
 
     busy: rate of the busiest hour over the mean. spare: share of a process that is planned with.
     events_a_lookup: events of one account and region a day that LookupEvents would have to bring.
+    behind: how long a message may wait before there are more replicas.
     """
 
     event_bytes: float = 114
@@ -61,6 +62,7 @@ class Assumed:
     usd_gib_hour: float = 0.0044
     events_a_lookup: float = 500_000
     frame_bytes: float = 50
+    behind: float = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Load:
 class Answer:
     """processes, queues, connections: at least. memory_gib: of all processes. in_flight: messages.
 
+    fewest, most: replicas in a mean hour and in the busiest, one more than do the work: one may have died, or
+    is being replaced. per_replica: messages of each with which KEDA keeps the queue `behind` seconds long.
     aws_usd, compute_usd, traffic_usd: a month. limits: limit → how much of it is used.
     """
 
@@ -86,6 +90,9 @@ class Answer:
     connections: int
     memory_gib: float
     in_flight: float
+    fewest: int
+    most: int
+    per_replica: int
     aws_usd: float
     compute_usd: float
     traffic_usd: float
@@ -160,6 +167,9 @@ def answer(scale: Scale, one: Figures, given: Assumed | None = None) -> Answer:
         connections=connections,
         memory_gib=memory,
         in_flight=in_flight,
+        fewest=processes(Load(of.events, of.objects / given.busy, of.service), given) + 1,
+        most=count + 1,
+        per_replica=max(1, round(of.objects / count * given.behind)),
         aws_usd=monthly("s3:GetObject", a_day) + monthly("sqs:ReceiveMessage", a_day * one.sqs_calls),
         compute_usd=core * 24 * DAYS_A_MONTH,
         traffic_usd=monthly("traffic", out),

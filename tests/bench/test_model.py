@@ -47,6 +47,16 @@ def test_ten_times_the_load_needs_at_most_ten_times_of_everything():
         assert getattr(large, name) <= 10 * getattr(small, name) * 1.001
 
 
+@pytest.mark.parametrize("scale", SCALES, ids=lambda scale: scale.name)
+def test_replicas_do_the_work_without_one(scale):
+    """One may be lost in the busiest hour; what is in flight anyway asks for no further one."""
+    said = answer(scale, ONE)
+    busy = said.load.objects * said.load.service / (said.most - 1)
+    assert busy <= GIVEN.spare
+    assert 2 <= said.fewest <= said.most
+    assert said.in_flight / said.per_replica <= said.most - 1
+
+
 def test_more_accounts_cost_objects_not_events():
     """Accounts add small objects: more requests and money, the same events."""
     few, many = load(Scale("a", 1), GIVEN, ONE), load(Scale("b", 1, accounts=1_000), GIVEN, ONE)
