@@ -96,6 +96,8 @@ class Pod(Collector):
         """Note that a life has ended."""
         code = self.children[0].process.wait()
         assert how != "died", f"{self.name} ended with {code}:\n{self.tail()}"
+        if self.host in self.world.cut:
+            self.faults.append((self.world.cut[self.host], now()))
         receipts = [(told["time"], told["events"]) for told in self.told("receipt_taken")]
         self.lives.append(Life(self.name, how, now(), receipts, self.faults))
         self.faults, self.ready, self._ended_at = [], False, time.monotonic()
@@ -205,7 +207,7 @@ class Backlog(Background):
 
 @dataclass
 class World:
-    """Everything around the pods."""
+    """Everything around the pods. cut: hosts without a link, and since when."""
 
     stage: Stage
     network: Network
@@ -214,6 +216,7 @@ class World:
     visibility: int
     rows: int
     hosts: list[Host] = field(default_factory=list)
+    cut: dict[Host, str] = field(default_factory=dict)
 
     @property
     def services(self):
@@ -290,8 +293,8 @@ class Deployment:
     def tend(self) -> None:
         """One round of what a Deployment, its kubelets and its node controller do."""
         for pod in [pod for pod in self.leaving if not pod.alive]:
-            assert pod.children[0].process.returncode == 0, pod.tail()
             pod.end("drained")
+            assert pod.children[0].process.returncode == 0 or pod.lives[-1].faults, pod.tail()
             self.leaving.remove(pod)
         for pod in self.pods:
             if pod.host.up:
@@ -336,7 +339,7 @@ class Faults:
 
     def __init__(self, pods: Deployment, seed: int) -> None:
         self._pods, self._random = pods, random.Random(seed)
-        self._mending: list[tuple[float, Host, str]] = []
+        self._mending: dict[Host, float] = {}
         self.done: list[tuple[float, str]] = []
 
     def kill(self) -> bool:
@@ -352,39 +355,38 @@ class Faults:
         """Cut a host's link. seconds: 0 = for good."""
         host = self._victim()
         if host:
-            host.cut()
-            begin = now()
+            self._cut(host)
             if seconds:
-                self._mending.append((time.monotonic() + seconds, host, begin))
+                self._mending[host] = time.monotonic() + seconds
             else:
                 self._pods.down[host] = time.monotonic()
-                for pod in self._on(host):
-                    pod.faults.append(("", begin))
-            return self._note(
-                f"link of host {host.number} cut {f'for {seconds:g} s' if seconds else 'for good'}"
-            )
+            how = f"for {seconds:g} s" if seconds else "for good"
+            return self._note(f"link of host {host.number} cut {how}")
         return False
 
     def node(self) -> bool:
         """Let a host vanish: first its link, so that nobody is told, then all that runs there."""
         host = self._victim()
         if host:
-            host.cut()
+            self._cut(host)
             for pod in self._on(host):
                 pod.hit("node gone")
             self._pods.down[host] = time.monotonic()
             return self._note(f"host {host.number} gone")
         return False
 
-    def mend(self, *, wait: bool = False) -> None:
+    def mend(self) -> None:
         """Mend the links that are due."""
-        for one in list(self._mending):
-            at, host, begin = one
-            if time.monotonic() >= at or wait:
-                host.mend()
-                for pod in self._on(host):
-                    pod.faults.append((begin, now()))
-                self._mending.remove(one)
+        for host in [host for host, at in self._mending.items() if time.monotonic() >= at]:
+            host.mend()
+            begin = self._pods.world.cut.pop(host)
+            for pod in self._on(host):
+                pod.faults.append((begin, now()))
+            del self._mending[host]
+
+    def _cut(self, host: Host) -> None:
+        host.cut()
+        self._pods.world.cut[host] = now()
 
     @property
     def mended(self) -> bool:

@@ -50,9 +50,10 @@ def test_the_whole_demo_under_the_printed_policy(stages, capfd):
     assert "kms:Decrypt" in aws.state.allowed
 
 
+@pytest.mark.timeout(600)
 def test_three_replicas_under_the_printed_policy(stages, capfd):
     """Three processes for the queues and one for the APIs need nothing more, and bring the same."""
-    assert module.demo(module.DemoRequest(2, 150, strict=PRINTED, processes=3)) == 0, capfd.readouterr().err
+    assert module.demo(module.DemoRequest(1, 500, strict=PRINTED, processes=3)) == 0, capfd.readouterr().err
     assert stages[0].state.refused == []
 
 
