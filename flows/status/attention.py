@@ -23,7 +23,7 @@ class Trouble(NamedTuple):
 
 def attention(state: Mapping[str, Any]) -> View:
     """Return the rows, the worst first; those left over are empty, and what has no row is counted."""
-    found = sorted(_all(state), key=lambda one: one.level != "bad")
+    found = sorted(troubles(state), key=lambda one: one.level != "bad")
     cells: View = {}
     for row in range(ROWS):
         cells |= _row(row, found[row] if row < len(found) else None)
@@ -50,7 +50,8 @@ def _when(told: Mapping[str, Any] | None) -> str:
     )
 
 
-def _all(state: Mapping[str, Any]) -> Iterator[Trouble]:
+def troubles(state: Mapping[str, Any]) -> Iterator[Trouble]:
+    """Yield all that fails, in the order in which the page has its causes."""
     illness = state["health"]["illness"]
     if illness:
         yield Trouble("bad", f"Not well: {illness}", "see the log; its supervisor starts it again if it ends")

@@ -43,7 +43,10 @@ class Failure(Struct, frozen=True):
 
 
 class OutputStatus(Struct):
-    """An output. connected: at least once. blocked: it takes nothing now. strength: of its receipts."""
+    """An output. connected: at least once. blocked: it takes nothing now. strength: of its receipts.
+
+    recovered_at: when it last took events again after an outage, epoch seconds, 0 = there was none.
+    """
 
     type: str = ""
     strength: str = ""
@@ -52,6 +55,7 @@ class OutputStatus(Struct):
     blocked: bool = False
     refused: bool = False
     failure: Failure | None = None
+    recovered_at: float = 0.0
 
     @property
     def ready(self) -> bool:
@@ -168,6 +172,11 @@ def _set(*, connected: bool | None = None, blocked: bool | None = None, refused:
     return heard
 
 
+def _recovered(status: EventStatus, told: Mapping[str, Any]) -> None:
+    _set(blocked=False)(status, told)
+    status.output(told["output"]).recovered_at = status.clock()
+
+
 def _delivered(status: EventStatus, told: Mapping[str, Any]) -> None:
     _set(connected=True, refused=False)(status, told)
     output = status.output(told["output"])
@@ -264,7 +273,7 @@ _HEARD: Mapping[str, Heard] = {
     "output_declared": _declared,
     "connection_opened": _set(connected=True),
     "output_blocked": _set(blocked=True),
-    "output_recovered": _set(blocked=False),
+    "output_recovered": _recovered,
     "delivery_refused": _set(refused=True),
     "delivery_retried": _retried,
     "delivery_waited": lambda status, _told: status.beat(0.0),

@@ -332,6 +332,10 @@ def _longest(one: float | None, other: float | None) -> float | None:
     return _worst((one, other))
 
 
+def _latest_moment(one: float | None, other: float | None) -> float | None:
+    return min((value for value in (one, other) if value is not None), default=None)
+
+
 def _most_known(one: int | None, other: int | None) -> int | None:
     return other if one is None else one if other is None else max(one, other)
 
@@ -359,6 +363,7 @@ _JOINS: Mapping[str, Callable[[Any, Any], Any]] = {
     "lateness_seconds": _longest,
     "reach_seconds": _longest,
     "receipt_seconds_ago": _longest,
+    "recovered_seconds_ago": _latest_moment,
     "receipt_took_seconds": _longest,
     "ready": operator.and_,
     "connected": operator.and_,

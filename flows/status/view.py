@@ -7,7 +7,7 @@ cell is: `p3.lag` is the lag in the third row of places.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flows.status.attention import attention
+from flows.status.attention import attention, troubles
 from flows.status.charts import charts, curve
 from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
 from flows.status.history import SPANS
@@ -22,6 +22,8 @@ TAGS, LINES = 50, 20
 """Rows that there always are, so that the page's script finds them; those left over are empty."""
 
 _FULL = 0.8
+_TURN_SECONDS = 15.0
+"""Beyond the lag that a source has anyway: of an epoch, and of what is just in hand."""
 
 PLACE_COLUMNS: Mapping[str, str] = {
     "name": "Source",
@@ -123,9 +125,35 @@ def summary(state: Mapping[str, Any]) -> Cell:
     if state["refused"]:
         return Cell("Collecting; the configuration file is wrong and not in force, see below.", "warn")
     failing = sum(one["targets_failing"] > 0 for one in places)
-    if failing:
-        return Cell(f"{failing} of {len(places)} sources cannot be read at the moment, see below.", "warn")
-    return _punctual(state)
+    told = [f"{failing} of {len(places)} sources cannot be read at the moment, see below."] if failing else []
+    told += _recovering(state)
+    return Cell(" ".join(told), "warn") if told else _punctual(state)
+
+
+def _recovering(state: Mapping[str, Any]) -> list[str]:
+    """Return how far an outage is made up for: while sources still read what came before its end."""
+    back = {
+        one["name"]: one["recovered_seconds_ago"]
+        for one in state["outputs"]
+        if one["recovered_seconds_ago"] is not None
+    }
+    if not back:
+        return []
+    since = min(back.values())
+    behind = [
+        one
+        for one in state["places"]
+        if (one["lag_seconds"] or 0) > since + max(one["reach_seconds"], _TURN_SECONDS)
+    ]
+    if not behind:
+        return []
+    name = min(back, key=lambda one: back[one])
+    longest = max(one["lag_seconds"] for one in behind)
+    left = sum(one["waiting"] or 0 for one in behind)
+    waiting = f", {number(left)} messages wait" if left else ""
+    what = "Recovering: output {} takes events again since {}; {} of {} sources still read what came before"
+    head = what.format(name, age(since), len(behind), len(state["places"]))
+    return [f"{head}, up to {age(longest)} back{waiting}."]
 
 
 def _punctual(state: Mapping[str, Any]) -> Cell:
@@ -158,6 +186,9 @@ def _collecting(state: Mapping[str, Any]) -> Cell:
     parts.append(f"the budget of {' and '.join(over)} is not kept or slows work" if over else "")
     weak = [one["name"] for one in state["outputs"] if one["strength"] in {"kernel", "none"}]
     parts.append(f"receipts of {' and '.join(weak)} are weak" if weak else "")
+    if not any(parts):
+        more = sum(1 for _ in troubles(state))
+        parts.append(f"{number(more)} thing{' needs' if more == 1 else 's need'} attention" if more else "")
     if any(parts):
         return Cell(f"Collecting; {', '.join(part for part in parts if part)}, see below.", "warn")
     ignored = sum(state["not_read"]["ignored"].values())

@@ -201,6 +201,7 @@ class Watch(Struct):
             "receipts": int(now.sum("receipts_total", output=name)),
             "receipt_seconds_ago": self._ago(now.sum("receipt_timestamp_seconds", output=name)),
             "receipt_took_seconds": round(now.sum("receipt_seconds", output=name), 3),
+            "recovered_seconds_ago": self._ago(output.recovered_at),
             "retries": int(now.sum("delivery_retries_total", output=name)),
             "window": {
                 "bytes": int(held),

@@ -79,6 +79,23 @@ def test_an_hour_with_trouble(browser, shots):
         assert HOSTILE in text
 
 
+def test_an_outage_that_is_made_up_for(browser, shots):
+    """Devo is back, and what waited meanwhile is read: yellow, with how far back it is."""
+    shown = watch()
+    shown.event_status.hear("output_blocked", {"output": "devo"})
+    shown.event_status.hear("output_recovered", {"output": "devo"})
+    an_hour(shown.history)
+    server = Server(HOST, 0, shown)
+    server.start()
+    try:
+        url = f"http://{HOST}:{server.server_address[1]}/status"
+        for text in look(browser, url, shots, "recovering"):
+            assert "Recovering: output devo takes events again since 60 s; 1 of 3 sources still read" in text
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_the_page_follows_without_being_asked(browser, shots):
     """The open page shows an outage and its end within seconds; when the collector ends it says so."""
     shown = watch()

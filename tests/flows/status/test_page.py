@@ -67,7 +67,8 @@ def test_r14_what_is_not_collected_is_told():
     assert "2.5 k keep_one_in (flowlogs)" in cells["dropped"].text
     assert "7 kiro.amazonaws.com (audits_s3)" in cells["untabled"].text
     assert "queue q in eu-west-1 (input a)" in cells["open"].text
-    state["not_read"]["missing"], state["quarantine"]["items"] = {}, 0
+    state["not_read"]["missing"] = {}
+    state["quarantine"] |= {"items": 0, "full": False}
     assert view(state)["sum"].text.endswith("delivered. 1.2 k notices were settled unread, see below.")
 
 
@@ -256,9 +257,38 @@ FLAWS = {
     "refused": lambda state: state.update(refused=told(watch().event_status.failure_of(DENIED), NOW)),
     "lagging": lambda state: state["places"][0].update(lag_seconds=2000),
     "failing": lambda state: state["places"][0].update(targets_failing=1),
+    "recovering": lambda state: state["outputs"][0].update(recovered_seconds_ago=-10.0),
+    "account": lambda state: state["stopped"].update(
+        {"identity of account 1": told(watch().event_status.failure_of(DENIED), NOW)}
+    ),
+    "best effort": lambda state: state["outputs"][0].update(ready=False, required=False),
     "draining": lambda state: state["health"].update(unready=[DRAINING]),
     "hangs": lambda state: state["health"].update(alive=False, illness="it hangs"),
 }
+
+
+def test_an_outage_is_made_up_for():
+    """Until what came before its end is read the banner says how far that is; not a moment longer."""
+    made = watch()
+    made.event_status.clock = lambda: NOW - 100
+    made.event_status.hear("output_blocked", {"output": "devo"})
+    assert "takes nothing" in view(well(made))["sum"].text
+    made.event_status.hear("output_recovered", {"output": "devo"})
+    state = well(made)
+    assert view(state)["sum"].text.startswith("All is well")
+    late = next(one for one in state["places"] if one["service"] == "flowlogs")
+    late |= {"lag_seconds": 700, "waiting": 5200}
+    assert view(state)["sum"] == Cell(
+        "Recovering: output devo takes events again since 100 s; 1 of 3 sources still read what came before, "
+        "up to 12 min back, 5.2 k messages wait.",
+        "warn",
+    )
+    state["places"][0]["targets_failing"] = 1
+    assert view(state)["sum"].text.startswith("1 of 3 sources cannot be read at the moment, see below. Recov")
+    late["lag_seconds"] = 110
+    assert "Recovering" not in view(state)["sum"].text
+    late |= {"lag_seconds": 700, "reach_seconds": 600}
+    assert "Recovering" not in view(state)["sum"].text, "an API's events come so late at any time"
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
