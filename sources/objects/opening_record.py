@@ -6,10 +6,11 @@ Bounds on what an object may take are bounds on what we know of decoders. What g
     openings-K    a file per process, locked by it: 256 slots of 16 bytes, one for each object being read
     deaths        16 bytes for each object that was being read when a process died
 
-A slot is written before an object's bytes are read and wiped behind it: two writes of 16 bytes, without
-fsync, for a killed process leaves the page cache. It is a digest of the object and of how far it had come:
-one that goes on from life to life is not the cause. Of those that were open at a death one at a time is read,
-so that soon the guilty one is alone. An ordinary end of the interpreter, also by an error, wipes the slots.
+A slot is written while a piece of an object is being made, not while one waits for room: two writes of 16
+bytes, without fsync, for a killed process leaves the page cache. It is a digest of the object and of how far
+it had come: one that goes on from life to life is not the cause. Of those that were open at a death one at a
+time is read, so that soon the guilty one is alone. An ordinary end of the interpreter, also by an error,
+wipes the slots.
 """
 
 import atexit
@@ -18,13 +19,15 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 from sources.errors import ObjectBroken
 from transforms.locks import Guard, guarded
+
+T = TypeVar("T")
 
 DEATHS = 3
 _SIZE, _SLOTS = 16, 256
@@ -50,9 +53,8 @@ class OpeningRecord:
         self._alone = threading.Lock()
         atexit.register(self._wipe)
 
-    @contextmanager
-    def opening(self, object_id: str, done: int, where: str) -> Iterator[None]:
-        """Note that an object is being read from its record `done` on.
+    def reading(self, object_id: str, done: int, where: str, pieces: Iterator[T]) -> Iterator[T]:
+        """Yield an object's pieces, which begin with its record `done`; it is noted while each is made.
 
         Raises ObjectBroken when that has ended the process three times.
         """
@@ -65,8 +67,13 @@ class OpeningRecord:
         with self._lock:
             slot = self._free.pop() if self._free else None
         try:
-            self._write(slot, key)
-            yield
+            while True:
+                self._write(slot, key)
+                piece = next(pieces, None)
+                self._write(slot, _NONE)
+                if piece is None:
+                    return
+                yield piece
         finally:
             self._write(slot, _NONE)
             with self._lock:
@@ -86,9 +93,9 @@ class NoRecord:
     """Stands for a record where nothing outlives the process."""
 
     @staticmethod
-    def opening(_object_id: str, _done: int, _where: str) -> AbstractContextManager[None]:
+    def reading(_object_id: str, _done: int, _where: str, pieces: Iterator[T]) -> Iterator[T]:
         """Note nothing."""
-        return nullcontext()
+        return pieces
 
 
 @cache

@@ -279,8 +279,9 @@ class S3Opener:
         started, records, broken_at = time.monotonic(), done, -1
         while True:
             try:
-                with closing(body), self.openings.opening(ref.id, records, ref.uri):
-                    for piece in skip(self._reader(body, ref), records):
+                with closing(body):
+                    pieces = skip(self._reader(body, ref), records)
+                    for piece in self.openings.reading(ref.id, records, ref.uri, pieces):
                         yield _cut(piece, ref, replace(origin, record=records))
                         records = piece.records
             except ObjectBroken as error:
