@@ -7,6 +7,7 @@ counted by object while they are made; an object's row takes its counts with it 
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,9 +26,34 @@ _Key = tuple[str, str, str, str]
 _Queue = tuple[str, str, str]
 
 _LOCKS = (
-    Guard("_lock", ("_events", "_poisons", "_filtered", "_tags", "_strengths")),
+    Guard("_lock", ("_made", "_filtered", "_tags", "_strengths")),
     Guard("_recalling", ("_recalled",)),
 )
+
+
+@dataclass(slots=True)
+class _Made:
+    """What a transform made of lines of one origin: events by tag, and poisons."""
+
+    lines: int = 0
+    tags: Counter[str] = field(default_factory=Counter)
+    poisons: int = 0
+
+    def add(self, other: "_Made") -> None:
+        self.lines += other.lines
+        self.tags.update(other.tags)
+        self.poisons += other.poisons
+
+    def take(self, lines: int) -> "_Made":
+        """Return what was made of so many lines, and leave the rest: it is another row's."""
+        if lines >= self.lines:
+            whole = _Made(self.lines, self.tags, self.poisons)
+            self.lines, self.tags, self.poisons = 0, Counter(), 0
+            return whole
+        tags = Counter(_taken(self.tags, lines))
+        part = _Made(lines, tags, min(self.poisons, lines - tags.total()))
+        self.lines, self.poisons = self.lines - lines, self.poisons - part.poisons
+        return part
 
 
 @guarded(_LOCKS)
@@ -46,8 +72,7 @@ class JournalBook:
         self._recalled: Digests | None = None
         self._recalling = threading.RLock()
         self._lock = threading.RLock()
-        self._events: OrderedDict[_Key, Counter[str]] = OrderedDict()
-        self._poisons: Counter[_Key] = Counter()
+        self._made: OrderedDict[_Key, _Made] = OrderedDict()
         self._filtered: Counter[_Queue] = Counter()
         self._tags: OrderedDict[_Queue, Counter[str]] = OrderedDict()
         self._strengths: dict[str, str] = {}
@@ -68,7 +93,7 @@ class JournalBook:
                 else:
                     poisons += max(item.body.count(b"\n"), 1)
                 yield item
-            self._add(_key(owner, block.origin), made, poisons)
+            self._add(_key(owner, block.origin), _Made(block.count, made, poisons))
             left = block.count - made.total() - poisons
             if not block.origin.object:
                 self._share((owner, block.origin.service, block.origin.container), made, left)
@@ -88,12 +113,14 @@ class JournalBook:
         if not rows:
             return
         incomplete = [row for row in rows if not row.process]
-        whole, taken = self._all_completed(rows)
+        whole, filtered, windows = self._all_completed(rows)
         try:
             self._log.write(whole)
         except SourceError:
             with self._lock:
-                self._filtered += taken
+                self._filtered += filtered
+                for key, made in windows:
+                    self._made.setdefault(key, _Made()).add(made)
                 for row in whole:
                     if row.kind == "message":
                         self._tags.setdefault(_queue(row), Counter()).update(row.tags)
@@ -102,7 +129,7 @@ class JournalBook:
 
     def complete(self, rows: Sequence[JournalRow]) -> Sequence[JournalRow]:
         """Return rows with counts and receipts as they are now; counting begins anew."""
-        whole, _ = self._all_completed(rows)
+        whole, _, _ = self._all_completed(rows)
         self._forget(rows)
         return whole
 
@@ -114,15 +141,11 @@ class JournalBook:
             recalled = self._recalled
         return split(recalled.get(service, {}).get(owner, b""))
 
-    def _add(self, key: _Key, made: Counter[str], poisons: int) -> None:
+    def _add(self, key: _Key, made: _Made) -> None:
         with self._lock:
-            found = self._events.setdefault(key, Counter())
-            found.update(made)
-            if poisons:
-                self._poisons[key] += poisons
-            while len(self._events) > MOST_OBJECTS:
-                oldest, _ = self._events.popitem(last=False)
-                self._poisons.pop(oldest, None)
+            self._made.setdefault(key, _Made()).add(made)
+            if len(self._made) > MOST_OBJECTS:
+                self._made.popitem(last=False)
 
     def _share(self, queue: _Queue, made: Counter[str], left: int) -> None:
         with self._lock:
@@ -133,34 +156,51 @@ class JournalBook:
                 self._tags.popitem(last=False)
 
     def _forget(self, rows: Sequence[JournalRow]) -> None:
+        """Let go of what rows have taken; a window's own is taken already, the rest is others'."""
         with self._lock:
             for row in rows:
-                self._events.pop(_key_of_row(row), None)
-                self._poisons.pop(_key_of_row(row), None)
                 if row.kind == "window":
                     self._tags.pop(_queue(row), None)
+                else:
+                    self._made.pop(_key_of_row(row), None)
 
-    def _all_completed(self, rows: Sequence[JournalRow]) -> tuple[list[JournalRow], Counter[_Queue]]:
-        """Return rows completed, but for those that are, and what was left out of each queue's messages."""
-        taken: Counter[_Queue] = Counter()
+    def _all_completed(
+        self, rows: Sequence[JournalRow]
+    ) -> tuple[list[JournalRow], Counter[_Queue], list[tuple[_Key, _Made]]]:
+        """Return rows completed, but for those that are; what was left out of messages; what windows took."""
+        filtered: Counter[_Queue] = Counter()
+        windows = list[tuple[_Key, _Made]]()
+        whole = []
         with self._lock:
             outputs = tuple(f"{name}:{strength}" for name, strength in sorted(self._strengths.items()))
-            whole = [row if row.process else self._completed(row, outputs, taken) for row in rows]
-            self._filtered -= taken
-        return whole, taken
+            for row in rows:
+                if row.process:
+                    whole.append(row)
+                elif row.kind == "message":
+                    whole.append(self._message(row, outputs, filtered))
+                else:
+                    key = _key_of_row(row)
+                    made = self._made.get(key)
+                    if made and row.kind == "window":  # targets of one region and group share their events
+                        made = made.take(row.records - row.quarantined)
+                        windows.append((key, made))
+                    nothing = made and row.resumed and not made.lines  # it was made in a former life
+                    whole.append(self._completed(row, outputs, None if nothing else made))
+            self._filtered -= filtered
+        return whole, filtered, windows
 
-    def _completed(self, row: JournalRow, outputs: tuple[str, ...], taken: Counter[_Queue]) -> JournalRow:
-        if row.kind == "message":
-            queue = _queue(row)
-            filtered = min(self._filtered[queue] - taken[queue], row.events)
-            taken[queue] += filtered
-            row = replace(row, tags=_taken(self._tags.get(queue, Counter()), row.events - filtered))
-            return self._settled(row, row.events - filtered, filtered, outputs)
-        tags = self._events.get(_key_of_row(row))
-        events = row.events if tags is None else tags.total()
-        poisons = self._poisons[_key_of_row(row)] + row.quarantined
+    def _message(self, row: JournalRow, outputs: tuple[str, ...], taken: Counter[_Queue]) -> JournalRow:
+        queue = _queue(row)
+        filtered = min(self._filtered[queue] - taken[queue], row.events)
+        taken[queue] += filtered
+        row = replace(row, tags=_taken(self._tags.get(queue, Counter()), row.events - filtered))
+        return self._settled(row, row.events - filtered, filtered, outputs)
+
+    def _completed(self, row: JournalRow, outputs: tuple[str, ...], made: _Made | None) -> JournalRow:
+        events = row.events if made is None else made.tags.total()
+        poisons = row.quarantined + (made.poisons if made else 0)
         filtered = 0 if row.resumed else max(row.records - events - poisons, 0)
-        row = replace(row, tags=dict(tags or {}), quarantined=poisons)
+        row = replace(row, tags=dict(made.tags) if made else {}, quarantined=poisons)
         return self._settled(row, events, filtered, outputs)
 
     def _settled(self, row: JournalRow, events: int, filtered: int, outputs: tuple[str, ...]) -> JournalRow:

@@ -1,8 +1,11 @@
 """Rows are completed by what transforms made and how outputs took it."""
 
 from collections import Counter
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from flows.journal import book as module
@@ -83,7 +86,7 @@ def test_counts_are_bounded(journal, monkeypatch):
     transform = book.counted(by_first_letter)
     for number in range(9):
         list(transform(Block(b"p\na\n", 2, Origin("s", object=f"s3://b/{number}", version="v"))))
-    assert len(book._events) == len(book._poisons) == 3
+    assert len(book._made) == 3
 
 
 def test_what_is_left_out_of_messages_is_in_their_rows(journal):
@@ -159,3 +162,55 @@ def test_a_windows_row_takes_what_was_made_since_the_last_one(journal):
         (1, 0, 0),
         (7, 0, 0),
     ]
+
+
+PAGES = st.lists(st.tuples(st.sampled_from("tuv"), st.text("abxp", min_size=1, max_size=9)), max_size=12)
+
+
+@given(pages=PAGES, ends=st.sets(st.integers(0, 11)), together=st.booleans(), fails=st.booleans())
+def test_targets_that_share_a_place_share_its_events(pages, ends, together, fails):
+    """Targets of one account and region: their rows add up to what was made, whoever is settled first."""
+    log = Kept(fails=fails)
+    book = JournalBook(log, "host-1")
+    transform = book.counted(by_first_letter, "production")
+    place = {"account": "123456789012", "region": "eu-west-1"}
+    open_records, made = Counter(), Counter()
+
+    def settle():
+        due = [
+            JournalRow(
+                1, "window", "delivered", "apis", input="production", object=key, records=count, **place
+            )
+            for key, count in sorted(open_records.items())
+        ]
+        open_records.clear()
+        for some in [due] if together else [[one] for one in due]:
+            with suppress(SourceError):
+                book.write(some)
+                continue
+            book.write(some)
+
+    for number, (target, letters) in enumerate(pages):
+        payload = "".join(f"{letter}\n" for letter in letters).encode()
+        for item in transform(Block(payload, len(letters), Origin("apis", **place))):
+            made[item.tag if isinstance(item, Block) else "p"] += 1
+        open_records[target] += len(letters)
+        if number in ends:
+            settle()
+    settle()
+    assert sum((Counter(row.tags) for row in log.rows), Counter()) == made - Counter(p=made["p"])
+    assert sum(row.quarantined for row in log.rows) == made["p"]
+    assert all(row.events + row.filtered + row.quarantined == row.records for row in log.rows)
+
+
+class Kept:
+    """A log that keeps rows in memory; every other write fails at first where it shall."""
+
+    def __init__(self, *, fails):
+        self.rows, self._fails, self._writes = [], fails, 0
+
+    def write(self, rows):
+        self._writes += 1
+        if self._fails and self._writes % 2:
+            raise SourceError("no room", "here", "make some")
+        self.rows += rows
