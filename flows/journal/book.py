@@ -36,22 +36,27 @@ class _Made:
     """What a transform made of lines of one origin: events by tag, and poisons."""
 
     lines: int = 0
-    tags: Counter[str] = field(default_factory=Counter)
+    tags: dict[str, int] = field(default_factory=dict)
     poisons: int = 0
+
+    @property
+    def events(self) -> int:
+        return sum(self.tags.values())
 
     def add(self, other: "_Made") -> None:
         self.lines += other.lines
-        self.tags.update(other.tags)
         self.poisons += other.poisons
+        for tag, events in other.tags.items():
+            self.tags[tag] = self.tags.get(tag, 0) + events
 
     def take(self, lines: int) -> "_Made":
         """Return what was made of so many lines, and leave the rest: it is another row's."""
         if lines >= self.lines:
             whole = _Made(self.lines, self.tags, self.poisons)
-            self.lines, self.tags, self.poisons = 0, Counter(), 0
+            self.lines, self.tags, self.poisons = 0, {}, 0
             return whole
-        tags = Counter(_taken(self.tags, lines))
-        part = _Made(lines, tags, min(self.poisons, lines - tags.total()))
+        part = _Made(lines, _taken(self.tags, lines))
+        part.poisons = min(self.poisons, lines - part.events)
         self.lines, self.poisons = self.lines - lines, self.poisons - part.poisons
         return part
 
@@ -85,17 +90,17 @@ class JournalBook:
         """
 
         def run(block: Block) -> Iterator[Item]:
-            made: Counter[str] = Counter()
+            made = dict[str, int]()
             poisons = 0
             for item in transform(block):
                 if isinstance(item, Block):
-                    made[item.tag] += item.count
+                    made[item.tag] = made.get(item.tag, 0) + item.count
                 else:
                     poisons += max(item.body.count(b"\n"), 1)
                 yield item
             self._add(_key(owner, block.origin), _Made(block.count, made, poisons))
-            left = block.count - made.total() - poisons
             if not block.origin.object:
+                left = block.count - sum(made.values()) - poisons
                 self._share((owner, block.origin.service, block.origin.container), made, left)
 
         return run
@@ -143,11 +148,13 @@ class JournalBook:
 
     def _add(self, key: _Key, made: _Made) -> None:
         with self._lock:
-            self._made.setdefault(key, _Made()).add(made)
-            if len(self._made) > MOST_OBJECTS:
+            known = self._made.setdefault(key, made)
+            if known is not made:
+                known.add(made)
+            elif len(self._made) > MOST_OBJECTS:
                 self._made.popitem(last=False)
 
-    def _share(self, queue: _Queue, made: Counter[str], left: int) -> None:
+    def _share(self, queue: _Queue, made: Mapping[str, int], left: int) -> None:
         with self._lock:
             if left > 0:
                 self._filtered[queue] += left
@@ -197,7 +204,7 @@ class JournalBook:
         return self._settled(row, row.events - filtered, filtered, outputs)
 
     def _completed(self, row: JournalRow, outputs: tuple[str, ...], made: _Made | None) -> JournalRow:
-        events = row.events if made is None else made.tags.total()
+        events = row.events if made is None else made.events
         poisons = row.quarantined + (made.poisons if made else 0)
         filtered = 0 if row.resumed else max(row.records - events - poisons, 0)
         row = replace(row, tags=dict(made.tags) if made else {}, quarantined=poisons)
@@ -219,7 +226,7 @@ def _queue(row: JournalRow) -> _Queue:
     return row.input, row.service, row.container
 
 
-def _taken(tags: Counter[str], count: int) -> dict[str, int]:
+def _taken(tags: dict[str, int], count: int) -> dict[str, int]:
     """Take so many events away from what was counted by tag; returns them by tag."""
     found: dict[str, int] = {}
     for tag in list(tags):

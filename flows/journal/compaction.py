@@ -22,6 +22,9 @@ from sources.journal import JournalRow
 MOMENTS = ("time", "first", "last", "start", "end")
 """Columns of epoch milliseconds; 0 = none."""
 
+_UNLIKE = {"object", "etag", "version", "sha256", "stored_bytes", *MOMENTS}
+"""Columns whose values hardly repeat: a dictionary of them takes time and room."""
+
 _DRAFT = ".draft"
 _DAY_MS, _EPOCH = 86_400_000, date(1970, 1, 1).toordinal()
 _ROWS = 50_000
@@ -131,7 +134,8 @@ def _write(path: Path, rows: Sequence[JournalRow]) -> Path:
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(_DRAFT)
-    with pq.ParquetWriter(draft, schema(), compression="zstd") as writer:
+    alike = [name for name in JournalRow.__struct_fields__ if name not in _UNLIKE]
+    with pq.ParquetWriter(draft, schema(), compression="zstd", use_dictionary=alike) as writer:
         for start in range(0, len(rows), _ROWS):
             writer.write_table(table(rows[start : start + _ROWS]))
     _sync(draft)
