@@ -1,8 +1,10 @@
 """What was asked of AWS, month by month (UTC): a line for each service and action, rewritten in place.
 
 A line is a JSON array of fixed length, so that a call costs one small write into a page that is in memory
-anyway: a killed process loses nothing, a machine that loses power half a minute. Each process has a file of
-its own in a folder that those of one configuration share; what the others have spent is read there.
+anyway: a killed process loses what was counted while its last write was under way, a machine that loses power
+half a minute. One thread writes, for all that count meanwhile: whoever waited for a write would wait for
+Python's lock as well, and fifty threads would make a hundred calls a second. Each process has a file of its
+own in a folder that those of one configuration share; what the others have spent is read there.
 """
 
 import os
@@ -23,7 +25,10 @@ from transforms.locks import Guard, guarded
 
 KEPT_MONTHS = 13
 _LOOK_SECONDS = 10.0
-_LOCKS = (Guard("_lock", ("_rows", "_usd", "_bytes", "_file", "_end", "_others")),)
+_LOCKS = (
+    Guard("_lock", ("_rows", "_usd", "_bytes", "_end", "_others", "_unwritten", "_writing")),
+    Guard("_lock", ("_file",), read_freely=True),
+)
 
 
 class SpendingKey(NamedTuple):
@@ -97,6 +102,8 @@ class SpendingBook:
         self._usd: defaultdict[tuple[str, Payer], float] = defaultdict(float)
         self._bytes: defaultdict[tuple[str, Payer], int] = defaultdict(int)
         self._file, self._end = -1, 0
+        self._unwritten: dict[SpendingKey, Counts] = {}
+        self._writing = False
         self._path: Path | None = None
         self._others: tuple[float, Mapping[SpendingKey, Counts]] = (-_LOOK_SECONDS, {})
 
@@ -140,9 +147,12 @@ class SpendingBook:
         key = SpendingKey(month_of(now), *payer, action)
         with self._lock:
             row, usd = self._add(key, Counts(now, calls, units, size))
-            self._write(key, row)
+            self._unwritten[key] = row
+            writes, self._writing = not self._writing, True
         self._here.usd += usd
         self._here.size += size
+        while writes and (lines := self._lines()):
+            self._write(lines)
 
     def _add(self, key: SpendingKey, more: Counts) -> tuple[Counts, float]:
         row = self._rows.setdefault(key, Counts(more.since))
@@ -152,17 +162,28 @@ class SpendingBook:
         self._bytes[key.month, key.payer] += more.size
         return row, usd
 
-    def _write(self, key: SpendingKey, row: Counts) -> None:
-        if self._file < 0:
-            return
+    def _lines(self) -> list[tuple[int, bytes]]:
+        """Return what is to be written, with its places; if there is none, whoever counts next writes."""
+        with self._lock:
+            rows = self._unwritten if self._file >= 0 else {}
+            found = [self._placed(key, row) for key, row in rows.items()]
+            self._unwritten, self._writing = {}, bool(found)
+            return found
+
+    def _placed(self, key: SpendingKey, row: Counts) -> tuple[int, bytes]:
         line = row.line(key)
         if row.place < 0:
             row.place, self._end = self._end, self._end + len(line)
+        return row.place, line
+
+    def _write(self, lines: list[tuple[int, bytes]]) -> None:
         try:
-            os.pwrite(self._file, line, row.place)
+            for place, line in lines:
+                os.pwrite(self._file, line, place)
         except OSError as error:
-            os.close(self._file)
-            self._file = -1  # it is counted in memory until the next start
+            with self._lock:
+                os.close(self._file)
+                self._file = -1  # it is counted in memory until the next start
             telemetry.spending_not_kept(self._path, error)
 
     def of_thread(self) -> Spent:

@@ -1,7 +1,9 @@
 """The book of what was spent: it survives, turns with the month, and is read beside others."""
 
+import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -67,6 +69,31 @@ def test_a_killed_process_has_counted_all(tmp_path):
         told = max([told, *(int(line) for line in child.stdout.read().splitlines(keepends=False) if line)])
     ((_, row),) = read(path)
     assert told <= row.calls <= told + 1
+
+
+def test_nobody_waits_for_a_write(book, tmp_path, monkeypatch):
+    """While one thread writes the others count on, and it writes for them too before it goes on."""
+    book.keep(tmp_path / "0.spent")
+    writes, may, pwrite = threading.Event(), threading.Event(), os.pwrite
+
+    def slow(*args):
+        writes.set()
+        assert may.wait(60)
+        return pwrite(*args)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    first = threading.Thread(target=book.add, args=(PAYER, "a:Priced", 1, 1))
+    first.start()
+    assert writes.wait(60)
+    for _ in range(3):
+        book.add(PAYER, "a:Priced", 1, 1)
+        book.add(OTHER, "a:Free", 1, 1)
+    assert book.spent()[PAYER].usd == 2.0
+    may.set()
+    first.join(60)
+    assert {key.action: row.calls for key, row in read(tmp_path / "0.spent")} == {"a:Priced": 4, "a:Free": 3}
+    book.add(OTHER, "a:Free", 1, 1)
+    assert [row.calls for row in joined(files(tmp_path)).values()] == [4, 4]
 
 
 def test_others_share_the_folder(book, at, tmp_path, monkeypatch):
