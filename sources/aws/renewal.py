@@ -60,7 +60,7 @@ def _held(keys: SessionKeys, now: datetime) -> _Held:
     if keys.ends is None:
         return _Held(signer)
     left = max(keys.ends - now, timedelta())
-    early = min(_EARLY, left / 4) * _JITTER.uniform(1, 1.25)
+    early = min(_EARLY, left / 4) * _JITTER.uniform(1, 2)
     return _Held(signer, keys.ends - early, keys.ends - min(_LAST, left / 6))
 
 
