@@ -56,6 +56,13 @@ class _Detail(msgspec.Struct):
     insight: msgspec.Raw = msgspec.field(default=msgspec.Raw(b""), name="insightResults")
 
 
+class _Finding(msgspec.Struct):
+    """What AWS's finding format tells of where a finding belongs; `Region` may be absent."""
+
+    account: Any = msgspec.field(default="", name="AwsAccountId")
+    region: Any = msgspec.field(default="", name="Region")
+
+
 class _SecurityHub(_Envelope, kw_only=True):
     detail: msgspec.Raw
 
@@ -64,6 +71,7 @@ _SNS = msgspec.json.Decoder(_Sns)
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _SECURITY_HUB = msgspec.json.Decoder(_SecurityHub)
 _DETAIL = msgspec.json.Decoder(_Detail)
+_FINDING = msgspec.json.Decoder(_Finding)
 
 
 def eventbridge(body: bytes) -> Events:
@@ -74,14 +82,28 @@ def eventbridge(body: bytes) -> Events:
 
 
 def securityhub(body: bytes) -> Events:
-    """Return each finding of a Security Hub event as one event, an insight's results as one of their own."""
+    """Return each finding of a Security Hub event as one event, an insight's results as one of their own.
+
+    An administrator, and an aggregation region, send events of findings of others: where a finding belongs
+    stands in itself, and the envelope's place is taken where it does not, or where several differ.
+    """
     found = _read(_SECURITY_HUB, _compact(_unwrapped(body)))
     detail = _read(_DETAIL, bytes(found.detail))
     if detail.findings is msgspec.UNSET and not bytes(detail.insight):
         raise NotAnEventError("it has neither findings nor insightResults")
     findings = [found.detail] if detail.findings is msgspec.UNSET else detail.findings
     events = tuple(map(bytes, findings))
-    return Events(events, label(found.account), label(found.region))
+    places = set(map(_place, events))
+    account, region = places.pop() if len(places) == 1 else ("", "")
+    return Events(events, account or label(found.account), region or label(found.region))
+
+
+def _place(finding: bytes) -> tuple[str, str]:
+    try:
+        told = _FINDING.decode(finding)
+    except _NO_EVENT:
+        return "", ""
+    return label(told.account), label(told.region)
 
 
 def _read(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:

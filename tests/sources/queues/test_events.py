@@ -149,3 +149,47 @@ def test_r9_what_has_neither_findings_nor_results_is_unknown():
     """An event of Security Hub that tells neither goes to quarantine with what it lacks."""
     with pytest.raises(NotAnEventError, match="neither findings nor insightResults"):
         securityhub(b'{"source":"aws.securityhub","detail":{"a":1}}')
+
+
+def hub(place, *findings):
+    """Return a Security Hub event of an account's region."""
+    account, region = place
+    head = {"source": "aws.securityhub", "id": f"{account}-{region}", "account": account, "region": region}
+    return json.dumps({**head, "detail": {"findings": findings}})
+
+
+ADMIN, MEMBER = ("111111111111", "us-east-1"), ("222222222222", "eu-west-1")
+FINDING = {"Id": "f", "AwsAccountId": MEMBER[0], "Region": MEMBER[1]}
+
+
+def test_a_finding_belongs_to_its_own_account_and_region():
+    """An administrator's aggregation region sends events of all members and regions under its own name."""
+    (block,) = opened(hub(ADMIN, FINDING), securityhub)[0].items
+    assert (block.origin.account, block.origin.region) == MEMBER
+
+
+@pytest.mark.parametrize(
+    ("findings", "place"),
+    [
+        ([FINDING, FINDING], MEMBER),
+        ([FINDING, {**FINDING, "Region": "eu-north-1"}], ADMIN),
+        ([{**FINDING, "Region": None}], (MEMBER[0], ADMIN[1])),
+        ([{"Id": "f"}], ADMIN),
+        (["text", 1], ADMIN),
+    ],
+)
+def test_where_findings_do_not_tell_one_place_the_envelopes_is_taken(findings, place):
+    """Insights and custom actions carry several; the region is optional in AWS's format."""
+    (block,) = opened(hub(ADMIN, *findings), securityhub)[0].items
+    assert (block.origin.account, block.origin.region) == place
+    assert block.count == len(findings)
+
+
+def test_one_rule_brings_a_finding_once_and_each_further_rule_once_more():
+    """What comes again of one delivery is dropped; the event of another region is another delivery."""
+    done = {}
+    for number, place in (("m1", ADMIN), ("m1", ADMIN), ("m2", MEMBER)):
+        message = Message(number, "r", hub(place, FINDING), queue="q", account="9", region="here")
+        for cut in EventOpener("test", securityhub).open(message, lambda identity: done.get(identity, 0)):
+            done[cut.object_id] = ALL
+    assert list(done) == ["sqs/q/m1", "sqs/q/m2"]
