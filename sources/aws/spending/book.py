@@ -2,16 +2,17 @@
 
 A line is a JSON array of fixed length, so that a call costs one small write into a page that is in memory
 anyway: a killed process loses what was counted while its last write was under way, a machine that loses power
-half a minute. One thread writes, for all that count meanwhile: whoever waited for a write would wait for
-Python's lock as well, and fifty threads would make a hundred calls a second. Each process has a file of its
-own in a folder that those of one configuration share; what the others have spent is read there.
+half a minute. Nobody waits to count: one thread adds and writes for all, as fifty that hand a lock to one
+another, each behind Python's own, make a hundred calls a second, and few on a busy machine. Each process has
+a file of its own in a folder that those of one configuration share; what the others have spent is read there.
 """
 
 import os
 import threading
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,10 +26,7 @@ from transforms.locks import Guard, guarded
 
 KEPT_MONTHS = 13
 _LOOK_SECONDS = 10.0
-_LOCKS = (
-    Guard("_lock", ("_rows", "_usd", "_bytes", "_end", "_others", "_unwritten", "_writing")),
-    Guard("_lock", ("_file",), read_freely=True),
-)
+_LOCKS = (Guard("_lock", ("_rows", "_usd", "_bytes", "_file", "_end", "_others")),)
 
 
 class SpendingKey(NamedTuple):
@@ -102,8 +100,7 @@ class SpendingBook:
         self._usd: defaultdict[tuple[str, Payer], float] = defaultdict(float)
         self._bytes: defaultdict[tuple[str, Payer], int] = defaultdict(int)
         self._file, self._end = -1, 0
-        self._unwritten: dict[SpendingKey, Counts] = {}
-        self._writing = False
+        self._counted: deque[tuple[SpendingKey, Counts]] = deque()
         self._path: Path | None = None
         self._others: tuple[float, Mapping[SpendingKey, Counts]] = (-_LOOK_SECONDS, {})
 
@@ -111,6 +108,7 @@ class SpendingBook:
         """Go on from a file and keep it from now on; what is older than a year is left out."""
         oldest = f"{int(self.month[:4]) - KEPT_MONTHS // 12}{self.month[4:]}"
         with self._lock:
+            self._catch_up()
             counted, self._rows, self._path = self._rows, {}, path
             self._usd.clear()
             self._bytes.clear()
@@ -144,46 +142,43 @@ class SpendingBook:
     def add(self, payer: Payer, action: str, calls: int = 0, units: int = 0, size: int = 0) -> None:
         """Count what one thread has asked, or received, for somebody."""
         now = int(self.clock())
-        key = SpendingKey(month_of(now), *payer, action)
-        with self._lock:
-            row, usd = self._add(key, Counts(now, calls, units, size))
-            self._unwritten[key] = row
-            writes, self._writing = not self._writing, True
-        self._here.usd += usd
+        self._counted.append((SpendingKey(month_of(now), *payer, action), Counts(now, calls, units, size)))
+        self._here.usd += units * self.price(action)
         self._here.size += size
-        while writes and (lines := self._lines()):
-            self._write(lines)
+        while self._counted and self._lock.acquire(blocking=False):  # else who has it adds this, too
+            try:
+                self._catch_up()
+            finally:
+                self._lock.release()
 
-    def _add(self, key: SpendingKey, more: Counts) -> tuple[Counts, float]:
+    def _catch_up(self) -> None:
+        """Add all that was counted, and write it."""
+        changed: dict[SpendingKey, Counts] = {}
+        with suppress(IndexError):
+            while True:
+                key, more = self._counted.popleft()
+                changed[key] = self._add(key, more)
+        for key, row in changed.items():
+            self._write(key, row)
+
+    def _add(self, key: SpendingKey, more: Counts) -> Counts:
         row = self._rows.setdefault(key, Counts(more.since))
         row.grow(more)
-        usd = more.units * self.price(key.action)
-        self._usd[key.month, key.payer] += usd
+        self._usd[key.month, key.payer] += more.units * self.price(key.action)
         self._bytes[key.month, key.payer] += more.size
-        return row, usd
+        return row
 
-    def _lines(self) -> list[tuple[int, bytes]]:
-        """Return what is to be written, with its places; if there is none, whoever counts next writes."""
-        with self._lock:
-            rows = self._unwritten if self._file >= 0 else {}
-            found = [self._placed(key, row) for key, row in rows.items()]
-            self._unwritten, self._writing = {}, bool(found)
-            return found
-
-    def _placed(self, key: SpendingKey, row: Counts) -> tuple[int, bytes]:
+    def _write(self, key: SpendingKey, row: Counts) -> None:
+        if self._file < 0:
+            return
         line = row.line(key)
         if row.place < 0:
             row.place, self._end = self._end, self._end + len(line)
-        return row.place, line
-
-    def _write(self, lines: list[tuple[int, bytes]]) -> None:
         try:
-            for place, line in lines:
-                os.pwrite(self._file, line, place)
+            os.pwrite(self._file, line, row.place)
         except OSError as error:
-            with self._lock:
-                os.close(self._file)
-                self._file = -1  # it is counted in memory until the next start
+            os.close(self._file)
+            self._file = -1  # it is counted in memory until the next start
             telemetry.spending_not_kept(self._path, error)
 
     def of_thread(self) -> Spent:
@@ -194,12 +189,14 @@ class SpendingBook:
         """Return what this process has counted this month."""
         month = self.month
         with self._lock:
+            self._catch_up()
             return {key: row for key, row in self._rows.items() if key.month == month}
 
     def spent(self) -> dict[Payer, Spent]:
         """Return what was spent this month for each, by the other processes of this configuration too."""
         month = self.month
         with self._lock:
+            self._catch_up()
             found = {
                 payer: Spent(usd, self._bytes[when, payer])
                 for (when, payer), usd in self._usd.items()
@@ -216,6 +213,7 @@ class SpendingBook:
         """Return when the first call of this month was counted, epoch seconds."""
         month, now = self.month, self.clock()
         with self._lock:
+            self._catch_up()
             rows = [*self._rows.items(), *self._elsewhere().items()]
         return min((row.since for key, row in rows if key.month == month), default=now)
 
