@@ -1,6 +1,7 @@
 """What an organization costs one process: memory, threads, calls a second, start, renewal of sessions.
 
     python -m tests.bench.organization [--accounts 1000] [--regions 17] [--minutes 20] [--period 300]
+    python -m tests.bench.organization --check      how long `flows check` takes over all accounts
 
 The collector itself (`flows run`) reads four APIs of every account and region of an AWS that answers at once
 and keeps nothing: one log group, one detector, one metric and no event each. Sessions last a quarter of an
@@ -13,6 +14,7 @@ import asyncio
 import json
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -40,6 +42,9 @@ _SERVICES: dict[str, dict[str, object]] = {
 _ROLE = """<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
 <AccessKeyId>ASIA{account}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>
 <Expiration>{ends}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>"""
+_WHO = b"""<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>
+<Arn>arn:aws:iam::100000000000:user/collector</Arn><UserId>A</UserId><Account>100000000000</Account>
+</GetCallerIdentityResult></GetCallerIdentityResponse>"""
 
 
 class CheapOrganization:
@@ -94,6 +99,8 @@ class CheapOrganization:
             account = parse_qs(body.decode())["RoleArn"][0].split(":")[4]
             ends = datetime.now(UTC) + timedelta(seconds=self.session)
             return _ROLE.format(account=account, ends=ends.strftime("%Y-%m-%dT%H:%M:%SZ")).encode()
+        if operation == "GetCallerIdentity":
+            return _WHO
         return json.dumps(self._json(operation, region, json.loads(body or b"{}") if target else {})).encode()
 
     def _json(self, operation: str, region: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -156,10 +163,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--period", type=float, default=300)
     parser.add_argument("--session", type=float, default=900, help="seconds")
+    parser.add_argument("--check", action="store_true", help="look into every account, and end")
     given = parser.parse_args()
     aws = CheapOrganization(given.accounts, given.regions, given.session)
     aws.start()
     with tempfile.TemporaryDirectory(prefix="organization-") as folder:
+        if given.check:
+            _check(Path(folder), aws)
+            return
         watched = _Watched(_collector(Path(folder), aws, given.period))
         try:
             _watch(aws, watched, given)
@@ -170,6 +181,19 @@ def main() -> None:
 
 
 def _collector(folder: Path, aws: CheapOrganization, period: float) -> Child:
+    environment = _configured(folder, aws, period)
+    return Child([sys.executable, "-m", "flows", "run"], folder / "log", environment, Path.cwd())
+
+
+def _check(folder: Path, aws: CheapOrganization) -> None:
+    began = time.monotonic()
+    environment = _configured(folder, aws, period=300)
+    subprocess.run([sys.executable, "-m", "flows", "check"], env=environment, check=False)
+    sys.stdout.write(f"{len(aws.accounts)} accounts in {time.monotonic() - began:.0f} s: {dict(aws.calls)}\n")
+
+
+def _configured(folder: Path, aws: CheapOrganization, period: float) -> dict[str, str]:
+    """Write the configuration; return the environment that leads to it and to the AWS."""
     settings = {
         "globals": {
             "persistence": {"type": "filesystem", "config": {"directory_name": str(folder / "state")}}
@@ -188,11 +212,10 @@ def _collector(folder: Path, aws: CheapOrganization, period: float) -> Child:
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    environment = kept | {
+    return kept | {
         "AWS_ENDPOINT_URL": f"http://{HOST}:{aws.port}",
         "COLLECTOR_CONFIG": str(folder / "config.yaml"),
     }
-    return Child([sys.executable, "-m", "flows", "run"], folder / "log", environment, Path.cwd())
 
 
 _FIRST = ("DescribeLogGroups", "ListMetrics", "GET detector", "POST findings")
