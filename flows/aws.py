@@ -24,6 +24,8 @@ from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, SettingsError, load
 from flows.journal import keeping
 from flows.journal.book import JournalBook
+from flows.positions.checkpoint import settle
+from flows.positions.store import Positions
 from flows.process import money, telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import cluster_port, ignore_key_log
@@ -54,36 +56,37 @@ from transforms.errors import CollectorError
 _BEYOND_GRACE_SECONDS = 40.0
 
 
-def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | None = None) -> Dataflow:
+def flow(
+    config: str | None = None,
+    mesh: Mesh | None = None,
+    reload: Reload | None = None,
+    positions: Positions | None = None,
+) -> Dataflow:
     """Build the dataflow of a configuration file; a function, so that importing this module does no work.
 
     mesh: stands between the processes of a cluster; None = bytewax connects by itself, or there is but one.
-    reload: what SIGHUP does, None = it ends the process.
+    reload: what SIGHUP does, None = it ends the process. positions: None = bytewax has them, or nobody.
     """
     with one_line():
         settings = load(Path(config) if config else None)
     reuse_blocks()
     log_to_stderr(debug=settings.globals.debug)
     started, done = launch(), Event()
-    alone = started.process.count == 1
     drain = drain_on_signals(alone_seconds(settings), done)
-    with one_line():
-        warnings = (*settings.warnings, ignore_key_log(), "" if mesh else cluster_port(started.addresses))
     level = settings.globals.collector_messages
     told = own_messages(settings.globals.name, level, drain) if level else None
-    for warning in filter(None, warnings):
-        settings_warning(warning)
     with one_line():
-        check(started.recovery, alone=alone)
+        warn(settings, started, mesh)
+        check(started.recovery, alone=started.process.count == 1)
         running = selected(units(settings), os.environ.get(VARIABLE, ""))
-        own(started, running, settings.outputs)
+        own(started, running, settings.outputs, positions)
     tell_of(running, drain)
     spending = money.begin(settings, running, started, drain)
     with one_line():
         liveness = begin(settings, started, running, drain, os.environ, spending.state)
     watchdog.begin(started.interval, liveness, mesh, drain, done)
+    alone, services, given = started.process.count == 1, len(running), settings.globals.prefetch_bytes
     epochs = EpochAlignment(started.interval, alone=alone, receipted=lambda: liveness.receipted)
-    services, given = len(running), settings.globals.prefetch_bytes
     sys.setswitchinterval(switch_seconds(services))
     book = keeping.begin(settings.journal, drain, s3_of(running)) if settings.journal else None
     silence = watch_silence(started, running, lambda: liveness.receipted, drain)
@@ -94,13 +97,14 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
     watch = continuous.begin(keeping.opened(settings.journal, s3_of(running)), drain)
     lent = (drain, started.recovery, given or prefetch_share(services), services, book, full, spool)
     context = RunContext(*lent, early_receipts=True, watch=watch, budget=spending.gate)
-    devo = DevoSink(tuple(settings.outputs.values()), started, drain, given or WINDOW_BYTES)
-    dataflow = Dataflow("aws")
+    lasting = positions.source if positions else sealed
+    outputs, dataflow = tuple(settings.outputs.values()), Dataflow("aws")
+    devo = DevoSink(outputs, started, drain, given or WINDOW_BYTES)
     streams = [
         collect(
             dataflow,
             unit.step_id,
-            sealed(liveness.source(epochs.source(unit.service.source(unit, context)))),
+            lasting(liveness.source(epochs.source(unit.service.source(unit, context)))),
             liveness.transform(unit.step_id, heard(unit, counted(unit, book))),
             devo.limit,
         )
@@ -115,6 +119,13 @@ def flow(config: str | None = None, mesh: Mesh | None = None, reload: Reload | N
     return dataflow
 
 
+def warn(settings: Settings, started: Launch, mesh: Mesh | None) -> None:
+    """Log what is risky or without effect. Raises SettingsError for a port that others could reach."""
+    risks = (*settings.warnings, ignore_key_log(), "" if mesh else cluster_port(started.addresses))
+    for warning in filter(None, risks):
+        settings_warning(warning)
+
+
 def counted(unit: Unit, book: JournalBook | None) -> Transform:
     """Return a unit's transform; what it makes of events is counted for the journal, if one is kept."""
     made = unit.service.transform(unit)
@@ -126,14 +137,18 @@ def looked_at(silence: SilenceWatch, schema: drift.SchemaWatch) -> Callable[[Uni
     return lambda unit, transform: silence.listening(unit, schema.sampling(unit, transform))
 
 
-def own(started: Launch, running: list[Unit], outputs: object) -> None:
+def own(started: Launch, running: list[Unit], outputs: object, positions: Positions | None) -> None:
     """See that nobody else has this state or these cursors. Raises OwnedError, StateError.
 
-    A supervisor has taken the state for its processes; of a cluster, the first one has both for all.
+    A supervisor has taken the state for its processes; of a cluster, the first one has both for all. What
+    bytewax will open is made as it knows it.
     """
     if started.process.index == 0:
-        if started.recovery and started.recovery.exists() and SUPERVISED not in os.environ:
-            hold(started.recovery)
+        if started.recovery and started.recovery.exists():
+            if SUPERVISED not in os.environ:
+                hold(started.recovery)
+            if positions is None:
+                settle(started.recovery)
         hold_cursors(running, repr(outputs))
 
 

@@ -21,6 +21,8 @@ from flows.catalogue.services import units
 from flows.cluster.handshake import secret_of
 from flows.cluster.mesh import Mesh
 from flows.config.load import Settings, find, load
+from flows.positions.checkpoint import settle
+from flows.positions.store import Positions
 from flows.process import money, selection, supervisor
 from flows.process.memory import unswept
 from flows.process.native_stderr import without_panics
@@ -81,6 +83,8 @@ def _run(config: Path | None, wanted: RunRequest, reload: Reload | None) -> int:
         os.environ["BYTEWAX_RECOVERY_DIRECTORY"] = str(recovery)
     if wanted.cluster > 1 and not _is_cluster_member():
         check(recovery, alone=True)  # its processes would find it out one after the other, again and again
+        if recovery:
+            settle(recovery)
         log_to_stderr(debug=settings.globals.debug)
         drain = drain_on_signals()
         if reload:
@@ -163,23 +167,34 @@ def _collect(settings: Settings, wanted: RunRequest, recovery: Path | None, relo
     log_to_stderr(debug=settings.globals.debug)
     try:
         addresses = mesh.gather() if mesh else list(here.addresses)
+        positions = kept_here(here, recovery)
         with unswept():
             from flows.aws import flow  # noqa: PLC0415 - the supervisor does not need it
 
-            dataflow = flow(str(settings.path) if settings.path else None, mesh, reload)
+            dataflow = flow(str(settings.path) if settings.path else None, mesh, reload, positions)
         cli_main(
             dataflow,
             workers_per_process=wanted.workers,
             process_id=here.process.index if here.addresses else None,
             addresses=addresses or None,
             epoch_interval=timedelta(seconds=wanted.interval),
-            recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery else None,
+            recovery_config=RecoveryConfig(recovery, timedelta(0)) if recovery and not positions else None,
         )
+        if positions:
+            positions.finish()
         if mesh:
             mesh.finish()
     except Exception as error:
         raise failure(error, recovery) or root_cause(error) from error
     return 0
+
+
+def kept_here(here: Launch, recovery: Path | None) -> Positions | None:
+    """Return what keeps the positions of a process that is no cluster's; None = bytewax does, or nobody."""
+    if recovery is None or here.addresses:
+        return None
+    check(recovery, alone=True)
+    return Positions(recovery)
 
 
 def mesh_of(here: Launch, env: Mapping[str, str]) -> Mesh | None:

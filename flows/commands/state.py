@@ -1,8 +1,8 @@
 """`python -m flows state`: what is kept between two lives, shown, copied, put back, or given another name.
 
 A copy is a tar archive with a manifest of checksums. It may be made while the collector runs: SQLite gives a
-recovery file as of one moment, and the ids beside it, copied later, only tell of more that was delivered. The
-format is told in docs/state.md.
+recovery file as of one moment; the log, copied before it, is of this file or already in it; and the ids
+beside it, copied later, only tell of more that was delivered. The format is told in docs/state.md.
 """
 
 import hashlib
@@ -30,6 +30,8 @@ from flows.catalogue.build import COLLECTED
 from flows.catalogue.service import Unit
 from flows.catalogue.services import every, units
 from flows.config.load import SettingsError, load
+from flows.positions.checkpoint import Place, changed, settle
+from flows.positions.log import LOG
 from flows.process.own_messages import STEP
 from flows.process.private_folder import private_umask
 from flows.process.recovery_store import FORMAT, StateError, check, hold, prepare
@@ -90,13 +92,22 @@ def _show(folder: Path, known: set[str] | None) -> None:
     """Print each position: step, lane, when it was kept, version, size. known: steps that are read."""
     for file in sorted(folder.rglob("part-*.sqlite3")):
         _print(f"{file}: format {_format(file)}")
-        for step, key, epoch, kept, at in _snapshots(file):
-            found = opened(step, key, pickle.loads(kept))  # noqa: S301 - this user's alone, and looked at
+        for (step, key), (found, when, size) in sorted(_positions(file).items()):
             told = f"version {found['v']}" if isinstance(found, dict) and "v" in found else "no version"
             name = step.removeprefix(_FLOW)
             unread = known is not None and name not in known | _SINKS
             left = "   no service of the configuration has this name: state move" if unread else ""
-            _print(f"  {name}  {key}  epoch {epoch} of {at} UTC  {told}  {len(kept)} bytes{left}")
+            _print(f"  {name}  {key}  {when}  {told}  {size} bytes{left}")
+
+
+def _positions(file: Path) -> dict[Place, tuple[Any, str, int]]:
+    """Return the position of each lane, since when it is kept, and its size; by file or log."""
+    found = {
+        (step, key): (opened(step, key, pickle.loads(kept)), f"epoch {epoch} of {at} UTC", len(kept))  # noqa: S301 - this user's alone, and looked at
+        for step, key, epoch, kept, at in _snapshots(file)
+    }
+    later = changed(file.parent)
+    return found | {place: (state, f"of {LOG}", len(pickle.dumps(state))) for place, state in later.items()}
 
 
 def _snapshots(file: Path) -> Iterator[tuple[str, str, int, bytes, str]]:
@@ -115,7 +126,7 @@ def _format(file: Path) -> int:
 
 def backup(folder: Path, archive: Path) -> Manifest:
     """Copy a state, running or not, into a new archive. Raises SettingsError, StateError."""
-    files = sorted(_files(folder), key=lambda file: not file.match("part-*.sqlite3"))
+    files = sorted(_files(folder), key=lambda file: (file.name != LOG, not file.match("part-*.sqlite3")))
     parts = [file for file in files if file.match("part-*.sqlite3")]
     if any(len([one for one in parts if one.parent == part.parent]) > 1 for part in parts):
         hold(folder)  # files of one moment each are not of one moment together
@@ -219,6 +230,8 @@ def move(folder: Path, before: str, after: str, configured: Sequence[Unit] | Non
     hold(folder)
     before, after = _step(before), _step(after)
     with ExitStack() as opening:
+        for place in {file.parent for file in folder.rglob(LOG)}:
+            settle(place)
         files = {file: opening.enter_context(_open(file)) for file in sorted(folder.rglob("part-*.sqlite3"))}
         steps = {file: _steps(database) for file, database in files.items()}
         like = {one for names in steps.values() for one in names if f"{one}-".startswith(f"{before}-")}

@@ -1,7 +1,8 @@
 """The recovery directory: made whole or not at all, looked at before bytewax opens it, one line per failure.
 
-What is in it is bytewax's: `part-N.sqlite3`, fixed in number when it is made. bytewax answers a file that it
-cannot use with a panic and a Rust backtrace; here it is one line.
+What is in it is bytewax's: `part-N.sqlite3`, fixed in number when it is made; outside clusters a log lies
+beside it (`flows/positions`). bytewax answers a file that it cannot use with a panic and a Rust backtrace;
+here it is one line.
 """
 
 import errno
@@ -36,7 +37,10 @@ _WORTH_PAGES = 256
 """What is smaller is left as it is."""
 
 _NEW, _WHOLE, _PROBE, _LOCK = ".new", "whole", ".probe", ".lock"
-_OURS = ("part-*.sqlite3*", _NEW, _PROBE, _LOCK)
+_INSTEAD = b"instead of all others"
+_OURS = ("part-*.sqlite3*", "positions.log*", _NEW, _PROBE, _LOCK)
+_KINDS = {"SQLITE_FULL": "DiskFull", "SQLITE_CORRUPT": "DatabaseCorrupt", "SQLITE_NOTADB": "NotADatabase"}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OWNED_HINT = "stop that one, or give this one another directory"
 _DAMAGED_HINT = (
     "restore it from a copy, or remove the directory: queues go on where they are, "
@@ -76,17 +80,56 @@ def hold(directory: Path) -> None:
 def _make(directory: Path) -> None:
     """Make the files where there are none: aside, then moved in; a move that was cut short is finished."""
     aside = directory / _NEW
-    if not _parts(directory) and not (aside / _WHOLE).exists():
-        with _told(directory):
+    with _told(directory):
+        if not parts(directory) and not (aside / _WHOLE).exists():
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
             init_db_dir(aside, PARTITIONS)
             (aside / _WHOLE).touch()
+        _move_in(directory)
+
+
+def replace_files(directory: Path, fill: Callable[[Path], None]) -> None:
+    """Put one new file, made by `fill` of an empty one, into the place of all. Raises StateError.
+
+    A crash leaves the old ones, or the new one, or what the next start makes the new one of.
+    """
+    aside = directory / _NEW
+    with failed(directory):
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(mode=0o700)
+        init_db_dir(aside, 1)
+        for file in parts(aside):
+            file.chmod(0o600)
+            fill(file)
+            sync(file)
+        (aside / _WHOLE).write_bytes(_INSTEAD)
+        sync(aside / _WHOLE)
+        sync(aside)
+        _move_in(directory)
+
+
+def _move_in(directory: Path) -> None:
+    """Move whole files from aside into their place; what was made aside by halves is taken away."""
+    aside = directory / _NEW
+    if (aside / _WHOLE).exists() and (made := sorted(parts(aside))):
+        if (aside / _WHOLE).read_bytes() == _INSTEAD:
+            for other in set(directory.glob("part-*.sqlite3*")) - {directory / file.name for file in made}:
+                other.unlink()
+        for file in made:
+            file.replace(directory / file.name)
+        sync(directory)
     if aside.exists():
-        with _told(directory):
-            for file in sorted(_parts(aside)):
-                file.replace(directory / file.name)
-            shutil.rmtree(aside)
+        shutil.rmtree(aside)
+
+
+def sync(path: Path) -> None:
+    """Have a file, or what was made or renamed in a folder, on disk."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _require_room(directory: Path) -> None:
@@ -112,10 +155,10 @@ def check(directory: Path | None, *, alone: bool) -> None:
     if directory.exists():
         with _told(directory):
             require_private(directory, _OURS)
-    parts = [_read(file) for file in sorted(_parts(directory))]
-    known = [part for part in parts if part is not None]
+    read = [_read(file) for file in sorted(parts(directory))]
+    known = [part for part in read if part is not None]
     missing = {number for _, count in known for number in range(count)} - {index for index, _ in known}
-    if missing and alone and len(known) == len(parts):
+    if missing and alone and len(known) == len(read):
         raise StateError(
             "the recovery directory is incomplete",
             str(directory / f"part-{min(missing)}.sqlite3"),
@@ -128,25 +171,45 @@ def failure(error: BaseException, directory: Path | None) -> StateError | None:
     found = re.search(r"SqliteFailure\(Error \{ code: (\w+).*?\"(.*?)\"", str(error))
     if found is None or directory is None:
         return None
-    if found[1] == "DiskFull":
-        return _full(directory, found[2])
-    if found[1] in {"DatabaseCorrupt", "NotADatabase"}:
-        return StateError(f"the recovery directory is damaged ({found[2]})", str(directory), _DAMAGED_HINT)
+    return _unusable(directory, found[1], found[2])
+
+
+@contextmanager
+def failed(directory: Path) -> Iterator[None]:
+    """Translate what disk and SQLite say about our own reading and writing there."""
+    try:
+        yield
+    except OSError as error:
+        kind = "DiskFull" if error.errno in _NO_ROOM else ""
+        raise _unusable(directory, kind, str(error.strerror)) from error
+    except sqlite3.Error as error:
+        raise _unusable(directory, _KINDS.get(error.sqlite_errorname, ""), str(error)) from error
+    except RuntimeError as error:  # init_db_dir's
+        raise _unusable(directory, "", str(error)) from error
+
+
+def _unusable(directory: Path, kind: str, why: str) -> StateError:
+    """Return what rusqlite's kind of failure is here."""
+    if kind == "DiskFull":
+        return _full(directory, why)
+    if kind in {"DatabaseCorrupt", "NotADatabase"}:
+        return StateError(f"the recovery directory is damaged ({why})", str(directory), _DAMAGED_HINT)
     return StateError(
-        f"the recovery directory cannot be written ({found[2]})",
+        f"the recovery directory cannot be written ({why})",
         str(directory),
         "see that the disk is well and has room, and start again; nothing was acknowledged",
     )
 
 
-def _parts(directory: Path) -> list[Path]:
+def parts(directory: Path) -> list[Path]:
+    """Return the files that are bytewax's."""
     return list(directory.glob("part-*.sqlite3"))
 
 
 def _read(file: Path) -> tuple[int, int] | None:
     """Return number and count of parts that stand in a file, None when another process has it locked."""
     if not file.stat().st_size:
-        raise _damaged(file, "empty")
+        raise damaged(file, "empty")
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=1)) as database:
             ask = _asking(database)
@@ -157,16 +220,16 @@ def _read(file: Path) -> tuple[int, int] | None:
                     "start that release, or name another directory",
                 )
             if (found := ask("PRAGMA quick_check(1)")) != "ok":
-                raise _damaged(file, str(found).splitlines()[-1])
+                raise damaged(file, str(found).splitlines()[-1])
             _look_at_snapshots(file, database)
             _compact(database, ask)
             return ask("SELECT part_index FROM parts"), ask("SELECT part_count FROM parts")
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
             return None
-        raise _damaged(file, str(error)) from error
+        raise damaged(file, str(error)) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(file, str(error)) from error
+        raise damaged(file, str(error)) from error
 
 
 def _look_at_snapshots(file: Path, database: sqlite3.Connection) -> None:
@@ -176,7 +239,7 @@ def _look_at_snapshots(file: Path, database: sqlite3.Connection) -> None:
         try:
             look(str(step), str(key), kept)
         except SealBrokenError as error:
-            raise _damaged(file, f"snapshot of {step} {key}: {error}") from error
+            raise damaged(file, f"snapshot of {step} {key}: {error}") from error
 
 
 def _compact(database: sqlite3.Connection, ask: Callable[[str], Any]) -> None:
@@ -201,7 +264,8 @@ def _asking(database: sqlite3.Connection) -> Callable[[str], Any]:
     return ask
 
 
-def _damaged(file: Path, why: str) -> StateError:
+def damaged(file: Path, why: str) -> StateError:
+    """Return the error for a file that is not as it was written."""
     return StateError(f"a recovery file is damaged ({why})", str(file), _DAMAGED_HINT)
 
 
@@ -220,7 +284,7 @@ def _told(directory: Path) -> Iterator[None]:
         yield
     except (OSError, RuntimeError) as error:
         shutil.rmtree(directory / _NEW, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
             raise _full(directory, str(error.strerror)) from error
         what = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(

@@ -26,7 +26,9 @@ def api_events(receiver) -> set[str]:
 
 @pytest.mark.skipif(STRICT, reason="the old state is of a bucket without versions")
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("launch", [Launch("bytewax", processes=2), Launch("bytewax")], ids=str)
+@pytest.mark.parametrize(
+    "launch", [Launch("bytewax", processes=2), Launch("bytewax"), Launch("flows")], ids=str
+)
 def test_state_of_the_release_before_resumes(aws, rsyslog, certs, tmp_path, launch):
     """Objects go on behind the record that was snapshotted, cursors behind the last event; 0 lost.
 

@@ -44,18 +44,22 @@ def started(collector: Collector, launch: Launch):
 
 
 @pytest.mark.parametrize(
-    "sizes",
-    [(2, 1, 3), pytest.param((1, 2, 1), marks=pytest.mark.full)],
-    ids=lambda sizes: "-".join(map(str, sizes)),
+    "lives",
+    [
+        tuple(Launch("bytewax", processes=size) for size in (2, 1, 3)),
+        (Launch("flows"), Launch("bytewax", processes=2), Launch("flows")),
+        pytest.param((Launch("flows", 2), Launch("flows"), Launch("bytewax")), marks=pytest.mark.full),
+    ],
+    ids=lambda lives: "-".join(map(str, lives)),
 )
-def test_h22_a_state_resumes_in_any_number_of_processes(stage, rsyslog, sizes):
-    """Objects of each life arrive once, whatever number of processes wrote the state before."""
+def test_h22_a_state_resumes_in_any_number_of_processes(stage, rsyslog, lives):
+    """Objects of each life arrive once, whatever and how many processes wrote the state before."""
     site = stage.site()
     settings = configuration(services([site], auto=True), output(rsyslog.port, stage.certs), stage.folder)
     collector = stage.collector(settings)
     sent = []
-    for number, size in enumerate(sizes):
-        with started(collector, Launch("bytewax", processes=size)):
+    for number, launch in enumerate(lives):
+        with started(collector, launch):
             sent += life(number)
             site.put(life(number))
             settle(collector, rsyslog, [site], expected(sent, auto=True).total(), _TIMEOUT)

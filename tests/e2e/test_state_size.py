@@ -1,13 +1,23 @@
-"""What a collector writes to its state, idle and busy: printed, beside what it holds."""
+"""What a collector writes to disk, idle and busy: printed, beside what its state holds.
 
+By the kernel's count of pages that the process made dirty: a file system's own journal is not in it.
+"""
+
+import random
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
+from flows.demo.configuration import QUEUES
+from flows.demo.embedded import embedded_aws
+from flows.positions.store import QUIET_SECONDS
 from tests.fakes.collector import Launch, configuration, output, services, settle
 from tests.fakes.corpus import FULL, corpus, expected
 from tests.fakes.process import wait_until
+from tests.fakes.tls_sink import TlsSink
+from tests.flows.status.world import World
 
 _TIMEOUT = 60.0
 _DAY = 86_400
@@ -48,3 +58,64 @@ def test_s7_what_a_state_costs(stage, rsyslog, figures, interval):
         each, day = rate * interval / 1024, rate * _DAY / 1e6
         figures(f"state, interval {interval} s, {name}: {each:.0f} KiB an epoch, {day:.0f} MB a day")
     assert size < 4 << 20
+
+
+GROUPS, KILLS = 300, 50
+_IDLE_DAY_BYTES = 100e6
+
+
+def ten_services(world: World) -> None:
+    """Have the demo's ten services polled as often as they are by themselves, and many log groups."""
+    content = yaml.safe_load(world.config.read_text())
+    services = content["inputs"]["aws"]["services"]
+    services.pop("audit-archive")
+    for service in services.values():
+        service.pop("request_period_in_seconds", None)
+    world.config.write_text(yaml.safe_dump(content))
+    logs = world.aws.client("logs")
+    for number in range(GROUPS):
+        logs.create_log_group(logGroupName=f"/app/{number}")
+
+
+def read(world: World) -> None:
+    """Wait until all queues are empty: what a killed process held comes back after minutes."""
+    queues = QUEUES.values()
+    wait_until(lambda: not any(world.aws.waiting(queue) for queue in queues), 600, "all is read", 0.5)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(2400)
+def test_s7_what_ten_idle_services_write(tmp_path, certs, figures):
+    """Ten services, 300 log groups, an interval of 1 s, after 50 kills in work: 100 MB a day at most.
+
+    Watched for as long as quiet positions may wait, and extrapolated.
+    """
+    dice = random.Random(7)
+    with embedded_aws(tmp_path) as aws, TlsSink(certs) as sink:
+        world = World(aws, sink, tmp_path, certs, quiet=True)
+        ten_services(world)
+        try:
+            for _ in range(KILLS):
+                world.start()
+                world.put(1)
+                time.sleep(dice.uniform(0, 2))
+                world.child.kill()
+            world.start()
+            world.put(20)
+            read(world)
+            before, began = written(world.child.pid), time.monotonic()
+            for _ in range(10):
+                world.put(20)
+            read(world)
+            busy = (written(world.child.pid) - before) / (time.monotonic() - began)
+            time.sleep(30)
+            before, began = written(world.child.pid), time.monotonic()
+            time.sleep(QUIET_SECONDS)
+            idle = (written(world.child.pid) - before) / (time.monotonic() - began)
+            assert world.stop() == 0
+        finally:
+            world.child.kill()
+    for name, rate in (("busy", busy), ("idle", idle)):
+        each, day = rate / 1024, rate * _DAY / 1e6
+        figures(f"ten services, {GROUPS} log groups, {name}: {each:.1f} KiB an epoch, {day:.0f} MB a day")
+    assert idle * _DAY < _IDLE_DAY_BYTES

@@ -13,6 +13,8 @@ import pytest
 
 from flows.commands.state import state
 from flows.config.load import SettingsError
+from flows.positions.checkpoint import positions as log_positions
+from flows.positions.store import Positions
 from flows.process.recovery_store import StateError, check, prepare
 from flows.process.sealed_state import opened, seal
 from tests.fakes.collector import ROOT
@@ -29,6 +31,7 @@ def folder(tmp_path):
     made = tmp_path / "state"
     prepare(made, first=True)
     with closing(sqlite3.connect(made / "part-0.sqlite3")) as database, database:
+        database.execute("INSERT INTO exs (ex_num, worker_count, resume_epoch) VALUES (1, 1, 3)")
         for step in STEPS:
             for epoch in (1, 2):
                 kept = pickle.dumps(seal(f"aws.{step}", "0", {**POSITION, "epoch": epoch}))
@@ -83,6 +86,30 @@ def test_a_state_that_bytewax_wrote(tmp_path, capsys):
         "devo": False,
     }
     assert steps["10001-my-logs-logs"]
+
+
+def test_s7_the_log_is_shown_copied_and_moved_too(folder, tmp_path, capsys):
+    """What a running collector has written since its start is part of the state, for each of the commands."""
+    kept, place = Positions(folder), (f"aws.{STEPS[0]}", "0")
+    kept.seal(place, 0, {"v": 2, "targets": {"eu-west-1": 18}}, busy=True)
+    kept.resumed(("aws.new-logs", "1"))
+    kept.seal(("aws.new-logs", "1"), 0, {"v": 3}, busy=False)
+    kept.receipted(1)
+    state(None, folder, "show", [])
+    shown = capsys.readouterr().out
+    assert f"{STEPS[0]}  0  of positions.log  version 2" in shown
+    assert "new-logs  1  of positions.log  version 3" in shown
+    assert f"{STEPS[1]}  0  epoch 1 of" in shown
+    state(None, folder, "backup", [str(tmp_path / "copy.tar.gz")])
+    state(None, tmp_path / "other", "restore", [str(tmp_path / "copy.tar.gz")])
+    known = log_positions(tmp_path / "other")
+    assert known == log_positions(folder)
+    assert known[place] == {"v": 2, "targets": {"eu-west-1": 18}}
+    state(None, tmp_path / "other", "move", [STEPS[0], "20001-x-audits_api"])
+    moved = log_positions(tmp_path / "other")
+    assert moved["aws.20001-x-audits_api", "0"] == known[place]
+    assert moved["aws.new-logs", "1"] == {"v": 3}
+    assert len(moved) == len(known)
 
 
 def test_a_copy_is_put_back(folder, tmp_path, capsys):
