@@ -3,8 +3,9 @@
     FOLDER/<hash of a target>/range.json         from when on, and up to where, its ids are here
     FOLDER/<hash of a target>/2026-01-31.ids     a line for each id of events of that day: epoch ms, tab, id
 
-A day's file is removed when its events are nine days old, and takes no more than 256 MiB: then that day
-cannot be looked at again, and says so.
+A range that goes on without ids is written four times a day: the process that reads it knows its end, others
+one up to six hours older. A day's file is removed when its events are nine days old, and takes no more than
+256 MiB: then that day cannot be looked at again, and says so.
 """
 
 import json
@@ -24,6 +25,7 @@ from sources.errors import SourceError
 KEPT_DAYS = 9
 _MOST_BYTES = 256 << 20
 _DAY = 86_400_000
+_QUIET_MS = 6 * 3_600_000
 _RANGE = "range.json"
 _BUFFER = 1 << 16
 
@@ -46,6 +48,7 @@ class CollectedIds:
         self._folder = folder
         self._lock = threading.Lock()
         self._written: dict[str, CollectedRange] = {}
+        self._quiet: dict[str, int] = {}
 
     def note(self, target: str, ids: Mapping[str, int], found: CollectedRange) -> None:
         """Keep ids (→ epoch ms) of a target, and how far it has come.
@@ -56,6 +59,10 @@ class CollectedIds:
         folder = self._of(target)
         with self._lock, self._told(target):
             before = self._written.get(target) or self._range(folder)
+            if not ids and before and 0 <= found.final - before.final < _QUIET_MS:
+                self._written[target], self._quiet[target] = before, found.final
+                return
+            self._quiet.pop(target, None)
             if before is None or before.final // _DAY != found.final // _DAY:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._forget(folder, found.final - KEPT_DAYS * _DAY)
@@ -73,7 +80,8 @@ class CollectedIds:
 
     def range(self, target: str) -> CollectedRange | None:
         """Return what is known of a target; None when nothing is."""
-        return self._range(self._of(target))
+        found = self._range(self._of(target))
+        return found and CollectedRange(found.start, max(found.final, self._quiet.get(target, 0)))
 
     def known(self, target: str, start: int, end: int) -> dict[str, int]:
         """Return the ids of events from `start` to before `end`, each with its latest time.

@@ -2,11 +2,13 @@
 
 A row covers a stretch of time without gap to the target's last row. One is made at the end of an epoch whose
 pages brought a stretch to its end; of a stretch without events only once an hour, since quiet targets are
-asked every few minutes. A row's events are those that were emitted since the target's last row. A target that
-ends within a stretch has a row up to where it was read, which may be no further than it began.
+asked every few minutes, and then together with those of others: each write takes a page of the disk. A row's
+events are those that were emitted since the target's last row. A target that ends within a stretch has a row
+up to where it was read, which may be no further than it began.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +18,7 @@ from sources.journal import JournalRow
 from transforms.block import Block, Item
 
 QUIET_MS = 3_600_000
+_TOGETHER_SECONDS = 300
 
 
 class WindowPlace(Struct, frozen=True, array_like=True):
@@ -40,10 +43,13 @@ class OpenWindow(Struct, array_like=True):
 
 
 class WindowRows:
-    """The open stretches of one lane. state: what its last snapshot had of them."""
+    """The open stretches of one lane. state: what its last snapshot had of them. clock: epoch seconds."""
 
-    def __init__(self, service: str, state: Mapping[str, Any]) -> None:
-        self._service = service
+    def __init__(
+        self, service: str, state: Mapping[str, Any], clock: Callable[[], float] = time.time
+    ) -> None:
+        self._service, self._clock = service, clock
+        self._together = 0
         try:
             self._open = msgspec.convert(state.get("open", {}), dict[str, OpenWindow])
         except msgspec.ValidationError:
@@ -74,11 +80,17 @@ class WindowRows:
         """Return the rows that are due at the end of an epoch."""
         touched, self._touched = self._touched, set()
         made, self._left = self._left, []
+        together = int(self._clock()) // _TOGETHER_SECONDS
         for key in sorted(touched & self._open.keys()):
             found = self._open[key]
-            if found.end > found.start and (found.records or found.end - found.start >= QUIET_MS):
+            if found.end <= found.start or not (found.records or found.end - found.start >= QUIET_MS):
+                continue
+            if found.records or together != self._together:
                 made.append(self._row(key, found))
                 self._open[key] = OpenWindow(found.end, found.end, place=found.place)
+            else:
+                self._touched.add(key)
+        self._together = together
         return made
 
     def forget(self, key: str) -> None:

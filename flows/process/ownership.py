@@ -73,7 +73,8 @@ def hold(file: Path, what: str, hint: str, *, mounted: bool = True) -> None:
     _HELD[key] = opened  # never closed: the kernel lets go at the end
     _write(opened, 0)
     atexit.register(os.ftruncate, opened, 0)
-    threading.Thread(target=_beat, args=(opened,), name="owner-beat", daemon=True).start()
+    if mounted:  # nobody looks at the others
+        threading.Thread(target=_beat, args=(opened,), name="owner-beat", daemon=True).start()
 
 
 def hold_cursors(units: Iterable[Unit], outputs: str = "", env: Mapping[str, str] = os.environ) -> None:

@@ -165,9 +165,22 @@ def test_without_a_journal_nothing_is_kept():
     assert (rows.seal(), rows.full, rows.over()) == ({}, False, True)
 
 
+def test_s7_rows_of_quiet_targets_are_made_together():
+    """Each write takes a page of the disk: those that are due within minutes are one epoch's."""
+    seconds, epochs = 0, []
+    windows = WindowRows("logs", {}, lambda: seconds)
+    for seconds in range(0, 7500, 10):
+        at = seconds * 1000
+        windows.note(f"r/g{seconds // 10 % 30}", (max(0, at - 300_000), at), [], [])
+        epochs.append(len(windows.rows()))
+    assert sum(epochs) >= 30
+    assert len([made for made in epochs if made]) <= 7500 // 300
+
+
 def test_a_quiet_target_has_a_row_an_hour():
     """Stretches without events are put together; one with events ends at once."""
-    windows = WindowRows("logs", {})
+    minute = 0
+    windows = WindowRows("logs", {}, lambda: minute * 60)
     made = []
     for minute in range(0, 150, 5):
         at = minute * 60_000

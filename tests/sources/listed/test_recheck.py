@@ -293,3 +293,17 @@ def test_pages_of_a_second_look_move_no_position(tmp_path):
     pages = list(late_pages(setup.poll, setup.ids, setup.target, Window(START, START + DAY)))
     assert pages
     assert all(page.late is None and page.ids and not page.again for page in pages)
+
+
+def test_s7_a_range_that_goes_on_in_silence_is_seldom_written(tmp_path):
+    """The process that reads it knows how far it has come; another one by some hours less, never more."""
+    here, hour = CollectedIds(tmp_path), 3_600_000
+    finals = []
+    for number in range(24):
+        here.note("r/g", {}, CollectedRange(hour, number * hour))
+        assert here.range("r/g") == CollectedRange(hour, number * hour)
+        finals.append(CollectedIds(tmp_path).range("r/g").final)
+        assert finals[-1] <= number * hour < finals[-1] + 6 * hour
+    assert len(set(finals)) == 4
+    here.note("r/g", {}, CollectedRange(hour, 2 * hour))
+    assert CollectedIds(tmp_path).range("r/g") == here.range("r/g") == CollectedRange(hour, 2 * hour)
