@@ -88,6 +88,8 @@ def play(plan: Plan, pods: Deployment, feed: Backlog, faults: Faults) -> Run:
         if run.most < plan.most:  # a busy machine takes longer to get there
             phase = min(phase, 1)
         share, feed.least = phases[phase]
+        if phase == 2 and not due and faults.mended:  # nobody holds messages any more that nobody works at
+            feed.least = 0.5
         feed.messages = int(share * _QUEUE_LENGTH)
         if at >= next_sync:
             next_sync = at + plan.sync

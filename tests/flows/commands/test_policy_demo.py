@@ -50,6 +50,7 @@ def test_the_whole_demo_under_the_printed_policy(stages, capfd):
     assert "kms:Decrypt" in aws.state.allowed
 
 
+@pytest.mark.full
 @pytest.mark.timeout(600)
 def test_three_replicas_under_the_printed_policy(stages, capfd):
     """Three processes for the queues and one for the APIs need nothing more, and bring the same."""
