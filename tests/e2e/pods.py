@@ -154,7 +154,7 @@ def _risks(life: Life, sent: dict[int, str]) -> tuple[set[int], set[int]]:
     leaving: set[int] = set()
     for begin, end in life.faults:
         before = bisect_left(times, begin[:_SECOND]) if begin else len(times)
-        after = bisect_right(times, end)
+        after = bisect_right(times, end) + 1  # SQS may have answered while the link was cut
         until = times[after] if begin and after < len(times) else life.ended
         bare |= {event for event, date in events[borders[before] :] if date <= until}
         leaving |= {event for event, _ in events[borders[max(before - 1, 0)] : borders[before]]}
