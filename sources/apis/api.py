@@ -10,6 +10,8 @@ import orjson
 from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
+from sources import telemetry
+from sources.apis.window import to_datetime
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters, Paced, throttled
 from sources.aws.replies import following
@@ -92,6 +94,23 @@ class Api(Generic[Client]):
             yield reply
             if not value:
                 return
+
+
+class Forgotten:
+    """Tells once of each target that its service has forgotten what is wanted, and where reading goes on."""
+
+    def __init__(self, service: str) -> None:
+        self._service, self._told = service, set[str]()
+
+    def clamped(self, key: str, asked: int, oldest: int, reason: str) -> int:
+        """Return where to go on (epoch ms), `oldest` at the earliest."""
+        if asked >= oldest:
+            self._told.discard(key)
+        elif key not in self._told:
+            self._told.add(key)
+            times = to_datetime(asked).isoformat(), to_datetime(oldest).isoformat()
+            telemetry.start_clamped(self._service, key, *times, reason)
+        return max(asked, oldest)
 
 
 def fingerprint(*parts: object) -> str:

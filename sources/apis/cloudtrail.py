@@ -26,8 +26,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sources import telemetry
-from sources.apis.api import Api, Operation
+from sources.apis.api import Api, Forgotten, Operation
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (
     Lateness,
@@ -48,7 +47,7 @@ from sources.errors import SourceError
 from transforms.block import Block, Item, Origin, Poison
 
 RATES = {"LookupEvents": 2.0}
-"""Requests a second that AWS allows one account in one region, whoever asks."""
+"""Requests a second of an account in a region, whoever asks (API reference of LookupEvents); never raised."""
 
 DAYS_KEPT = 90
 _DAY = 86_400_000
@@ -118,7 +117,7 @@ class LookupEvents:
         )
         least = self._reach.settle + self._reach.overlap
         self._rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
-        self._told: set[str] = set()
+        self._forgotten = Forgotten(self.name)
 
     def targets(self) -> Iterable[Target]:
         """Return the regions; nothing is asked."""
@@ -183,11 +182,11 @@ class LookupEvents:
 
     def _position(self, target: Target, at: LookupPosition | None, now: int) -> LookupPosition:
         """Return where to go on, never further back than LookupEvents knows."""
-        asked = at.done if at else self._options.start
-        oldest = now - DAYS_KEPT * _DAY + _MARGIN
-        begin = max(oldest, (target.begin(now) if asked is None else asked) // 1000 * 1000)
-        if asked is not None and asked < oldest and (at is None or at.window is None):
-            self._clamped(target, asked, begin)
+        start = target.begin(now) if self._options.start is None else self._options.start
+        asked, oldest = (at.done if at else start), now - DAYS_KEPT * _DAY + _MARGIN
+        begin = max(oldest, asked // 1000 * 1000)
+        if asked < oldest and (at is None or at.window is None):
+            self._clamped(target, asked, oldest)
         if at is None:
             return LookupPosition(first=begin, done=begin, final=begin, seen={})
         final = at.final or at.done - self._reach.overlap
@@ -195,15 +194,8 @@ class LookupEvents:
 
     def _clamped(self, target: Target, asked: int, used: int) -> None:
         """Tell once that what is older than LookupEvents knows is not read."""
-        if target.key not in self._told:
-            self._told.add(target.key)
-            telemetry.start_clamped(
-                self.name,
-                target.key,
-                to_datetime(asked).isoformat(),
-                to_datetime(used).isoformat(),
-                f"LookupEvents knows {DAYS_KEPT} days; older events are in the trail's bucket only",
-            )
+        reason = f"LookupEvents knows {DAYS_KEPT} days; older events are in the trail's bucket only"
+        self._forgotten.clamped(target.key, asked, used, reason)
 
     def _items(self, target: Target, events: Iterable[Any]) -> Iterator[Item]:
         origin = Origin(self.name, target.account, target.region, _API)

@@ -34,7 +34,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.api import Api, Operation, blocks, fingerprint, line
+from sources.apis.api import Api, Forgotten, Operation, blocks, fingerprint, line
 from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, Wider, event_of
 from sources.apis.logs.insights import LogQueries
 from sources.apis.poll import Page, Position, State, Target, restored, stored
@@ -74,7 +74,8 @@ _FITS = 0.93
 """Pages that a window may be expected to fill and still be taken for one."""
 
 RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
-"""Requests a second that AWS allows one account in one region by default, whoever asks."""
+"""Requests a second of an account in a region, whoever asks ("CloudWatch Logs quotas"): FilterLogEvents 5 in
+five regions, 25 in us-east-1, else 10; for more there is `requests_per_second`."""
 
 _FILTER: Operation[LogsClient] = Operation(
     "FilterLogEvents", "events", lambda client: client.filter_log_events
@@ -294,17 +295,15 @@ class CloudWatchLogs:
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._api: Api[LogsClient] = Api(account, "logs", limiters, drain)
-        self._options, self._clock = options, clock
-        settle = options.settle_seconds * 1000
-        least = settle + options.overlap_seconds * 1000
+        self._clock, settle = clock, options.settle_seconds * 1000
+        least, wider = settle + options.overlap_seconds * 1000, Wider(options.linked, options.queries)
         rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
         self._windows = LogWindows(settle, max(_SPAN_FLOOR, int(self.period_seconds * 1000)), rule)
-        wider = Wider(options.linked, options.queries)
         self._groups = LogGroups(self._api, self.name, options.regions, options.groups, wider)
         self._queries = LogQueries(self._api, drain, options.stream_prefix or "")
-        chosen = {"logStreamNamePrefix": options.stream_prefix, "filterPattern": options.filter_pattern}
-        self._chosen = {name: value for name, value in chosen.items() if value}
-        self._vanished: set[str] = set()
+        chosen = ("logStreamNamePrefix", options.stream_prefix), ("filterPattern", options.filter_pattern)
+        self._chosen = {name: value for name, value in chosen if value}
+        self._vanished, self._forgotten = set[str](), Forgotten(self.name)
 
     def targets(self) -> Iterable[Target | SourceError]:
         """Return every group that a rule covers; a region that fails does not hide the others."""
@@ -323,7 +322,7 @@ class CloudWatchLogs:
 
     def _pages(self, target: Target, found: LogsPosition | None) -> Iterator[Page]:
         now = self._clock()
-        usable = self._usable(target, found)
+        usable = self._usable(target, found, now)
         at = usable or self._begin(target, now)
         window = at.window or self._windows.next(at, now)
         if window is None:
@@ -362,20 +361,22 @@ class CloudWatchLogs:
         asked = self._groups.born.get(target.key, _NEVER_LISTED).start
         yield from self._pages(target, replace(at, asked=asked, window=window))
 
-    def _usable(self, target: Target, at: LogsPosition | None) -> LogsPosition | None:
+    def _usable(self, target: Target, at: LogsPosition | None, now: int) -> LogsPosition | None:
         """Return a position, none when the configuration gives the group another start than it had then."""
-        start = self._groups.born.get(target.key, _NEVER_LISTED).start
-        if at is None or start in {None, at.asked}:
+        born = self._groups.born.get(target.key, _NEVER_LISTED)
+        if at is None or born.start in {None, at.asked}:
+            if at and born.days:
+                oldest, kept = born.oldest(now) - _SPAN_FLOOR, f"the group keeps its events {born.days} days"
+                self._forgotten.clamped(target.key, at.done, oldest, kept)
             return at
-        telemetry.cursors_reset(f"{self.name} {target.key}", str(at.asked), str(start))
+        telemetry.cursors_reset(f"{self.name} {target.key}", str(at.asked), str(born.start))
         return None
 
     def _begin(self, target: Target, now: int) -> LogsPosition:
         """Return the position of a group that was never polled, or shall begin anew."""
-        born = self._groups.born.get(target.key, _NEVER_LISTED)
-        span = self._windows.floor
+        born, span = self._groups.born.get(target.key, _NEVER_LISTED), self._windows.floor
         if born.start is not None:
-            begin = max(born.start, born.created - _OLDEST_PUT)
+            begin = max(born.start, born.created - _OLDEST_PUT, born.oldest(now))
         elif born.created > target.begin(now) - _DAY:  # its first lines are older than itself
             begin, span = born.created - _OLDEST_PUT, _OLDEST_PUT + _DAY  # no query may end before its birth
         else:

@@ -22,8 +22,7 @@ from itertools import chain
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from sources import telemetry
-from sources.apis.api import Api, blocks, fingerprint, line
+from sources.apis.api import Api, Forgotten, blocks, fingerprint, line
 from sources.apis.metric_data import Batch, Point, batches, event
 from sources.apis.metric_listing import (
     LATE_NAMESPACES,
@@ -42,7 +41,8 @@ from sources.aws.limiter import Limiters
 from transforms.block import Item, Origin
 
 RATES = {"GetMetricData": 50.0, "ListMetrics": 25.0, "GetMetricStatistics": 400.0}
-"""Requests a second that AWS allows one account in one region by default, whoever asks."""
+"""Requests a second of an account in a region, whoever asks ("CloudWatch service quotas"). GetMetricData has
+500 now, but 180,000 points a second too: that is some 50 requests of a usual poll."""
 
 _MINUTE = 60
 _SLOW_KEPT = 32 * DAY
@@ -97,7 +97,7 @@ class CloudWatchMetrics:
         self._chosen = chosen
         self._points = MetricPoints(api, self.name, options.period)
         self._listings = MetricListings(api, chosen, int(options.list_seconds * 1000), self._points.allow)
-        self._told: set[str] = set()
+        self._forgotten = Forgotten(self.name)
 
     def targets(self) -> Iterable[Target]:
         """Return the regions; nothing but the account is asked for."""
@@ -108,7 +108,7 @@ class CloudWatchMetrics:
         """Read the window at hand, or the next one."""
         now, windows = self._clock(), self._windows
         found = restored(MetricsPosition, state, f"{self.name} {target.key}")
-        at = windows.aligned(found) if found else self._begin(target, now)
+        at = self._resumed(target, found, now) if found else self._begin(target, now)
         window = at.window or windows.next(at, now)
         if window is None:
             if not state:
@@ -167,13 +167,21 @@ class CloudWatchMetrics:
     def _begin(self, target: Target, now: int) -> MetricsPosition:
         """Return the position of a region that was never polled, as far back as points are kept."""
         asked = target.begin(now) if self._options.start is None else self._options.start
-        oldest = now - kept(self._options.period)
-        if asked < oldest and target.key not in self._told:
-            self._told.add(target.key)
-            reason = f"points of {self._options.period} s are not kept longer"
-            used = to_datetime(oldest).isoformat()
-            telemetry.start_clamped(self.name, target.key, to_datetime(asked).isoformat(), used, reason)
-        return self._windows.begin(max(asked, oldest), now)
+        return self._windows.begin(self._kept(target, asked, now), now)
+
+    def _resumed(self, target: Target, at: MetricsPosition, now: int) -> MetricsPosition:
+        """Return a position where points are still kept: after a long outage a hole is told, not read."""
+        done = self._kept(target, at.done, now)
+        if done == at.done or at.window:
+            return self._windows.aligned(at)
+        begin = self._windows.begin(done, now)
+        return replace(self._windows.aligned(at), done=begin.done, start=begin.start)
+
+    def _kept(self, target: Target, asked: int, now: int) -> int:
+        """Return from when on points are kept, not before `asked`."""
+        period = self._options.period
+        reason = f"points of {period} s are not kept longer"
+        return self._forgotten.clamped(target.key, asked, now - kept(period), reason)
 
     def _late_batches(self, target: Target, end: int, now: int) -> Iterator[Batch]:
         """Yield the requests for metrics that come late, as far back as they may."""

@@ -31,7 +31,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.api import Api, Operation, line
+from sources.apis.api import Api, Forgotten, Operation, line
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
@@ -43,6 +43,8 @@ _PAGE = 50
 _LOOK_MS = 3_600_000
 """From one poll that reaches all the way back to the next."""
 
+DAYS_KEPT, _DAY = 90, 86_400_000
+_KEPT = f"GuardDuty keeps findings {DAYS_KEPT} days; older ones are in its bucket of findings only"
 _WIRE = "CollectorWireBody"
 _DETECTORS: Operation[Any] = Operation("ListDetectors", "DetectorIds", lambda client: client.list_detectors)
 _LIST: Operation[Any] = Operation("ListFindings", "FindingIds", lambda client: client.list_findings)
@@ -104,6 +106,7 @@ class GuardDuty:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._account, self._options, self._clock = account, options, clock
         self._api = Api[Any](account, "guardduty", limiters, drain)
+        self._forgotten = Forgotten(self.name)
         least = max(options.reach_seconds, options.overlap_seconds) * 1000
         self._rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
 
@@ -121,6 +124,7 @@ class GuardDuty:
         start = target.begin(now) if self._options.start is None else self._options.start
         found = restored(FindingsPosition, state, f"{self.name} {target.key}")
         position = found or FindingsPosition(first=start, at=start, final=start, seen={})
+        self._forgotten.clamped(target.key, position.polled or position.at, now - DAYS_KEPT * _DAY, _KEPT)
         at, final = position.at, position.final or position.at - self._overlap
         deep = now - position.looked >= _LOOK_MS
         since = max(position.first, final if deep else max(final, at - self._overlap))

@@ -76,12 +76,17 @@ class GroupRule(Struct, frozen=True):
 class Born(Struct, frozen=True):
     """When a group was created, and from when on its events are wanted (None = see `GroupRule`).
 
-    by_query: it is of a class that FilterLogEvents refuses.
+    by_query: it is of a class that FilterLogEvents refuses. days: how long its events are kept, 0 = for ever.
     """
 
     created: int
     start: int | None
     by_query: bool = False
+    days: int = 0
+
+    def oldest(self, now: int) -> int:
+        """Return from when on (epoch ms) its events are kept."""
+        return now - self.days * 86_400_000 if self.days else 0
 
 
 class Wider(Struct, frozen=True):
@@ -154,7 +159,8 @@ class LogGroups:
                     self._unreadable.update(dict.fromkeys(covering, str(group["logGroupClass"])))
                 else:
                     by_query = not is_readable(group)
-                    self.born[target.key] = Born(group["creationTime"], _start_of(name, covering), by_query)
+                    start, days = _start_of(name, covering), group.get("retentionInDays", 0)
+                    self.born[target.key] = Born(group["creationTime"], start, by_query, days)
                     yield target, covering
 
     def _found(self, region: str, account: str, rules: list[GroupRule]) -> dict[str, Reply]:

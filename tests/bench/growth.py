@@ -96,7 +96,8 @@ CURVES: tuple[Curve, ...] = (
         amount_grows=False,
         why="Live, the same number of CloudWatch Logs events spread over all groups, without a limit "
         "of requests. Each group is at least one FilterLogEvents a poll, whether it has events or "
-        "not: that, not the events, is what grows. AWS allows five of them a second and region.",
+        "not: that, not the events, is what grows. AWS allows five of them a second "
+        "in some regions, ten in most.",
     ),
     Curve(
         "metrics",

@@ -5,7 +5,8 @@ queries read it (CloudWatch Logs User Guide, "Logs Insights QL commands supporte
 takes whole seconds and brings 100,000 rows at most: one that is full is followed by another from its last
 second on.
 
-Cost: what each query scans (0.005 USD per GB); of the account's 100 queries at a time one for each thread.
+Cost: what each query scans (0.005 USD per GB); of the 100 queries that an account may have at a time (API
+reference of StartQuery) one for each thread.
 IAM: logs:StartQuery of the group, logs:GetQueryResults.
 """
 
@@ -24,8 +25,8 @@ from sources.aws.spending.meter import BOOK
 from sources.errors import SourceError, Transient
 from sources.threads import payer
 
-RATES = {"StartQuery": 5.0, "GetQueryResults": 5.0}
-"""Requests a second and region, no more than AWS allows an account by default."""
+RATES = {"StartQuery": 10.0, "GetQueryResults": 10.0}
+"""Requests a second of an account in a region, whoever asks, as "CloudWatch Logs quotas" has them."""
 
 _QUERY = "fields @timestamp, @ingestionTime, @logStream, @message | sort @timestamp asc"
 _MOST_ROWS, _PAGE_ROWS = 100_000, 1_000
