@@ -191,8 +191,8 @@ REASONS: dict[str, str] = {
     "object_unreadable": "an object of a replay could not be had; told on stderr only",
     "parquet_broken": "the object is no readable Parquet file",
     "parquet_too_large": "a page, row group, footer or schema of a Parquet file would take too much memory",
-    "record_too_large": "a record is larger than 16 MiB, or `max_event_bytes` when that is more; of lines, "
-    "the file has its beginning, and those behind it are delivered",
+    "record_too_large": "a record is larger than 16 MiB, or `max_event_bytes` when that is more; the file "
+    "has its beginning (of a row of Parquet its small columns), and those behind it are delivered",
     "records_missing": "a JSON object has not the records that its service has",
     "row_width": "a line has fewer or more fields than its header; only with `format: json`",
     "rows_unreadable": "lines cannot be read as the header says; only with `format: json`",

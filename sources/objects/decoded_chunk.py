@@ -12,7 +12,6 @@ from transforms.locks import Guard, guarded
 CHUNK_BYTES = 1 << 20
 """Step of reading and inflating: one block of about this size stays in the processor's cache."""
 
-_LARGEST_RECORD = 16 << 20
 _RATIO_FLOOR = 64 << 20
 
 _LOCKS = (Guard("_lock", ("_held",)),)
@@ -64,8 +63,9 @@ class DecodeLimits(Struct, frozen=True):
     """What one object may cost.
 
     max_bytes: uncompressed size. max_ratio: inflation allowed beyond the first 64 MiB.
-    max_event_bytes: largest event that outputs take. Larger ones still come out, for quarantine, up to
-        16 MiB (or this, when it is more): a longer line or record breaks the object.
+    max_event_bytes: largest event that outputs take. Larger ones still come out, for quarantine.
+    max_record_bytes: of a line or record that is held, or max_event_bytes when that is more. Of a larger one
+        the beginning goes to quarantine, and what stands behind it is read.
     max_spool_bytes: of an object that must be held as a whole (Parquet, zip), in a temporary file.
     room: of such files, all together.
     max_window_bytes: of what was inflated that a decoder may hold to refer to (the window of zstd and xz).
@@ -77,11 +77,12 @@ class DecodeLimits(Struct, frozen=True):
     max_spool_bytes: int = 1 << 30
     max_window_bytes: int = 8 << 20
     room: SpoolRoom = field(default_factory=SpoolRoom)
+    max_record_bytes: int = 16 << 20
 
     @property
     def record_bytes(self) -> int:
         """Largest line or record that is held in memory."""
-        return max(_LARGEST_RECORD, self.max_event_bytes)
+        return max(self.max_record_bytes, self.max_event_bytes)
 
 
 class DecodedChunk(Struct, frozen=True):

@@ -19,7 +19,7 @@ from transforms.layout import Layout
 _FIELDS = b"#Fields:"
 _NEITHER_QUOTE_NOR_NEWLINE = bytes(set(range(256)) - set(b'"\n'))
 _DATED = re.compile(rb'"?\d{4}-\d\d-\d\d[ T]\d\d:')
-KEPT_BYTES, _SKIPPED = 1 << 10, 16
+KEPT_BYTES, MOST_LENGTHS = 1 << 10, 16
 """Of a line that is too long: what is kept, and how many times too long it may be before the object ends."""
 _RECORD_LINES = 100
 _RECORD_BYTES = 64 << 10
@@ -121,7 +121,7 @@ def _note(overlong: list[_Overlong], line: _Overlong, longest: int) -> None:
         overlong[-1].size = line.size
     else:
         overlong.append(line)
-    if line.size > _SKIPPED * longest:
+    if line.size > MOST_LENGTHS * longest:
         raise broken("line_too_long", f"{line.what} and more: what follows is not looked for")
 
 

@@ -174,7 +174,7 @@ BOMBS: dict[str, tuple[str, str, Maker]] = {
     ),
     "a key after the records": (
         "records",
-        "record_too_large",
+        "",
         repeated(b"x" * MIB, 64, b'{"Records":[1],"a":"', b'"}'),
     ),
     "a value without end": ("values", "record_too_large", repeated(b"x" * MIB, 64, b'{"a":"')),

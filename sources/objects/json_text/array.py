@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
 from sources.objects.json_text import scanner
 from sources.objects.json_text.chunk_buffer import ChunkBuffer
+from sources.objects.json_text.oversized import begun, passed_over
 from sources.objects.json_text.payloads import Raws
 from sources.objects.json_text.resync import (
     MORE,
@@ -30,6 +31,7 @@ from sources.objects.json_text.resync import (
 )
 from sources.objects.json_text.resync import chunks as chunks_of
 from sources.objects.json_text.row_of_values import View, like_records
+from sources.objects.lines import MOST_LENGTHS
 from transforms.layout import Layout
 
 _SMALL = 2 * CHUNK_BYTES
@@ -135,15 +137,11 @@ def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
 
 def _leave(tape: ChunkBuffer, longest: int) -> None:
     """Move past the rest of the document after its array."""
-    size = _SMALL
-    while (end := scanner.end_of(tape.data, tape.at, depth=1)) < 0:
-        if end == scanner.TOO_DEEP:
-            raise broken("json_broken", "what stands after the records is nested too deeply")
-        if tape.ended:
+    passing = begun(b"{")
+    if not passing.behind(tape, MOST_LENGTHS * longest):
+        if tape.ended and not passing.damaged:
             raise tape.cut_short("the JSON document")
-        size = _grown(size, longest, "what stands after the records is too large")
-        tape.fill(size)
-    tape.at = end
+        raise broken("json_broken", "what stands after the records is no JSON, or too large")
 
 
 def _grown(size: int, longest: int, what: str) -> int:
@@ -182,8 +180,9 @@ def _array(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Dama
             if damage is None:
                 raise tape.cut_short("the array of records")
             yield damage
+            size = _SMALL
         elif not found.raws:
-            size = _grown(size, longest, "a record is too large")
+            size = min(2 * size, longest + 1)
 
 
 def _learnt(tape: ChunkBuffer, longest: int, *, braced: bool) -> bytes:
@@ -207,9 +206,13 @@ def _skipped(tape: ChunkBuffer, seen: _Seen, detail: str, longest: int) -> Damag
     if not (border or known):
         known = _learnt(tape, longest, braced=seen.braced)
     border = border or first_key(known)
-    while (end := after_record(tape.data, tape.at, border, known, ended=tape.ended)) == MORE:
-        size = _grown(size, longest, "a record is too large")
-        tape.fill(size)
+    far = not (detail or tape.ended)
+    while not far and (end := after_record(tape.data, tape.at, border, known, ended=tape.ended)) == MORE:
+        far, size = size > longest, 2 * size
+        tape.fill(min(size, longest + 1))
+    if far:
+        known = known or _learnt(tape, longest, braced=seen.braced)
+        return passed_over(tape, known, longest, "a record")
     if end == NOWHERE:
         if not detail:
             return None

@@ -17,6 +17,7 @@ from sources.objects.decoded_chunk import CHUNK_BYTES, DecodedChunk, broken
 from sources.objects.json_text import scanner
 from sources.objects.json_text.array import BETWEEN, records
 from sources.objects.json_text.chunk_buffer import ChunkBuffer
+from sources.objects.json_text.oversized import passed_over
 from sources.objects.json_text.payloads import Raws
 from sources.objects.json_text.resync import MORE, RECENT, Damage, after_value, typical, words_before
 from sources.objects.json_text.resync import chunks as chunks_of
@@ -100,8 +101,9 @@ def _raws(tape: ChunkBuffer, between: bytes, longest: int) -> Iterator[Raws | Da
             if damage is None:
                 break
             yield damage
+            size = CHUNK_BYTES
         elif not found.raws:
-            size *= 2
+            size = min(2 * size, longest + 1)
     _check_end(tape)
 
 
@@ -128,19 +130,20 @@ def _skipped(tape: ChunkBuffer, found: ScanResult, longest: int, known: bytes) -
     size = 2 * CHUNK_BYTES
     known = known or _learnt(tape, longest)
     lines = bool(known) and b"\n" not in known and tape.before in (b"\n", b"")
+    if found.state == scanner.OPEN and not (tape.ended or lines):
+        return passed_over(tape, known, longest, "a value")
     end = MORE
     while end == MORE and size <= 2 * longest:
         tape.fill(size)
         end = after_value(tape.data, tape.at, known, ended=tape.ended, lines=lines)
         size *= 2
-    if end == MORE and lines:
-        return _overlong(tape)
+    if end == MORE:
+        of_line = lines and tape.data.find(b"\n", tape.at) < 0
+        return _overlong(tape) if of_line else passed_over(tape, known, longest, "a value")
     detail = found.detail or ("a stray ]" if found.state == scanner.CLOSED else "")
     if end < 0:
-        if detail:
+        if detail or not tape.ended:
             raise broken("json_broken", f"a value is not valid JSON: {detail}")
-        if not tape.ended:
-            raise broken("record_too_large", f"a value is too large: over {longest} bytes")
         return None
     raw = tape.data[tape.at : end].rstrip()
     if not detail and end == len(tape.data) and tape.ended and raw[:1] in (b"{", b"["):

@@ -24,6 +24,8 @@ _TAIL_BYTES = 8  # the footer's length and the magic
 _LARGEST_FOOTER = 4 << 20
 """Its parsed form takes forty times as much: a million columns, or row groups, are nobody's log."""
 _HEAVY_BYTES = 64 << 20
+_SMALL_BYTES = 256
+"""Of a column of a row that is too large: more is not kept."""
 _HEAVY = threading.Semaphore()
 """Row groups that take more than this are read one at a time, whoever reads them."""
 
@@ -80,9 +82,10 @@ def _rows(file: IO[bytes], layout: Layout, budget: Budget) -> Iterator[DecodedCh
         cost = cost_of(file, metadata.schema, group, claims)
         with _HEAVY if cost.size > _HEAVY_BYTES else nullcontext():
             for batch in _batches(file, metadata, number, cost):
-                for payload, count, header in _payloads(batch, layout, budget):
+                for payload, count, header, detail in _payloads(batch, layout, budget):
                     records += count
-                    yield DecodedChunk(payload, count, records, header)
+                    reason = "record_too_large" if detail else ""
+                    yield DecodedChunk(payload, count, records, header, reason, detail)
 
 
 def _batches(file: IO[bytes], metadata: Any, group: int, cost: RowGroupCost) -> Iterator[Any]:
@@ -101,13 +104,19 @@ def _batches(file: IO[bytes], metadata: Any, group: int, cost: RowGroupCost) -> 
     yield from opened.iter_batches(cost.rows, row_groups=[group], use_threads=False)
 
 
-def _payloads(batch: Any, layout: Layout, budget: Budget) -> Iterator[tuple[bytes, int, bytes]]:
+def _payloads(batch: Any, layout: Layout, budget: Budget) -> Iterator[tuple[bytes, int, bytes, str]]:
+    """Yield rows, how many, their header, and of one that is too large for an event what is to be said."""
     names = [layout.column(name) if layout.column else name for name in batch.schema.names]
     header = layout.separator.join(name.encode() for name in names) if layout.column else JSON_ROWS
-    for part in _divided(batch, sum(map(len, names)), budget.limits.record_bytes):
+    for part, size in _divided(batch, sum(map(len, names))):
+        if size > budget.limits.record_bytes:
+            small = [name for name in batch.schema.names if _text_bytes(part.column(name)) <= _SMALL_BYTES]
+            told = _json(part.select(small), small) if small else b"{}"
+            yield told.rstrip(b"\n"), 1, b"", f"a row of {size} bytes; here are its small columns"
+            continue
         made = lines_of(part, layout.separator.decode()) if layout.column else _json(part, names)
         budget.spend(len(made))
-        yield made, part.num_rows, header
+        yield made, part.num_rows, header, ""
 
 
 def _json(batch: Any, names: list[str]) -> bytes:
@@ -115,22 +124,18 @@ def _json(batch: Any, names: list[str]) -> bytes:
     return repaired(b"\n".join([*rows_, b""]))
 
 
-def _divided(batch: Any, names: int, longest: int) -> Iterator[Any]:
-    """Yield slices of a batch whose text is about 8 MiB at most: one long value may stand in every row.
+def _divided(batch: Any, names: int) -> Iterator[tuple[Any, int]]:
+    """Yield slices of a batch and the bytes of their text: about 8 MiB at most, unless it is one row.
 
-    names: bytes of the names in a row. Raises ObjectBroken for a row of more than `longest` bytes.
+    One long value may stand in every row. names: bytes of the names in a row.
     """
     size = names * batch.num_rows + sum(map(_text_bytes, batch.columns))
-    if size <= BATCH_BYTES:
-        yield batch
-    elif batch.num_rows == 1:
-        if size > longest:
-            raise broken("record_too_large", f"a row of more than {longest} bytes")
-        yield batch
+    if size <= BATCH_BYTES or batch.num_rows == 1:
+        yield batch, size
     else:
         middle = batch.num_rows // 2
-        yield from _divided(batch.slice(0, middle), names, longest)
-        yield from _divided(batch.slice(middle), names, longest)
+        yield from _divided(batch.slice(0, middle), names)
+        yield from _divided(batch.slice(middle), names)
 
 
 def _text_bytes(column: Any) -> int:

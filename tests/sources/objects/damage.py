@@ -32,6 +32,9 @@ from transforms.routed import transform as routed
 from transforms.tags import TagRule
 
 RECORDS = 24
+LIMITS = DecodeLimits(max_record_bytes=2 << 20)
+GROWN = 9 << 20
+"""Bytes of a record that is too large; more than Parquet's reader takes at a time."""
 _NUMBERS = {"version", "srcport", "dstport", "protocol", "packets", "bytes", "start", "end"}
 _FLOW = (
     "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action "
@@ -173,10 +176,27 @@ def edited(rng: random.Random, text: bytes) -> bytes:
     return text[: max(at, 1)] if how == "cut" else text[:at] + stuff + text[at:]
 
 
+def grown(kind: Format, rng: random.Random, number: int) -> bytes:
+    """Return the text of a record that is larger than may be held, of any kind within; not always whole."""
+    pad: object = "x" * GROWN
+    if rng.random() < 0.5 and kind.layout.is_header is None:
+        pad = rng.choice(
+            ([records()[0]] * (GROWN // 80), {f"k{n}": [n] for n in range(GROWN // 16)}, [pad, 1])
+        )
+    text = kind.texts([{**records()[number], "pad": pad}])[0]
+    if kind.layout.is_header:
+        return text[: rng.randrange(len(text))] + b"x" * GROWN + text[len(text) // 2 :]
+    return edited(rng, text) if rng.random() < 0.3 and not kind.binary else text
+
+
 def damaged(kind: Format, seed: int) -> tuple[bytes, int]:
     """Return an object with the damage of a seed, and which record was touched; -1 = anything."""
     rng = random.Random(seed)
     texts = kind.texts(records())
+    if seed % 8 == 0:
+        number = rng.randrange(RECORDS)
+        texts[number] = grown(kind, rng, number)
+        return kind.joined(texts), number
     if kind.binary:
         return edited(rng, kind.joined(texts)), -1
     number = rng.randrange(RECORDS)
@@ -191,7 +211,7 @@ def _items(kind: Format, stored: bytes, outcome: Outcome) -> list[Item]:
     items: list[Item] = []
     origin = Origin("custom", object="s3://b/k")
     try:
-        for piece in read(io.BytesIO(stored), kind.layout, DecodeLimits()):
+        for piece in read(io.BytesIO(stored), kind.layout, LIMITS):
             if piece.reason:
                 items.append(Poison(piece.reason, piece.detail, origin, piece.payload))
             else:

@@ -239,10 +239,10 @@ def compacted(line):
     return json.dumps(json.loads(line), separators=(",", ":")).encode()
 
 
-def collect_pieces(text, layout):
+def collect_pieces(text, layout, limits=None):
     pieces = []
     try:
-        for piece in read(io.BytesIO(text), layout, DecodeLimits()):
+        for piece in read(io.BytesIO(text), layout, limits or DecodeLimits()):
             pieces.append(piece)  # noqa: PERF402 - what came before the error counts
     except ObjectBroken as error:
         return pieces, error
@@ -275,10 +275,48 @@ def test_r3_a_json_line_over_the_limit_costs_itself():
     assert peak < len(long) + (160 << 20)
 
 
-def test_r3_a_value_over_the_limit_that_is_no_line_ends_its_object():
-    """Where no newline tells its end, nothing behind it is certain."""
-    pieces, error = collect_pieces(
-        b'{"a":1}' * 400_000 + b'{"a":"' + b"x" * (40 << 20) + b'"}{"a":2}\n', VALUES
-    )
-    assert joined(pieces).count(b"\n") == 400_000
-    assert error.reason == "record_too_large"
+_MIB = 1 << 20
+_FEW_MIB = DecodeLimits(max_record_bytes=_MIB)
+_NEIGHBOUR = b'{"id": 9,"text": "a neighbour\'s","pad": 0}'
+_LARGE = {
+    "text": b'{"id":7,"text":"%b","pad":0}' % (b"x" * (3 * _MIB)),
+    "escapes": b'{"id":7,"text":"%b","pad":0}' % (b'\\"}{\\\\' * (_MIB // 2)),
+    "keys": b'{"id":7,%b"pad":0}' % b"".join(b'"key%d":{"a":[%d,"]"]},' % (n, n) for n in range(110_000)),
+    "neighbours within": b'{"id":7,"list":[%b],"pad":0}' % b",".join([_NEIGHBOUR] * 75_000),
+    "brackets": b'{"id":7,"list":[%b],"pad":0}' % b",".join([b"[" * 900 + b"]" * 900] * 1800),
+    "lines": b'{"id":7,"list":[%b],"pad":0}' % b",\n".join([_NEIGHBOUR] * 75_000),
+}
+_LARGE_DAMAGED = {
+    "open": b'{"id":7,"text":"%b,"pad":0}' % (b"x" * (3 * _MIB)),
+    "bracket": b'{"id":7,"text":"%b","list":[1},"pad":0}' % (b"x" * (3 * _MIB)),
+    "cut in a string": b'{"id":7,"text":"%b' % (b"x" * (3 * _MIB)),
+    "cut in an object": b'{"id":7,"a":{"text":"%b"' % (b"x" * (3 * _MIB)),
+    "words": b"words " * _MIB,
+}
+_FORMS = {
+    "records": (b'{"Records":[%b]}', b","),
+    "spaced records": (b'{ "x": 1, "Records": [\n%b\n] , "after": {}}\n', b" ,\n "),
+    "lines": (b"%b\n", b"\n"),
+    "unseparated": (b"%b", b""),
+}
+
+
+@pytest.mark.parametrize("kind", [*_LARGE, *_LARGE_DAMAGED])
+@pytest.mark.parametrize("form", _FORMS)
+def test_r3_a_record_over_the_limit_costs_itself(form, kind):
+    """Wherever it stands in whatever form, what is behind it comes out, and nothing of its inside does."""
+    around, between = _FORMS[form]
+    large = {**_LARGE, **_LARGE_DAMAGED}[kind]
+    rows = [b'{"id":%d,"text":"%b","pad":null}' % (n, b"y" * (n % 90)) for n in range(6000)]
+    for at in (3000,) if kind in {"keys", "brackets"} else (0, 3000, 6000):
+        text = around % between.join([*rows[:at], large, *rows[at:]])
+        pieces, error = collect_pieces(text, RECORDS if b"[" in around else VALUES, _FEW_MIB)
+        bad = [(piece.reason, piece.payload) for piece in pieces if piece.reason]
+        if (kind == "words" and at == 0) or (kind in _LARGE_DAMAGED and at == 6000 and form != "lines"):
+            assert error  # what is behind it, if anything, is not certain
+            assert f"at byte {text.index(large)}" in error.what
+            continue
+        assert error is None
+        assert joined(pieces).split(b"\n")[:-1] == rows
+        assert bad == [("record_too_large", large[:1024])]
+        assert f"at byte {text.index(large)} of the text" in next(one.detail for one in pieces if one.reason)

@@ -127,9 +127,12 @@ def test_h10_a_record_larger_than_the_window(large):
     assert events(document(values), RECORDS) == [compact(value) for value in values]
 
 
-def test_a_record_beyond_all_limits_breaks_the_object():
-    """Memory is bounded: a record of more than 16 MiB is not waited for."""
-    found, error = collect(document([*FEW, record(1, policy="p" * (40 << 20))]), RECORDS)
+def test_a_record_beyond_all_limits_costs_itself():
+    """Of a record of more than 16 MiB the beginning is kept, and what is behind it comes out."""
+    large = record(1, policy="p" * (40 << 20))
+    assert collect(document([*FEW, large, *FEW]), RECORDS) == (LINES_OF_FEW * 2, None)
+    limits = DecodeLimits(max_record_bytes=1 << 20)
+    found, error = collect(document([*FEW, record(1, policy="p" * (18 << 20)), *FEW]), RECORDS, limits)
     assert (found, error.reason) == (LINES_OF_FEW, "record_too_large")
 
 

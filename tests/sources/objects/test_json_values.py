@@ -111,9 +111,11 @@ def test_damage_ends_an_object_behind_what_is_whole(body, expected, reason):
 
 
 def test_a_value_can_be_too_large():
-    """A value over the limit that is no line breaks the object, in bounded memory."""
+    """Of a value over the limit the beginning is kept; one that has no end ends the object."""
     body = b'{"a":1}{"a":"' + b"x" * (36 << 20) + b'"}'
-    found, error = collect(body, VALUES, SMALL)
+    assert collect(body, VALUES, SMALL) == ([b'{"a":1}'], None)
+    limits = DecodeLimits(max_record_bytes=1 << 20)
+    found, error = collect(body[:7] + b'{"a":"' + b"x" * (18 << 20) + b'"}', VALUES, limits)
     assert (found, error.reason) == ([b'{"a":1}'], "record_too_large")
 
 

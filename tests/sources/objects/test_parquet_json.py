@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sources.objects.decode import Layout
-from tests.sources.objects.decoding import check, decoded, events, joined
+from sources.objects.decode import DecodeLimits, Layout
+from tests.sources.objects.decoding import check, damages, decoded, events, joined
 
 JSON = Layout(values=True)
 MOMENT = dt.datetime(2026, 1, 2, 3, 4, 5, 600, tzinfo=dt.UTC)
@@ -116,3 +116,12 @@ def test_r8_any_rows_are_json(values):
     pieces = decoded(stored, JSON)
     check(pieces)
     assert [json.loads(line)["v"] for line in joined(pieces).split(b"\n")[:-1]] == column.to_pylist()
+
+
+def test_r3_a_row_over_the_limit_costs_itself():
+    """Its small columns tell which one it is; the rows beside it come out."""
+    text = ["x", "y" * (17 << 20), "z"]
+    pieces = decoded(file({"n": [1, 2, 3], "text": text}), JSON)
+    assert joined(pieces).split(b"\n")[:-1] == [b'{"n":1,"text":"x"}', b'{"n":3,"text":"z"}']
+    assert damages(pieces) == [b'{"n":2}']
+    assert decoded(file({"a": text}), JSON, DecodeLimits())[1].payload == b"{}"
