@@ -1,10 +1,12 @@
 """The connections of one boto3 client: what it would verify with, wait for and go through."""
 
 import base64
+import os
 import ssl
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -18,14 +20,22 @@ from transforms.locks import Guard, guarded
 _HOSTS = 64
 """Endpoints with connections; those of the one longest unused are closed. S3 has one for each bucket."""
 
+VARIABLE = "COLLECTOR_BOTO3"
+"""Of the environment: 1 = boto3 makes every call."""
+
 _LOCKS = (Guard("_lock", ("_wires", "_tls", "_trimmed")),)
 
 
 @guarded(_LOCKS)
 class Hosts:
-    """Wires by endpoint. Thread-safe. Raises AttributeError for a botocore that this was not written for."""
+    """Wires by endpoint. Thread-safe.
 
-    def __init__(self, client: Any) -> None:
+    Raises AttributeError for a botocore that this was not written for, and where boto3 shall make every call.
+    """
+
+    def __init__(self, client: Any, env: Mapping[str, str] = os.environ) -> None:
+        if env.get(VARIABLE) == "1":
+            raise AttributeError(VARIABLE)
         self._config, self._verify = client.meta.config, verification(client)
         self._wires: OrderedDict[str, Wire] = OrderedDict()
         self._trimmed = time.monotonic()

@@ -101,6 +101,16 @@ def test_a_proxy_is_the_clients(aws, queue, monkeypatch):
     assert asked.count("ReceiveMessage") == 2
 
 
+def test_boto3_makes_every_call_where_that_is_asked_for(aws, queue, monkeypatch):
+    """COLLECTOR_BOTO3=1 is the way back: nothing is asked past the client."""
+    monkeypatch.setenv(hosts.VARIABLE, "1")
+    made = client(aws)
+    calls, asked = SignedCalls(made), counted(made)
+    for _ in range(3):
+        assert calls.call("ReceiveMessage", {"QueueUrl": queue, **RECEIVE}).get("Messages", []) == []
+    assert asked == ["ReceiveMessage"] * 3
+
+
 def test_half_a_surrogate_pair_is_read():
     """A batch that orjson refuses would come again for ever, to nobody."""
     assert read_json(b'{"Body": "\\ud83d"}') == {"Body": "\ud83d"}

@@ -7,6 +7,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from sources.aws.signed import hosts
 from sources.aws.signed.get import SignedGet
 from sources.aws.signed.wire import Wire, WireError
 from tests.fakes.faultproxy import FaultProxy
@@ -150,6 +151,16 @@ def test_other_botocore_leaves_all_to_the_client():
             return asked
 
     assert SignedGet(Plain()).get_object(Bucket="b", Key="k") == {"Bucket": "b", "Key": "k"}
+
+
+def test_boto3_makes_every_call_where_that_is_asked_for(client, monkeypatch):
+    """COLLECTOR_BOTO3=1 is the way back: no object is asked for past the client."""
+    monkeypatch.setenv(hosts.VARIABLE, "1")
+    getter = SignedGet(client)
+    for number in range(3):
+        client.put_object(Bucket=client.bucket, Key=f"k{number}", Body=b"x" * number)
+        assert read(getter, client.bucket, f"k{number}")[0] == b"x" * number
+    assert client.asked == 3
 
 
 def test_a_way_that_breaks_again_and_again_rests(client, monkeypatch):
