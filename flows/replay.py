@@ -37,6 +37,7 @@ from sinks.devo import DevoSink
 from sinks.errors import ReaderGone
 from sinks.settings import Console, OutputSettings, parse_output
 from sources.aws.account import Account
+from sources.lanes import LANES
 from sources.listed.captures import CaptureSource, expand, open_stored
 from sources.objects.decode import DecodeLimits, head, read
 from transforms.block import POISON_MARK, Block, Item, Origin, Poison
@@ -201,7 +202,7 @@ def _flow(
     source = CaptureSource(
         objects,
         _opened(named, given, tally, sink.limit),
-        partitions=started.workers,
+        partitions=min(started.workers, LANES),  # as live: more only take turns, each with its megabytes
         client=given.client,
         finished=tally.finished,
     )

@@ -6,7 +6,8 @@ read once, whatever the number of accounts.
 
 import os
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,8 @@ import botocore
 import msgspec
 import orjson
 from botocore.config import Config
+from botocore.handlers import BUILTIN_HANDLERS, REGISTER_FIRST, REGISTER_LAST
+from botocore.hooks import HierarchicalEmitter
 from botocore.loaders import Loader
 from botocore.session import Session
 from botocore.utils import parse_timestamp
@@ -25,8 +28,12 @@ from isal import igzip
 _FORMS: tuple[tuple[str, Any], ...] = ((".json", open), (".json.gz", igzip.open))
 
 
+_DOCUMENTATION = re.compile(rb'"documentation":"[^"\\]*(?:\\.[^"\\]*)*"')
+"""Two thirds of what a service's description says is said to people."""
+
+_SERVICE, _SHAPES = "/service-2", "shapes"
 _ENDPOINTS, _PARTITIONS, _SERVICES = "/endpoints", "partitions", "services"
-"""botocore's file of all hosts, and its keys."""
+"""botocore's file of a service, that of all hosts, and their keys."""
 
 
 class _Descriptions:
@@ -39,10 +46,14 @@ class _Descriptions:
         for ending, opened in _FORMS:
             try:
                 with opened(file_path + ending, "rb") as file:
-                    return (_endpoints if file_path.endswith(_ENDPOINTS) else orjson.loads)(file.read())
+                    return _read(file_path)(file.read())
             except FileNotFoundError:
                 continue
         return None
+
+
+def _read(path: str) -> Callable[[bytes], Any]:
+    return _endpoints if path.endswith(_ENDPOINTS) else _service if path.endswith(_SERVICE) else orjson.loads
 
 
 class _ReadLater(dict[str, Any]):
@@ -61,6 +72,17 @@ class _ReadLater(dict[str, Any]):
         return self[name]
 
 
+def _service(text: bytes) -> dict[str, Any]:
+    """Return a service's operations, and its shapes: few of them are ever used."""
+    told = _DOCUMENTATION.sub(b'"documentation":""', text)
+    read = msgspec.json.decode(told, type=dict[str, msgspec.Raw])
+    return {name: _later(raw) if name == _SHAPES else msgspec.json.decode(raw) for name, raw in read.items()}
+
+
+def _later(raw: msgspec.Raw) -> _ReadLater:
+    return _ReadLater(msgspec.json.decode(raw, type=dict[str, msgspec.Raw]))
+
+
 def _endpoints(text: bytes) -> dict[str, Any]:
     """Return the hosts of all services: few of four hundred are asked for, and all take seven mebibytes."""
     read = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
@@ -70,9 +92,8 @@ def _endpoints(text: bytes) -> dict[str, Any]:
 
 
 def _partition(told: dict[str, msgspec.Raw]) -> dict[str, Any]:
-    services = msgspec.json.decode(told[_SERVICES], type=dict[str, msgspec.Raw])
     rest = {name: msgspec.json.decode(raw) for name, raw in told.items() if name != _SERVICES}
-    return {**rest, _SERVICES: _ReadLater(services)}
+    return {**rest, _SERVICES: _later(told[_SERVICES])}
 
 
 class _Services(Loader):  # type: ignore[misc]
@@ -89,9 +110,39 @@ def _shared() -> Loader:
     return _Services(paths, _Descriptions(), include_default_search_paths=False)
 
 
+_METHODS: dict[str, dict[str, Any]] = {}
+"""Event of a service → what its clients' class is made of: a method for each operation, and its document."""
+
+
+def _same_methods(class_attributes: dict[str, Any], event_name: str, **_: Any) -> None:
+    """Give all clients of a service the methods of the first one."""
+    class_attributes.update(_METHODS.setdefault(event_name, dict(class_attributes)))
+
+
+_ASKED = (
+    "account cloudtrail cloudwatch ec2 guardduty iam kms logs organizations s3 signin sqs sso sso-oidc sts"
+)
+_KEPT = frozenset({"", "*", *_ASKED.split()})
+"""Services of which botocore's own handlers are registered, those of its logins among them."""
+
+
+def _register_handlers(events: HierarchicalEmitter) -> None:
+    """Register botocore's own of the services that are asked: each client copies all that there are."""
+    ways = {
+        (): events.register,
+        (REGISTER_FIRST,): events.register_first,
+        (REGISTER_LAST,): events.register_last,
+    }
+    for event, handler, *when in BUILTIN_HANDLERS:
+        if f"{event}.".split(".")[1] in _KEPT and not event.startswith("docs."):
+            ways[tuple(when)](event, handler)
+    events.register_last("creating-client-class", _same_methods)
+
+
 def new_session() -> Session:
     """Return a session with credentials and clients of its own."""
-    session = Session()
+    session = Session(include_builtin_handlers=False)
+    _register_handlers(session.get_component("event_emitter"))
     session.register_component("data_loader", _shared())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
     return session

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import apis, latency, live, replays, shippers
+from tests.bench import apis, latency, live, memory, replays, shippers
 from tests.bench.bench import Bench, Failed, bench, machine
 from tests.bench.table import PEERS, TARGETS, Measured, as_json, cells, heading, line, target
 
@@ -30,6 +30,7 @@ WORKS: dict[str, Callable[[Bench], Measured | list[Measured]]] = {
     "start": live.starts,
     "metric-calls": apis.metric_calls,
     "peak": live.peak,
+    "memory": memory.measure,
     **{peer.work: partial(shippers.measure, target=peer) for peer in PEERS},
 }
 """Work → how it is measured; some tell several rows, the peak comes after all that has one."""

@@ -23,6 +23,9 @@ from typing import Any
 from flows.demo.receiver import make_certificates
 
 ROOT = Path(__file__).parents[2]
+INSTALLED = Path(__file__).with_name("installed")
+"""Hides what tests bring and an installation has not."""
+
 PYTHON = sys.executable
 PATIENCE_SECONDS = 120.0
 """Without any line arriving."""
@@ -68,7 +71,7 @@ class Failed(Exception):
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     left_out = ("AWS_", "BYTEWAX_", "PYTHONDONTWRITEBYTECODE")  # an installed package is compiled
     kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore", **more}
+    return {**kept, "PYTHONPATH": f"{INSTALLED}:{ROOT}", "PYTHONWARNINGS": "ignore", **more}
 
 
 def start(command: Sequence[str], more: Mapping[str, str], log: Path) -> "subprocess.Popen[bytes]":

@@ -56,6 +56,9 @@ TARGETS: tuple[Target, ...] = (
         "latency-busy", "put to receiver, 80 % of peak, p99", "bare loop, median", 1, "s", "at most", "value"
     ),
     Target("peak", "peak memory of any of these", "-", 300, "MiB", "at most", "value"),
+    Target("memory-services", "ten services, idle", "-", 80, "MiB", "at most", "value"),
+    Target("memory-inputs", "peak of 500 inputs", "-", 250, "MiB", "at most", "value"),
+    Target("memory-workers", "peak of 64 workers", "-", 350, "MiB", "at most", "value"),
     Target("start", "start to first event", "import boto3, bytewax", 1.6, "s", "at most"),
     Target("sqs-calls", "SQS calls per object, full queues", "-", 0.25, "calls", "at most", "value"),
     Target("metric-calls", "GetMetricData per window", "fewest possible", 1.0, "calls", "at most"),
