@@ -23,6 +23,7 @@ from flows.demo.apis import DemoApis
 from flows.demo.sample_audits import ACCOUNT, REGION
 from flows.demo.wire import serving
 from flows.process.supervisor import free_ports
+from sources.aws.signed.hosts import VARIABLE
 from transforms.errors import CollectorError
 
 _START_SECONDS = 60.0
@@ -37,8 +38,11 @@ _OURS = ("AWS_", "BYTEWAX_", "COLLECTOR_")
 
 
 def isolated(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment that leads nowhere but to this machine: no profile, endpoint or proxy."""
-    kept = {name: value for name, value in environ.items() if not name.startswith(_OURS)}
+    """Return an environment that leads nowhere but to this machine: no profile, endpoint or proxy.
+
+    That boto3 shall make every call stays.
+    """
+    kept = {name: value for name, value in environ.items() if not name.startswith(_OURS) or name == VARIABLE}
     proxies = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
     files = dict.fromkeys(("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"), os.devnull)
     return {**kept, **proxies, **files, "AWS_EC2_METADATA_DISABLED": "true"}

@@ -119,22 +119,25 @@ def _same_methods(class_attributes: dict[str, Any], event_name: str, **_: Any) -
     class_attributes.update(_METHODS.setdefault(event_name, dict(class_attributes)))
 
 
-_ASKED = (
-    "account cloudtrail cloudwatch ec2 guardduty iam kms logs organizations s3 signin sqs sso sso-oidc sts"
+_OTHERS = (
+    "apigateway autoscaling bedrock-runtime cloudformation cloudsearchdomain cognito-identity connecthealth "
+    "docdb dsql glacier iot-data lex-runtime-v2 machinelearning mturk neptune polly qbusiness rds route53 "
+    "socialmessaging"
 )
-_KEPT = frozenset({"", "*", *_ASKED.split()})
-"""Services of which botocore's own handlers are registered, those of its logins among them."""
+_FOREIGN = frozenset(_OTHERS.split())
+"""Services that are never asked here, and of which botocore has handlers."""
 
 
 def _register_handlers(events: HierarchicalEmitter) -> None:
-    """Register botocore's own of the services that are asked: each client copies all that there are."""
+    """Register botocore's own, but for documents and foreign services: each client copies all there are."""
     ways = {
         (): events.register,
         (REGISTER_FIRST,): events.register_first,
         (REGISTER_LAST,): events.register_last,
     }
     for event, handler, *when in BUILTIN_HANDLERS:
-        if f"{event}.".split(".")[1] in _KEPT and not event.startswith("docs."):
+        kind, _, rest = event.partition(".")
+        if kind != "docs" and rest.partition(".")[0] not in _FOREIGN:
             ways[tuple(when)](event, handler)
     events.register_last("creating-client-class", _same_methods)
 
