@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import apis, latency, live, memory, replays, shippers
+from tests.bench import apis, imports, latency, live, memory, replays, shippers
 from tests.bench.bench import Bench, Failed, bench, machine
 from tests.bench.table import PEERS, TARGETS, Measured, as_json, cells, heading, line, target
 
@@ -74,6 +74,8 @@ def main() -> None:
                 for row in measured(running, work):
                     found.append(row)
                     print(line(cells(target(row.work), row)), flush=True)
+                if work == "start":
+                    told["imports"] = imports.measured(rounds)
                 if args.json:  # after each work: a run that is ended leaves what it has
                     write(args.json, told, found)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.growth import CURVES, Curve, Point, growth
-from tests.bench.plots import histogram, plot
+from tests.bench.plots import bars, histogram, plot
 from tests.bench.table import PEERS, TARGETS, Measured, Target, cells, target
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -23,6 +23,7 @@ Written by `python -m tests.bench.page` from the last `make bench` and `make ben
 Ratios count, absolute figures are what one machine gave. Rates are events per CPU-second by the operating
 system's accounting, net of start-up, medians of runs that took turns, unless the unit says otherwise.
 """
+_IMPORTS = "What a start imports"
 _LOADED = "**This run was made on a machine that did other work too: no figure of it counts.** "
 _SMALL = "Inputs were small (`--quick`). "
 
@@ -65,11 +66,20 @@ def benches(found: Mapping[str, Any]) -> str:
     plots = "".join(f"![{target(work).title}](figures/{work}.png)\n\n" for work in sampled)
     return (
         f"## Targets\n\n{where(found['machine'])}\n\n{table(TARGETS, found['rows'], 'floor')}\n\n{plots}"
+        f"{imported(found['machine'].get('imports', {}))}"
         "## Others\n\nThe same VPC files, tagged syslog lines over TLS with a client certificate, "
         "to the same receiver.\nrsyslog, syslog-ng and Fluent Bit get the inflated file; "
         "gunzip's CPU time is theirs."
         f"\n\n{peers}\n"
     )
+
+
+def imported(packages: Mapping[str, float]) -> str:
+    """Return the paragraph of what a start imports; "" when that was not measured."""
+    if not packages:
+        return ""
+    told = f"A start imports {sum(packages.values()):,.0f} ms of modules, by package, their own time only:"
+    return f"{told}\n\n![{_IMPORTS}](figures/imports.png)\n\n"
 
 
 def points_of(found: Mapping[str, Any]) -> list[Point]:
@@ -99,6 +109,8 @@ def main() -> None:
     for found in bench.get("rows", ()):
         if found.get("samples"):
             histogram(found["samples"], target(found["work"]).title, FIGURES / f"{found['work']}.png")
+    if packages := bench.get("machine", {}).get("imports"):
+        bars(packages, _IMPORTS, FIGURES / "imports.png")
     for one in CURVES:
         if one.name in curves:
             plot(one, points_of(curves[one.name]), FIGURES / f"{one.name}.png")

@@ -1,7 +1,7 @@
 """The curves as small PNG files. Needs the extra `bench`: matplotlib."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,15 @@ def histogram(seconds: Sequence[float], title: str, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 2.6))
     axes.hist([1000 * one for one in seconds], bins=60)
     axes.set(xlabel="ms", ylabel="objects", title=title)
+    _save(figure, path)
+
+
+def bars(of: Mapping[str, float], title: str, path: Path) -> None:
+    """Draw a bar for each name, the first one on top; milliseconds."""
+    plt = _pyplot()
+    figure, axes = plt.subplots(figsize=(6.4, 1 + len(of) / 5))
+    axes.barh(list(of)[::-1], list(of.values())[::-1])
+    axes.set(xlabel="ms", title=title)
     _save(figure, path)
 
 
