@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from sources import metric_scopes, telemetry
 from sources.apis.poll import Listing, Page, Poll, Rest, State, Target, done_of, pause_after, region_of
-from sources.apis.window import LateEvents, now_ms
+from sources.apis.window import LateEvents, now_ms, part_of_reach
 from sources.aws.spending.budget import FREE, BudgetGate
 from sources.errors import SourceError, translate
 from sources.lanes import lane_of
@@ -193,7 +193,7 @@ class PollScheduler:
         worst: dict[str, tuple[float, float]] = {}  # the target with the least room stands for its region
         for key, (most, reach, _) in self._late.copy().items():
             found = worst.get(region_of(key), (0.0, 1.0))
-            worst[region_of(key)] = max(found, (most, reach), key=lambda told: told[0] / told[1])
+            worst[region_of(key)] = max(found, (most, reach), key=part_of_reach)
         for region, (most, reach) in worst.items():
             metric_scopes.lateness(self._scope(region), most, reach)
         metric_scopes.prefetched(self.name, self._owner, waiting)

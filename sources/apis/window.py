@@ -19,6 +19,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
+from math import inf
 
 from msgspec import Struct
 
@@ -103,6 +104,12 @@ class LateEvents(Struct, frozen=True):
         """Return how many events were at most so late, by the bound in seconds, as histograms have it."""
         names = (*map(str, BOUNDS), "+Inf")
         return dict(zip(names, accumulate(self.counts), strict=True))
+
+
+def part_of_reach(told: tuple[float, float]) -> float:
+    """Return which part of the reach the latest event takes; of no reach (`overlap_seconds: 0`) all."""
+    most, reach = told
+    return most / reach if reach else inf if most else 0.0
 
 
 BOUNDS = (10, 60, 300, 600, 1200, 3600, 10_800, 21_600, 86_400)

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.apis.window import Reach, Seen, Window, behind, next_window, parse_iso, to_datetime, to_ms
+from sources.apis.window import (
+    Reach,
+    Seen,
+    Window,
+    behind,
+    next_window,
+    parse_iso,
+    part_of_reach,
+    to_datetime,
+    to_ms,
+)
 
 REACH = Reach(settle=60, overlap=900, span=3600)
 
@@ -92,3 +102,10 @@ def test_parse_iso():
     assert parse_iso("2024-01-02T03:04:05.678") == expected
     with pytest.raises(ValueError, match="yesterday"):
         parse_iso("yesterday")
+
+
+def test_least_room_is_where_there_is_no_reach():
+    """A target that reaches back for nothing (`overlap_seconds: 0`) stands for its region, and ends none."""
+    told = [(0.0, 1.0), (5.0, 10.0), (1.0, 0.0), (0.0, 0.0)]
+    assert max(told, key=part_of_reach) == (1.0, 0.0)
+    assert max((0.0, 1.0), (0.0, 0.0), key=part_of_reach) == (0.0, 1.0)
