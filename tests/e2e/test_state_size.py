@@ -3,6 +3,7 @@
 By the kernel's count of pages that the process made dirty: a file system's own journal is not in it.
 """
 
+import os
 import random
 import time
 from pathlib import Path
@@ -12,7 +13,8 @@ import yaml
 
 from flows.demo.configuration import QUEUES
 from flows.demo.embedded import embedded_aws
-from flows.positions.store import QUIET_SECONDS
+from flows.positions.store import QUIET_SECONDS, Positions
+from flows.process.recovery_store import prepare
 from tests.fakes.collector import Launch, configuration, output, services, settle
 from tests.fakes.corpus import FULL, corpus, expected
 from tests.fakes.process import wait_until
@@ -119,3 +121,38 @@ def test_s7_what_ten_idle_services_write(tmp_path, certs, figures):
         each, day = rate / 1024, rate * _DAY / 1e6
         figures(f"ten services, {GROUPS} log groups, {name}: {each:.1f} KiB an epoch, {day:.0f} MB a day")
     assert idle * _DAY < _IDLE_DAY_BYTES
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_s7_what_positions_of_an_organization_write(tmp_path, figures):
+    """1,000 accounts in 17 regions and four APIs, each target polled every five minutes, without events.
+
+    A quarter of an hour by a clock of the test; with ids and journal: `python -m tests.bench.organization`.
+    """
+    prepare(tmp_path / "state", first=True)
+    seconds, minutes, targets = 0, 16, 1_000 * 17
+    kept = Positions(tmp_path / "state", lambda: seconds)
+    now = 1_764_540_000_000
+    lanes = {
+        (f"aws.1-all-{service}", f"lane-{lane}"): {
+            f"eu-west-1/{number:012d}/{service}": {"v": 2, "done": now - number * 7, "late": {"since": now}}
+            for number in range(lane, targets, 8)
+        }
+        for service in ("audits_api", "logs", "metrics", "aws-guardduty")
+        for lane in range(8)
+    }
+    for place in lanes:
+        kept.resumed(place)
+    before = written(os.getpid())
+    for seconds in range(minutes * 60):
+        for place, positions in lanes.items():
+            polled = [*positions][seconds % 300 :: 300]
+            moved = {key: {**positions[key], "done": now + seconds * 1000} for key in polled}
+            lanes[place] = {**positions, **moved}
+            kept.seal(place, seconds, {"v": 1, "targets": lanes[place]}, busy=False)
+        kept.receipted(seconds + 1)
+    rate = (written(os.getpid()) - before) / minutes / (1 << 20)
+    kept.finish()
+    figures(f"{4 * targets} idle targets, interval 1 s: positions write {rate:.2f} MiB a minute")
+    assert rate < 84 / 10
