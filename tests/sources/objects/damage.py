@@ -179,11 +179,12 @@ def edited(rng: random.Random, text: bytes) -> bytes:
 def grown(kind: Format, rng: random.Random, number: int) -> bytes:
     """Return the text of a record that is larger than may be held, of any kind within; not always whole."""
     pad: object = "x" * GROWN
-    if rng.random() < 0.5 and kind.layout.is_header is None:
+    column = "text" if kind.name == "Parquet" else "pad"  # whose rows have the first one's columns
+    if rng.random() < 0.5 and kind.layout.is_header is None and column == "pad":
         pad = rng.choice(
             ([records()[0]] * (GROWN // 80), {f"k{n}": [n] for n in range(GROWN // 16)}, [pad, 1])
         )
-    text = kind.texts([{**records()[number], "pad": pad}])[0]
+    text = kind.texts([{**records()[number], column: pad}])[0]
     if kind.layout.is_header:
         return text[: rng.randrange(len(text))] + b"x" * GROWN + text[len(text) // 2 :]
     return edited(rng, text) if rng.random() < 0.3 and not kind.binary else text
