@@ -30,7 +30,9 @@ WORKS: dict[str, Callable[[Bench], Measured | list[Measured]]] = {
     "start": live.starts,
     "metric-calls": apis.metric_calls,
     "peak": live.peak,
-    "memory": memory.measure,
+    "memory-services": memory.services,
+    "memory-inputs": memory.inputs,
+    "memory-workers": memory.workers,
     **{peer.work: partial(shippers.measure, target=peer) for peer in PEERS},
 }
 """Work → how it is measured; some tell several rows, the peak comes after all that has one."""
@@ -42,8 +44,14 @@ def measured(bench: Bench, work: str) -> list[Measured]:
         found = WORKS[work](bench)
     except Failed as error:
         sys.stderr.write(f"{work}: {error}\n")
-        return [Measured(work, skipped="failed, see above")]
+        return [Measured(row, skipped="failed, see above") for row in rows_of(work)]
     return found if isinstance(found, list) else [found]
+
+
+def rows_of(work: str) -> list[str]:
+    """Return the table's rows that a work tells: its own, and those that are named after it."""
+    rows = [one.work for one in (*TARGETS, *PEERS)]
+    return [row for row in rows if row == work or (row.rpartition("-")[0] == work and row not in WORKS)]
 
 
 def chosen(only: Sequence[str] | None, *, peers: bool) -> list[str]:

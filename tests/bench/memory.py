@@ -19,11 +19,6 @@ _IDLE_SECONDS, _ROUNDS = 20.0, 3
 INPUTS, WORKERS = 500, 64
 
 
-def measure(bench: Bench) -> list[Measured]:
-    """Measure all three; with `--quick` without the inputs, which take a minute."""
-    return [services(bench), *([] if bench.quick else [inputs(bench)]), workers(bench)]
-
-
 def resident(pid: int) -> float:
     """Return what a process has in memory, MiB."""
     return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[0]) / 1024
@@ -60,6 +55,8 @@ def services(bench: Bench) -> Measured:
 
 def inputs(bench: Bench) -> Measured:
     """Measure the peak of very many inputs, each with an object."""
+    if bench.quick:
+        return Measured("memory-inputs", skipped="takes a minute")
     return Measured("memory-inputs", curves.inputs(bench, INPUTS).cost.peak)
 
 

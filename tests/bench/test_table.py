@@ -5,6 +5,7 @@ import math
 
 import pytest
 
+from tests.bench.__main__ import WORKS, rows_of
 from tests.bench.bench import Cost, net
 from tests.bench.table import (
     PEERS,
@@ -76,6 +77,15 @@ def test_works_are_unique():
     """A work is one row."""
     works = [one.work for one in (*TARGETS, *PEERS)]
     assert len(set(works)) == len(works)
+
+
+def test_a_work_that_fails_is_a_row():
+    """Whatever fails, each of its rows says so, and the rest of the table is still measured."""
+    assert all(rows_of(work) for work in WORKS)
+    assert rows_of("latency") == ["latency-light", "latency-busy"]
+    assert rows_of("vpc") == ["vpc", "vpc-copy"]
+    assert rows_of("vpc-json") == ["vpc-json", "vpc-json-alone"]
+    assert rows_of("processes") == ["processes", "processes-cpu"]
 
 
 def test_net_takes_medians_and_leaves_the_start_out():
