@@ -29,7 +29,7 @@ from flows.positions.store import Positions
 from flows.process import money, telemetry
 from flows.process.epoch_alignment import EpochAlignment
 from flows.process.hardening import cluster_port, ignore_key_log
-from flows.process.memory import reuse_blocks
+from flows.process.memory import give_back, reuse_blocks
 from flows.process.own_messages import STEP, own_messages
 from flows.process.ownership import hold_cursors
 from flows.process.recovery_store import check, hold
@@ -54,6 +54,7 @@ from transforms.block import Transform
 from transforms.errors import CollectorError
 
 _BEYOND_GRACE_SECONDS = 40.0
+_BEGUN_SECONDS = 10.0
 
 
 def flow(
@@ -159,11 +160,16 @@ def alone_seconds(settings: Settings) -> float:
 
 
 def tell_of(running: list[Unit], drain: Event) -> None:
-    """Log what is collected, and later the drain, from a thread: a signal handler must not."""
+    """Log what is collected, and later the drain, from a thread: a signal handler must not.
+
+    Once all have begun it gives back what that took.
+    """
     for unit in running:
         telemetry.collecting(unit.service.name, unit.account.name, ",".join(unit.regions))
 
     def tell() -> None:
+        if not drain.wait(_BEGUN_SECONDS):
+            give_back()
         drain.wait()
         telemetry.draining()
 

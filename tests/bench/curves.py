@@ -75,7 +75,7 @@ def inputs(bench: Bench, count: int) -> Run:
     one = replays.aws_input(replays.flow_logs())["aws"]
     config = bench.configuration({f"aws{n}": {**one, "id": f"bench{n}"} for n in range(count)}, "inputs")
     with bench.service(live.AWS, "--folder", corpus.folder) as port:
-        lived = live.collect(bench, port, config, corpus.events)
+        lived = live.collect(bench, port, config, corpus.events, ("--interval", "3"))  # as `run` has it
     return Run(Cost(lived.cost.cpu, lived.moving, lived.cost.peak), corpus.events)
 
 

@@ -24,6 +24,22 @@ def test_blocks_lie_in_the_heap(tuned):
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"{tuned}\n"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_what_is_free_is_given_back():
+    """What was freed leaves the process, also where something in use lies behind it."""
+    code = """
+from flows.process.memory import give_back, reuse_blocks
+reuse_blocks({})
+blocks = [b"x" * (1 << 20) for _ in range(60)]
+size = lambda: int(open("/proc/self/statm").read().split()[1])
+del blocks[:-1]
+before = size()
+print(give_back(), (before - size()) * 4096 > 50 << 20)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "True True\n"
+
+
 @pytest.mark.parametrize("name", ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
 def test_what_somebody_has_set_stands(name):
     """Variables of malloc in the environment are left to decide."""
