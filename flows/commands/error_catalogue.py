@@ -163,7 +163,7 @@ ENTRIES: Mapping[type[CollectorError], tuple[str, str]] = {
 
 REASONS: dict[str, str] = {
     "customer_key": "the object is encrypted with a key of its writer's (SSE-C); nobody else can read it",
-    "encoding_unknown": "an object is UTF-16; have it written in UTF-8",
+    "encoding_unknown": "an object is UTF-16, or in the frames of its upload (aws-chunked) as S3 keeps none",
     "event_broken": "one event of an API is no JSON; its bytes are in the file",
     "event_too_large": "one event is larger than `max_event_bytes`, or with its header than "
     "`receiver_max_event_bytes`; raise that where the receiver takes it, then replay",

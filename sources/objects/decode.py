@@ -9,6 +9,7 @@ Steps are generators; each holds about 1 MiB. The same object always makes the s
 reads are, so that "events done" is all it takes to go on with it (`skip`).
 """
 
+import re
 from collections.abc import Iterator
 
 from sources.errors import ObjectBroken
@@ -27,6 +28,7 @@ __all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "full", "head",
 _LAYERS = 2
 _HEAD_BYTES = 4096
 _JSON = (b'{"', b"[{", b"{\n", b"[\n")
+_FRAMED = re.compile(rb"[0-9a-fA-F]{1,16};chunk-signature=[0-9a-f]{64,}\r\n")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -98,6 +100,9 @@ def _check_text(start: bytes) -> None:
     what = UTF_16 if start.startswith(_UTF_16) else not_text(start)
     if what == UTF_16:
         raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
+    if _FRAMED.match(start):
+        hint = "S3 takes the frames (aws-chunked) off; have it written anew by what stored it"
+        raise broken("encoding_unknown", "the object is in the frames of its upload", hint)
     if what:
         raise broken("not_text", f"the object is {what}", "keep such objects out of what is announced")
 

@@ -243,3 +243,14 @@ def test_r4_zstd_gives_the_blocks_before_its_damage():
     assert error.reason == "inflate_failed"
     assert found[:-1] == lines[: len(found) - 1]
     assert len(found) > 15_000
+
+
+@pytest.mark.parametrize("inside", [TEXT, gzip.compress(TEXT), b'{"a":1}\n'], ids=["text", "gzip", "JSON"])
+@pytest.mark.parametrize("layout", [LINES, RECORDS, Layout(values=True), Layout(values=True, or_lines=True)])
+def test_r4_frames_of_an_upload_are_no_events(inside, layout):
+    """Of a store that keeps aws-chunked bodies as they came, which S3 does not, nothing is sent."""
+    framed = b"".join(
+        b"%x;chunk-signature=%b\r\n%b\r\n" % (len(part), b"0a" * 32, part) for part in (inside, b"")
+    )
+    found, error = collect(framed, layout)
+    assert (found, error.reason) == ([], "encoding_unknown")
