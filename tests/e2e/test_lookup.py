@@ -27,6 +27,9 @@ REGIONS = ("us-east-1", "eu-west-1", "ap-south-1")
 RATE = 2
 """Requests a second that AWS allows in a region."""
 
+_ARRIVAL = 1
+"""What the scheduling of a busy machine may add between the request's turn and its arrival."""
+
 _SETTLE = 2
 _STALL = 120.0
 
@@ -130,17 +133,16 @@ def settings(receiver, certs, folder, overlap: int) -> dict:
 
 
 @pytest.mark.parametrize(
-    ("backlog", "live", "seconds", "late", "spare"),
+    ("backlog", "live", "seconds", "late"),
     [
-        # beside other tests the scheduling of a busy machine is left one more
-        pytest.param(600, 60, 4, 3, 1, id="600 events", marks=pytest.mark.timeout(600)),
+        pytest.param(600, 60, 4, 3, id="600 events", marks=pytest.mark.timeout(600)),
         pytest.param(
-            30_000, 900, 100, 30, 0, id="30,000 events", marks=[pytest.mark.full, pytest.mark.timeout(1800)]
+            30_000, 900, 100, 30, id="30,000 events", marks=[pytest.mark.full, pytest.mark.timeout(1800)]
         ),
     ],
 )
 def test_h14_two_processes_keep_to_two_requests_a_second(
-    apis, rsyslog, certs, tmp_path, figures, backlog, live, seconds, late, spare
+    apis, rsyslog, certs, tmp_path, figures, backlog, live, seconds, late
 ):
     """A backlog and new events, newest first: each arrives once, and AWS is never asked too fast."""
     asked = apis.watched.asked
@@ -169,8 +171,8 @@ def test_h14_two_processes_keep_to_two_requests_a_second(
     for region in REGIONS:
         moments = moments_of(asked, region)
         assert most_within(moments, 30) <= 30 * RATE, region
-        assert most_within(moments, 1) <= RATE + spare, region
-        assert fullest(moments) <= RATE + spare, region
+        assert most_within(moments, 1) <= RATE + _ARRIVAL, region
+        assert fullest(moments) <= RATE + _ARRIVAL, region
     # bytewax deals the lanes out as it likes: that one region has two askers is chance, that both ask is not.
     assert len({one.process for one in asked} - {0}) == 2
 

@@ -382,7 +382,9 @@ def test_h17_500_findings_updated_while_paging_under_faults(served, figures):
         reset = proxy.add(op="guardduty.*Findings", do="reset", after=9, times=1)
         with collecting(account, ("us-east-1",)) as come:
             wait_until(
-                lambda: updating.fired == 40 and set(final.items()) <= versions_of(come()), 30, "all versions"
+                lambda: updating.fired == 40 and set(final.items()) <= versions_of(come()),
+                150,
+                "all versions",
             )
             polls = proxy.count("guardduty.ListFindings")
             wait_until(lambda: come() and proxy.count("guardduty.ListFindings") > polls + 5, 30, "more polls")
