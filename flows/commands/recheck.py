@@ -15,12 +15,14 @@ from threading import Event
 
 from msgspec import Struct
 
+from flows.aws import s3_of
 from flows.catalogue.build import collected_folder
 from flows.catalogue.service import RunContext, Unit, chosen
 from flows.catalogue.services import units
 from flows.commands.moments import between
 from flows.commands.one_shot import deliver_all
 from flows.config.load import Settings, SettingsError, load
+from flows.journal import keeping
 from flows.process.memory import reuse_blocks
 from flows.process.recovery_store import prepare
 from flows.process.runtime import drain_on_signals, log_to_stderr
@@ -60,8 +62,11 @@ def recheck(config: Path | None, wanted: RecheckRequest, *, as_json: bool) -> in
     targets, failed = _targets(poll, ids, window)
     source = LateSource(poll, ids, targets, window, drain)
     if targets:
-        _run(settings, unit, source)
-        source.keep()
+        try:
+            _run(settings, unit, source)
+            source.keep()
+        except SourceError as error:  # a journal that takes no rows: the next look finds the same
+            failed[error.where] = error
     failed.update(source.failed)
     _tell(source, failed, as_json=as_json)
     if failed or drain.is_set():
@@ -108,7 +113,12 @@ def _targets(poll: Poll, ids: CollectedIds, window: Window) -> tuple[list[Target
 
 
 def _run(settings: Settings, unit: Unit, source: LateSource) -> None:
-    flow = unit, source, unit.service.transform(unit)
+    transform = unit.service.transform(unit)
+    if settings.journal:
+        book = keeping.begin(settings.journal, source.drain, s3_of([unit]))
+        source.journal, source.owner = book, unit.account.name
+        transform = book.counted(transform, unit.account.name)
+    flow = unit, source, transform
     with tempfile.TemporaryDirectory(prefix="recheck-") as folder:
         prepare(Path(folder) / "state", first=True)
         deliver_all(settings, flow, source.drain, Path(folder) / "state", _SECONDS)

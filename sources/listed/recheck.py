@@ -18,6 +18,8 @@ from sources.apis.poll_scheduler import PageInbox
 from sources.apis.window import Window, now_ms
 from sources.collected import KEPT_DAYS, CollectedIds
 from sources.errors import SourceError, translate
+from sources.journal import Journal, JournalRow
+from sources.journal_windows import WindowRows
 from sources.listed import telemetry
 from transforms.block import Block, Flowing, Item
 
@@ -99,15 +101,20 @@ class DailyRecheck:
 class LateSource(FixedPartitionedSource[Flowing, dict[str, int]]):
     """What a range of several targets holds that was not collected; one lane, read ahead by one thread.
 
-    counts: events that were emitted, by target. failed: targets that could not be looked at, and why. Ids
-    are kept once their epoch is receipted, the last ones by `keep`: a killed look repeats an epoch at most.
+    counts: events that were emitted, by target. failed: targets that could not be looked at, and why. Once
+    their epoch is receipted, the last ones by `keep`, rows are written (journal, owner: the input) and ids
+    kept: a killed look repeats an epoch at most.
     """
+
+    journal: Journal | None = None
+    owner = ""
 
     def __init__(
         self, poll: Poll, ids: CollectedIds, targets: Sequence[Target], window: Window, drain: threading.Event
     ) -> None:
         self._look, self._ids = partial(late_pages, poll, ids, window=window), ids
-        self.targets, self.drain = targets, drain
+        self.targets, self.drain, self._reach = targets, drain, (window.start, window.end)
+        self._windows, self._rows = WindowRows(poll.name, {}), list[JournalRow]()
         self.counts: Counter[str] = Counter()
         self._emitted: list[tuple[str, Mapping[str, int]]] = []
         self._sealed = 0
@@ -131,14 +138,24 @@ class LateSource(FixedPartitionedSource[Flowing, dict[str, int]]):
         for key, page in pages:
             self.counts[key] += sum(item.count for item in page.items if isinstance(item, Block))
             self._emitted.append((key, page.ids))
+            self._windows.note(f"{key}{SECOND_LOOK}", self._reach, page.items, ())
         return [item for _, page in pages for item in page.items]
 
     def seal(self) -> None:
         """Note that an epoch ends."""
         self._sealed = len(self._emitted)
+        self._rows += [replace(row, input=self.owner) for row in self._windows.ended(())]
 
     def keep(self, *, sealed: bool = False) -> None:
-        """Keep the ids of all that was emitted, or of epochs that had ended and are receipted now."""
+        """Keep the ids of all that was emitted, or of epochs that had ended and are receipted now.
+
+        Raises SourceError for a journal that does not take their rows: then the next look finds them again.
+        """
+        if not sealed:
+            self.seal()
+        if self.journal is not None and self._rows:
+            self.journal.write(self._rows)
+        self._rows = []
         upto = self._sealed if sealed else len(self._emitted)
         for key, ids in self._emitted[:upto]:
             self._ids.add(key, ids)

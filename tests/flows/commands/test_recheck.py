@@ -7,7 +7,13 @@ import pytest
 import yaml
 
 from flows.cli import main
+from flows.commands.journal import journal_of
+from flows.config.load import load
+from flows.journal.log import JournalLog
+from flows.journal.reader import Query, rows
+from sources.apis.poll import SECOND_LOOK
 from sources.collected import CollectedIds, CollectedRange
+from sources.errors import SourceError
 from tests.fakes.collector import configuration
 from tests.fakes.fake_aws import server as fake_aws
 from tests.fakes.fake_aws.server import FakeAws
@@ -71,6 +77,40 @@ def test_late_events_are_sent_once(site, capfdbinary):
     assert "us-east-1: 2 events came later than the reach; sent" in said
     code, lines, said = run(capfdbinary)
     assert (code, lines) == (0, []), said
+
+
+def test_what_is_sent_has_its_row(site, capfdbinary, tmp_path):
+    """The journal tells of late events by the target's second look, and by the range that was looked at."""
+    ids, run = site
+    put("known", "late-1", "late-2")
+    ids.note("us-east-1", {"known": FIRST * 1000}, CollectedRange(0, (FIRST + 2 * HOUR) * 1000))
+    assert run(capfdbinary)[0] == 1
+    assert run(capfdbinary)[0] == 0
+    (row,) = rows(journal_of(load(tmp_path / "config.yaml")), Query())
+    assert (row.kind, row.outcome, row.service, row.object) == (
+        *("window", "delivered", "audits_api"),
+        f"us-east-1{SECOND_LOOK}",
+    )
+    assert (row.records, row.events, row.start, row.end) == (2, 2, FIRST * 1000, (FIRST + HOUR) * 1000)
+    assert sum(row.tags.values()) == 2
+
+
+def test_without_a_journal_the_next_look_finds_it_again(site, capfdbinary, monkeypatch):
+    """What has no row is not noted as collected: it may be sent twice, and is never missing."""
+    ids, run = site
+    put("late-1")
+    ids.note("us-east-1", {}, CollectedRange(0, (FIRST + 2 * HOUR) * 1000))
+    with monkeypatch.context() as patch:
+        patch.setattr(JournalLog, "write", full)
+        code, _, said = run(capfdbinary)
+    assert code == 2
+    assert "no room" in said
+    code, lines, _ = run(capfdbinary)
+    assert (code, len(lines)) == (1, 1)
+
+
+def full(_log, _rows):
+    raise SourceError("no room", "the journal", "make some")
 
 
 def test_json_is_one_object(site, capfdbinary):
