@@ -1,12 +1,14 @@
 """How often something comes of each scope, and since when it comes too rarely. Pure: minutes are passed in.
 
 Learned of each scope, for each hour of the week: in how many minutes of it something came. A pause is then
-measured in what should have come meanwhile, so a quiet night counts less than a quiet morning. A scope is
-silent when its pause has reached the greatest of
+measured in what should have come meanwhile, so a quiet night counts less than a quiet morning. Clocks are
+changed twice a year: where much comes, an hour is expected to bring no more than those beside it; of what is
+rare, or comes at its hour as a daily report, pauses are measured by three clocks, and the least counts.
 
-    twice the longest pause of the last five weeks
-    where pauses look random, that which one scope of three thousand has once in a month by chance
-    two
+Usual is the longest pause that a scope has in a year, or of a thousand where it has fewer. It follows from
+how pauses go on in which half of what should come has not (peaks over a threshold): of what comes at random,
+or in bursts, they have no memory. What comes regularly ends them soon; there the longest of the last five
+weeks is usual. A scope is silent before twice the usual is over.
 
 Nothing is told of a scope in its first two weeks. A pause that was told counts as little longer than the
 longest before it: what became usual is learned in a few rounds, and one outage hides no other.
@@ -14,9 +16,11 @@ longest before it: what became usual is learned in a few rounds, and one outage 
 
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
+_VERSION = 2
 MINUTE, HOUR_MINUTES, WEEK_HOURS = 60, 60, 168
 WEEK_MINUTES = WEEK_HOURS * HOUR_MINUTES
 MOST_SCOPES = 100_000
@@ -24,40 +28,59 @@ MOST_SCOPES = 100_000
 
 LEARNING_MINUTES = 2 * WEEK_MINUTES
 _WEEKS = 5
-_UNITS = 4
-"""An hour's expectation is kept in quarters of a minute, in a byte."""
+_SHIFTS = (0, -HOUR_MINUTES, HOUR_MINUTES)
+_FULL = 65_535
+"""An hour's expectation is kept as the square root of its share, in 16 bits: fine where it is small."""
 
-_WEIGHT = 0.3
-"""Of the last week in an hour's expectation; of the first one it is all."""
+_LAST_WEEK, _SIGNS = (0.05, 0.15), 300
+"""Weight of the last week in an hour's expectation,
+by how often something comes: what is rare takes months."""
 
-_LEAST, _TWICE, _HARDLY = 2.0, 2.0, 1.25
-_SCOPES_A_FALSE_ALARM = 3_000
+_THRESHOLD, _FURTHER = 0.5, 2.0
+"""Pauses in which less should have come belong to a burst, or tell nothing of long ones. Some bursts last as
+long as what is between them: pauses above the second one have a say where they go on for longer."""
+
+_MOST_TAIL, _FEW, _PRIOR = 2_000, 12, 10
+"""Pauses of which the tail is known; too few to call them regular; as many count as by chance beforehand."""
+
+_MANY = 600
+"""Of what is rare the longest of so many pauses is usual; about a thousand with the short ones."""
+
 _REGULAR, _RANDOM = 0.15, 0.5
-"""Relative variance of pauses: up to the one they are regular, from the other on random (by chance: 1)."""
+"""Relative variance of tails: up to the one they are regular, from the other on random (by chance: 1)."""
 
-_DOUBT = 2.0
-"""By so much over the square root of a week's pauses more is awaited: what is rare is known badly."""
+_LEAST, _USUAL, _LONGEST, _HARDLY = 1.9, 1.65, 1.4, 1.25
+"""Silent after so many usual pauses: below two, as twice is promised and the usual is not known exactly. Of
+the longest of five weeks fewer: it may have been longest by chance."""
+
+_OFTEN, _COMMON = 0.015, 0.5
+"""In such a share of minutes, and so much of it in hours beside each other: a change of clocks shows."""
 
 _EXACT_MINUTES = 10
 """How often the end of the next pause is reckoned anew while something comes each minute."""
 
-_MOMENTS = 0.02
 _FAR_MINUTES = 10 * WEEK_MINUTES
 
 
 class Rhythms:
-    """What is known of every scope, by number; 250 bytes each. Not thread-safe.
+    """What is known of every scope, by number; 420 bytes each. Not thread-safe.
 
-    Arrays hold one value a scope, `_rates` one byte for each of its hours and `_longest` one value for each
-    of its last weeks. `_due`: the minute in which the scope is silent if nothing comes before.
+    Arrays hold one value a scope, `_rates` one for each of its hours and `_longest` one for each of its last
+    weeks. `_tail`, `_square`: how much longer than the threshold pauses are that are longer, and its square.
+    `_further`, `_share`: that of the pauses above the second one, and how many of the longer ones they are.
+    `_all`, `_common`: what is expected in an hour, and what in it and those beside it, on average.
+    `_due`: the minute in which the scope is silent if nothing comes before.
     """
 
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
         self.left_out = 0
-        self._rates, self._count = bytearray(), bytearray()
-        self._longest, self._mean, self._square = array("f"), array("f"), array("f")
+        self._rates, self._count = array("H"), bytearray()
+        self._longest, self._tail, self._square = array("f"), array("f"), array("f")
+        self._further, self._share = array("f"), array("f")
+        self._all, self._common = array("f"), array("f")
         self._first, self._last, self._due = array("q"), array("q"), array("q")
+        self._tails = array("H")
         self._gaps, self._gaps_before = array("L"), array("L")
         self._hour = -1
         self.silent: dict[str, int] = {}
@@ -94,9 +117,10 @@ class Rhythms:
     def usual(self, scope: str) -> int:
         """Return the longest pause that is usual for a scope at these hours of the week, in minutes."""
         number = self.numbers[scope]
-        last, most = self._last[number], self._most(number)
-        then = self._reach(number, last, most)
-        return max(then - last, self._reach(number, then, most) - then)
+        last = self._last[number]
+        usual = self._usual(number, last)
+        then = self._reach(number, last, usual)
+        return max(then - last, self._reach(number, then, usual) - then)
 
     def skip(self, minute: int) -> None:
         """Begin all pauses anew: until now nothing could come, for whatever reason."""
@@ -109,7 +133,7 @@ class Rhythms:
     def state(self) -> dict[str, Any]:
         """Return all that is learned, as plain data."""
         arrays = {name: values.tobytes() for name, (values, _) in self._arrays().items()}
-        return {"v": 1, "scopes": list(self.numbers), "rates": bytes(self._rates), **arrays}
+        return {"v": _VERSION, "scopes": list(self.numbers), **arrays}
 
     @classmethod
     def restored(cls, state: dict[str, Any], minute: int) -> "Rhythms":
@@ -124,10 +148,10 @@ class Rhythms:
     def load(self, state: dict[str, Any], minute: int) -> None:
         """Take over what a state knows: see `restored`."""
         count = len(state["scopes"])
-        if state["v"] != 1 or len(state["rates"]) != count * WEEK_HOURS:
+        if state["v"] != _VERSION:
             raise ValueError("another version")
         self.numbers = {scope: number for number, scope in enumerate(state["scopes"])}
-        self._rates, self._count = bytearray(state["rates"]), bytearray(count)
+        self._count = bytearray(count)
         for name, (values, each) in self._arrays().items():
             values.frombytes(state[name])
             if len(values) != count * each:
@@ -139,8 +163,14 @@ class Rhythms:
     def _arrays(self) -> "Mapping[str, tuple[array[Any], int]]":
         """Return what is kept by name, with how many values a scope has."""
         return {
+            "rates": (self._rates, WEEK_HOURS),
             "longest": (self._longest, _WEEKS),
-            "mean": (self._mean, 1),
+            "tail": (self._tail, 1),
+            "tails": (self._tails, 1),
+            "further": (self._further, 1),
+            "share": (self._share, 1),
+            "all": (self._all, 1),
+            "common": (self._common, 1),
             "square": (self._square, 1),
             "first": (self._first, 1),
             "gaps": (self._gaps, 1),
@@ -154,12 +184,12 @@ class Rhythms:
             self.left_out += 1
             return
         self.numbers[scope] = len(self.numbers)
-        self._rates += bytes(WEEK_HOURS)
+        self._rates.extend([0] * WEEK_HOURS)
         self._count.append(1)
         self._longest.extend([0.0] * _WEEKS)
-        for values in (self._mean, self._square):
-            values.append(1.0)
-        for numbers in (self._gaps, self._gaps_before):
+        for values in (self._tail, self._square, self._further, self._share, self._all, self._common):
+            values.append(0.0)
+        for numbers in (self._gaps, self._gaps_before, self._tails):
             numbers.append(0)
         self._first.append(minute)
         self._last.append(minute)
@@ -170,65 +200,95 @@ class Rhythms:
         last = self._last[number]
         self._last[number] = minute
         self._count[number] = min(self._count[number] + 1, HOUR_MINUTES)
-        self._gaps[number] += 1
         near = minute - last == 1 and minute % _EXACT_MINUTES
         if near:
             self._due[number] += 1
-            pause = self._rate(number, minute // HOUR_MINUTES) / HOUR_MINUTES
+            pause = self._least(number, minute // HOUR_MINUTES)
         else:
             pause = self._expected(number, last, minute)
-        if minute - self._first[number] > LEARNING_MINUTES:
-            pause = min(pause, _HARDLY * self._most(number))
-        self._mean[number] += _MOMENTS * (pause - self._mean[number])
-        self._square[number] += _MOMENTS * (min(pause, 50.0) ** 2 - self._square[number])
-        if minute - self._first[number] > WEEK_MINUTES:
+        age = minute - self._first[number]
+        if age > LEARNING_MINUTES:
+            pause = min(pause, _HARDLY * self._usual(number, minute))
+        if age > WEEK_MINUTES:
             slot = number * _WEEKS + minute // WEEK_MINUTES % _WEEKS
             self._longest[slot] = max(self._longest[slot], pause)
+            if pause > _THRESHOLD:
+                self._learn_tail(number, pause - _THRESHOLD)
         if not near:
             self._due[number] = self._deadline(number, minute)
 
-    def _most(self, number: int) -> float:
-        """Return what should have come in the longest pause that is usual: half of what makes it silent."""
+    def _learn_tail(self, number: int, longer: float) -> None:
+        self._gaps[number] += 1
+        self._tails[number] = min(self._tails[number] + 1, _MOST_TAIL)
+        known = self._tails[number]
+        self._tail[number] += (longer - self._tail[number]) / known
+        self._square[number] += (longer**2 - self._square[number]) / known
+        further = longer + _THRESHOLD - _FURTHER
+        self._share[number] += ((further > 0) - self._share[number]) / known
+        if further > 0:
+            self._further[number] += (further - self._further[number]) / max(self._share[number] * known, 1)
+
+    def _usual(self, number: int, minute: int) -> float:
+        """Return what should have come in the longest pause that is usual."""
         longest = max(self._longest[number * _WEEKS : (number + 1) * _WEEKS])
-        mean = max(self._mean[number], 1e-3)
-        variance = self._square[number] / mean**2 - 1
-        random = min(max((variance - _REGULAR) / (_RANDOM - _REGULAR), 0.0), 1.0)
-        week = max(self._gaps[number], self._gaps_before[number], 1)
-        by_chance = random * math.log(_SCOPES_A_FALSE_ALARM * 4.3 * week) * (1 + _DOUBT / math.sqrt(week))
-        return max(longest, by_chance / _TWICE, _LEAST / _TWICE)
+        tail, known = self._tail[number] or 1.0, self._tails[number]
+        variance = self._square[number] / tail**2 - 1 if known else 1.0
+        random = min(max((variance - _REGULAR) / (_RANDOM - _REGULAR), 1 - known / _FEW, 0.0), 1.0)
+        chance = (self._tail[number] * known + _PRIOR) / (known + _PRIOR)
+        week = max(self._gaps[number], self._gaps_before[number])
+        many = max(52 * week, _MANY)
+        by_chance = random * max(_THRESHOLD + chance * math.log(many), self._further_usual(number, many))
+        weeks = min((minute - self._first[number]) / WEEK_MINUTES - 1, 2 / self._weight(number, minute))
+        doubt = 1 / (weeks * math.log1p(1 / weeks))  # nothing came: a Poisson count known from so many weeks
+        return max(longest * _LONGEST / _USUAL, by_chance * doubt, _LEAST / _USUAL)
+
+    def _further_usual(self, number: int, year: float) -> float:
+        """Return the longest pause of a year by those above the second threshold, as far as it is certain."""
+        share = self._share[number]
+        known = share * self._tails[number]
+        if known <= 1:
+            return 0.0
+        return _FURTHER + self._further[number] * (1 - 1 / math.sqrt(known)) * math.log(max(year * share, 1))
+
+    def _weight(self, number: int, minute: int) -> float:
+        """Return that of the last week in an hour's expectation."""
+        least, most = _LAST_WEEK
+        signs = max(self._gaps[number], self._gaps_before[number])
+        weeks = (minute - self._first[number]) // WEEK_MINUTES + 1
+        return max(min(signs / _SIGNS, most), least, 1 / weeks)
 
     def _deadline(self, number: int, minute: int) -> int:
         if minute - self._first[number] < LEARNING_MINUTES:
             return minute + _FAR_MINUTES
-        return self._reach(number, minute, _TWICE * self._most(number))
+        return self._reach(number, minute, _USUAL * self._usual(number, minute))
 
     def _reach(self, number: int, minute: int, pause: float) -> int:
         """Return when so much should have come since a minute, ten weeks at most."""
-        hour, at, end = minute // HOUR_MINUTES, minute, minute + _FAR_MINUTES
-        while at < end:
-            rate = self._rate(number, hour) / HOUR_MINUTES
-            whole = (hour + 1) * HOUR_MINUTES - at
-            if rate * whole >= pause:
-                return at + math.ceil(pause / rate)
-            pause -= rate * whole
-            at, hour = at + whole, hour + 1
-        return end
+        rate, shifts = self._measure(number)
+        return max(_reached(partial(rate, number), minute + shift, pause) - shift for shift in shifts)
 
     def _expected(self, number: int, start: int, end: int) -> float:
         """Return in how many minutes something should have come."""
-        found, end = 0.0, min(end, start + _FAR_MINUTES)
-        while start < end:
-            hour = start // HOUR_MINUTES
-            stop = min((hour + 1) * HOUR_MINUTES, end)
-            found += (stop - start) * self._rate(number, hour) / HOUR_MINUTES
-            start = stop
-        return found
+        rate, shifts = self._measure(number)
+        end = min(end, start + _FAR_MINUTES)
+        return min(_came(partial(rate, number), start + shift, end + shift) for shift in shifts)
+
+    def _measure(self, number: int) -> tuple[Callable[[int, int], float], tuple[int, ...]]:
+        """Return what is expected by number and hour, and by which clocks."""
+        if self._common[number] > max(_COMMON * self._all[number], _OFTEN):
+            return self._least, _SHIFTS[:1]
+        return self._rate, _SHIFTS
 
     def _rate(self, number: int, hour: int) -> float:
-        """Return in how many minutes of an hour something comes; the hours beside it have a say."""
+        """Return in which share of an hour's minutes something comes."""
+        return (self._rates[number * WEEK_HOURS + hour % WEEK_HOURS] / _FULL) ** 2
+
+    def _least(self, number: int, hour: int) -> float:
+        """Return the same of an hour or one beside it, where that is far less."""
         base, at, rates = number * WEEK_HOURS, hour % WEEK_HOURS, self._rates
-        beside = rates[base + at - 1 if at else base + WEEK_HOURS - 1] + rates[base + (at + 1) % WEEK_HOURS]
-        return (2 * rates[base + at] + beside) / (4 * _UNITS)
+        beside = rates[base + (at or WEEK_HOURS) - 1], rates[base + (at + 1) % WEEK_HOURS]
+        own, least = rates[base + at] ** 2, min(beside) ** 2
+        return (least if least < _COMMON * own else own) / _FULL**2
 
     # all scopes
 
@@ -245,13 +305,16 @@ class Rhythms:
 
     def _end_hour(self, hour: int) -> None:
         at, first = hour % WEEK_HOURS, (hour - WEEK_HOURS) * HOUR_MINUTES
+        minute = (hour + 1) * HOUR_MINUTES
         for number, count in enumerate(self._count):
             slot = number * WEEK_HOURS + at
-            known, now = self._rates[slot], count * _UNITS
-            if self._first[number] > first:
-                self._rates[slot] = min(now, 255)
-            elif known != now:
-                self._rates[slot] = min(round(known + _WEIGHT * (now - known)), 255)
+            now = count / HOUR_MINUTES
+            if self._first[number] <= first and (count or self._rates[slot]):
+                known = self._rate(number, hour)
+                now = known + self._weight(number, minute) * (now - known)
+            self._rates[slot] = min(round(math.sqrt(now) * _FULL), _FULL)
+            self._all[number] += (now - self._all[number]) / WEEK_HOURS
+            self._common[number] += (self._least(number, hour - 1) - self._common[number]) / WEEK_HOURS
         self._count = bytearray(len(self._count))
 
     def _begin_week(self, week: int) -> None:
@@ -263,3 +326,25 @@ class Rhythms:
                 # whoever is silent already is measured by what is usual now
                 self._due[number] = min(self._due[number], self._deadline(number, self._last[number]))
         self._gaps_before, self._gaps = self._gaps, array("L", bytes(self._gaps.itemsize * len(self._gaps)))
+
+
+def _reached(rate: Callable[[int], float], at: int, pause: float) -> int:
+    hour, end = at // HOUR_MINUTES, at + _FAR_MINUTES
+    while at < end:
+        a_minute = rate(hour)
+        whole = (hour + 1) * HOUR_MINUTES - at
+        if a_minute * whole >= pause:
+            return at + math.ceil(pause / a_minute)
+        pause -= a_minute * whole
+        at, hour = at + whole, hour + 1
+    return end
+
+
+def _came(rate: Callable[[int], float], start: int, end: int) -> float:
+    found = 0.0
+    while start < end:
+        hour = start // HOUR_MINUTES
+        stop = min((hour + 1) * HOUR_MINUTES, end)
+        found += (stop - start) * rate(hour)
+        start = stop
+    return found

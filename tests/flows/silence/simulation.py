@@ -1,81 +1,155 @@
 """Accounts and regions in virtual time: daily and weekly rhythm, and silences that were planted.
 
-python -m tests.flows.silence.simulation [SCOPES] [WEEKS]
+python -m tests.flows.silence.simulation [SCOPES] [WEEKS] [SEED]
+
+What is usual is reckoned here from how a scope comes in truth, not from what was learned of it: the longest
+pause that it has in a year, or of a thousand where it has fewer, by the hours of the week that a pause goes
+through. Of what comes at random that is the pause in which `log(comings a year)` should have come; of what
+comes in bursts the same of its bursts; of what comes regularly the pause with the most delay.
 """
 
 import heapq
+import math
 import random
 import sys
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from flows.silence.rhythm import HOUR_MINUTES, WEEK_MINUTES, Rhythms
 
-LEARNED_WEEKS = 5
+TOLD_FROM_WEEK = 2
+"""Nothing is told of what is younger."""
+
+CLOCKS_CHANGE = (7, 17)
+"""Weeks in which half of the accounts' clocks are put back, and forward again."""
+
+DAY_MINUTES = 24 * HOUR_MINUTES
 
 
 @dataclass
 class Scope:
-    """One account's region. kind: how it comes. longest: pause of each of the last five weeks, in minutes."""
+    """One account's region. kind: how it comes. every: minutes between its comings, or bursts, at noon."""
 
     name: str
     kind: str
     every: float
     nights: float
     weekends: float
+    moves: bool
     chance: random.Random
-    longest: dict[int, int] = field(default_factory=dict)
+    burst: list[float] = field(default_factory=list)
 
     def share(self, minute: float) -> float:
         """Return its activity at a time of the week, 1 = that of a working day's noon."""
-        hour, day = minute // HOUR_MINUTES % 24, minute // (24 * HOUR_MINUTES) % 7
+        if self.moves and CLOCKS_CHANGE[0] <= minute / WEEK_MINUTES < CLOCKS_CHANGE[1]:
+            minute -= HOUR_MINUTES
+        hour, day = minute // HOUR_MINUTES % 24, minute // DAY_MINUTES % 7
         share = 1.0 if 7 <= hour < 19 else self.nights
         return share * (self.weekends if day >= 5 else 1.0)
 
     def after(self, minute: float) -> float:
         """Return when something comes next."""
-        if (
-            self.kind == "steady"
-        ):  # as services deliver that write every so many minutes while there is anything
-            return minute + self.every * self.chance.uniform(0.8, 1.2)
+        if self.burst:
+            return self.burst.pop()
         if self.kind == "daily":
-            return minute + 24 * HOUR_MINUTES + self.chance.uniform(-20, 20)
-        while True:  # at random, thinned by the hour
-            minute += self.chance.expovariate(1 / self.every)
-            if self.chance.random() < self.share(minute):
-                return minute
+            return minute + DAY_MINUTES + self.chance.uniform(-20, 20)
+        while True:  # thinned by the hour
+            if self.kind in ("steady", "office"):  # as services write every so many minutes
+                minute += self.every * self.chance.uniform(0.8, 1.2)
+                share = float(self.kind == "steady" or self.share(minute) == 1)
+            else:
+                minute += self.chance.expovariate(1 / self.every)
+                share = self.share(minute)
+            if self.chance.random() < share:
+                break
+        if self.kind == "bursty":
+            times = [minute]
+            for _ in range(self.chance.randint(2, 30)):
+                times.append(times[-1] + self.chance.expovariate(0.5))
+            self.burst = times[:0:-1]
+        return minute
+
+    def usual(self, minute: float) -> float:
+        """Return the longest pause of a year among those that begin in a minute of the week."""
+        if self.kind == "steady":
+            return 1.2 * self.every
+        if self.kind == "daily":
+            return DAY_MINUTES + 40
+        if self.kind == "office":
+            soon = self._until(minute, 1.2, 1 / self.every)
+            if soon <= 2 * self.every:
+                return soon
+            opens = self._until(minute + 2 * self.every, 1 / self.every, 1 / self.every) + 2 * self.every
+            return opens + 1.2 * self.every
+        year = 52 * sum(self.share(hour * HOUR_MINUTES) for hour in range(168)) * HOUR_MINUTES / self.every
+        return self._until(minute, math.log(max(year, 1_000)), 0.0)
+
+    def _until(self, minute: float, pause: float, least: float) -> float:
+        """Return minutes until so many should have come. least: rate that counts."""
+        at = minute
+        while pause > 0:
+            stop = (at // HOUR_MINUTES + 1) * HOUR_MINUTES
+            rate = self.share(at) / self.every
+            rate = rate if rate >= least else 0.0
+            if rate * (stop - at) >= pause:
+                return at + pause / rate - minute
+            pause -= rate * (stop - at)
+            at = stop
+        return at - minute
+
+    def usual_within(self, start: int, end: int) -> float:
+        """Return the longest pause of a year by the hours of a pause: of those that begin in it."""
+        hours = range(start + HOUR_MINUTES, min(end, start + WEEK_MINUTES), HOUR_MINUTES)
+        return max(map(self.usual, (start, *hours)))
 
 
 def scopes(count: int, seed: int) -> list[Scope]:
-    """Return scopes: a fifth steady, a twentieth once a day, the rest at random, busy to quiet."""
+    """Return scopes: a tenth each steady, steady in working hours, and in bursts; a twentieth once a day."""
+    kinds = {0: "steady", 10: "steady", 5: "office", 15: "office", 1: "daily", 2: "bursty", 12: "bursty"}
     made = []
     for number in range(count):
         chance = random.Random(seed * 1_000_003 + number)
-        kind = "steady" if number % 5 == 0 else "daily" if number % 20 == 1 else "random"
-        every = chance.choice((5, 15, 60)) if kind == "steady" else 2 ** chance.uniform(2, 9)
+        kind = kinds.get(number % 20, "random")
+        every = 2 ** chance.uniform(2, 9)
+        if kind in ("steady", "office"):
+            every = chance.choice((5, 15, 60))
+        elif kind == "bursty":
+            every = 2 ** chance.uniform(5, 9)
         nights, weekends = chance.choice((1.0, 0.3, 0.05)), chance.choice((1.0, 0.5, 0.05))
+        if kind == "office":
+            nights, weekends = 0.05, chance.choice((1.0, 0.05))
         name = f"audits_s3 {100_000_000_000 + number // 4} region-{number % 4}"
-        made.append(Scope(name, kind, every, nights, weekends, chance))
+        made.append(Scope(name, kind, every, nights, weekends, chance.random() < 0.5, chance))
     return made
 
 
 @dataclass
 class Simulated:
-    """What came of it. late: planted silences that were never told. ratios, raw: see `told`."""
+    """What came of it. late: planted silences that were never told."""
 
-    false_alarms: int = 0
     scope_months: float = 0.0
     planted: int = 0
     told: int = 0
     late: int = 0
-    ratios: list[float] = field(default_factory=list)
-    raw: list[float] = field(default_factory=list)
+    alarms: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    began: list[float] = field(default_factory=list)
+
+    @property
+    def false_alarms(self) -> int:
+        return sum(self.alarms.values())
+
+    @property
+    def most(self) -> float:
+        return max(ratio for ratios in self.ratios.values() for ratio in ratios)
 
 
 def simulate(count: int, weeks: int, seed: int = 1, planted: int = 200) -> Simulated:
-    """Learn for five weeks, then watch `weeks` weeks; in the last one some scopes end, one by one."""
+    """Live some weeks; in the last one some scopes end, one by one."""
     made, rhythms, found = scopes(count, seed), Rhythms(), Simulated()
+    named = {one.name: one for one in made}
     chance = random.Random(seed)
-    watched, end = LEARNED_WEEKS * WEEK_MINUTES, (LEARNED_WEEKS + weeks) * WEEK_MINUTES
+    watched, end = TOLD_FROM_WEEK * WEEK_MINUTES, weeks * WEEK_MINUTES
     last_week = end - WEEK_MINUTES
     dying = {
         one.name: chance.uniform(last_week, last_week + WEEK_MINUTES / 2)
@@ -83,51 +157,55 @@ def simulate(count: int, weeks: int, seed: int = 1, planted: int = 200) -> Simul
     }
     ahead = [(one.chance.uniform(0, one.every), number) for number, one in enumerate(made)]
     heapq.heapify(ahead)
-    silent_from: dict[str, tuple[int, int]] = {}
     last = [0] * count  # minute in which something came last
-    for minute in range(end + 6 * WEEK_MINUTES):
+    silent_from: dict[str, int] = {}
+    for minute in range(end + 12 * WEEK_MINUTES):
         heard = []
         while ahead and ahead[0][0] < minute + 1:
             at, number = heapq.heappop(ahead)
             one = made[number]
-            if at >= dying.get(one.name, float("inf")):
-                silent_from[one.name] = rhythms.usual(one.name), max(one.longest.values())
+            if at >= dying.get(one.name, math.inf):
+                silent_from[one.name] = last[number]
                 continue
             heard.append(one.name)
-            week = minute // WEEK_MINUTES % LEARNED_WEEKS
-            one.longest[week] = max(one.longest.get(week, 0), minute - last[number])
             last[number] = minute
             heapq.heappush(ahead, (one.after(at), number))
         rhythms.hear(dict.fromkeys(heard), minute)
         for name, pause in rhythms.look(minute):
+            one = named[name]
             if name in silent_from:
+                start = silent_from.pop(name)
                 found.told += 1
-                usual, longest = silent_from.pop(name)
-                found.ratios.append(pause / max(usual, 1))
-                found.raw.append(pause / max(longest, 1))
-            elif watched <= minute < end and minute < dying.get(name, float("inf")):
-                found.false_alarms += 1
+                ratio = pause / math.ceil(one.usual_within(start, minute) + 1)
+                found.ratios[one.kind].append(ratio)
+                found.began.append(pause / math.ceil(one.usual(start) + 1))
+            elif watched <= minute < min(end, dying.get(name, math.inf)):
+                found.alarms[one.kind] += 1
         if minute >= end:
             if not silent_from:
                 break
             ahead.clear()
     found.planted, found.late = len(dying), len(silent_from)
-    found.scope_months = count * weeks * 7 / 30.4
+    found.scope_months = count * (weeks - TOLD_FROM_WEEK) * 7 / 30.4
     return found
 
 
 def told(found: Simulated) -> str:
-    """Return it as one line."""
-    ratios, raw = sorted(found.ratios), sorted(found.raw)
-    middle, most = ratios[len(ratios) // 2], ratios[-1]
-    really, mostly = raw[len(raw) // 2], raw[len(raw) * 9 // 10]
+    """Return it as text."""
+    kinds = ", ".join(
+        f"{kind} {sorted(ratios)[len(ratios) // 2]:.2f} (at most {max(ratios):.2f})"
+        for kind, ratios in sorted(found.ratios.items())
+    )
+    alarms = ", ".join(f"{number} {kind}" for kind, number in sorted(found.alarms.items())) or "none"
+    began = sorted(found.began)
     return (
-        f"{found.planted} planted silences: {found.told} told, after {middle:.2f} (at most {most:.2f}) times "
-        f"the pause that is usual at that hour, {really:.2f} (nine in ten {mostly:.2f}) times the longest of "
-        f"five weeks; {found.false_alarms} false alarms in {found.scope_months:.0f} scope-months"
+        f"{found.planted} planted silences: {found.told} told, after so many times the longest pause of a "
+        f"year at these hours: {kinds}; at the hour in which they began: {began[len(began) // 2]:.2f} (nine "
+        f"in ten {began[len(began) * 9 // 10]:.2f}); {found.false_alarms} false alarms ({alarms}) in "
+        f"{found.scope_months:.0f} scope-months"
     )
 
 
 if __name__ == "__main__":
-    size, long = (int(one) for one in (*sys.argv[1:], *("400", "9")[len(sys.argv) - 1 :]))
-    sys.stdout.write(told(simulate(size, long)) + "\n")
+    size, long, start = (int(one) for one in (*sys.argv[1:], *("400", "20", "1")[len(sys.argv) - 1 :]))
+    sys.stdout.write(told(simulate(size, long, start)) + "\n")

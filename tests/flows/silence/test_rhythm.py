@@ -1,6 +1,7 @@
 """What is usual, and when a pause is too long for it."""
 
 import resource
+import time
 
 import pytest
 
@@ -9,6 +10,7 @@ from flows.silence.rhythm import HOUR_MINUTES, WEEK_MINUTES, Rhythms
 from tests.flows.silence.simulation import simulate, told
 
 DAY = 24 * HOUR_MINUTES
+MOST = 2.0
 
 
 def lived(every, weeks, working=lambda _minute: True):
@@ -79,7 +81,7 @@ def test_what_was_learned_survives_a_restart():
     end = 3 * WEEK_MINUTES
     state = lived(5, 3).state()
     assert fallen(Rhythms.restored(state, end), end, end + DAY) - end <= 11
-    for broken in ({**state, "v": 2}, {**state, "rates": b""}, {**state, "gaps": b"1234"}):
+    for broken in ({**state, "v": 1}, {**state, "rates": b""}, {**state, "gaps": b"1234"}):
         with pytest.raises(ValueError, match=r"."):
             Rhythms.restored(broken, end)
 
@@ -92,28 +94,45 @@ def test_scopes_are_bounded(monkeypatch):
     assert (len(rhythms.numbers), rhythms.left_out) == (10, 20)
 
 
+def test_clocks_that_are_put_back_are_no_silence():
+    """Who works from eight to six does so an hour later from one Monday on, and an hour earlier in spring."""
+    rhythms, told = Rhythms(), []
+    for minute in range(12 * WEEK_MINUTES):
+        hour = (minute - HOUR_MINUTES * (6 <= minute // WEEK_MINUTES < 10)) % DAY // HOUR_MINUTES
+        if 8 <= hour < 18 and minute % 5 == 0:
+            rhythms.hear(["a"], minute)
+        told += rhythms.look(minute)
+    assert told == []
+
+
 @pytest.mark.parametrize(
-    ("count", "weeks", "planted"), [(120, 4, 50), pytest.param(4000, 9, 400, marks=pytest.mark.full)]
+    ("count", "weeks", "planted"), [(60, 12, 25), pytest.param(4000, 26, 400, marks=pytest.mark.full)]
 )
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_planted_silences_are_told_in_time_and_hardly_another(figures, count, weeks, planted):
     """Each within twice the pause that is usual then; false alarms: under one a month and 1,000 scopes."""
     found = simulate(count, weeks, planted=planted)
     figures(f"{count} scopes, {weeks} weeks: {told(found)}")
     assert (found.told, found.late) == (planted, 0)
-    assert max(found.ratios) <= 2 + 0.1
+    assert found.most <= MOST
     assert found.false_alarms < max(found.scope_months / 1000, 1)
 
 
 def test_a_hundred_thousand_scopes_fit(figures):
-    """What is kept of each takes 250 bytes or so, beside its name."""
+    """What is kept of each takes 420 bytes or so, beside its name."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     rhythms = Rhythms()
     names = [f"production\taudits_s3\t{100_000_000_000 + n // 10}\teu-west-{n % 10}" for n in range(100_000)]
-    for minute in (0, 3, 60):
-        rhythms.hear(names, minute)
-        rhythms.look(minute)
+    rhythms.hear(names, 0)
+    rhythms.hear(names, 3)
+    began = time.process_time()
+    rhythms.hear(names, 60)
+    rhythms.look(60)
+    seconds = time.process_time() - began
     kept = sum(len(part) for part in rhythms.state().values() if isinstance(part, bytes))
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10
-    figures(f"100,000 scopes: {kept / 100_000:.0f} bytes each, the process grew by {grown} MiB")
-    assert kept < 250 * 100_000
+    figures(
+        f"100,000 scopes: {kept / 100_000:.0f} bytes each, the process grew by {grown} MiB, "
+        f"{seconds:.1f} s of CPU for an hour's end at which all come"
+    )
+    assert kept < 450 * 100_000
