@@ -230,7 +230,10 @@ def move(folder: Path, before: str, after: str, configured: Sequence[Unit] | Non
     hold(folder)
     before, after = _step(before), _step(after)
     with ExitStack() as opening:
-        for place in {file.parent for file in folder.rglob(LOG)}:
+        places = {file.parent for name in (LOG, "part-*.sqlite3") for file in folder.rglob(name)}
+        for place in places - {folder}:
+            hold(place)
+        for place in places:
             settle(place)
         files = {file: opening.enter_context(_open(file)) for file in sorted(folder.rglob("part-*.sqlite3"))}
         steps = {file: _steps(database) for file, database in files.items()}

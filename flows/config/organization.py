@@ -50,7 +50,7 @@ class OrganizationSettings(Model):
     over include"""
     regions: OneOrMany[_Where] = setting((ENABLED,), example=["eu-west-1", "us-east-1"], ours=True)
     """Of each account, those that it has enabled: all of them, or these"""
-    refresh_seconds: float = setting(600, example=600, unit="seconds", ours=True, ge=1)
+    refresh_seconds: float = setting(600, example=600, unit="seconds", ours=True, ge=1, le=3600)
     """From one listing of accounts, log groups and detectors to the next"""
     account_name: bool = setting(default=False, example=True, ours=True)
     """Put the account's name in the organization into JSON events as @devo_account_name"""

@@ -151,6 +151,7 @@ class JournalBook:
             known = self._made.setdefault(key, made)
             if known is not made:
                 known.add(made)
+                self._made.move_to_end(key)  # a window's stays: it is not the one that goes first
             elif len(self._made) > MOST_OBJECTS:
                 self._made.popitem(last=False)
 

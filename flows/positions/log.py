@@ -22,7 +22,7 @@ from flows.process.recovery_store import sync
 LOG = "positions.log"
 
 _VERSION = 1
-_NEVER_WRITTEN = bytes(64)
+_NEVER_WRITTEN = b"\0"
 _SMALL_BYTES = 512
 
 Record = list[tuple[str, str, list[Change]]]
@@ -92,8 +92,10 @@ def read(folder: Path, checkpoint: int) -> Sequence[Record]:
 
 def _cut_short(last: bytes) -> bool:
     """Tell a last line that was being written from one of which a byte has changed, its end for instance."""
+    if _NEVER_WRITTEN in last:  # Base64 has none
+        return True
     if last.endswith(b"\n"):
-        return _NEVER_WRITTEN in last
+        return False
     return last[:-1] + b"\n" != _line(last[9:-1])
 
 

@@ -33,6 +33,9 @@ QUIET_SECONDS = 300.0
 _LONG_BYTES, _LONG_TIMES = 1 << 20, 4
 """A log is folded when it has so many bytes, and so many times those of its checkpoint."""
 
+_OLD_SECONDS = 86_400.0
+"""… or when it is a day old: an older release, after a kill, knows the checkpoint only."""
+
 
 class _Known(Struct):
     """What is known of a lane. busy: it emitted something that is not written."""
@@ -42,7 +45,7 @@ class _Known(Struct):
     busy: bool = False
 
 
-_LOCKS = (Guard("_lock", ("_known", "_sealed", "_due", "_log", "_long")),)
+_LOCKS = (Guard("_lock", ("_known", "_sealed", "_due", "_log", "_long", "_old")),)
 
 
 @guarded(_LOCKS)
@@ -60,7 +63,7 @@ class Positions:
         self._known = {place: _Known(state, state) for place, state in positions(folder).items()}
         self._sealed: int | None = None
         self._due = clock() + QUIET_SECONDS
-        self._long = _long(folder)
+        self._long, self._old = _long(folder), clock() + _OLD_SECONDS
 
     def source(self, source: FixedPartitionedSource[Flowing, Any]) -> WrappedSource:
         """Return the same source, whose lanes go on from here and are kept here."""
@@ -110,10 +113,10 @@ class Positions:
         for (step, _), known in self._known.items():
             if everything or step in due:
                 known.written, known.busy = known.sealed, False
-        if self._log.size > self._long:
+        if self._log.size > self._long or self._clock() >= self._old:
             self._log.close()
             self._log = fold(self._folder)
-            self._long = _long(self._folder)
+            self._long, self._old = _long(self._folder), self._clock() + _OLD_SECONDS
 
 
 class _KeptSource(WrappedSource):

@@ -146,7 +146,7 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._rows = source.keeper.join(journal, ended)
         since = state.get("since", 0 if "v" in state else source.feed.born)  # old states do not say
         self._beginnings = Beginnings(since, state.get("unread", {}))
-        self._inbox = source.feed.attach(name, self.state, self._beginnings.of)
+        self._inbox = source.feed.attach(name, self.state, self._begins)
 
     def next_batch(self) -> list[Item]:
         """Return what has arrived, at once; nothing more once the process drains.
@@ -214,6 +214,10 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._feed.detach(self._name)
         self._rows.close()
 
+    def _begins(self, key: str) -> int:
+        """Return from when on a target without a position is read, as it is known now."""
+        return self._beginnings.of(key)
+
     def _keep_listed(self) -> None:
         """After each listing: note which targets are gone, forget those gone for too long."""
         listing = self._feed.listing()
@@ -222,7 +226,8 @@ class _CursorLane(StatefulSourcePartition[Flowing, dict[str, Any]]):
         self._listing, now = listing.number, int(time.time() * 1000)
         mine = [key for key in listing.keys if lanes.lane_of(key) == self._name]
         without = [key for key in mine if key not in self.state and not key.endswith(SECOND_LOOK)]
-        self._beginnings = self._beginnings.after(listing, without)
+        since = self._beginnings.since or self._feed.since  # of an old state, once all lanes are there
+        self._beginnings = Beginnings(since, self._beginnings.unread).after(listing, without)
         self._gone = {key: self._gone.get(key, now) for key in self.state if listing.gone(key)}
         for key in [key for key, since in self._gone.items() if now - since > self._keep_ms]:
             del self.state[key], self._gone[key]

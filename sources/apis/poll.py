@@ -82,8 +82,9 @@ class Listing(Struct, frozen=True):
         return key not in self.keys and account_of(key) not in self.resting
 
 
-_SHOWN_LATE = 900_000
-"""How long a target may be there before listings show it, in ms."""
+_SHOWN_LATE = 3 * 3_600_000
+"""How long a target may be there before a listing shows it, in ms: ListMetrics is up to 15 minutes late; an
+organization's regions are known for an hour, its accounts and what they share for `refresh_seconds` each."""
 
 
 class Beginnings(Struct, frozen=True):

@@ -128,13 +128,12 @@ class PollScheduler:
         lock = threading.RLock()
         self._changed, self._turn = threading.Condition(lock), threading.Condition(lock)
         self._ended = self._watched = False
-        self._inboxes: dict[str, PageInbox] = {}
         self._states, self.begun = dict[str, State](), dict[str, State]()
         self._since, self.born, self._begins = 0, now_ms(), dict[str, Callable[[str], int]]()
+        self.since, self._inboxes = self.born, dict[str, PageInbox]()
         self._targets, self._listing = dict[str, Target](), Listing()
-        self._resting: dict[str, SourceError] = {}
-        self._timetable: list[tuple[float, int, str]] = []
-        self._planned: set[str] = set()
+        self._resting = dict[str, SourceError]()
+        self._timetable, self._planned = list[tuple[float, int, str]](), set[str]()
         self._threads = self._asleep = self._tickets = 0
         threads = Threads(poll.name, owner)
         self._start, self.check = threads.spawn, threads.check
@@ -153,6 +152,7 @@ class PollScheduler:
             self._inboxes[lane], self._begins[lane] = inbox, begins
             self._states.update(states)
             self._since = max(self._since, *map(done_of, states.values()), 0)
+            self.since = self._since or self.born  # where no state says more
             self._plan_new()
             telemetry.lane_joined(self.name, self._owner, len(self._inboxes))
         if first:
@@ -344,7 +344,7 @@ class PollScheduler:
             return time.monotonic() + pause
         started, again, pages, events, spent = time.monotonic(), False, 0, 0, self._pace.budget.began()
         try:
-            since = self._begins[lane_of(key)](key) or self._since or self.born
+            since = self._begins[lane_of(key)](key) or self.since
             for page in self._poll.pages(replace(target, since=since), self._state_of(target)):
                 if not inbox.put(key, page, self._stopped):
                     return None

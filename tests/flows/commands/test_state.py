@@ -112,6 +112,20 @@ def test_s7_the_log_is_shown_copied_and_moved_too(folder, tmp_path, capsys):
     assert len(moved) == len(known)
 
 
+def test_s7_move_leaves_a_state_alone_that_a_process_of_several_holds(folder, tmp_path):
+    """Each of `run --processes N` has a folder of its own below the base, and holds that."""
+    base = tmp_path / "base"
+    shutil.copytree(folder, base / "queues" / "0")
+    script = "import sys; from pathlib import Path; from flows.process.recovery_store import hold; "
+    script += "hold(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", script, str(base / "queues" / "0")]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(StateError):
+            state(None, base, "move", [STEPS[0], "20001-x-audits_api"])
+        other.stdin.close()
+
+
 def test_a_copy_is_put_back(folder, tmp_path, capsys):
     """What was copied, even while somebody writes, is put into an empty folder; records stay."""
     archive, other = tmp_path / "copy.tar.gz", tmp_path / "other"

@@ -147,6 +147,17 @@ def test_s7_a_long_log_is_folded(folder, clock, monkeypatch):
     assert on_disk(folder) == {A: 299, B: -299, OTHER: 7}
 
 
+def test_a_checkpoint_is_never_older_than_a_day(kept, folder, clock):
+    """An older release that goes on after a kill knows nothing else, and collects again what came since."""
+    epoch(kept, 1, {A: 1, B: 1, OTHER: 1}, busy=(A, B, OTHER))
+    kept.receipted(2)
+    clock.now += 86_400
+    epoch(kept, 2, {A: 2, B: 2, OTHER: 2}, busy=(A,))
+    kept.receipted(3)
+    (folder / LOG).unlink()
+    assert on_disk(folder) == {A: 2, B: 2, OTHER: 2}
+
+
 def test_a_damaged_log_is_named(kept, folder):
     """A flipped byte is no torn end: one line, with what helps."""
     epoch(kept, 1, {A: 1, B: 1, OTHER: 1}, busy=(A, OTHER))

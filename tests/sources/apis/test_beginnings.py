@@ -158,6 +158,23 @@ def test_what_was_refused_is_read_from_its_first_listing_on_through_every_restar
     assert wanted - set(site.got) == set()
 
 
+@each
+def test_what_was_refused_since_an_older_release_is_read_from_where_that_ended(site):
+    """A state that says nothing of beginnings: they are where the others stood, through every restart."""
+    site.live((OLD,), [START])
+    for state in site.states.values():
+        state.pop("since", None)
+        state.pop("unread", None)
+    site.aws[NEW].denied = True
+    wanted = site.put(NEW, START + MINUTE * 5, START + 9 * HOUR)
+    for hour in range(1, 4):
+        site.put(OLD, START + (hour - 1) * HOUR, START + hour * HOUR)
+        site.live((OLD, NEW), [START + hour * HOUR])
+    site.aws[NEW].denied = False
+    site.live((OLD, NEW), [START + 6 * HOUR, START + 10 * HOUR])
+    assert wanted - set(site.got) == set()
+
+
 @pytest.mark.parametrize("service", ["logs"])
 def test_a_group_of_the_time_of_an_outage_is_read_from_its_first_line(site):
     """However long it has been there when the collector is back."""
@@ -239,11 +256,11 @@ def test_metrics_of_the_time_of_an_outage_are_read_from_their_first_point(outage
 def test_beginnings_move_with_whole_listings_only():
     """An account that rests may hide targets; what was shown keeps its beginning until it is read."""
     first = Beginnings(5)
-    late = 10_000_000
+    late = 100_000_000
     resting = first.after(Listing(1, frozenset({"r/1/a"}), frozenset({"1"}), late), ["r/2/b"])
     assert resting == Beginnings(5, {"r/2/b": 5})
     whole = resting.after(Listing(2, frozenset({"r/2/b"}), frozenset(), late), ["r/2/b"])
-    assert whole == Beginnings(late - 900_000, {"r/2/b": 5})
-    assert whole.of("r/3/c") == late - 900_000
-    assert whole.after(Listing(3, frozenset(), frozenset(), late), []) == Beginnings(late - 900_000)
-    assert Target("a", since=whole.of("a")).begin(late) == late - 900_000
+    assert whole == Beginnings(late - 3 * 3_600_000, {"r/2/b": 5})
+    assert whole.of("r/3/c") == late - 3 * 3_600_000
+    assert whole.after(Listing(3, frozenset(), frozenset(), late), []) == Beginnings(late - 3 * 3_600_000)
+    assert Target("a", since=whole.of("a")).begin(late) == late - 3 * 3_600_000
