@@ -204,10 +204,13 @@ def needs(request: JudgedRequest, person: Person) -> Iterator[Need]:
             )
         case "logs" if name == "DescribeLogGroups":
             yield Need("logs:DescribeLogGroups", f"{prefix}:log-group::log-stream:", request.region)
-        case "logs" if name == "FilterLogEvents":
+        case "logs" if name in {"FilterLogEvents", "StartQuery"}:
             said = request.said
-            group = said.get("logGroupName") or said["logGroupIdentifier"].split(":log-group:")[-1]
-            yield Need("logs:FilterLogEvents", f"{prefix}:log-group:{group}:log-stream:", request.region)
+            told = (
+                said.get("logGroupName") or said.get("logGroupIdentifier") or said["logGroupIdentifiers"][0]
+            )
+            group = told.split(":log-group:")[-1]
+            yield Need(f"logs:{name}", f"{prefix}:log-group:{group}:log-stream:", request.region)
         case "guardduty" if name != "ListDetectors":
             detector = urlsplit(request.target).path.split("/")[2]
             yield Need(f"guardduty:{name}", f"{prefix}:detector/{detector}", request.region)

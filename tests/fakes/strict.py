@@ -76,16 +76,16 @@ class StrictMinistack(Ministack):
         )
         return name
 
-    def admit(self, config: Path) -> None:
+    def admit(self, config: Path, *, proves: bool = False) -> None:
         """Let the keys of a configuration do what `policy` prints for it, and nothing else."""
         with suppress(SettingsError):  # a configuration that is refused asks nothing
-            admit(self.state, config, ACCOUNT)
+            admit(self.state, config, ACCOUNT, proves=proves)
 
 
-def admit(state: StrictRules, config: Path, account: str) -> None:
-    """Attach what `policy` prints for a configuration to its access keys."""
+def admit(state: StrictRules, config: Path, account: str, *, proves: bool = False) -> None:
+    """Attach what `policy` prints for a configuration to its access keys; with `--prove` where asked for."""
     settings = load(config)
-    for grant in grants(settings, Known(account, (), (KEY,))):
+    for grant in grants(settings, Known(account, (), (KEY,), proves=proves)):
         key = settings.inputs[grant.input].credentials.access_key
         document = json.loads(json.dumps(grant.document()).replace("${ACCOUNT}", account))
         if key:
