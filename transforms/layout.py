@@ -8,8 +8,8 @@ from msgspec import Struct
 Unwrap: TypeAlias = Callable[[bytes], Sequence[bytes]]
 """One JSON document → its events; raises ValueError with what it lacks."""
 
-JSON_ROWS = b"{}"
-"""As header of rows: they are JSON objects already, whatever text the service has otherwise."""
+JSON_ROWS = b"{}\n"
+"""As header of rows: they are JSON already, whatever text the service has otherwise. No line can be it."""
 
 
 class Layout(Struct, frozen=True):
