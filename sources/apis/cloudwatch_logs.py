@@ -295,7 +295,7 @@ class CloudWatchLogs:
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._api: Api[LogsClient] = Api(account, "logs", limiters, drain)
-        self._clock, settle = clock, options.settle_seconds * 1000
+        self._options, self._clock, settle = options, clock, options.settle_seconds * 1000
         least, wider = settle + options.overlap_seconds * 1000, Wider(options.linked, options.queries)
         rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
         self._windows = LogWindows(settle, max(_SPAN_FLOOR, int(self.period_seconds * 1000)), rule)

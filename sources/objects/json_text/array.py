@@ -137,6 +137,9 @@ def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
 
 def _leave(tape: ChunkBuffer, longest: int) -> None:
     """Move past the rest of the document after its array."""
+    if (end := scanner.end_of(tape.data, tape.at, depth=1)) >= 0:  # as a rule it is all there, and short
+        tape.at = end
+        return
     passing = begun(b"{")
     if not passing.behind(tape, MOST_LENGTHS * longest):
         if tape.ended and not passing.damaged:

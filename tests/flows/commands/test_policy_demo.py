@@ -72,9 +72,9 @@ def log_of_one_refusal(stages, monkeypatch):
     logs, texts = [], []
     start, admit = module._start, StrictAws.admit
 
-    def starting(settings, aws, log):
+    def starting(settings, processes, aws, log):
         logs.append(log)
-        return start(settings, aws, log)
+        return start(settings, processes, aws, log)
 
     def run(action):
         def admitted(self, settings):
