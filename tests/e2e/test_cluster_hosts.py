@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.pods import Backlog, Ledger, Silences, World, world_of
-from tests.fakes.collector import Collector, Launch, configuration
+from tests.fakes.collector import Collector, Launch, Stage, configuration
 from tests.fakes.hosts import SERVERS, Host, inside, need_hosts
 from tests.fakes.process import Background, Child, wait_until
 
@@ -277,6 +277,16 @@ def play(
     return began, ended
 
 
+def three_members(stack: ExitStack, stage: Stage, hosts: int) -> tuple[World, Cluster, Ledger, Backlog]:
+    """Return a cluster of three that is well, and what it is to be fed with and judged by."""
+    world = stack.enter_context(world_of(stage, hosts=hosts))
+    cluster = stack.enter_context(Cluster(world, 3))
+    wait_until(lambda: healthy(cluster), _TIMEOUT, "all are well", every=0.5)
+    ledger, feed = Ledger(world.receiver, world.rows), Backlog(world.site, world.rows)
+    feed.least = 5.0
+    return world, cluster, ledger, feed
+
+
 SHORT = "link down 5 s"
 
 
@@ -290,11 +300,7 @@ def test_a_cluster_under_a_fault(stage, figures, name):
     """What arrives is what was put, once it flows again; while nothing comes, somebody says so."""
     need_hosts()
     with ExitStack() as stack:
-        world = stack.enter_context(world_of(stage, hosts=5))
-        cluster = stack.enter_context(Cluster(world, 3))
-        wait_until(lambda: healthy(cluster), _TIMEOUT, "all are well", every=0.5)
-        ledger, feed = Ledger(world.receiver, world.rows), Backlog(world.site, world.rows)
-        feed.least = 5.0
+        world, cluster, ledger, feed = three_members(stack, stage, hosts=5)
         with feed:
             world.receiver.wait_for(1, _TIMEOUT)
             with Silences(world.receiver) as silences:
@@ -351,11 +357,7 @@ def test_strangers_on_the_port_of_a_host(stage, figures, tmp_path):
     marked = tmp_path / "unpickled"
     evil = pickle.dumps(Evil(marked))
     with ExitStack() as stack:
-        world = stack.enter_context(world_of(stage, hosts=4))
-        cluster = stack.enter_context(Cluster(world, 3))
-        wait_until(lambda: healthy(cluster), _TIMEOUT, "all are well", every=0.5)
-        ledger, feed = Ledger(world.receiver, world.rows), Backlog(world.site, world.rows)
-        feed.least = 5.0
+        world, cluster, ledger, feed = three_members(stack, stage, hosts=4)
         stack.enter_context(feed)
         stranger = world.hosts[3]
         addresses = [f"{member.host.address}:{_PORT}" for member in cluster.members]

@@ -131,7 +131,11 @@ def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
             return start, end
         if tape.ended:
             raise tape.cut_short("the JSON document")
-        size = _grown(size, longest, "what stands before the records is too large")
+        if size > longest:
+            raise broken(
+                "record_too_large", f"what stands before the records is too large: over {longest} bytes"
+            )
+        size *= 2
         tape.fill(size)
 
 
@@ -145,12 +149,6 @@ def _leave(tape: ChunkBuffer, longest: int) -> None:
         if tape.ended and not passing.damaged:
             raise tape.cut_short("the JSON document")
         raise broken("json_broken", "what stands after the records is no JSON, or too large")
-
-
-def _grown(size: int, longest: int, what: str) -> int:
-    if size > longest:
-        raise broken("record_too_large", f"{what}: over {longest} bytes")
-    return 2 * size
 
 
 def _array(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Damage]:
