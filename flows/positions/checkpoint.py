@@ -76,15 +76,13 @@ def _fold(folder: Path, number: int) -> None:
     }
 
     def fill(file: Path) -> None:
+        """It stays in WAL mode: of processes that begin together, all but one could not change that."""
         with closing(sqlite3.connect(file)) as database:
             database.execute("PRAGMA synchronous = OFF")  # it is synced as a whole, before it is moved in
             with database:
                 database.executemany(_INSERT, [(*place, row) for place, row in rows.items()])
                 database.execute(_FIRST_RUN)
                 database.execute(f"PRAGMA application_id = {number}")
-            database.execute(
-                "PRAGMA journal_mode = DELETE"
-            )  # no files beside it; bytewax changes that itself
 
     replace_files(folder, fill)
 

@@ -114,8 +114,8 @@ def drain_on_signals(alone: float | None = None, done: threading.Event | None = 
 
     def act() -> None:
         asked.get()
+        notify(STOPPING)  # before anything can end: a process that has ended tells nothing more
         drain.set()
-        notify(STOPPING)
         if alone is not None and launch().process.count > 1:
             drained = (done or threading.Event()).wait(alone)
             say(logging.WARNING, "drained_alone", hint="the others of the cluster begin again without it")

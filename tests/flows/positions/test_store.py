@@ -130,6 +130,12 @@ def test_a_clean_end_leaves_what_bytewax_has(kept, folder):
         assert database.execute("SELECT count(*) FROM snaps").fetchone() == (3,)
 
 
+def test_processes_of_a_cluster_can_resume_in_the_same_moment(kept, folder):
+    """bytewax asks for WAL mode where it opens a file; one of several that change it is told "locked"."""
+    kept.finish()
+    assert (folder / "part-0.sqlite3").read_bytes()[18:20] == b"\2\2", "SQLite's file format: 2 = WAL"
+
+
 def test_s7_a_long_log_is_folded(folder, clock, monkeypatch):
     """It never gets longer than a multiple of what is alive, and nothing is lost by it."""
     monkeypatch.setattr("flows.positions.store._LONG_BYTES", 3000)
