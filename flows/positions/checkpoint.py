@@ -76,7 +76,7 @@ def _fold(folder: Path, number: int) -> None:
     }
 
     def fill(file: Path) -> None:
-        """It stays in WAL mode: of processes that begin together, all but one could not change that."""
+        """Leave it in WAL mode: of processes that begin together, all but one could not change that."""
         with closing(sqlite3.connect(file)) as database:
             database.execute("PRAGMA synchronous = OFF")  # it is synced as a whole, before it is moved in
             with database:

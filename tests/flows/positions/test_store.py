@@ -131,7 +131,7 @@ def test_a_clean_end_leaves_what_bytewax_has(kept, folder):
 
 
 def test_processes_of_a_cluster_can_resume_in_the_same_moment(kept, folder):
-    """bytewax asks for WAL mode where it opens a file; one of several that change it is told "locked"."""
+    """WAL mode is what bytewax asks for of a file; one of several that change it finds it locked."""
     kept.finish()
     assert (folder / "part-0.sqlite3").read_bytes()[18:20] == b"\2\2", "SQLite's file format: 2 = WAL"
 
