@@ -25,6 +25,8 @@ from botocore.session import Session
 from botocore.utils import parse_timestamp
 from isal import igzip
 
+from sources.aws.pace import pace_boto3
+
 _FORMS: tuple[tuple[str, Any], ...] = ((".json", open), (".json.gz", igzip.open))
 
 
@@ -145,7 +147,9 @@ def _register_handlers(events: HierarchicalEmitter) -> None:
 def new_session() -> Session:
     """Return a session with credentials and clients of its own."""
     session = Session(include_builtin_handlers=False)
-    _register_handlers(session.get_component("event_emitter"))
+    events = session.get_component("event_emitter")
+    _register_handlers(events)
+    pace_boto3(events)
     session.register_component("data_loader", _shared())
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=moment)
     return session

@@ -18,10 +18,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from sources.aws.pace import HEAD_BYTES, WHOLE_BYTES, WINDOW_SECONDS, ReplyPace
 from transforms.locks import Guard, guarded
-
-_HEAD_BYTES, _BODY_BYTES = 64 << 10, 64 << 20
-"""Of a reply that is read whole. AWS's largest of those are ten messages of 1 MiB."""
 
 _RECEIVE_BYTES = 256 << 10
 _MOST_IDLE, IDLE_SECONDS = 64, 15.0
@@ -228,11 +226,12 @@ def _tunnel(line: socket.socket, to: str, authorization: str) -> None:
 
 
 def _head(line: socket.socket, minor: bytes = b"1") -> _ReplyHead:
-    data, until = _more(line), time.monotonic() + (line.gettimeout() or 0.0)
+    pace = ReplyPace(line, HEAD_BYTES + _RECEIVE_BYTES, WINDOW_SECONDS)
+    data = _more(pace)
     while (end := data.find(b"\r\n\r\n")) < 0:
-        if len(data) > _HEAD_BYTES or time.monotonic() > until:
+        if len(data) > HEAD_BYTES:
             raise WireError("headers without an end")
-        data += _more(line)
+        data += _more(pace)
     status = _STATUS.match(data)
     if not status or status[1] not in minor:
         raise WireError("no HTTP/1.1")
@@ -243,56 +242,62 @@ def _head(line: socket.socket, minor: bytes = b"1") -> _ReplyHead:
 def _read(line: socket.socket) -> tuple[WireReply, bool]:
     """Return a reply, and whether the connection may be used again."""
     head = _head(line)
+    pace = ReplyPace(line, WHOLE_BYTES, WINDOW_SECONDS)
     if head.told.get(b"transfer-encoding", b"").lower() == b"chunked":
-        body = _chunks(line, head.rest)
+        body = _chunks(pace, head.rest)
     elif head.length >= 0:
-        body = _whole(line, head.rest, head.length)
+        body = _whole(pace, head.rest, head.length)
     else:
         raise WireError("a reply of unknown length")
     return WireReply(head.status, body), head.stays
 
 
-def _whole(line: socket.socket, rest: bytes, size: int) -> bytes:
-    if size > _BODY_BYTES:
+def _whole(pace: ReplyPace, rest: bytes, size: int) -> bytes:
+    """Return `rest` and what comes behind it: `size` bytes together."""
+    if size > WHOLE_BYTES:
         raise WireError("a reply too large")
-    parts, got = [rest], len(rest)
-    while got < size:
-        parts.append(_more(line))
-        got += len(parts[-1])
-    if got > size:
+    found = _at_least(pace, rest, size)
+    if len(found) > size:
         raise WireError("more than a reply")
-    return b"".join(parts)
+    return found
 
 
-def _chunks(line: socket.socket, rest: bytes) -> bytes:
+def _chunks(pace: ReplyPace, rest: bytes) -> bytes:
     """Read a body in chunks; trailers are none that AWS sends."""
     parts: list[bytes] = []
-    total = 0
+    at = 0
     while True:
-        while (end := rest.find(b"\r\n")) < 0:
-            if len(rest) > _HEAD_BYTES:
+        while (end := rest.find(b"\r\n", at)) < 0:
+            if len(rest) - at > HEAD_BYTES:
                 raise WireError("a chunk without a size")
-            rest += _more(line)
-        size = int(rest[:end].partition(b";")[0], 16)
-        total += size
-        if size < 0 or total > _BODY_BYTES:
+            rest, at = rest[at:] + _more(pace), 0
+        size = int(rest[at:end].partition(b";")[0], 16)
+        if not 0 <= size <= WHOLE_BYTES:
             raise WireError("a reply too large")
-        needed = end + 2 + size + 2
-        while len(rest) < needed:
-            rest += _more(line)
-        if rest[needed - 2 : needed] != b"\r\n":
+        begin, end = end + 2, end + 2 + size
+        rest = _at_least(pace, rest, end + 2)
+        if rest[end : end + 2] != b"\r\n":
             raise WireError("a chunk without its end")
-        parts.append(rest[end + 2 : needed - 2])
-        rest = rest[needed:]
+        parts.append(rest[begin:end])
+        at = end + 2
         if not size:
             break
-    if rest:
+    if len(rest) > at:
         raise WireError("more than a reply")
     return b"".join(parts)
 
 
-def _more(line: socket.socket) -> bytes:
-    data = line.recv(_RECEIVE_BYTES)
+def _at_least(pace: ReplyPace, rest: bytes, size: int) -> bytes:
+    """Return `rest`, and behind it what comes until there are `size` bytes."""
+    parts, got = [rest], len(rest)
+    while got < size:
+        parts.append(_more(pace))
+        got += len(parts[-1])
+    return b"".join(parts) if len(parts) > 1 else rest
+
+
+def _more(pace: ReplyPace) -> bytes:
+    data = pace.receive()
     if not data:
         raise WireError("the connection ended")
     return data
