@@ -11,12 +11,16 @@ from botocore.exceptions import BotoCoreError, ClientError
 from msgspec import Struct
 
 from sources import telemetry
-from sources.apis.window import to_datetime
+from sources.apis.window import now_ms, to_datetime
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters, Paced, throttled
 from sources.aws.replies import following
 from sources.errors import Throttled, translate
+from sources.refusals import clock_skew
 from transforms.block import TARGET_BYTES, Block, Origin
+
+_AHEAD_SECONDS = 10.0
+"""A clock that is ahead by less may be a reply that took a while; services wait longer for their events."""
 
 _DIGEST_BYTES = 12
 """Two of a billion ids are the same with a probability of 10⁻¹¹: an event id of AWS is five times as long."""
@@ -39,20 +43,23 @@ class Operation(Struct, Generic[Client], frozen=True):
 class Api(Generic[Client]):
     """One AWS API of an account, asked at its pace. Thread-safe.
 
-    service: as boto3 and IAM name it, e.g. `logs`. each_request: boto3's retries wait for their turn too.
+    service: as boto3 and IAM name it, e.g. `logs`. clock: this machine's, in epoch ms. each_request: boto3's
+    retries wait for their turn too.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a value each
         self,
         account: Account,
         service: str,
         limiters: Limiters,
         drain: threading.Event,
+        clock: Callable[[], int] = now_ms,
         *,
         each_request: bool = False,
     ) -> None:
         self.account, self._each_request = account, each_request
-        self._number = ""
+        self._number, self._clock = "", clock
+        self.told, self._ahead = False, 0
         self._service, self._limiters, self._drain = service, limiters, drain
 
     def ask(self, region: str, call: Operation[Client], place: str, **asked: Any) -> Mapping[str, Any]:
@@ -77,7 +84,16 @@ class Api(Generic[Client]):
                 throttled(limiter)
             raise translated from error
         required(reply, call.mandatory, where)
+        skew = clock_skew(reply, to_datetime(self._clock())) or 0
+        self.told, self._ahead = True, int(skew * 1000) if skew >= _AHEAD_SECONDS else 0
         return reply
+
+    def by_aws(self, ms: int) -> int:
+        """Return a moment of this machine's clock by that of AWS, where that is behind, as far as `told`.
+
+        Of a clock that is ahead, what has not happened yet would count as read. One that is behind is late.
+        """
+        return ms - self._ahead
 
     def pages(
         self, region: str, call: Operation[Client], place: str, token: str, **asked: Any

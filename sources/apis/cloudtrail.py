@@ -111,7 +111,7 @@ class LookupEvents:
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._account, self._options, self._clock = account, options, clock
-        self._api = Api[Any](account, "cloudtrail", limiters, drain, each_request=True)
+        self._api = Api[Any](account, "cloudtrail", limiters, drain, clock, each_request=True)
         self._reach = Reach(
             options.settle_seconds * 1000, options.overlap_seconds * 1000, options.span_seconds * 1000
         )
@@ -129,7 +129,13 @@ class LookupEvents:
 
     def pages(self, target: Target, state: State) -> Iterator[Page]:
         """Read the rest of the window at hand, or the next one."""
-        now = self._clock() // 1000 * 1000
+        asked_at = self._clock()
+        if not state and self._options.start is None and not self._api.told:
+            moment = to_datetime(asked_at)  # "from now on" is meant by AWS's clock
+            self._api.ask(
+                target.region, _LOOKUP, target.region, MaxResults=_PAGE, StartTime=moment, EndTime=moment
+            )
+        now = self._api.by_aws(asked_at) // 1000 * 1000
         at = self._position(target, restored(LookupPosition, state, f"{self.name} {target.key}"), now)
         window = at.window or next_window(at.done, now, replace(self._reach, overlap=at.done - at.final))
         if window is None:
@@ -142,7 +148,6 @@ class LookupEvents:
             yield Page((), stored(_after(at, window, Seen(at.seen), window.end)), again=True)
             return
         seen, reach = Seen(at.seen), self._rule.of(at.late)
-        final = at.following or max(window.start, (window.end - (reach - self._reach.settle)) // 1000 * 1000)
         known = min(now, at.done + self._reach.settle + int(self.period_seconds * 1000))
         asked: dict[str, Any] = {"StartTime": to_datetime(start), "EndTime": to_datetime(upto)}
         if target.detail:
@@ -150,7 +155,11 @@ class LookupEvents:
         replies = self._api.pages(
             target.region, _LOOKUP, target.region, "NextToken", MaxResults=_PAGE, **asked
         )
-        for reply in replies:  # newest first
+        for reply in replies:  # newest first; the first one may tell that this machine's clock is ahead
+            settled = self._api.by_aws(asked_at) // 1000 * 1000 - self._reach.settle
+            window = Window(window.start, max(at.done, min(window.end, settled)))
+            back = (window.end - (reach - self._reach.settle)) // 1000 * 1000
+            final = at.following or max(window.start, back)
             events, last = reply["Events"], not reply.get("NextToken")
             times = [to_ms(event["EventTime"]) for event in events]
             pairs = zip(events, times, strict=True)
@@ -172,7 +181,7 @@ class LookupEvents:
     def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
         """Read a finished range once more."""
         start, end = window.start // 1000 * 1000, window.end // 1000 * 1000
-        if start < self._clock() - DAYS_KEPT * _DAY + _MARGIN:
+        if start < self._api.by_aws(self._clock()) - DAYS_KEPT * _DAY + _MARGIN:
             where = f"{_API} in {target.region}, {self._account.where}"
             hint = "choose a later --from; the trail's bucket has older events"
             raise SourceError(f"LookupEvents knows {DAYS_KEPT} days", where, hint)

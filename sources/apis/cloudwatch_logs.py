@@ -46,12 +46,10 @@ from sources.apis.window import (
     Window,
     late_events,
     now_ms,
-    to_datetime,
 )
 from sources.aws.account import Account
 from sources.aws.limiter import Limiters
 from sources.errors import Missing, SourceError
-from sources.refusals import clock_skew
 from transforms.block import Origin
 
 _DAY = 86_400_000
@@ -197,9 +195,13 @@ class LogWindows(Struct, frozen=True):
         whole = max(request, (final - at.final) // request * request)
         return Window(at.final, min(final, at.final + whole, at.final + max(at.span, self.floor)))
 
-    def after(self, at: LogsPosition, window: Window, now: int, read: "WindowEvents") -> LogsPosition:
-        """Return the position after a window was read."""
-        final, reads = at.final, at.reads
+    def after(self, at: LogsPosition, window: Window, read: "WindowEvents") -> LogsPosition:
+        """Return the position after a window was read, which tells no more than AWS had when it was asked."""
+        final, reads, now = at.final, at.reads, read.asked
+        if window.end > at.done:
+            window = Window(window.start, min(window.end, now - self.settle))
+            if window.end <= at.done:  # this machine's clock is ahead: nothing new is settled
+                return replace(at, seen=read.seen.since(final), window=None, more=[])
         if window.end <= at.done:
             final = window.end
         else:
@@ -294,7 +296,7 @@ class CloudWatchLogs:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
-        self._api: Api[LogsClient] = Api(account, "logs", limiters, drain)
+        self._api: Api[LogsClient] = Api(account, "logs", limiters, drain, clock)
         self._options, self._clock, settle = options, clock, options.settle_seconds * 1000
         least, wider = settle + options.overlap_seconds * 1000, Wider(options.linked, options.queries)
         rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
@@ -321,7 +323,8 @@ class CloudWatchLogs:
             self._vanished.discard(target.key)
 
     def _pages(self, target: Target, found: LogsPosition | None) -> Iterator[Page]:
-        now = self._clock()
+        asked_at = self._clock()
+        now = self._api.by_aws(asked_at)
         usable = self._usable(target, found, now)
         at = usable or self._begin(target, now)
         window = at.window or self._windows.next(at, now)
@@ -331,10 +334,8 @@ class CloudWatchLogs:
             return
         origin = Origin(self.name, target.account, target.region, target.detail)
         within, read = replace(at, window=window), WindowEvents(at, now, self._windows.rule.of(at.late))
-        for events, last, asked in self._answers(
-            target, Window(max(window.start, at.first), window.end), now
-        ):
-            fresh, late = read.add(events, asked)
+        for events, last in self._answers(target, Window(max(window.start, at.first), window.end)):
+            fresh, late = read.add(events, self._api.by_aws(asked_at))
             items = tuple(blocks((line(event_of(target, event)) for event in fresh.values()), origin))
             repeats, kept = len(events) - len(fresh), self._kept(fresh)
             if not last:
@@ -342,8 +343,9 @@ class CloudWatchLogs:
                 within = replace(within, more=[*within.more, ids])
                 yield Page(items, stored(within), upto=at.done, repeats=repeats, late=late, ids=kept)
             else:
-                after = self._windows.after(at, window, now, read)
-                again = self._windows.goes_on(after, window, now)
+                after = self._windows.after(at, window, read)
+                whole = Window(window.start, min(window.end, after.done))
+                again = self._windows.goes_on(after, whole, read.asked)
                 yield Page(items, stored(after), again, after.done, repeats, late, kept)
 
     def _kept(self, fresh: Mapping[str, Reply]) -> dict[str, int]:
@@ -383,18 +385,12 @@ class CloudWatchLogs:
             begin = target.begin(now)
         return LogsPosition(asked=born.start, first=begin, done=begin, final=begin, span=span, seen={})
 
-    def _answers(
-        self, target: Target, window: Window, now: int
-    ) -> Iterator[tuple[Sequence[Reply], bool, int]]:
-        """Yield each page's events, whether it is the last one, and the time by AWS's clock if that lags.
-
-        An empty page need not be the last one.
-        """
+    def _answers(self, target: Target, window: Window) -> Iterator[tuple[Sequence[Reply], bool]]:
+        """Yield each page's events, and whether it is the last one; an empty page need not be."""
         if self._groups.born.get(target.key, _NEVER_LISTED).by_query:
-            yield from ((events, last, now) for events, last in self._queries.events(target, window))
+            yield from self._queries.events(target, window)
             return
         by = "logGroupIdentifier" if target.detail.startswith("arn:") else "logGroupName"
         asked = {by: target.detail, "startTime": window.start, "endTime": window.end - 1, **self._chosen}
         for reply in self._api.pages(target.region, _FILTER, target.key, "nextToken", **asked):
-            ahead = max(0, int(1000 * (clock_skew(reply, to_datetime(now)) or 0)))
-            yield reply["events"], not reply.get("nextToken"), now - ahead
+            yield reply["events"], not reply.get("nextToken")

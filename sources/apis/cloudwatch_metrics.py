@@ -87,7 +87,7 @@ class CloudWatchMetrics:
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._account, self._options, self._clock = account, options, clock
-        api: Api[MetricsClient] = Api(account, "cloudwatch", limiters, drain)
+        api = self._api = Api[MetricsClient](account, "cloudwatch", limiters, drain, clock)
         chosen = MetricFilter(
             options.namespaces, options.names, options.dimensions, options.late_namespaces, options.linked
         )
@@ -106,7 +106,10 @@ class CloudWatchMetrics:
 
     def pages(self, target: Target, state: State) -> Iterator[Page]:
         """Read the window at hand, or the next one."""
-        now, windows = self._clock(), self._windows
+        asked_at, windows = self._clock(), self._windows
+        if not state and self._options.start is None and not self._api.told:
+            self._listings.of(target, Window(asked_at, asked_at), asked_at, windows.ms)
+        now = self._api.by_aws(asked_at)  # "from now on" is meant by AWS's clock
         found = restored(MetricsPosition, state, f"{self.name} {target.key}")
         at = self._resumed(target, found, now) if found else self._begin(target, now)
         window = at.window or windows.next(at, now)
@@ -114,7 +117,7 @@ class CloudWatchMetrics:
             if not state:
                 yield Page((), stored(at))
             return
-        listing = self._listings.of(target, window, now, windows.ms)
+        listing = self._listings.of(target, window, asked_at, windows.ms)
         known = set(at.known)
         old = {metric for key, metric in zip(listing.ids, listing.metrics, strict=True) if key in known}
         seen = Seen({key: ms for ids in (at.seen, at.slow, *at.more) for key, ms in ids.items()})
@@ -132,6 +135,8 @@ class CloudWatchMetrics:
                 within = self._with(within, fresh, max(0, told.most - windows.delay * 1000), now)
                 ids = {key: one.ms for key, one in fresh.items()}
                 yield Page(tuple(self._items(target, fresh.values())), stored(within), late=told, ids=ids)
+        now = min(now, self._api.by_aws(asked_at))
+        window = Window(window.start, max(at.done, min(window.end, windows.last_end(now))))
         start = windows.following(within, window, now, len(listing.metrics))
         after = MetricsPosition(
             period=at.period,
@@ -153,7 +158,7 @@ class CloudWatchMetrics:
         period = self._windows.ms
         whole = Window(window.start // period * period, window.end // period * period)
         if whole.end > whole.start:
-            at = self._windows.begin(whole.start, self._clock())
+            at = self._windows.begin(whole.start, self._api.by_aws(self._clock()))
             at = replace(at, done=whole.end, seen=ids, window=whole)
             yield from self.pages(target, stored(at))
 

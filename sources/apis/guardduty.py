@@ -105,7 +105,7 @@ class GuardDuty:
     ) -> None:
         self.name, self.period_seconds = options.service, options.period_seconds
         self._account, self._options, self._clock = account, options, clock
-        self._api = Api[Any](account, "guardduty", limiters, drain)
+        self._api = Api[Any](account, "guardduty", limiters, drain, clock)
         self._forgotten = Forgotten(self.name)
         least = max(options.reach_seconds, options.overlap_seconds) * 1000
         self._rule = ReachRule(least, max(least, options.max_reach_seconds * 1000))
@@ -120,7 +120,8 @@ class GuardDuty:
 
     def pages(self, target: Target, state: State) -> Iterator[Page]:
         """List and fetch what has been updated since, oldest update first."""
-        now = self._clock()
+        asked_at = self._clock()
+        now = self._api.by_aws(asked_at)
         start = target.begin(now) if self._options.start is None else self._options.start
         found = restored(FindingsPosition, state, f"{self.name} {target.key}")
         position = found or FindingsPosition(first=start, at=start, final=start, seen={})
@@ -136,6 +137,7 @@ class GuardDuty:
         while more:
             before = ids
             ids, more = self._list(target, since, depth, position.until)
+            now = min(now, self._api.by_aws(asked_at))
             same = ids == before
             proven = _proven(ids, versions, since) if depth == 1 or same else since
             before_it = dict(versions)

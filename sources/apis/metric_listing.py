@@ -109,14 +109,18 @@ class MetricListings:
         self._api, self._chosen, self._max_age, self._refreshed = api, chosen, max_age, refreshed
         self._kept: dict[str, MetricListing] = {}
 
-    def of(self, target: Target, window: Window, now: int, period: int) -> MetricListing:
-        """Return the metrics of a region, listed anew when the last listing is too old; period in ms."""
-        found = self._kept.get(target.key)
+    def of(self, target: Target, window: Window, asked_at: int, period: int) -> MetricListing:
+        """Return the metrics of a region, listed anew when the last listing is too old; period in ms.
+
+        asked_at: by this machine's clock.
+        """
+        found, now = self._kept.get(target.key), self._api.by_aws(asked_at)
         if found is None or now - found.at >= self._max_age:
             recent = period <= HOUR and window.start > now - RECENT
             metrics = tuple(sorted(set(self._listed(target, 0, recent=recent))))
             ids = tuple(fingerprint(*metric.identity) for metric in metrics)
-            found = self._kept[target.key] = MetricListing(now, metrics, ids)
+            at = min(now, self._api.by_aws(asked_at))
+            found = self._kept[target.key] = MetricListing(at, metrics, ids)
             self._refreshed(target.key)
         return found
 

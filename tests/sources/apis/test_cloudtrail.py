@@ -114,7 +114,7 @@ def test_first_poll_without_start_time_keeps_the_moment():
     api = Simulated([("before", START - 5_000, 0), ("after", START + 5_000, 0)])
     poll = poll_of(api, start=None)
     emitted, state, again = poll_once(poll, {})
-    assert (emitted, again, api.asked) == ([], False, [])
+    assert (emitted, again, len(api.asked)) == ([], False, 1)  # what time it is by AWS's clock
     assert state == {"v": 2, "from": START, "done": START, "final": START, "seen": {}}
     api.now = START + 300_000
     emitted, state, _ = poll_once(poll, state)

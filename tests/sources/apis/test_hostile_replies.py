@@ -64,8 +64,8 @@ def test_r20_a_clock_that_is_ahead_loses_nothing_of_a_dense_group(ahead, monkeyp
     """What was ingested after a reading is no old news, whatever this machine's clock says."""
     monkeypatch.setattr("sources.apis.cloudwatch_logs._MOST_IDS", 1_000)
     aws = Dated(page=1_000)
+    aws.ahead = ahead
     run = logs(aws)
-    run.poll._clock = lambda: aws.now + ahead
     live(run, START + 10 * MINUTE)
     begin = aws.now + abs(ahead)
     ids = [
