@@ -113,14 +113,14 @@ def cursors_not_durable(service: str) -> None:
 
 def cursors_reset(service: str, before: str, after: str) -> None:
     """Log that the configuration asked to begin anew."""
-    say(
-        logging.WARNING,
-        "cursors_reset",
-        service=service,
-        what="start_time changed",
-        before=before,
-        after=after,
-    )
+    told = {"what": "start_time changed", "before": before, "after": after}
+    say(logging.WARNING, "cursors_reset", service=service, **told)
+
+
+def ids_forgotten(service: str, target: str, most: int) -> None:
+    """Warn, once a target, that events which are read once more may be sent twice."""
+    if CAUSES.first(f"ids of {service} {target}", (service, target)):
+        say(logging.WARNING, "ids_forgotten", service=service, target=target, remembered=most)
 
 
 def ids_not_kept(service: str, error: SourceError) -> None:

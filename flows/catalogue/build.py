@@ -240,7 +240,7 @@ def limits(service: Polled) -> tuple[tuple[float, float], ...]:
 
 
 def within(rates: Mapping[str, float], *, fixed: bool = False) -> Paced:
-    """Return what paces a unit: as configured, and within AWS's rates (API → requests a second by default).
+    """Return what paces a unit: as configured, and within AWS's rates (see `allowed`).
 
     fixed: AWS raises them for nobody; else a `requests_per_second` of the configuration stands instead.
     """

@@ -17,8 +17,8 @@ from flows.catalogue.service import ConfiguredService, Service
 from flows.catalogue.tagging import one_table
 from flows.config.polled import PolledSettings
 from flows.config.types import Model, Moment, OneOrSeveral, one_or_many
-from sources.apis.cloudwatch_logs import RATES, CloudWatchLogs, LogsOptions
-from sources.apis.log_groups import GroupRule, is_readable
+from sources.apis.cloudwatch_logs import CloudWatchLogs, LogsOptions
+from sources.apis.log_groups import RATES, GroupRule, is_readable
 from sources.apis.logs import insights
 from sources.apis.poll import Poll
 from sources.aws import partitions

@@ -204,6 +204,9 @@ REASONS: dict[str, str] = {
 """Folders of the quarantine → why something lies there."""
 
 WARNINGS: dict[str, str] = {
+    "ids_forgotten": "LookupEvents has more events of a region than ids are remembered of (100,000). What is "
+    "read once more may be sent twice; what comes later than the configured reach only `flows recheck` or "
+    "`recheck: daily` finds. Let the trail's bucket tell these events instead",
     "ids_not_kept": "the ids of what was collected cannot be written beside the state: make room there. That "
     "target's second look begins anew",
     "lateness_near_reach": "events of an API became visible almost later than is looked for (alert "

@@ -26,6 +26,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from sources import telemetry
 from sources.apis.api import Api, Forgotten, Operation
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (
@@ -53,6 +54,10 @@ DAYS_KEPT = 90
 _DAY = 86_400_000
 _MARGIN = 300_000
 """Of the 90 days, for the time between asking and being answered."""
+
+_MOST_IDS = 100_000
+"""Of a region, some 22 MB; AWS gives no more in the 16 minutes that are read once more by default. Of more, a
+reach that has grown goes no further back than they do; within the configured one the oldest are forgotten."""
 
 _PAGE = 50
 _API = "LookupEvents"
@@ -159,12 +164,13 @@ class LookupEvents:
             settled = self._api.by_aws(asked_at) // 1000 * 1000 - self._reach.settle
             window = Window(window.start, max(at.done, min(window.end, settled)))
             back = (window.end - (reach - self._reach.settle)) // 1000 * 1000
-            final = at.following or max(window.start, back)
+            least, final = window.end - self._reach.overlap, at.following or max(window.start, back)
             events, last = reply["Events"], not reply.get("NextToken")
             times = [to_ms(event["EventTime"]) for event in events]
             pairs = zip(events, times, strict=True)
             fresh = [(event, ms) for event, ms in pairs if seen.add(event["EventId"], ms)]
             late = late_events([max(0, known - ms) if ms < at.done else 0 for _, ms in fresh], reach)
+            seen, final = self._bounded(target, seen, final, least)
             at = replace(at, late=self._rule.after(at.late, late.most, now))
             items, repeats = tuple(self._items(target, [one for one, _ in fresh])), len(events) - len(fresh)
             ids_of = {event["EventId"]: ms for event, ms in fresh}
@@ -174,9 +180,20 @@ class LookupEvents:
                 yield Page(items, stored(after), again, window.end, repeats, late, ids_of)
             else:
                 upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
-                ids = {**seen.since(final), **seen.until(upto)}  # what may be read again
-                between = replace(at, window=window, upto=upto, following=final, seen=ids)
+                seen = Seen({**seen.since(final), **seen.until(upto)})  # what may be read again
+                at = replace(at, following=final)
+                between = replace(at, window=window, upto=upto, seen=seen.since(0))
                 yield Page(items, stored(between), upto=at.done, repeats=repeats, late=late, ids=ids_of)
+
+    def _bounded(self, target: Target, seen: Seen, final: int, least: int) -> tuple[Seen, int]:
+        """Return what is remembered, and where the next window begins: by `least` whatever is forgotten."""
+        ids = seen.since(final)
+        if len(ids) <= _MOST_IDS:
+            return seen, final
+        telemetry.ids_forgotten(self.name, target.key, _MOST_IDS)
+        oldest = sorted(ids.values())[-_MOST_IDS]
+        kept = {key: ms for key, ms in ids.items() if ms > oldest}
+        return Seen({**kept, **seen.until(final - 1)}), max(final, min(oldest // 1000 * 1000, least))
 
     def recheck(self, target: Target, window: Window, ids: dict[str, int]) -> Iterator[Page]:
         """Read a finished range once more."""

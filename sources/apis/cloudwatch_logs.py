@@ -71,10 +71,6 @@ _FORGET = 0.9
 _FITS = 0.93
 """Pages that a window may be expected to fill and still be taken for one."""
 
-RATES = {"FilterLogEvents": 5.0, "DescribeLogGroups": 10.0}
-"""Requests a second of an account in a region, whoever asks ("CloudWatch Logs quotas"): FilterLogEvents 5 in
-five regions, 25 in us-east-1, else 10; for more there is `requests_per_second`."""
-
 _FILTER: Operation[LogsClient] = Operation(
     "FilterLogEvents", "events", lambda client: client.filter_log_events
 )

@@ -15,6 +15,17 @@ _STANDARD, _RARE = "STANDARD", "INFREQUENT_ACCESS"
 
 Reply = Mapping[str, Any]
 
+_SLOW_REGIONS = ("ap-northeast-3", "ap-southeast-3", "ca-west-1", "eu-central-1", "il-central-1")
+
+RATES = {
+    "DescribeLogGroups": 10.0,
+    "FilterLogEvents": 10.0,
+    "FilterLogEvents us-east-1": 25.0,
+    **{f"FilterLogEvents {region}": 5.0 for region in _SLOW_REGIONS},
+}
+"""Requests a second of an account in a region, whoever asks ("CloudWatch Logs quotas" in its user guide); AWS
+raises that of FilterLogEvents for nobody. Where an account has another there is `requests_per_second`."""
+
 
 class LogsClient(Protocol):
     """boto3's client of CloudWatch Logs, as far as it is used."""

@@ -281,17 +281,20 @@ class Limiters:
             return self._made[key]
 
 
-def shared(rates: Mapping[str, float]) -> Limiters:
-    """Return one bucket per account, region and API, shared by all processes of this machine.
+def allowed(rates: Mapping[str, float], region: str, api: str) -> float:
+    """Return at which rate an API may be asked in a region, 0 = any.
 
-    rates: API → requests a second that AWS allows; an API without one is not limited.
+    rates: API, or `API region` → requests a second that AWS allows.
     """
+    return _MARGIN * rates.get(f"{api} {region}", rates.get(api, 0))
+
+
+def shared(rates: Mapping[str, float]) -> Limiters:
+    """Return one bucket per account, region and API, of all processes of this machine, see `allowed`."""
 
     def make(account: str, region: str, api: str) -> Limiter:
-        if api not in rates:
-            return Chain(())
-        rate = _MARGIN * rates[api]
-        return Chain((YieldingBucket(rate), SharedOrOwn(f"{api} {account} {region}", rate)))
+        rate = allowed(rates, region, api)
+        return Chain((YieldingBucket(rate), SharedOrOwn(f"{api} {account} {region}", rate)) if rate else ())
 
     return Limiters(make)
 
@@ -299,8 +302,8 @@ def shared(rates: Mapping[str, float]) -> Limiters:
 def own(rates: Mapping[str, float]) -> Limiters:
     """Return the same for this process alone: nobody else asks for its targets, and files would be many."""
 
-    def make(_account: str, _region: str, api: str) -> Limiter:
-        rate = _MARGIN * rates.get(api, 0)
+    def make(_account: str, region: str, api: str) -> Limiter:
+        rate = allowed(rates, region, api)
         return Chain((YieldingBucket(rate), Bucket(rate)) if rate else ())
 
     return Limiters(make)

@@ -1,6 +1,7 @@
 """LookupEvents: newest first, late arrivals, 90 days, two requests a second: nothing lost, nothing twice."""
 
 import json
+import random
 import subprocess
 import sys
 import threading
@@ -36,8 +37,8 @@ class Simulated:
     events: (id, epoch ms, ms from when it is visible).
     """
 
-    def __init__(self, events=(), page=50, now=START):
-        self.events, self.page, self.now = list(events), page, now
+    def __init__(self, events=(), page=50, now=START, takes=400):
+        self.events, self.page, self.now, self.takes = list(events), page, now, takes
         self.asked = []
         self.meta = SimpleNamespace(events=SimpleNamespace(register=lambda *_, **__: None))
 
@@ -50,7 +51,7 @@ class Simulated:
         found.sort(reverse=True)
         end = int(NextToken) + self.page
         events = [event(key, t) for t, key in found[int(NextToken) : end]]
-        self.now += 400
+        self.now += self.takes
         return {"Events": events, **({"NextToken": str(end)} if end < len(found) else {})}
 
 
@@ -107,6 +108,41 @@ def test_h14_late_arrivals_newest_first_with_crashes(arriving, polled, span):
         emitted += new
         api.now += 0 if again else 30_000
     assert sorted(emitted) == sorted(key for key, _, _ in events)
+
+
+@pytest.mark.parametrize("grown", [0, 6 * 3_600_000])
+def test_h14_ids_have_a_bound(grown, monkeypatch, caplog):
+    """Of more events than ids are remembered of none is lost within the configured reach, which is told once.
+
+    grown: what the reach has come to by itself, in ms.
+    """
+    monkeypatch.setattr("sources.apis.cloudtrail._MOST_IDS", 500)
+    rng, events = random.Random(7), []
+    for n in range(12_000):
+        ms = START + rng.randrange(3_600_000)
+        events.append((f"e{n}", ms, ms + (959_000 if n % 10 == 0 else 60_000)))
+    api, got, most, state = (
+        Simulated(events, takes=100_000),
+        Counter(),
+        0,
+        {},
+    )  # 500 take as long as the reach
+    poll = poll_of(api)
+    while api.now < START + 24 * 3_600_000:
+        began, again = api.now, True
+        while again:
+            again = False
+            for page in poll.pages(TARGET, json.loads(json.dumps(state))):
+                got.update(ids_of(page))
+                most, state, again = max(most, len(page.state["seen"])), page.state, page.again
+        if grown:
+            state["late"] = {"reach": grown, "most": grown // 3, "since": api.now}
+        api.now = max(api.now, began + 300_000)
+    assert set(got) == {key for key, _, _ in events}
+    assert most <= 2 * 500 + 50
+    assert len(got) < got.total() < 2 * len(got)
+    told = [record.event for record in caplog.records if record.event == "ids_forgotten"]
+    assert told == ["ids_forgotten"]
 
 
 def test_first_poll_without_start_time_keeps_the_moment():

@@ -62,7 +62,10 @@ class Run:
         account = SimpleNamespace(
             name="main", where="input main", account_id="123456789012", client=lambda *_: aws
         )
-        self.aws, self.poll = aws, make(account, UNLIMITED, threading.Event(), lambda: aws.now + aws.ahead)
+        self.aws, self.poll = (
+            aws,
+            make(account, UNLIMITED, threading.Event(), lambda: aws.now + getattr(aws, "ahead", 0)),
+        )
         self.state: dict = {}
         self.got: Counter[str] = Counter()
         self.late: list = []
