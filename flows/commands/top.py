@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
+from signal import SIGINT
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from flows.config.load import SettingsError
+from flows.process.interrupt import until_interrupted
 from flows.status.group import Asked
 
 DEFAULT = "127.0.0.1:3030"
@@ -69,14 +71,15 @@ def top(addresses: Sequence[str], environment: str, *, once: bool, every: float)
         found = ask(processes)
         console.print(screen(found, console))
         return 0 if all(one.ready for one in found) else 1
-    try:
-        with Live(console=console, screen=True, auto_refresh=False) as live:
-            while True:
-                found = ask(processes)
-                live.update(screen(found, console), refresh=True)
-                time.sleep(max(_LEAST_SECONDS, every))
-    except KeyboardInterrupt:
-        return 0 if all(one.ready for one in found) else 1
+    with (
+        until_interrupted(SIGINT) as interrupted,
+        Live(console=console, screen=True, auto_refresh=False) as live,
+    ):
+        while not interrupted():
+            found = ask(processes)
+            live.update(screen(found, console), refresh=True)
+            time.sleep(max(_LEAST_SECONDS, every))
+    return 0 if all(one.ready for one in found) else 1
 
 
 def asked(text: str) -> Asked:

@@ -29,6 +29,7 @@ from flows.demo.samples import Sample, objects
 from flows.demo.show import COMPLETE, report, say, show, summary
 from flows.demo.strict import strictly
 from flows.demo.tally import Expected, Tally
+from flows.process.interrupt import until_interrupted
 from flows.process.supervisor import free_ports
 
 _POLL_SECONDS = 0.25
@@ -180,11 +181,11 @@ def _keep(aws: EmbeddedAws, collector: "subprocess.Popen[bytes]", page: str) -> 
     say(f"All has arrived. The status page: {page}")
     say(f"A few more objects and events come every {_MORE_SECONDS:g} s. Ctrl-C ends it, with the table.")
     seeds = count(_FIRST_SEED)
-    try:
-        while collector.poll() is None:
+    with until_interrupted(signal.SIGINT, signal.SIGTERM) as interrupted:
+        while not interrupted() and collector.poll() is None:
             DemoInput(list(objects(1, seed=next(seeds))), list(messages(1))).put(aws)
             time.sleep(_MORE_SECONDS)
-    except KeyboardInterrupt:
+    if interrupted():
         say("Ending.")
 
 
