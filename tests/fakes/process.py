@@ -1,6 +1,7 @@
 """Child processes of the tests: output in a file, ended with the test process whatever happens."""
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -16,9 +17,11 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.create_server((HOST, 0)) as probe:
-        return probe.getsockname()[1]
+    """Return a loopback port that was free a moment ago, of those that connections are not given."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)
+        with suppress(OSError), socket.create_server((HOST, port)):
+            return port
 
 
 def free_ports(count: int) -> int:
