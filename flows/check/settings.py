@@ -220,8 +220,10 @@ def status_port(context: CheckContext) -> Iterator[Finding]:
         return
     try:
         host, port = address(found, launch([]))
-        with socket.create_server((host, port), family=AF_INET6 if ":" in host else AF_INET):
-            pass
+        with socket.socket(AF_INET6 if ":" in host else AF_INET) as tried:  # as `Server` does it
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+            tried.listen(1)
     except SettingsError as error:
         yield of_error("status_port", error)
     except OSError as error:

@@ -6,5 +6,5 @@ of an hour for a dead one. So it connects on loopback only; between machines its
 handshake.py   who proves to know the cluster's secret; frames that nobody else can make
 link.py        one connection to one peer, and what bytewax says over it
 mesh.py        waits until all peers stand at the same generation, then lets bytewax connect
-watchdog.py    no epoch for 20 intervals though outputs are well, a clock that steps back: the process ends
+watchdog.py    no epoch any more though outputs are well, a clock that steps back: the process ends
 """

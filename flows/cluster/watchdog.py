@@ -20,7 +20,13 @@ from flows.process import telemetry
 from flows.status.liveness import Liveness
 from transforms.telemetry import listen
 
-INTERVALS, _LEAST_SECONDS = 20, 20.0
+INTERVALS, _LEAST_SECONDS, _SURE_SECONDS = 20, 20.0, 120.0
+"""An epoch that takes so long is closed no more: the first two where a peer is silent, which explains it;
+else for the third no call of ours has begun or ended either. A machine that lacks CPU makes few, but some."""
+
+_SLOW = 10
+"""However many calls there are, an epoch takes no more than so many times as long."""
+
 _LOOK_SECONDS = 0.5
 _TOLD_SECONDS = 5.0
 """How long `/healthz` says it before the process ends."""
@@ -59,6 +65,7 @@ class EpochWatch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = max(INTERVALS * interval, _LEAST_SECONDS)
+        self._sure = max(self._most, _SURE_SECONDS)
         self._liveness, self._mesh, self._drain, self._clock = liveness, mesh, drain, clock
         self._troubled_at = -_TROUBLED_SECONDS
         self.cause = ""
@@ -82,12 +89,13 @@ class EpochWatch:
         """Return why the process cannot go on, "" = it can, or that cannot be said."""
         still = 0.0 if self._drain.is_set() else self._still()
         peers = self._mesh.links if self._mesh else []
-        if still < self._most or not self._well() or not (peers or self._liveness.alone):
+        silent = [str(link) for link in peers if not self._reachable(link.heard)]
+        hangs = still >= self._most if silent else self._hangs(still)
+        if not hangs or not self._well() or not (peers or self._liveness.alone):
             self.cause = ""
         elif any(self._reachable(link.heard) and not link.state.get("well", True) for link in peers):
             self.cause = ""  # another one's output is down: everybody waits for it
         else:
-            silent = [str(link) for link in peers if not self._reachable(link.heard)]
             who = f"; nothing comes from {' and '.join(silent)}" if silent else ""
             inside = self._liveness.inside()
             where = f"; this process is in {inside}" if inside else ""
@@ -96,6 +104,11 @@ class EpochWatch:
 
     def _still(self) -> float:
         return self._clock() - self._liveness.turned_at if self._liveness.begun else 0.0
+
+    def _hangs(self, still: float) -> bool:
+        """Tell whether it is more than slow: its calls stand still as well, or it has been far too long."""
+        quiet = self._clock() - self._liveness.seen_at
+        return still >= _SLOW * self._sure or (still >= self._sure and quiet >= self._sure)
 
     def _well(self) -> bool:
         troubled = self._clock() - self._troubled_at < _TROUBLED_SECONDS

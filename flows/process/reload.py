@@ -37,6 +37,7 @@ class Reload:
 
     def __init__(self, config: Path, validate: Callable[[], object]) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        self._beats = service_manager.Beats()
         self._environment = dict(os.environ)
         self._config, self._validate = config, validate
         self._terminal, self._wanted, self._drain = os.isatty(_STDERR), False, Drain()
@@ -72,8 +73,7 @@ class Reload:
         if now and now.refused:
             telemetry.reload_refused(SettingsError(*now.refused))
         threading.Thread(target=self._wait, name="reload", daemon=True).start()
-        service_manager.notify(service_manager.READY)
-        service_manager.beats(unwell)
+        self._beats.begun(unwell)
 
     @property
     def _due(self) -> bool:
@@ -131,6 +131,7 @@ class Reload:
         os.environ.clear()
         os.environ.update(self._environment)
         hold(kept)
+        service_manager.notify(service_manager.ALIVE)  # next by the program that is executed
         os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - ourselves
 
 

@@ -79,6 +79,11 @@ class Liveness:
         self.turned_at = self._clock()
 
     @property
+    def seen_at(self) -> float:
+        """When there was a sign of life last, by the clock."""
+        return self._seen
+
+    @property
     def drained(self) -> bool:
         """Tell that all lanes of this process have ended: all that they emitted is settled."""
         return 0 < self._lanes == self._ended

@@ -22,16 +22,34 @@ needs_systemd = pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="
 needs_seccomp = pytest.mark.skipif(not ctypes.util.find_library("seccomp"), reason="no libseccomp here")
 
 
+UNITS = ["devo-aws-collector.service", "devo-aws-collector@.service"]
+NEWER = "Unknown key 'RefreshOnReload' in section [Service], ignoring."
+"""What systemd before 260 says of a line that it does without."""
+
+
+def analyzed(*asked: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *asked], capture_output=True, text=True, check=False)
+
+
 @needs_systemd
-def test_exposure_is_small():
-    """`systemd-analyze security` rates the unit at 2.0 of 10 at most."""
-    shown = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(UNIT)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("unit", UNITS)
+def test_exposure_is_small(unit):
+    """`systemd-analyze security` rates the units at 2.0 of 10 at most."""
+    shown = analyzed("security", "--offline=true", "--threshold=20", str(UNIT.with_name(unit)))
     assert shown.returncode == 0, shown.stdout[-200:]
+
+
+@needs_systemd
+@pytest.mark.parametrize("unit", UNITS)
+def test_systemd_understands_every_line(unit, tmp_path):
+    """`systemd-analyze verify` finds nothing but a line of a newer release; the program is none here."""
+    text = re.sub(
+        "^ExecStart=.*", "ExecStart=/bin/true", UNIT.with_name(unit).read_text(), flags=re.MULTILINE
+    )
+    (tmp_path / unit).write_text(text)
+    shown = analyzed("verify", "--man=no", str(tmp_path / unit.replace("@", "@1")))
+    said = [one for one in shown.stderr.splitlines() if not one.endswith(NEWER)]
+    assert (shown.returncode, said) == (0, [])
 
 
 def test_no_core_holds_secrets():

@@ -32,7 +32,7 @@ class NotifySocket(Background):
     @property
     def told(self) -> list[str]:
         """The first assignments, without those of the watchdog."""
-        return [one.splitlines()[0] for one in self.heard if one != "WATCHDOG=1"]
+        return [one.splitlines()[0] for one in self.heard if not one.startswith("WATCHDOG=1")]
 
     def await_told(self, *assignments: str) -> None:
         """Wait until just this was told since the beginning."""

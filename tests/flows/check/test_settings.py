@@ -138,6 +138,20 @@ def test_a_status_port_that_is_taken(look, monkeypatch, by):
     assert not look(config(flow_logs("flow"), **top), offline=True).of("warn")
 
 
+def test_a_status_port_that_is_taken_by_the_older_protocol(look):
+    """`[::]` listens for IPv4 too, so whoever has the port there is in its way, as `run` says."""
+    try:
+        socket.create_server(("::", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"[::]:{taken.getsockname()[1]}"
+        line = look(config(flow_logs("flow"), globals={"status": place}), offline=True).only(
+            "warn", "status_port"
+        )
+    assert f"cannot listen on {place} for status, probes and metrics (address already in use)" in line
+
+
 def test_a_status_address_that_is_none(look):
     """A status address that cannot be one fails."""
     found = look(config(flow_logs("flow"), globals={"status": "here:99999"}), offline=True)

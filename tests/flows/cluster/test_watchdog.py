@@ -81,12 +81,34 @@ def test_s3_an_output_that_is_down_is_waited_for(clock):
     assert made.look().startswith("no epoch was closed for 146 s")
 
 
+@pytest.mark.parametrize("peers", [(), (Link("process 1", well=True),)])
+def test_one_that_only_lacks_cpu_goes_on(clock, peers):
+    """While calls return, however slowly, an epoch may take twenty minutes; after that something is wrong."""
+    made, liveness = watch(clock, *peers, alone=not peers)
+    for _ in range(11):
+        clock.now += 100
+        liveness.during("one of five hundred inputs", lambda: None)
+        clock.now += 5
+        assert made.look() == ""
+    clock.now += 50
+    liveness.during("one of five hundred inputs", lambda: None)
+    assert made.look().startswith("no epoch was closed for 1205 s")
+
+
 def test_one_process_that_hangs_ends_too(clock):
     """Alone, it names what it is in; without a way to know of others, it says nothing."""
     made, liveness = watch(clock, alone=True)
-    clock.now += 100
-    assert liveness.during("parse", made.look).endswith("; this process is in parse")
-    assert liveness.during("output", made.look) == ""
+
+    def look_later():
+        clock.now += 121
+        return made.look()
+
+    assert liveness.during("parse", look_later).endswith("; this process is in parse")
+    assert liveness.during("output", look_later) == ""
+    clock.now += 119
+    assert made.look() == ""
+    clock.now += 2
+    assert made.look().startswith("no epoch was closed for 363 s")
     made, _ = watch(clock)
     clock.now += 100
     assert made.look() == ""

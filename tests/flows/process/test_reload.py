@@ -26,6 +26,8 @@ def validate():
 
 def run():
     validate()
+    while text() == "begins slowly":
+        time.sleep(0.05)
     if text() == "cannot begin":
         raise SettingsError("it cannot begin", str(config), "mend it")
     drain = drain_on_signals()
@@ -139,5 +141,20 @@ def test_systemd_follows(tmp_path):
             life.child.signal(signal.SIGTERM)
             assert life.child.wait(60) == 0
             manager.await_told(*told, "STOPPING=1")
+        finally:
+            life.child.kill()
+
+
+def test_systemd_hears_of_a_life_that_begins_slowly(tmp_path):
+    """Its watchdog runs on while the program is executed anew: who reads a large state then is not killed."""
+    with NotifySocket() as manager:
+        life = Life(tmp_path, "first", NOTIFY_SOCKET=manager.address, WATCHDOG_USEC="300000")
+        try:
+            life.await_lives("first")
+            life.reload("begins slowly")
+            manager.await_told("READY=1", "RELOADING=1")
+            extended = "WATCHDOG=1\nEXTEND_TIMEOUT_USEC=300000"
+            wait_until(lambda: manager.heard[-3:] == [extended] * 3, 60, "it beats while it begins")
+            assert life.lives() == ["first"]
         finally:
             life.child.kill()

@@ -1,6 +1,7 @@
 """What systemd is told with Type=notify."""
 
 import re
+import threading
 
 import pytest
 
@@ -43,22 +44,30 @@ def test_nobody_asked_for_beats(monkeypatch, usec, process):
     """Without a period, or with another process meant, no thread is there."""
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     monkeypatch.setenv("WATCHDOG_PID", process)
-    assert service_manager.beats(str) is None
+    before = threading.active_count()
+    service_manager.Beats()
+    assert threading.active_count() == before
 
 
 def test_beats_stop_while_it_is_not_well(monkeypatch):
-    """The watchdog hears a process that is well, and not one that hangs."""
-    looks, done = ["", "it hangs", ""], []
+    """The watchdog hears a process that begins, for some minutes, and one that is well; none that hangs."""
+    told, now, unwell = [], [0.0], [""]
+    monkeypatch.setattr(service_manager, "notify", lambda *assignments: told.append(assignments))
+    monkeypatch.delenv("WATCHDOG_USEC", raising=False)
 
-    class EndedError(Exception):
-        pass
+    def heard(beats):
+        told.clear()
+        beats.beat()
+        return [one for assignments in told for one in assignments]
 
-    def pause():
-        done.append("pause")
-        if not looks:
-            raise EndedError
-
-    monkeypatch.setattr(service_manager, "notify", done.append)
-    with pytest.raises(EndedError):
-        service_manager.beat(lambda: looks.pop(0), pause)
-    assert done == ["WATCHDOG=1", "pause", "pause", "WATCHDOG=1", "pause"]
+    hangs = service_manager.Beats(lambda: now[0])
+    begins = service_manager.Beats(lambda: now[0])
+    now[0] = service_manager.BEGIN_SECONDS - 1
+    assert heard(begins) == ["WATCHDOG=1", "EXTEND_TIMEOUT_USEC=0"]
+    begins.begun(lambda: unwell[0])
+    assert told[-1] == ("READY=1",)
+    now[0] += 2
+    assert heard(hangs) == []
+    assert heard(begins) == ["WATCHDOG=1"]
+    unwell[0] = "the dataflow has not turned"
+    assert heard(begins) == []
