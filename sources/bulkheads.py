@@ -7,8 +7,8 @@ A message is known by its causes before it is opened: the region and the bucket 
               Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998)
     stuck     a fetch that has brought nothing for seconds no longer counts: another thread takes its place,
               up to a bound
-    hanging   while nothing at all has come of a cause for seconds, whenever its fetches began, it gets
-              a few fetchers that try, beside those of others
+    hanging   while nothing at all has come of a cause for seconds, not a byte, whenever its fetches began, it
+              gets a few fetchers that try, beside those of others
     failing   the same after failures in a row, none of them soon after a success (one bad prefix among good
               ones is not its bucket): some that try at first, then fewer
     line      causes take turns; what a hanging or failing cause leaves no room for is given back unopened,
@@ -17,12 +17,19 @@ A message is known by its causes before it is opened: the region and the bucket 
 """
 
 import math
+import threading
+import time
 from collections import OrderedDict, deque
-from typing import Generic, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from sources.errors import BadCredentials, Denied, ExpiredCredentials, SlowBody, Throttled, Transient
+from transforms.locks import Guard, guarded
+
+_LOCKS = (Guard("_changed", ("_turns",)),)
 
 T = TypeVar("T")
 """What is fetched, compared by identity: a lease."""
@@ -91,14 +98,40 @@ class Fetch(Struct, Generic[T], eq=False):
     """A lease that is being opened.
 
     moved: when it brought something last; infinite while it waits for the dataflow, -infinite while it only
-    tries; its thread's alone.
+    tries. came: when bytes came of it last, which is less. Both are its thread's alone.
     """
 
     lease: T
     causes: tuple[Cause, ...]
     begun: float
     moved: float
+    came: float = -math.inf
     stuck: bool = False
+
+
+class _FetchHere(threading.local):
+    """What this thread fetches."""
+
+    fetch: "Fetch[Any] | None" = None
+
+
+_HERE = _FetchHere()
+
+
+@contextmanager
+def fetching(fetch: "Fetch[Any]") -> Iterator[None]:
+    """Have `bytes_came` in this thread tell of a fetch."""
+    _HERE.fetch = fetch
+    try:
+        yield
+    finally:
+        _HERE.fetch = None
+
+
+def bytes_came() -> None:
+    """Note that bytes came of what this thread fetches: nothing hangs that its bucket has in common."""
+    if _HERE.fetch is not None:
+        _HERE.fetch.came = time.monotonic()
 
 
 class Bulkheads(Generic[T]):
@@ -245,9 +278,10 @@ class Bulkheads(Generic[T]):
         if now - self._surveyed < _SURVEY_SECONDS:
             return
         self._surveyed = now
-        moving = [fetch for fetch in self._fetches.values() if fetch.moved > fetch.begun]
-        for cause, moved in ((cause, fetch.moved) for fetch in moving for cause in fetch.causes):
-            cause.moved = max(cause.moved, min(moved, now))
+        for fetch in self._fetches.values():
+            moved = min(max(fetch.moved, fetch.came), now)
+            for cause in fetch.causes if moved > fetch.begun else ():
+                cause.moved = max(cause.moved, moved)
         for fetch in self._fetches.values():
             stuck = now - fetch.moved > STUCK_SECONDS
             if stuck != fetch.stuck and (not stuck or self._stuck < self.threads - self._places):
@@ -277,6 +311,45 @@ class Bulkheads(Generic[T]):
         idle = (name for name, one in self._causes.items() if not (one.held or one.waiting))
         if (name := next(idle, None)) is not None:
             del self._causes[name]
+
+
+class Turn(Struct, eq=False):
+    """A place among others. moved: when something came of it last, infinite while it waits for others."""
+
+    moved: float
+
+
+@guarded(_LOCKS)
+class Turns:
+    """So many places; whoever has brought nothing for seconds does not count, as in `Bulkheads`. Thread-safe.
+
+    A body that drips may be read for days; with the places that it has, nobody else's would be read.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places, self._turns = places, dict[Turn, None]()
+        self._changed = threading.Condition()
+
+    def begin(self, timeout: float) -> Turn | None:
+        """Return a turn, None when there is none within seconds."""
+        with self._changed:
+            if not self._free():
+                self._changed.wait_for(self._free, timeout)
+            if not self._free():
+                return None
+            turn = Turn(time.monotonic())
+            self._turns[turn] = None
+            return turn
+
+    def end(self, turn: Turn) -> None:
+        """Give it back."""
+        with self._changed:
+            del self._turns[turn]
+            self._changed.notify()
+
+    def _free(self) -> bool:
+        stuck = time.monotonic() - STUCK_SECONDS
+        return sum(turn.moved > stuck for turn in self._turns) < self._places
 
 
 def common(error: Exception) -> bool:

@@ -30,19 +30,19 @@ _RECEIVE_BYTES = 256 << 10
 class ReplyPace:
     """Receives one reply. Seconds that are waited are taken from what is left, bytes that come give more.
 
-    most: bytes that may come. window: seconds that are left at most, None = of the connection's timeout.
-    Raises TimeoutError, and OSError for a reply too large.
+    most: bytes that may come. window: seconds that are left at most; infinite = only single receives have a
+    time, the connection's. Raises TimeoutError, and OSError for a reply too large.
     """
 
-    def __init__(self, line: socket.socket, most: int, window: float | None) -> None:
+    def __init__(self, line: socket.socket, most: int, window: float) -> None:
         self._line = line
         self._timeout = line.gettimeout() or math.inf
         self.goes_on(most, window)
 
-    def goes_on(self, most: int, window: float | None) -> None:
+    def goes_on(self, most: int, window: float) -> None:
         """Begin anew: with a reply's body, behind its head."""
         self._most, self._window = most, window
-        self._left = self._timeout
+        self._left = window if window == math.inf else self._timeout
 
     def receive(self) -> bytes:
         """Return what one receive brings, b"" at the end."""
@@ -72,7 +72,7 @@ class ReplyPace:
         if self._left < self._timeout:
             self._line.settimeout(self._timeout)
         left = self._left - (time.monotonic() - began) + size / FLOOR
-        self._left = min(left, self._window or self._timeout)
+        self._left = min(left, self._window)
 
 
 class _PacedFile(io.RawIOBase):
@@ -93,9 +93,9 @@ class _PacedFile(io.RawIOBase):
 
 
 class _Asked(threading.local):
-    """What this thread asks for."""
+    """What this thread asks for: a reply that is read whole, as far as a client of ours has told it."""
 
-    whole = True
+    whole = False
 
 
 _ASKED = _Asked()
@@ -114,7 +114,7 @@ class PacedResponse(HTTPResponse):
         super().begin()
         streamed = not _ASKED.whole and self.length is not None
         if streamed:
-            self._pace.goes_on((self.length or 0) + HEAD_BYTES, None)
+            self._pace.goes_on((self.length or 0) + HEAD_BYTES, math.inf)
         else:
             self._pace.goes_on(WHOLE_BYTES, WINDOW_SECONDS)
 

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, FlexibleChecksumErro
 from msgspec import Struct
 from urllib3.exceptions import HTTPError
 
+from sources.bulkheads import bytes_came
 from sources.errors import ObjectBroken, ObjectChanged, SlowBody, SourceError, Transient, translate
 from sources.objects.object_ref import ObjectRef
 
@@ -102,6 +103,7 @@ class Body:
             if data:
                 self.offset += len(data)
                 self._came += len(data)
+                bytes_came()
                 if self._hash:
                     self._hash.update(data)
                 self._failures = 0

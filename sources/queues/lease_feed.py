@@ -27,7 +27,7 @@ from msgspec import Struct, field
 
 from sources import metric_scopes, telemetry
 from sources.aws.spending.budget import FREE, BudgetGate
-from sources.bulkheads import Bulkheads, Fetch, common
+from sources.bulkheads import Bulkheads, Fetch, common, fetching
 from sources.journal import Journal
 from sources.journal_gate import JournalGate
 from sources.queues.failure_policy import Action, Rules, Verdict, decide
@@ -173,8 +173,7 @@ class LeaseFeed:
             self.stopped = self.stopped or not self._inboxes
             for one in (self._changed, self._leased, self._room):
                 one.notify_all()
-            left = len(self._inboxes)
-        telemetry.lane_left(self.service, left)
+            telemetry.lane_left(self.service, len(self._inboxes))
         if self.stopped:
             self._gate.stop()
             for manager in self._managers:
@@ -339,6 +338,8 @@ class LeaseFeed:
             self._fetching[fetch.lease] = fetch, inbox
             if self._bulkheads.waiting == self._enough - 1:
                 self._room.notify_all()
+            if self._bulkheads.waiting and len(self._bulkheads) >= self._fetchers > 0:
+                self._spawn_fetchers()  # else nobody would see that all are stuck
         return fetch, inbox
 
     def _lane_for(self, lease: Lease) -> BatchInbox:
@@ -354,7 +355,7 @@ class LeaseFeed:
         lease = fetch.lease
         resume = partial(self.progress.claim, holder=lease)
         try:
-            with closing(self._opener.open(lease.message, resume)) as cuts:
+            with fetching(fetch), closing(self._opener.open(lease.message, resume)) as cuts:
                 for cut in cuts:
                     fetch.moved = math.inf  # what it waits for now is the dataflow
                     if cut.items or cut.object_id:
@@ -377,8 +378,7 @@ class LeaseFeed:
         if verdict.action is Action.SETTLE:
             return None
         delay = verdict.delay(lease.message.receives)
-        place, receives = lease.manager.place, lease.message.receives
-        telemetry.fetch_failed(place, verdict.reason, error, delay, receives)
+        telemetry.fetch_failed(lease.manager.place, verdict.reason, error, delay, lease.message.receives)
         return delay
 
     def _end(self, lease: Lease, back: int | None, failure: Exception | None = None) -> None:

@@ -5,8 +5,8 @@ objects are encrypted so), and for nothing else: no listing, no HEAD, no bucket'
 object; one more only after a broken connection or broken content.
 """
 
+import math
 import re
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -19,6 +19,7 @@ from msgspec.structs import replace
 from sources import telemetry
 from sources.aws.account import Account
 from sources.aws.partitions import beside
+from sources.bulkheads import Turns
 from sources.errors import Denied, ObjectBroken, ObjectChanged, ObjectError, ObjectTooLarge, SourceError
 from sources.journal import JournalRow
 from sources.objects import telemetry as object_telemetry
@@ -61,8 +62,8 @@ _LARGE_BYTES = 64 << 10
 _TURN_SECONDS = 1.0
 _SHORT = 8 << 10
 _LARGE_AT_ONCE = 16
-"""Objects of more stored bytes that are read at once. Each holds some 4 MiB on its way, and more bring
-nothing: they keep the processor busy, where small ones are mostly waited for.
+"""Objects of more stored bytes that are read at once, beside those that are stuck. Each holds some 4 MiB on
+its way, and more bring nothing: they keep the processor busy, where small ones are mostly waited for.
 """
 
 
@@ -136,7 +137,7 @@ class S3Opener:
         access = access or Access(BucketTrust(service))
         self._trust, self._own = access.trust, access.own
         self._objects = BucketReader(service, account, requester_pays=access.requester_pays, follows=beside)
-        self._large = threading.Semaphore(_LARGE_AT_ONCE)
+        self._large = Turns(_LARGE_AT_ONCE)
 
     def causes(self, message: Message) -> tuple[str, ...]:
         """Return the region and the bucket that a notice names; of several, only that they are several."""
@@ -266,12 +267,15 @@ class S3Opener:
         if body.size <= _LARGE_BYTES:
             yield from self._pieces(ref, message, body, done)
             return
-        while not self._large.acquire(timeout=_TURN_SECONDS):
+        while not (turn := self._large.begin(_TURN_SECONDS)):
             yield ObjectBatch(())
         try:
-            yield from self._pieces(ref, message, body, done)
+            for piece in self._pieces(ref, message, body, done):
+                turn.moved = math.inf  # what it waits for now is the dataflow
+                yield piece
+                turn.moved = time.monotonic()
         finally:
-            self._large.release()
+            self._large.end(turn)
 
     def _pieces(self, ref: ObjectRef, message: Message, body: Body, done: int) -> Iterator[ObjectBatch]:
         """Yield pieces; content that breaks is fetched once more, it may have broken on the way."""

@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError
 
 from sources.aws import pace
+from sources.aws.botocore_internals import receive_at_once
 from sources.aws.sessions import new_session
 from sources.aws.signed.wire import Wire, WireEndpoint, WireError
 from tests.fakes.process import HOST
@@ -90,7 +91,9 @@ class Endpoint:
             thread.join(10)
 
     def client(self, service: str, session: object = None, **more: object):
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=20, **more)
+        config = Config(
+            retries={"total_max_attempts": 1}, **{"read_timeout": 20, "connect_timeout": 20, **more}
+        )
         keys = {"aws_access_key_id": "A", "aws_secret_access_key": "B"}
         made = session or new_session()
         return made.create_client(
@@ -176,3 +179,13 @@ def test_a14_an_objects_body_is_its_readers(session, monkeypatch):
         assert (
             sum(len(part) for part in itertools.takewhile(bool, iter(lambda: body.read(65536), None))) == size
         )
+
+
+def test_a14_only_single_receives_of_a_streamed_body_have_a_time(session):
+    """Waiting for all of its bytes may take longer than the timeout of each."""
+    begin = OK + b'etag: "a"\r\ncontent-length: 20\r\n\r\n'
+    with Endpoint(begin, b"x", 0.1) as endpoint:
+        client = endpoint.client("s3", session, read_timeout=1)
+        body = client.get_object(Bucket="b", Key="k")["Body"]
+        receive_at_once(body)
+        assert b"".join(body.read(1) for _ in range(20)) == b"x" * 20

@@ -282,6 +282,9 @@ def slow(world: World, _honest: Honest) -> None:
     world.proxy.add("stall", op="s3.GetObject", path="/stall", times=8)
     for number in range(24):
         world.put("flowlogs", f"drip/{number}", b"x y\n" * 10_000)
+    world.proxy.add("drip", op="s3.GetObject", path="/steady", seconds=0.05, size=64)
+    for number in range(64):
+        world.put("flowlogs", f"steady/{number}", b"x y\n" * 250_000)
     for number in range(8):
         world.put("flowlogs", f"stall/{number}", b"x y\n" * 10_000)
     for log in (23, 26, 27, 31):
