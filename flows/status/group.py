@@ -112,13 +112,14 @@ class GroupWatch:
         self._name, self._processes, self._started = name, processes, time.time()
         self._drain, self.events = drain or threading.Event(), EventStatus()
 
-    def state(self) -> dict[str, Any]:
-        """Return the states of all processes as one."""
-        answers = self._all("/status.json")
+    def state(self, of: str = "") -> dict[str, Any]:
+        """Return the states of all processes as one. of: the source that the charts are of, "" = all."""
+        answers = self._all(f"/status.json?of={quote(of)}" if of else "/status.json")
         known = _fitting([(one, state) for one, answer in answers if (state := _json(*answer)) is not None])
         silent = [one.name for one, _ in answers if one not in {each for each, _ in known}]
         return {
             **merged(self._name, known, silent, time.time() - self._started),
+            "charted": of,
             **({"refused": told(refused, time.time())} if (refused := self.events.refused) else {}),
         }
 
@@ -255,6 +256,7 @@ def merged(
         },
         "refused": _latest_of(state["refused"] for state in states),
         "stopped": {name: told for state in states for name, told in state["stopped"].items()},
+        "charted": "",
         "charts": reduce(joined_charts, (state["charts"] for state in states))
         if states
         else History().charts(),

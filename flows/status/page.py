@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from html import escape
 from importlib.resources import files
+from urllib.parse import quote
 
 from flows.status.attention import ROWS
 from flows.status.charts import CHART_HEIGHT, CHART_WIDTH, CHARTS
@@ -50,7 +51,7 @@ def page(view: View) -> str:
 <link rel="icon" href="data:,">
 <style>{style()}</style>
 </head>
-<body>
+<body data-cells={len(view)}>
 <header>
 <h1>{_span("title", view)}</h1>
 {_cell("p", "about", view)}
@@ -63,7 +64,7 @@ def page(view: View) -> str:
 <h2>Needs attention</h2>
 {_attention(view)}
 </section>
-<h2>Flow</h2>
+<h2>Flow {_span("c.of", view)} <a href="?">show all sources</a></h2>
 <div id="charts">{"".join(_chart(key, view) for key in CHARTS)}</div>
 <section{"" if _rows("m", view) else " hidden"}>
 <h2>Processes</h2>
@@ -146,8 +147,12 @@ def _sources(view: View) -> str:
     first = _table("p", PLACE_COLUMNS, view, range(min(count, _UNFOLDED)))
     if count <= _UNFOLDED:
         return first
-    rest = _table("p", PLACE_COLUMNS, view, range(_UNFOLDED, count))
-    return f"{first}<details id=rest><summary>{count - _UNFOLDED} more sources</summary>{rest}</details>"
+    rest = _table(
+        "p", PLACE_COLUMNS, view, range(0)
+    )  # the script makes rows of the first one when it unfolds
+    made = f"<details id=rest data-first={_UNFOLDED} data-last={count}>"
+    without = "<noscript>They are in /status.json; `python -m flows top` shows them.</noscript>"
+    return f"{first}{made}<summary>{count - _UNFOLDED} more sources</summary>{without}{rest}</details>"
 
 
 def _tag(row: int, view: View) -> str:
@@ -170,6 +175,9 @@ def _row(row: str, columns: Mapping[str, str], view: View) -> str:
     for name, title in columns.items():
         key = f"{row}.{name}"
         inner = _curve(key, view[key]) if name in CURVES else _span(key, view)
+        if name == "name" and row[0] == "p":
+            of = quote(" ".join(view[f"{row}.{part}"].text for part in ("name", "region", "unit")))
+            inner = _cell("a", key, view, f' href="?of={of}"')
         kind = f' class="{"short" if name in _SHORT else name}"'
         cells.append(
             f'<th scope="row">{inner}{_unit(row, view)}</th>'

@@ -40,6 +40,9 @@ _CONNECTIONS, _KEPT_FOR_PROBES = 16, 4
 _CONNECTION_SECONDS, _FINISH_SECONDS = 10.0, 2.0
 """For the whole of a request and its answer."""
 
+_MOST_NAME = 200
+"""Characters of a source's name that are shown of what is asked."""
+
 _PROBES = frozenset({"/healthz", "/readyz"})
 
 _HEADERS: Mapping[str, str] = {
@@ -62,30 +65,37 @@ class HttpResponse(Struct, frozen=True):
 class Watched(Protocol):
     """What the pages show: of one process (`Watch`), or of several (`GroupWatch`)."""
 
-    def state(self) -> dict[str, Any]: ...  # noqa: D102 - see Watch
+    def state(self, of: str = "") -> dict[str, Any]: ...  # noqa: D102 - see Watch
     def unhealthy_reason(self) -> str: ...  # noqa: D102
     def unready(self) -> list[str]: ...  # noqa: D102
     def metrics(self) -> bytes: ...  # noqa: D102
     def tap(self, source: str) -> list[str]: ...  # noqa: D102
 
 
-Route = Callable[[Watched, str | None], HttpResponse]
-"""Answers for what is watched; with the events of a source that go out, None = nobody asks for them."""
+class PageQuery(Struct, frozen=True):
+    """What is asked besides. tap: the source whose events are shown, None = none. of: that charts are of."""
+
+    tap: str | None = None
+    of: str = ""
 
 
-def _page(watch: Watched, tap: str | None) -> HttpResponse:
-    html = page(view(_state(watch, tap))).encode()
+Route = Callable[[Watched, PageQuery], HttpResponse]
+"""Answers for what is watched."""
+
+
+def _page(watch: Watched, query: PageQuery) -> HttpResponse:
+    html = page(view(_state(watch, query))).encode()
     return HttpResponse(html, "text/html; charset=utf-8", headers={"Content-Security-Policy": policy()})
 
 
-def _json(watch: Watched, tap: str | None) -> HttpResponse:
-    state = _state(watch, tap)
+def _json(watch: Watched, query: PageQuery) -> HttpResponse:
+    state = _state(watch, query)
     cells = {key: list(cell) for key, cell in view(state).items()}
     return HttpResponse(orjson.dumps({**state, "view": cells}), "application/json")
 
 
-def _state(watch: Watched, tap: str | None) -> dict[str, Any]:
-    state = worst_first(watch.state())
+def _state(watch: Watched, query: PageQuery) -> dict[str, Any]:
+    state, tap = worst_first(watch.state(query.of)), query.tap
     return (
         state
         if tap is None
@@ -93,12 +103,12 @@ def _state(watch: Watched, tap: str | None) -> dict[str, Any]:
     )
 
 
-def _health(watch: Watched, _tap: str | None) -> HttpResponse:
+def _health(watch: Watched, _query: PageQuery) -> HttpResponse:
     reason = watch.unhealthy_reason()
     return _verdict(f"not well: {reason}" if reason else "")
 
 
-def _ready(watch: Watched, _tap: str | None) -> HttpResponse:
+def _ready(watch: Watched, _query: PageQuery) -> HttpResponse:
     unready = watch.unready()
     others = [one for one in unready if one.startswith((IDENTITY, JOURNAL, DRAINING))]
     outputs = ", ".join(one for one in unready if one not in others)
@@ -111,11 +121,11 @@ def _verdict(trouble: str) -> HttpResponse:
     return HttpResponse(f"{trouble or 'ok'}\n".encode(), status=status)
 
 
-def _metrics(watch: Watched, _tap: str | None) -> HttpResponse:
+def _metrics(watch: Watched, _query: PageQuery) -> HttpResponse:
     return HttpResponse(watch.metrics(), CONTENT_TYPE_LATEST)
 
 
-def _home(_watch: Watched, _tap: str | None) -> HttpResponse:
+def _home(_watch: Watched, _query: PageQuery) -> HttpResponse:
     return HttpResponse(b"see /status\n", status=HTTPStatus.FOUND, headers={"Location": "/status"})
 
 
@@ -147,14 +157,15 @@ _NO_TAP = HttpResponse(
 
 def answer(target: str, watch: Watched | None, *, may_tap: bool = False) -> HttpResponse:
     """Return the answer for a request's target. watch: None = there is nothing of that kind."""
-    path, _, query = target.partition("?")
-    route, asked = ROUTES.get(path), parse_qs(query, keep_blank_values=True).get("tap")
+    path, _, text = target.partition("?")
+    route, asked = ROUTES.get(path), parse_qs(text, keep_blank_values=True)
+    query = PageQuery(asked.get("tap", [None])[0], asked.get("of", [""])[0][:_MOST_NAME])
     if route is None or watch is None:
         return _NOT_FOUND
-    if asked and not may_tap:
+    if query.tap is not None and not may_tap:
         return _NO_TAP
     try:
-        return route(watch, asked[0] if asked else None)
+        return route(watch, query)
     except Exception as error:  # noqa: BLE001 - told; a defect of the page must not reach the dataflow
         telemetry.status_defect(error)
         return _DEFECT

@@ -12,7 +12,7 @@ from flows.status.charts import charts, curve
 from flows.status.event_status import DRAINING, IDENTITY, JOURNAL
 from flows.status.history import SPANS
 from flows.status.notes import FEW_DAYS, notes, over_budget
-from flows.status.words import LATE_SECONDS, Cell, View, age, error, lag, number, rate, size
+from flows.status.words import LATE_SECONDS, Cell, View, age, error, lag, number, rate, size, unit_name
 from sources.telemetry import NEAR
 
 WIDTH, HEIGHT = 120, 24
@@ -81,6 +81,7 @@ def view(state: Mapping[str, Any]) -> View:
     return {
         **cells,
         **attention(state),
+        "c.of": Cell(state["charted"]),
         **charts(state["charts"]),
         **_tags(state["tags"]),
         **_recent(state["recent"]),
@@ -269,8 +270,7 @@ def _line(one: Mapping[str, Any]) -> Cell:
 
 
 def _place(place: Mapping[str, Any]) -> View:
-    setting = place["setting"]
-    unit = f"{place['input']} / {setting}" if setting else place["input"]
+    unit = unit_name(place["input"], place["setting"])
     repeats = f" (+{number(place['events_repeated'])} repeats left out)" if place["events_repeated"] else ""
     hand = f"{place['leases_held']} messages" if place["leases_held"] else ""
     waiting = size(place["prefetched_bytes"]) if place["prefetched_bytes"] else ""

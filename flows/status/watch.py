@@ -14,6 +14,7 @@ from flows.status.liveness import Liveness
 from flows.status.machine import Machine
 from flows.status.metrics_snapshot import MetricsSnapshot, figures
 from flows.status.recent import Recent
+from flows.status.words import source_name
 from sinks.devo import Process
 from sources.metric_scopes import MetricScope
 
@@ -63,9 +64,9 @@ class Watch(Struct):
         totals |= {
             name: now.sum("events_delivered_total", output=name) for name in self.event_status.outputs.copy()
         }
-        events = now.sum("source_events_total")
-        lags = (self._ago(at) or 0.0 for _, at in now.series("read_up_to_timestamp_seconds"))
-        self.history.sample(time.monotonic(), totals, events, max(lags, default=0.0))
+        seen = {place: now.of("read_up_to_timestamp_seconds", place._asdict()) for place in self.places(now)}
+        lags: dict[Hashable, float] = {place: self._ago(at) or 0.0 for place, at in seen.items() if at}
+        self.history.sample(time.monotonic(), totals, now.sum("source_events_total"), lags)
 
     def unhealthy_reason(self) -> str:
         """Return why the process is not well, "" = it is."""
@@ -83,8 +84,8 @@ class Watch(Struct):
         """Return every place of the configuration, and those that it only implies (a region of an ARN)."""
         return sorted({*self.facts.places, *now.places(), *self.event_status.failures.copy()})
 
-    def state(self) -> dict[str, Any]:
-        """Return everything as plain data."""
+    def state(self, of: str = "") -> dict[str, Any]:
+        """Return everything as plain data. of: the source that the charts are of, "" = all."""
         now, ill, unready = self.read(), self.unhealthy_reason(), self.unready()
         journal = self.event_status.journal
         return {
@@ -104,7 +105,8 @@ class Watch(Struct):
                 self._output(name, one, now) for name, one in sorted(self.event_status.outputs.copy().items())
             ],
             "processes": [],
-            "charts": self.history.charts(),
+            "charted": of,
+            "charts": self._charts(of, now),
             "tags": dict(self.liveness.outgoing.tags.most_common(_TAGS)),
             "recent": [
                 {
@@ -141,6 +143,12 @@ class Watch(Struct):
             "money": self.facts.money(),
             "not_read": self._not_read(now),
         }
+
+    def _charts(self, of: str, now: MetricsSnapshot) -> dict[str, Any]:
+        if not of:
+            return self.history.charts()
+        named = (place for place in self.places(now) if source_name(**place._asdict()) == of)
+        return self.history.charts(next(named, None))
 
     def _not_read(self, now: MetricsSnapshot) -> dict[str, Any]:
         return {

@@ -16,6 +16,16 @@ class Cell(NamedTuple):
 View: TypeAlias = dict[str, Cell]
 
 
+def source_name(service: str, input: str, setting: str, region: str) -> str:  # noqa: A002 - as figures do
+    """Return what a source is called on the page: its service, region, input and the input's setting."""
+    return f"{service} {region or 'all'} {unit_name(input, setting)}"
+
+
+def unit_name(input: str, setting: str) -> str:  # noqa: A002 - as figures do
+    """Return whose source it is: an input and its setting."""
+    return f"{input} / {setting}" if setting else input
+
+
 def error(told: Mapping[str, Any] | None, *, bad: bool) -> Cell:
     """Return an error as one line: when, what, where, hint."""
     if told is None:

@@ -89,7 +89,7 @@ def an_hour(history: History) -> None:
     for step in range(8641):
         total += STEP_SECONDS * (100 + 90 * ((step // 30) % 2))
         lag = 5.0 + 40 * (step > 8500) * (step - 8500)
-        history.sample(now + step * STEP_SECONDS, {FLOW: total, "devo": total}, total, lag)
+        history.sample(now + step * STEP_SECONDS, {FLOW: total, "devo": total}, total, {FLOW: lag})
 
 
 class Stop:

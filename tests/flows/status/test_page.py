@@ -5,14 +5,16 @@ import hashlib
 import logging
 import re
 from html.parser import HTMLParser
+from urllib.parse import quote
 
 import pytest
 from msgspec.structs import replace
 
-from flows.status.charts import curve
+from flows.status.charts import CHARTS, curve
 from flows.status.event_status import DRAINING, told
 from flows.status.outgoing import Outgoing
 from flows.status.page import page, policy, script, style
+from flows.status.server import answer
 from flows.status.view import view, worst_first
 from flows.status.words import Cell, age, lag, number, rate, size
 from sources.metric_scopes import MetricScope
@@ -356,3 +358,19 @@ def test_the_tap_shows_the_next_twenty_events():
     outgoing.hear([flows])
     assert outgoing.tap("flowlogs") == ["t: x", "t: y"] * 10
     assert outgoing.tap("logs") == []
+
+
+def test_the_charts_of_one_source():
+    """A row leads to the rate and lag of its own hour and day; a name that nobody has shows no line."""
+    made = watch()
+    an_hour(made.history)
+    name = "flowlogs eu-west-1 production / non-cloudwatch-logs"
+    assert f'href="?of={quote(name)}"' in page(view(made.state()))
+    cells = view(made.state(name))
+    assert cells["c.of"].text == name
+    assert all(cells[f"c.{chart}"].text for chart in CHARTS)
+    assert made.state(name)["charts"]["hour"]["lag"][0] == 5.0
+    unknown = answer(f"/status?of={quote(HOSTILE)}", made).body.decode()
+    assert HOSTILE not in unknown
+    assert 'data-k="c.hour.rate" points=""' in unknown
+    assert view(made.state())["c.of"].text == ""
