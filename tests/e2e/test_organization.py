@@ -128,3 +128,35 @@ def test_an_organization_arrives_once_while_accounts_come_and_go(
     assert not lost
     assert told == sorted(poor)
     assert {account for account, _ in found} <= set(world.accounts)
+
+
+@pytest.mark.timeout(600)
+def test_processes_of_a_cluster_share_the_targets_of_an_organization(aws, rsyslog, certs, tmp_path, figures):
+    """Each target is polled by one process of three, none by two, and every event comes once."""
+    world = Organization(aws, ("us-east-1", "eu-west-1"))
+    accounts = world.join(5)
+    world.put(accounts)
+    collector = Collector(aws, tmp_path / "collector", settings(rsyslog, certs, tmp_path, 3, 3))
+    collector.launch = Launch("flows", processes=3)
+    collector.environment |= {"COLLECTOR_LOG": "json", "COLLECTOR_DEBUG": "1"}
+
+    def settled() -> None:
+        have = rsyslog.size, world.due.total
+        wait_while_moving(collector, lambda: have[0]() >= have[1](), lambda: f"{have[0]()} lines", _STALL)
+
+    try:
+        collector.start()
+        settled()
+        world.put(accounts, ("trail", "logs", "findings"))  # new metrics are listed once an hour
+        settled()
+        collector.drain()
+    finally:
+        collector.kill()
+    rsyslog.stop()
+    polled: dict[int, set[tuple[str, str]]] = {}
+    for line in collector.told("polled"):
+        polled.setdefault(line["process"], set()).add((line["service"], line["target"]))
+    figures(f"targets of each process: {[len(mine) for mine in polled.values()]}")
+    assert len(polled) == 3
+    assert sum(len(mine) for mine in polled.values()) == len(set().union(*polled.values())) == 5 * 2 * 4
+    assert arrived(rsyslog) == world.due
