@@ -4,7 +4,7 @@ A tag has 2 to 6 levels, divided by dots; a value that becomes a level can hold 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -42,7 +42,7 @@ _IRREGULAR = {
 
 FALLBACK = "events"
 _UNSAFE = re.compile(r"[^\w-]+", re.ASCII)
-_LONGEST_LEVEL = 64
+_LONGEST_LEVEL, _UNKNOWN = 64, "unknown"
 _LONGEST_SOURCE = 256
 """Characters; what is longer is no service's name, and must not stay in a cache."""
 
@@ -92,7 +92,7 @@ DEVO_TABLES = CloudTrailTables()
 
 def level(value: str) -> str:
     """Return a value as one level of a tag: no dots, spaces or control characters; 1 to 64 characters."""
-    return _UNSAFE.sub("_", value[: 2 * _LONGEST_LEVEL]).strip("_")[:_LONGEST_LEVEL] or "unknown"
+    return _UNSAFE.sub("_", value[: 2 * _LONGEST_LEVEL]).strip("_")[:_LONGEST_LEVEL] or _UNKNOWN
 
 
 @lru_cache(maxsize=1024)
@@ -108,11 +108,12 @@ class TagRule(Struct, frozen=True):
     """How a service's tags are made.
 
     template: with {event_type}, {account}, {region}. suffix: none, account_region or region_account: levels
-    put after it.
+    put after it. named: from an account's number to the name that stands in its place, "" = not known.
     """
 
     template: str
     suffix: str = "none"
+    named: Callable[[str], str] | None = None
 
     @property
     def by_place(self) -> bool:
@@ -121,6 +122,8 @@ class TagRule(Struct, frozen=True):
 
     def tag(self, event_type: str = FALLBACK, account: str = "", region: str = "") -> str:
         """Return the tag of an event."""
+        if self.named and (name := level(self.named(account))) != _UNKNOWN:
+            account = name
         return _tag(self.template, self.suffix, level(event_type), level(account), level(region))
 
     def tag_of_object(self, event_type: str, origin: Origin) -> str:

@@ -76,12 +76,13 @@ class RunContext(Struct, frozen=True):
 class OrganizationUnit(Struct, frozen=True):
     """An organization that a service reads. regions: None = all that are wanted of an account.
 
-    named: put the account's name into events.
+    named, named_as_tag: put the account's name into events, and into their tags.
     """
 
     directory: Directory
     regions: tuple[str, ...] | None = None
     named: bool = False
+    named_as_tag: bool = False
 
 
 class ConfiguredService(Struct, Generic[Options_co], frozen=True):

@@ -103,7 +103,8 @@ def _organization(
     if directory is None or one.organization is None or not service.probes:
         return None
     wanted = None if options.regions == tuple(one.organization.likely_regions) else options.regions
-    return OrganizationUnit(directory, wanted, one.organization.account_name)
+    named, in_tags = one.organization.account_name, one.organization.account_name_as_tag
+    return OrganizationUnit(directory, wanted, named, in_tags)
 
 
 def _identities(name: str, one: "Input") -> tuple[Account, Account | None]:

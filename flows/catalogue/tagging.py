@@ -23,7 +23,9 @@ _Lines: TypeAlias = "NonCloudwatchLogsSettings | SqsLogsSettings"
 
 def rule(unit: ConfiguredService[ServiceSettings], template: str) -> TagRule:
     """Return how the unit's tags are made: the configuration's tag, else the service's."""
-    return TagRule(unit.options.tag or template, unit.options.tag_suffix)
+    whole = unit.organization
+    named = whole.directory.name if whole and whole.named_as_tag else None
+    return TagRule(unit.options.tag or template, unit.options.tag_suffix, named)
 
 
 def stamp(unit: ConfiguredService[ServiceSettings]) -> Stamp:

@@ -55,6 +55,10 @@ class OrganizationSettings(Model):
     account_name: bool = setting(default=False, example=True, ours=True)
     """Put the account's name in the organization into JSON events as @devo_account_name"""
 
+    account_name_as_tag: bool = setting(default=False, example=True, ours=True)
+    """Put the account's name instead of its number where a tag has the account ({account}, tag_suffix): 64
+    letters, digits, - and _ at most, others as _; the number while the name is not known"""
+
     @model_validator(mode="after")
     def _names_accounts(self) -> Self:
         if strange := self._selection.strange:

@@ -136,8 +136,10 @@ def test_processes_of_a_cluster_share_the_targets_of_an_organization(aws, rsyslo
     world = Organization(aws, ("us-east-1", "eu-west-1"))
     accounts = world.join(5)
     world.put(accounts)
-    collector = Collector(aws, tmp_path / "collector", settings(rsyslog, certs, tmp_path, 3, 3))
-    collector.launch = Launch("flows", processes=3)
+    made = settings(rsyslog, certs, tmp_path, 3, 3)
+    made["inputs"]["aws"]["organization"]["account_name_as_tag"] = True
+    made["inputs"]["aws"]["services"]["logs"]["tag_suffix"] = "account_region"
+    collector = Collector(aws, tmp_path / "collector", made, Launch("flows", processes=3))
     collector.environment |= {"COLLECTOR_LOG": "json", "COLLECTOR_DEBUG": "1"}
 
     def settled() -> None:
@@ -160,3 +162,5 @@ def test_processes_of_a_cluster_share_the_targets_of_an_organization(aws, rsyslo
     assert len(polled) == 3
     assert sum(len(mine) for mine in polled.values()) == len(set().union(*polled.values())) == 5 * 2 * 4
     assert arrived(rsyslog) == world.due
+    tags = {tag for tag, _ in rsyslog.events() if tag.endswith(".eu-west-1")}
+    assert {tag.split(".")[-2] for tag in tags} == {f"account_{number}" for number in range(5)}

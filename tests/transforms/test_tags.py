@@ -107,6 +107,19 @@ def test_a_rule_makes_tags_from_template_and_suffix(rule, tag):
     assert rule.tag_of_object("flow", Origin("flowlogs", "999999999999", "us-east-1", object=KEY)) == tag
 
 
+def test_an_accounts_name_may_stand_in_its_place():
+    """Whatever a name holds it is one level of at most 64 characters; else the number stands there."""
+    names = {"1": "Prod / EU (main) ☂ 1.2", "2": "x" * 99, "3": "..."}
+    rule = TagRule("a.{event_type}", "account_region", lambda number: names.get(number, ""))
+    found = [rule.tag("flow", number, "eu-west-1") for number in ("1", "2", "3", "111122223333")]
+    assert found == [
+        "a.flow.Prod_EU_main_1_2.eu-west-1",
+        f"a.flow.{'x' * 64}.eu-west-1",
+        "a.flow.3.eu-west-1",
+        "a.flow.111122223333.eu-west-1",
+    ]
+
+
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
