@@ -37,6 +37,9 @@ T = TypeVar("T")
 STUCK_SECONDS = 3.0
 """A fetch that has brought nothing for so long waits for AWS, not for us."""
 
+_DRIP_SECONDS = 1.5
+"""One of which bytes came, and nothing that is whole: it is slow, and nothing that others share hangs."""
+
 _FAILURE_THRESHOLD, _GRACE_SECONDS = 8, 10.0
 """Failures in a row, of a kind that others of its cause share, after which a cause is failing, when as long
 nothing has come of it: whoever may write notices of keys that are not there can make failures at will."""
@@ -283,7 +286,7 @@ class Bulkheads(Generic[T]):
             for cause in fetch.causes if moved > fetch.begun else ():
                 cause.moved = max(cause.moved, moved)
         for fetch in self._fetches.values():
-            stuck = now - fetch.moved > STUCK_SECONDS
+            stuck = now - fetch.moved > (_DRIP_SECONDS if fetch.came > fetch.begun else STUCK_SECONDS)
             if stuck != fetch.stuck and (not stuck or self._stuck < self.threads - self._places):
                 fetch.stuck = stuck
                 self._stuck += 1 if stuck else -1
@@ -348,7 +351,7 @@ class Turns:
             self._changed.notify()
 
     def _free(self) -> bool:
-        stuck = time.monotonic() - STUCK_SECONDS
+        stuck = time.monotonic() - _DRIP_SECONDS
         return sum(turn.moved > stuck for turn in self._turns) < self._places
 
 

@@ -111,6 +111,7 @@ def object_opener(
         options.max_spool_bytes,
         options.max_window_bytes,
         spool or SpoolRoom(),
+        max_cpu_seconds=options.max_object_cpu_seconds,
     )
 
     def pieces(body: Body, ref: ObjectRef) -> Iterator[DecodedChunk]:

@@ -182,8 +182,8 @@ REASONS: dict[str, str] = {
     "not_json": "an object that should be JSON is none",
     "notice_unknown": "a queue's message announces no object in any known form; its bytes are in the file",
     "object_archived": "the object is in an archive storage class; restore it, then replay",
-    "object_bomb": "the object is beyond `max_inflation_ratio`, `max_object_bytes`, `max_spool_bytes` or "
-    "`max_window_bytes`",
+    "object_bomb": "the object is beyond `max_inflation_ratio`, `max_object_bytes`, `max_spool_bytes`, "
+    "`max_window_bytes` or `max_object_cpu_seconds`",
     "object_broken": "the object is damaged; what came before is delivered",
     "object_deadly": "reading the object ended the process three times; it is not opened again",
     "object_too_large": "the object inflates beyond the limits",

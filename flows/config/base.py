@@ -220,6 +220,9 @@ class ObjectsSettings(QueuedSettings):
     file is read once more); for CloudTrail in S3 only"""
     max_object_bytes: int = setting(64 << 30, example=68_719_476_736, unit="bytes", ours=True, ge=1 << 20)
     """An object that inflates beyond this goes to quarantine"""
+    max_object_cpu_seconds: float = setting(600, example=3600, unit="seconds", ours=True, ge=1)
+    """An object that takes more processor time to be read goes to quarantine, behind what was sent of it:
+    whoever may write objects can make few bytes much work"""
     max_inflation_ratio: float = setting(500, example=500, ours=True, gt=1)
     """An object that has inflated to 64 MiB and to more than so many times its size is a bomb"""
     max_spool_bytes: int = setting(1 << 30, example=1_073_741_824, unit="bytes", ours=True, ge=1 << 20)

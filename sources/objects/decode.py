@@ -38,11 +38,12 @@ def read(body: Readable, layout: Layout, limits: DecodeLimits, name: str = "") -
     Raises ObjectBroken (ObjectTooLarge for a bomb) after the pieces before the damage, its `record` telling
     how many events came out. Errors of `body.read` pass as they are.
     """
-    done = 0
+    done, budget = 0, Budget(limits)
     try:
-        for piece in _pieces(body, layout, limits, name):
+        for piece in _pieces(body, layout, budget, name):
             done = piece.records
             yield piece
+            budget.work()
     except ObjectBroken as error:
         where = f"after {done} events"
         raise type(error)(error.what, where, error.hint, reason=error.reason, record=done) from error
@@ -80,10 +81,10 @@ def head(body: Readable, size: int, name: str = "") -> bytes:
     return held[:size]
 
 
-def _pieces(body: Readable, layout: Layout, limits: DecodeLimits, name: str) -> Iterator[DecodedChunk]:
+def _pieces(body: Readable, layout: Layout, budget: Budget, name: str) -> Iterator[DecodedChunk]:
     if layout.refused:
         raise broken("object_unknown", layout.refused, "have other objects announced to another queue")
-    budget = Budget(limits)
+    limits = budget.limits
     start, chunks = _plain(body, budget, name)
     if start.startswith(parquet.MAGIC):
         return parquet.rows(chunks, layout, budget)
@@ -126,6 +127,7 @@ def _peek(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 def _stored(body: Readable, budget: Budget) -> Iterator[bytes]:
     while chunk := full(body, CHUNK_BYTES):
         budget.stored += len(chunk)
+        budget.work()
         yield chunk
 
 

@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+import time
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -69,6 +70,7 @@ class DecodeLimits(Struct, frozen=True):
     max_spool_bytes: of an object that must be held as a whole (Parquet, zip), in a temporary file.
     room: of such files, all together.
     max_window_bytes: of what was inflated that a decoder may hold to refer to (the window of zstd and xz).
+    max_cpu_seconds: processor time of the thread that reads it.
     """
 
     max_bytes: int = 64 << 30
@@ -78,6 +80,7 @@ class DecodeLimits(Struct, frozen=True):
     max_window_bytes: int = 8 << 20
     room: SpoolRoom = field(default_factory=SpoolRoom)
     max_record_bytes: int = 16 << 20
+    max_cpu_seconds: float = 600.0
 
     @property
     def record_bytes(self) -> int:
@@ -104,12 +107,25 @@ class DecodedChunk(Struct, frozen=True):
 
 
 class Budget(Struct):
-    """How much an object has been read and inflated so far. chunk: bytes that are inflated at a time."""
+    """How much an object has been read and inflated so far. chunk: bytes that are inflated at a time.
+
+    thread, began: who reads it, and the processor time that it had when it began.
+    """
 
     limits: DecodeLimits
     stored: int = 0
     inflated: int = 0
     chunk: int = CHUNK_BYTES
+    thread: int = 0
+    began: float = 0.0
+
+    def work(self) -> None:
+        """Raise ObjectTooLarge when too much was computed for the object; called about once a MiB."""
+        thread, now = threading.get_ident(), time.thread_time()
+        if thread != self.thread:  # processor time is a thread's own
+            self.thread, self.began = thread, now
+        elif now - self.began > (most := self.limits.max_cpu_seconds):
+            raise too_large(f"more than {most:g} s of processor time", "max_object_cpu_seconds")
 
     def spool(self, size: int) -> None:
         """Raise ObjectTooLarge when an object that is held as a whole has more than `size` bytes so far."""

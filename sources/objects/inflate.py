@@ -82,6 +82,7 @@ def _regrouped(parts: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
             size += len(part)
             del part  # a few bytes may have made much, and the next may, too
             if size >= budget.chunk:
+                budget.work()
                 yield b"".join(held)
                 held, size = [], 0
     except _DAMAGE as error:

@@ -283,7 +283,7 @@ def slow(world: World, _honest: Honest) -> None:
     for number in range(24):
         world.put("flowlogs", f"drip/{number}", b"x y\n" * 10_000)
     world.proxy.add("drip", op="s3.GetObject", path="/steady", seconds=0.05, size=64)
-    for number in range(64):
+    for number in range(40):
         world.put("flowlogs", f"steady/{number}", b"x y\n" * 250_000)
     for number in range(8):
         world.put("flowlogs", f"stall/{number}", b"x y\n" * 10_000)

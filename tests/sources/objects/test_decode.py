@@ -1,9 +1,12 @@
 """Objects of any compression and any state of repair become whole events, in bounded memory."""
 
+import bz2
 import gzip
 import io
+import threading
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zstandard
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sources.errors import ObjectBroken, ObjectTooLarge
+from sources.objects import decoded_chunk
 from sources.objects.decode import DecodeLimits, Layout, head, read, skip
 from sources.objects.decoded_chunk import CHUNK_BYTES
 from tests.sources.objects.decoding import LINES, RECORDS, Body, collect, decoded, events, joined, noise
@@ -137,6 +141,48 @@ def test_h09_a_bomb_of_one_line_stops_at_the_longest_line(compress):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40 << 20
+
+
+MANY_LINES = b"".join(b"line %d\n" % number for number in range(600_000))
+MUCH_WORK = {
+    "lines": (LINES, MANY_LINES),
+    "gzip": (LINES, gzip.compress(MANY_LINES, 1)),
+    "gzip twice": (LINES, gzip.compress(gzip.compress(MANY_LINES, 1), 1)),
+    "zstd": (LINES, zstandard.compress(MANY_LINES)),
+    "bz2": (LINES, bz2.compress(MANY_LINES, 1)),
+    "array": (RECORDS, b'{"Records": [%s]}' % b",".join([b'{"a": "%s"}' % (b"v" * 900)] * 6000)),
+    "values": (Layout(values=True), b'{"a": "%s"}' % (b"v" * 900) * 6000),
+    "no line": (LINES, gzip.compress(b" " * (40 << 20))),
+    "empty members": (LINES, gzip.compress(b"a\n") + gzip.compress(b"") * 300_000),
+    "empty lines": (LINES, b"\n" * (8 << 20)),
+}
+
+
+@pytest.mark.parametrize("how", MUCH_WORK)
+def test_a14_processor_time_of_an_object_is_bounded(how, monkeypatch):
+    """Whatever keeps the processor busy, also without an event; what came before is not lost."""
+    seconds = iter(range(10_000))
+    monkeypatch.setattr(decoded_chunk.time, "thread_time", lambda: float(next(seconds)))
+    layout, stored = MUCH_WORK[how]
+    _, error = collect(stored, layout, DecodeLimits(max_cpu_seconds=2))
+    assert isinstance(error, ObjectTooLarge)
+    assert error.reason == "object_bomb"
+    assert "more than 2 s of processor time" in error.what
+    assert "max_object_cpu_seconds" in error.hint
+    seconds = iter(range(10_000))
+    assert collect(stored, layout, DecodeLimits(max_cpu_seconds=9000))[1] is None or how == "no line"
+
+
+def test_a14_a_reader_in_another_thread_has_its_own_processor_time(monkeypatch):
+    """Whoever goes on with an object may have computed for days before."""
+    used = threading.local()
+    monkeypatch.setattr(decoded_chunk.time, "thread_time", lambda: getattr(used, "seconds", 1e6))
+    used.seconds = 0.0
+    pieces = read(Body(MANY_LINES), LINES, DecodeLimits(max_cpu_seconds=2))
+    first = next(pieces)
+    with ThreadPoolExecutor(1) as other:
+        rest = other.submit(list, pieces).result()
+    assert first.count + sum(piece.count for piece in rest) == 600_000
 
 
 def test_h09_a_size_limit_holds_for_plain_objects_too():

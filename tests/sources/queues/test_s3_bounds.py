@@ -7,6 +7,8 @@ import pytest
 
 from sinks.quarantine import name_of, to_json
 from sources.errors import Denied
+from sources.objects import decoded_chunk
+from sources.objects.decode import DecodeLimits, read
 from sources.queues.bucket_trust import BucketTrust
 from sources.queues.s3 import Access, S3Opener
 from sources.queues.sqs import Message
@@ -15,6 +17,7 @@ from tests.sources.queues.leasing import aws_error
 from tests.sources.queues.test_s3 import LINES, payload, poisons, reader, until_error
 from transforms import telemetry
 from transforms.block import Origin, Poison
+from transforms.layout import Layout
 from transforms.telemetry import LINES_A_MINUTE, say
 
 
@@ -146,3 +149,19 @@ def test_r5_logs_that_are_named_like_quarantine_are_read(s3):
     key = name_of(BAD)
     s3.put(key, LINES)
     assert payload(opened(s3, named(key))) == LINES
+
+
+def test_a14_an_object_of_too_much_work_is_quarantined_behind_what_was_sent(s3, monkeypatch):
+    """Its end is a pointer to it, which tells from where on it is missing; it is not read twice."""
+    seconds = iter(range(1000))
+    monkeypatch.setattr(decoded_chunk.time, "thread_time", lambda: float(next(seconds)))
+    s3.put("much", LINES * 1000)
+    opener = S3Opener(
+        "flowlogs", s3.account, lambda body, _: read(body, Layout(), DecodeLimits(max_cpu_seconds=5))
+    )
+    found = list(opener.open(named("much"), lambda _: 0))
+    (poison,) = poisons(found)
+    assert poison.reason == "object_bomb"
+    assert poison.origin.record == payload(found).count(b"\n") > 0
+    assert found[-1].last
+    assert len(s3.asked) == 1
