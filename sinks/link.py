@@ -110,7 +110,7 @@ class Link:
         self._limit = window_bytes
         self._most_events = max(window_bytes // LEAST_EVENT_BYTES, _FEW_EVENTS)
         self._window: list[Block] = []
-        self._bytes = 0
+        self._bytes = self._events = 0  # of the window
         self._asked = 0  # so many blocks at the window's head are on the connection that is closing
         self._preconnect: Preconnect = Preconnect(
             self._dial, partial(telemetry.next_connection_failed, name), start
@@ -199,16 +199,17 @@ class Link:
     def _has_room(self, block: Block) -> bool:
         if self._bytes + len(block.payload) > self._limit:
             return False
-        return sum(one.count for one in self._window) + block.count <= self._most_events
+        return self._events + block.count <= self._most_events
 
     def _empty(self) -> None:
         telemetry.window_changed(self.name, -self._bytes)
-        self._window, self._bytes, self._asked = [], 0, 0
+        self._window, self._bytes, self._events, self._asked = [], 0, 0, 0
 
     def _keep(self, block: Block) -> None:
         telemetry.window_changed(self.name, len(block.payload))
         self._window.append(block)
         self._bytes += len(block.payload)
+        self._events += block.count
 
     def _send(self, connection: Connection, block: Block) -> None:
         connection.send(*self._encode(block, min(self._bytes / self._limit, 1.0)))
@@ -228,11 +229,12 @@ class Link:
 
     def _delivered(self, strength: ReceiptStrength) -> None:
         done, self._window, self._asked = self._window[: self._asked], self._window[self._asked :], 0
-        size = sum(len(block.payload) for block in done)
+        size, events = sum(len(block.payload) for block in done), sum(block.count for block in done)
         self._bytes -= size
+        self._events -= events
         telemetry.window_changed(self.name, -size)
         seconds = self._clock.now() - self._began
-        telemetry.receipt_taken(self.name, strength, sum(block.count for block in done), seconds)
+        telemetry.receipt_taken(self.name, strength, events, seconds)
         self._retry_budget.delivered()
 
     def _await(self) -> ReceiptStrength:
@@ -262,7 +264,7 @@ class Link:
         self._asked = 0
         while True:
             self._drop()
-            self._retry_budget.failed(error, sum(block.count for block in self._window))
+            self._retry_budget.failed(error, self._events)
             try:
                 self._connection = self._open()
                 for block in self._window:
