@@ -12,7 +12,7 @@ from tests.fakes.collector import Collector, Launch, configuration, output, serv
 from tests.fakes.corpus import FULL, corpus, expected
 from tests.fakes.process import HOST, free_port, wait_until
 
-_TIMEOUT = 60.0
+_TIMEOUT = 120.0
 _VISIBILITY_SECONDS = 6
 _COUNT = 3
 
