@@ -109,20 +109,31 @@ class Receiver:
         polling = self._polling
         if self._queue.receive_is_call:
             metric_scopes.asked(self._manager.place)
+        wait = min(polling.wait_seconds, max(polling.visibility_seconds // 2, 1))
+        asked = time.monotonic()
         try:
-            messages = self._queue.receive(
-                polling.wait_seconds, polling.visibility_seconds, 1 if troubled else LOT
-            )
+            messages = self._queue.receive(wait, polling.visibility_seconds, 1 if troubled else LOT)
         except SourceError as error:
             self._failed(error)
             return
         self._succeeded(len(messages), adapt=not troubled)
-        if messages:
-            self._hand_over(messages)
+        if not messages:
+            return
+        took = time.monotonic() - asked if self._queue.receive_is_call else 0.0
+        if took - wait < polling.visibility_seconds / 2:
+            self._hand_over(messages, took)
+        else:
+            why = f"their reply came after {took:.0f} s; they come again by themselves"
+            telemetry.leases_lost(self._service, self._queue.queue.short, len(messages), why)
 
-    def _hand_over(self, messages: Sequence[Message]) -> None:
+    def _hand_over(self, messages: Sequence[Message], took: float) -> None:
+        """Lease messages from the moment they were asked for: nobody knows when SQS gave them.
+
+        Those of a reply that a cut link held for long may have been given to somebody else meanwhile. They
+        are left alone: AWS promises for no call that it refuses the handle of an earlier receive.
+        """
         now = time.monotonic()
-        expires = now + self._polling.visibility_seconds
+        expires = now - took + self._polling.visibility_seconds
         leases = [Lease(message, self._manager, now, expires) for message in messages]
         telemetry.lease_received(self._service, self._queue.queue.where, len(leases))
         if not self._gate.accept(leases):

@@ -202,6 +202,30 @@ def test_h04_short_visibility_and_a_slow_object(announced, proxy):
     assert proxy.count("s3.GetObject") == 1
 
 
+def test_h04_a_reply_that_a_link_holds_is_not_sent_again(announced, proxy):
+    """Beyond its lease: another process has the messages meanwhile, and they are sent once."""
+    announced.put("a", "b", "c")
+    proxy.add("drip", op="sqs.ReceiveMessage", size=700, seconds=2.5, times=1)
+    patient = boto3.client(
+        "sqs",
+        endpoint_url=proxy.url,
+        region_name="us-east-1",
+        aws_access_key_id="t",
+        aws_secret_access_key="t",
+    )
+    options = replace(OPTIONS, visibility_timeout_seconds=2, wait_seconds=1, receivers=1)
+    queue = Queue(Account(lambda *_: patient), "us-east-1", announced.queue.name)
+    held = announced.run(queues=[queue], options=options)
+    held.until(lambda: proxy.rules[0].seen, "the messages are asked for")
+    announced.endpoint = announced.aws.url
+    announced._clients = {}
+    other = announced.run(options=options)
+    held.until(lambda: (other.round() or True) and announced.empty(), "all are deleted")
+    held.until(lambda: proxy.count("sqs.ReceiveMessage") > 1, "the reply came")
+    patient.close()
+    assert sorted(held.lines + other.lines) == sorted(line for name in "abc" for line in lines(name))
+
+
 def test_h04_kept_while_the_sink_is_blocked(announced):
     """Nobody calls the lanes for three times the lease; nothing becomes visible, all is emitted once."""
     announced.put("a", "b")

@@ -153,3 +153,28 @@ def test_a_receiver_that_ends_can_be_started_again_at_once(gate, receiver):
     assert not receiver._goes_on(2)
     receiver._ensure(2)
     assert [name for name, _ in gate.jobs] == ["fake-receive-2"] * 2
+
+
+@pytest.mark.parametrize(("seconds", "taken"), [(0, True), (14, True), (16, False), (300, False)])
+def test_a_reply_that_was_held_is_left(sqs, gate, receiver, monkeypatch, seconds, taken):
+    """Of a reply that comes when half of its leases may be over nothing is read; it comes again by itself."""
+    now = [1000.0]
+    monkeypatch.setattr("sources.queues.receiver.time.monotonic", lambda: now[0])
+    sqs.faults["receive_message"] = lambda **_: now.__setitem__(0, now[0] + seconds)
+    sqs.send("a", "b")
+    gate.run()
+    assert [lease.message.body for lease in gate.accepted] == ["a", "b"] * taken
+    assert {lease.expires for lease in gate.accepted} <= {1030.0}
+    assert "change_message_visibility_batch" not in sqs.calls
+    assert receiver._failures == 0
+
+
+def test_a_long_poll_is_shorter_than_a_lease(sqs, gate):
+    """Else a message that is given at its end would seem to be over."""
+    asked = []
+    sqs.faults["receive_message"] = lambda **more: asked.append(more["WaitTimeSeconds"])
+    for visibility in (1, 2, 10, 120):
+        manager = LeaseManager("test", SqsQueue(sqs.queue), visibility, print)
+        Receiver("test", manager, Polling(1, 20, visibility), gate).start()
+        gate.run()
+    assert asked == [1, 1, 5, 20]
