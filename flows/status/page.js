@@ -1,5 +1,6 @@
 const lost = document.getElementById("lost"), filter = document.getElementById("filter");
-const rest = document.getElementById("rest"), cells = [...document.querySelectorAll("[data-k]")];
+const none = document.getElementById("none"), rest = document.getElementById("rest");
+const cells = [...document.querySelectorAll("[data-k]")];
 const rows = [...document.querySelectorAll("tr")].filter(row => row.querySelector("[data-k^=p]"));
 filter.value = decodeURIComponent(location.hash.slice(1));
 function sift() {
@@ -9,6 +10,7 @@ function sift() {
     row.hidden = !words.every(word => text.includes(word));
   }
   if (rest && words.length) rest.open = true;
+  none.hidden = !words.length || rows.some(row => !row.hidden);
 }
 function unfold() {
   const body = rest.querySelector("tbody");

@@ -76,6 +76,7 @@ def page(view: View) -> str:
 {_cell("p", "money", view)}
 <h2>Sources <input id="filter" type="search" placeholder="filter"
 aria-label="show sources with this text only"></h2>
+<p id="none" class="mute" hidden>No source has this text.</p>
 {_sources(view)}
 <h2>Not collected</h2>
 {"".join(_cell("p", name, view) for name in NOT_COLLECTED)}
@@ -177,7 +178,7 @@ def _row(row: str, columns: Mapping[str, str], view: View) -> str:
         inner = _curve(key, view[key]) if name in CURVES else _span(key, view)
         if name == "name" and row[0] == "p":
             of = quote(" ".join(view[f"{row}.{part}"].text for part in ("name", "region", "unit")))
-            inner = _cell("a", key, view, f' href="?of={of}"')
+            inner = _cell("a", key, view, f' href="?of={of}" title="its charts"')
         kind = f' class="{"short" if name in _SHORT else name}"'
         cells.append(
             f'<th scope="row">{inner}{_unit(row, view)}</th>'

@@ -81,7 +81,7 @@ def view(state: Mapping[str, Any]) -> View:
     return {
         **cells,
         **attention(state),
-        "c.of": Cell(state["charted"]),
+        "c.of": Cell(f"of {state['charted']}" if state["charted"] else ""),
         **charts(state["charts"]),
         **_tags(state["tags"]),
         **_recent(state["recent"]),

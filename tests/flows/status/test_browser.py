@@ -195,6 +195,9 @@ def test_a_thousand_sources(browser, shots, figures):
         shown = f"[...document.querySelectorAll('tr')].filter({there})"
         wait_until(lambda: tab.run(f"{shown}.length") == 1, 60, "one row is left", 0.2)
         assert "account-0777" in tab.run(f"{shown}[0].innerText")
+        assert "No source has this text" not in tab.text()
+        tab.run("filter.value = 'nobody'; filter.dispatchEvent(new Event('input'))")
+        assert "No source has this text" in tab.text()
         assert tab.complaints == []
     finally:
         server.shutdown()

@@ -367,7 +367,7 @@ def test_the_charts_of_one_source():
     name = "flowlogs eu-west-1 production / non-cloudwatch-logs"
     assert f'href="?of={quote(name)}"' in page(view(made.state()))
     cells = view(made.state(name))
-    assert cells["c.of"].text == name
+    assert cells["c.of"].text == f"of {name}"
     assert all(cells[f"c.{chart}"].text for chart in CHARTS)
     assert made.state(name)["charts"]["hour"]["lag"][0] == 5.0
     unknown = answer(f"/status?of={quote(HOSTILE)}", made).body.decode()
