@@ -204,6 +204,8 @@ REASONS: dict[str, str] = {
 """Folders of the quarantine → why something lies there."""
 
 WARNINGS: dict[str, str] = {
+    "clock_ahead": "this machine's clock is ahead of AWS's: set it, by NTP for instance. Nothing is lost: "
+    "APIs are read by AWS's clock; from five minutes on AWS refuses all calls",
     "ids_forgotten": "LookupEvents has more events of a region than ids are remembered of (100,000). What is "
     "read once more may be sent twice; what comes later than the configured reach only `flows recheck` or "
     "`recheck: daily` finds. Let the trail's bucket tell these events instead",

@@ -15,12 +15,14 @@ from sources.apis.window import now_ms, to_datetime
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters, Paced, throttled
 from sources.aws.replies import following
+from sources.aws.telemetry import clock_ahead
 from sources.errors import Throttled, translate
 from sources.refusals import clock_skew
 from transforms.block import TARGET_BYTES, Block, Origin
 
-_AHEAD_SECONDS = 10.0
-"""A clock that is ahead by less may be a reply that took a while; services wait longer for their events."""
+_AHEAD_SECONDS, _WRONG_SECONDS = 10.0, 60.0
+"""A clock that is ahead by less than the first may be a reply that took a while; services wait longer for
+their events. From the second on it is told."""
 
 _DIGEST_BYTES = 12
 """Two of a billion ids are the same with a probability of 10⁻¹¹: an event id of AWS is five times as long."""
@@ -86,6 +88,8 @@ class Api(Generic[Client]):
         required(reply, call.mandatory, where)
         skew = clock_skew(reply, to_datetime(self._clock())) or 0
         self.told, self._ahead = True, int(skew * 1000) if skew >= _AHEAD_SECONDS else 0
+        if skew >= _WRONG_SECONDS:
+            clock_ahead(skew)
         return reply
 
     def by_aws(self, ms: int) -> int:
