@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.bench import apis, imports, latency, live, memory, replays, shippers
+from tests.bench import apis, before, imports, latency, live, memory, replays, shippers
 from tests.bench.bench import Bench, Failed, bench, machine
 from tests.bench.table import PEERS, TARGETS, Measured, as_json, cells, heading, line, target
 
@@ -24,6 +24,7 @@ WORKS: dict[str, Callable[[Bench], Measured | list[Measured]]] = {
     "eventbridge": apis.eventbridge,
     "live-large": live.large,
     "live-small": live.small,
+    "before": before.measure,
     "live-beside": apis.beside,
     "processes": live.processes,
     "latency": latency.measure,

@@ -8,6 +8,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.bench.bench import PYTHON, Bench, Cost, Made, ended, net, start, surely_ended
@@ -43,11 +44,23 @@ def endpoint(port: int) -> dict[str, str]:
     return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_EC2_METADATA_DISABLED": "true"}
 
 
-def collect(bench: Bench, port: int, config: Path, lines: int, options: tuple[str, ...] = ()) -> Lived:
-    """Run the collector until all lines have arrived and all messages are deleted; then end it."""
+def collect(
+    bench: Bench,
+    port: int,
+    config: Path,
+    lines: int,
+    options: tuple[str, ...] = (),
+    *,
+    python: tuple[str, ...] = (PYTHON,),
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> Lived:
+    """Run the collector until all lines have arrived and all messages are deleted; then end it.
+
+    python: with its own options. more: environment.
+    """
     log, began, base = bench.folder / "log", time.monotonic(), bench.count()
-    command = [PYTHON, "-m", "flows", "run", "--config", str(config), "--interval", "1", *options]
-    process = start(command, endpoint(port), log)
+    command = [*python, "-m", "flows", "run", "--config", str(config), "--interval", "1", *options]
+    process = start(command, {**endpoint(port), **more}, log)
     with surely_ended(process):
         bench.wait(lambda: bench.count() > base, process, log)
         first = time.monotonic() - began

@@ -40,6 +40,8 @@ TARGETS: tuple[Target, ...] = (
     Target("eventbridge", "EventBridge in SQS", "boto3 alone, thrown away", 1.80),
     Target("live-large", "live, objects of 1 MB+, 40 ms", "replay, wall clock", 0.85, "events/s"),
     Target("live-small", "live, objects of 10 KB, 40 ms", "boto3 alone, GETs", 0.80, "objects/s"),
+    Target("before-10k", "CPU of a live object, 10 KB", "the round's first commit", 0.60, "us", "at most"),
+    Target("before-1k", "CPU of a live object, 1 KB", "the round's first commit", 0.60, "us", "at most"),
     Target("live-beside", "live, 5 idle services beside it", "the same alone, wall clock", 0.85, "events/s"),
     Target("processes", "two processes", "one process, wall clock", 1.8, "events/s"),
     Target("processes-cpu", "CPU of an event, two processes", "one process", 1.05, "us", "at most"),
