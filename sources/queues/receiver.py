@@ -117,23 +117,34 @@ class Receiver:
             self._failed(error)
             return
         self._succeeded(len(messages), adapt=not troubled)
-        if not messages:
-            return
-        took = time.monotonic() - asked if self._queue.receive_is_call else 0.0
-        if took - wait < polling.visibility_seconds / 2:
-            self._hand_over(messages, took)
-        else:
-            why = f"their reply came after {took:.0f} s; they come again by themselves"
-            telemetry.leases_lost(self._service, self._queue.queue.short, len(messages), why)
+        came = time.monotonic()
+        if not self._queue.receive_is_call:
+            asked = came
+        elif messages and came - asked - wait >= polling.visibility_seconds / 2:
+            asked, messages = came, self._still_ours(messages, came - asked)
+        if messages:
+            self._hand_over(messages, asked)
 
-    def _hand_over(self, messages: Sequence[Message], took: float) -> None:
-        """Lease messages from the moment they were asked for: nobody knows when SQS gave them.
+    def _still_ours(self, messages: Sequence[Message], seconds: float) -> list[Message]:
+        """Renew messages whose reply a link held for long; return those that nobody else has meanwhile.
 
-        Those of a reply that a cut link held for long may have been given to somebody else meanwhile. They
-        are left alone: AWS promises for no call that it refuses the handle of an earlier receive.
+        To leave them all alone would be safe, too, but nothing would be read where every reply is late.
         """
-        now = time.monotonic()
-        expires = now - took + self._polling.visibility_seconds
+        visibility, outcomes = self._polling.visibility_seconds, list[SourceError | None]()
+        try:
+            outcomes += self._queue.change(
+                [one.receipt_handle for one in messages], [visibility] * len(messages)
+            )
+        except SourceError as error:
+            outcomes += [error] * len(messages)
+        if lost := [str(error) for error in outcomes if error]:
+            why = f"their reply came after {seconds:.0f} s: {lost[0]}"
+            telemetry.leases_lost(self._service, self._queue.queue.short, len(lost), why)
+        return [one for one, error in zip(messages, outcomes, strict=True) if error is None]
+
+    def _hand_over(self, messages: Sequence[Message], asked: float) -> None:
+        """Lease messages from the moment they were asked for: nobody knows when SQS gave them."""
+        now, expires = time.monotonic(), asked + self._polling.visibility_seconds
         leases = [Lease(message, self._manager, now, expires) for message in messages]
         telemetry.lease_received(self._service, self._queue.queue.where, len(leases))
         if not self._gate.accept(leases):

@@ -155,17 +155,27 @@ def test_a_receiver_that_ends_can_be_started_again_at_once(gate, receiver):
     assert [name for name, _ in gate.jobs] == ["fake-receive-2"] * 2
 
 
-@pytest.mark.parametrize(("seconds", "taken"), [(0, True), (14, True), (16, False), (300, False)])
-def test_a_reply_that_was_held_is_left(sqs, gate, receiver, monkeypatch, seconds, taken):
-    """Of a reply that comes when half of its leases may be over nothing is read; it comes again by itself."""
-    now = [1000.0]
+@pytest.mark.parametrize("seconds", [0, 14, 16, 300])
+@pytest.mark.parametrize("stolen", [False, True])
+def test_a_reply_that_was_held_is_renewed(sqs, gate, receiver, monkeypatch, seconds, stolen):
+    """When half of its leases may be over, only what SQS renews is taken."""
+    now, late = [1000.0], seconds >= 15
     monkeypatch.setattr("sources.queues.receiver.time.monotonic", lambda: now[0])
-    sqs.faults["receive_message"] = lambda **_: now.__setitem__(0, now[0] + seconds)
+
+    def held(**asked):
+        del sqs.faults["receive_message"]
+        reply = sqs.receive_message(**asked)
+        now[0] += seconds
+        if stolen:
+            sqs.messages[0].receipt_handle = "another's"
+        return reply
+
+    sqs.faults["receive_message"] = held
     sqs.send("a", "b")
     gate.run()
-    assert [lease.message.body for lease in gate.accepted] == ["a", "b"] * taken
-    assert {lease.expires for lease in gate.accepted} <= {1030.0}
-    assert "change_message_visibility_batch" not in sqs.calls
+    assert [lease.message.body for lease in gate.accepted] == (["b"] if late and stolen else ["a", "b"])
+    assert {lease.expires for lease in gate.accepted} == {now[0] + 30 if late else 1030.0}
+    assert sqs.calls.count("change_message_visibility_batch") == late
     assert receiver._failures == 0
 
 
