@@ -42,6 +42,7 @@ class Life:
         """Let time pass, and an event happen in each step."""
         for _ in range(steps):
             self.now += STEP
+            self.world.date_ahead = self.now - time.time()  # AWS's clock is that of this world
             self.put += 1
             name = f"id-{self.put}"
             self.world.events.append(
