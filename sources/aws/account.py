@@ -26,6 +26,7 @@ from sources.aws.chain import AssumedSessions, ChainLink, chain
 from sources.aws.credentials import Credentials, Hop
 from sources.aws.renewal import Clock
 from sources.aws.replies import hollow, required
+from sources.aws.signed.authorities import share
 from sources.aws.signed.calls import SignedCalls
 from sources.errors import BadCredentials, Denied, SourceError, Transient, translate
 from transforms.locks import Guard, guarded
@@ -201,9 +202,11 @@ class Account:
     def _make(self, service: str, region: str) -> Any:
         try:
             link = self.link
-            return link.client(service, region or link.home)
+            made = link.client(service, region or link.home)
         except BotoCoreError as error:
             raise translate(error, f"{self.where}, {service} in {region or 'the default region'}") from error
         except ValueError as error:  # botocore's word for an endpoint that is no URL
             hint = "write AWS_ENDPOINT_URL or AWS_ENDPOINT_URL_… as http(s)://HOST[:PORT]"
             raise SourceError(str(error), f"{self.where}, {service}", hint) from error
+        share(made)
+        return made

@@ -4,6 +4,7 @@ They hold for the versions in `KNOWN`; `tests/sources/aws/test_botocore_internal
 the one that is gone. No other module touches a private attribute of botocore, boto3 or urllib3 (house rule).
 """
 
+import ssl
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,11 @@ def verification(client: Any) -> bool | str:
     """Return what a client verifies servers with: True = the public authorities. Raises AttributeError."""
     found: bool | str = client._endpoint.http_session._verify  # noqa: SLF001
     return found
+
+
+def use_tls(client: Any, context: ssl.SSLContext) -> None:
+    """Let a client connect with a context, but not through a proxy. Raises AttributeError."""
+    client._endpoint.http_session._manager.connection_pool_kw["ssl_context"] = context  # noqa: SLF001
 
 
 def run_processes_by(session: Any, popen: Callable[..., Any]) -> None:

@@ -2,7 +2,6 @@
 
 import base64
 import os
-import ssl
 import threading
 import time
 from collections import OrderedDict
@@ -10,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from botocore.httpsession import create_urllib3_context, get_cert_path
 from botocore.utils import get_environ_proxies
 
 from sources.aws.botocore_internals import verification
+from sources.aws.signed.authorities import shared
 from sources.aws.signed.wire import IDLE_SECONDS, Wire, WireEndpoint
 from transforms.locks import Guard, guarded
 
@@ -23,7 +22,7 @@ _HOSTS = 64
 VARIABLE = "COLLECTOR_BOTO3"
 """Of the environment: 1 = boto3 makes every call."""
 
-_LOCKS = (Guard("_lock", ("_wires", "_tls", "_trimmed")),)
+_LOCKS = (Guard("_lock", ("_wires", "_trimmed")),)
 
 
 @guarded(_LOCKS)
@@ -39,7 +38,6 @@ class Hosts:
         self._config, self._verify = client.meta.config, verification(client)
         self._wires: OrderedDict[str, Wire] = OrderedDict()
         self._trimmed = time.monotonic()
-        self._tls: ssl.SSLContext | None = None
         self._lock = threading.RLock()
 
     def wire(self, base: str) -> Wire:
@@ -65,7 +63,7 @@ class Hosts:
     def _endpoint(self, url: SplitResult) -> WireEndpoint:
         tls = None
         if url.scheme == "https":
-            tls = self._tls = self._tls or _context(self._verify)
+            tls = shared(self._verify)
         port = url.port or (443 if tls else 80)
         proxy = _proxy(url.geturl(), tunnel=tls is not None)
         timeouts = self._config.connect_timeout, self._config.read_timeout
@@ -83,11 +81,3 @@ def _proxy(url: str, *, tunnel: bool) -> tuple[str, int, str] | None:
     user = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}" if proxy.username else ""
     by = f"Basic {base64.b64encode(user.encode()).decode()}" if user else ""
     return proxy.hostname, proxy.port or 80, by
-
-
-def _context(verify: bool | str) -> ssl.SSLContext:  # noqa: FBT001 - botocore's own shape
-    """Return what botocore would verify with: `AWS_CA_BUNDLE`, else the public authorities."""
-    context: ssl.SSLContext = create_urllib3_context()
-    context.load_verify_locations(get_cert_path(verify))
-    context.check_hostname, context.verify_mode = True, ssl.CERT_REQUIRED
-    return context

@@ -1,6 +1,7 @@
 """The private attributes of botocore are there and do what they are used for, in the version installed."""
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -46,6 +47,17 @@ def test_a_client_verifies_with_this(client, told):
         assert internals.verification(client), told
     except AttributeError as error:
         pytest.fail(f"{error}; {told}")
+
+
+def test_a_client_connects_with_this_context(client, told):
+    """The context that a client is given is what its connections are made with."""
+    context = ssl.create_default_context()
+    try:
+        internals.use_tls(client, context)
+        pool = client._endpoint.http_session._manager.connection_from_url("https://127.0.0.1:1")
+    except AttributeError as error:
+        pytest.fail(f"{error}; {told}")
+    assert pool.conn_kw["ssl_context"] is context, told
 
 
 def test_a_credential_process_is_started_by_ours(told, tmp_path, monkeypatch):
