@@ -48,7 +48,7 @@ _LONGEST_SOURCE = 256
 
 _PLACE = re.compile(
     r"AWSLogs/(?:o-\w+/)?(?:aws-account-id=)?(\d{12})/(?:aws-service=)?[\w-]+/(?:[a-z]+/)?"
-    r"(?:aws-region=)?((?:[a-z]+-)+\d+)/"
+    r"(?:aws-region=)?(?!vpc-)((?:[a-z]+-)+\d+)/"
 )
 """Account and region in the keys of AWS's own log deliveries, Hive-compatible or not."""
 

@@ -69,7 +69,7 @@ _TYPES: tuple[ObjectType, ...] = (
         cloudtrail.TEMPLATE,
         Layout(records="Records"),
         event_name=cloudtrail.EVENT_NAME,
-        mixed=r"/CloudTrail(?:-Digest|-Insight)?/",
+        mixed=r"/CloudTrail(?:-[A-Za-z]+)?/",  # AWS names a folder for each category, and adds some
         own=_cloudtrail,
         digests=PUBLIC_KEYS,
         protected=True,

@@ -20,7 +20,7 @@ from sources.objects.json_text.values import values
 from sources.objects.lines import lines
 from sources.objects.parquet import rows as parquet
 from sources.objects.stored_bytes import led
-from sources.objects.text_check import UTF_16, not_text
+from sources.objects.text_check import NO_UTF_8, UTF_16, not_text
 from transforms.layout import Layout
 
 __all__ = ["DecodeLimits", "DecodedChunk", "Layout", "Readable", "full", "head", "read", "skip"]
@@ -105,7 +105,9 @@ def _check_text(start: bytes) -> None:
         hint = "S3 takes the frames (aws-chunked) off; have it written anew by what stored it"
         raise broken("encoding_unknown", "the object is in the frames of its upload", hint)
     if what:
-        raise broken("not_text", f"the object is {what}", "keep such objects out of what is announced")
+        hint = "keep such objects out of what is announced"
+        hint = f"have it written in UTF-8 if it is a text, else {hint}" if what == NO_UTF_8 else hint
+        raise broken("not_text", f"the object is {what}", hint)
 
 
 def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[bytes]]:

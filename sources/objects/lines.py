@@ -126,12 +126,17 @@ def _note(overlong: list[_Overlong], line: _Overlong, longest: int) -> None:
 
 
 def _clean(texts: Iterator[bytes]) -> Iterator[bytes]:
-    mark = BOM
+    """Repair texts; a mark where joined files begin, and lines of nothing but NULs, are taken out."""
     for text in texts:
-        whole = repaired(text)
-        if mark:
-            whole, mark = whole.removeprefix(mark), b""
+        whole = repaired(_without_padding(text) if b"\0" in text else text)
+        if not whole.isascii():
+            whole = whole.removeprefix(BOM).replace(b"\n" + BOM, b"\n")
         yield whole.replace(b"\r\n", b"\n") if b"\r" in whole else whole
+
+
+def _without_padding(text: bytes) -> bytes:
+    """Make blank lines of those that are NULs alone: what a file system leaves where nothing was written."""
+    return b"\n".join([line if line.strip(b"\0") else b"" for line in text.split(b"\n")])
 
 
 def _unheaded(texts: Iterator[bytes], layout: Layout) -> Iterator[tuple[bytes, bytes]]:

@@ -37,7 +37,7 @@ _FEW = 4
 _MOST_CONTROLS, _MOST_NULS, _MOST_INVALID = 0.02, 0.10, 0.30
 _MOST_ODD, _MOST_C1 = 0.05, 0.30
 _INVALID, _C1 = re.compile("[\udc80-\udcff]"), re.compile("[\udc80-\udc9f]")
-UTF_16 = "UTF-16"
+UTF_16, NO_UTF_8 = "UTF-16", "no UTF-8"
 
 
 def not_text(head: bytes) -> str:
@@ -75,7 +75,7 @@ def _no_utf_8(look: bytes, controls: int) -> str:
     mixed = controls and invalid > max(_FEW, 3 * _MOST_ODD * len(look))
     few = odd or mixed or (c1 > _FEW and c1 > _MOST_C1 * len(look))
     many = invalid > 2 * _FEW and invalid > _MOST_INVALID * len(look)
-    return "no UTF-8" if many else "binary" if few else ""
+    return NO_UTF_8 if many else "binary" if few else ""
 
 
 def _alternates(look: bytes, nuls: int) -> bool:

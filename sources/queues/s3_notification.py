@@ -11,6 +11,7 @@ Recognised, in each other as often as they come (SNS in EventBridge, EventBridge
     {"requestContext", "requestPayload"}     what a Lambda destination says of an invocation
     {"s3Bucket", "s3ObjectKey": …}           CloudTrail's and Config's own SNS form (Control Tower)
     {"bucket", "files": [{"path"}]}          CrowdStrike FDR batch
+    {"eventName", "s3": …} | [notice, …]     a record alone, a batch
     CloudTrail validation message.           and s3:TestEvent, deletions, restores …: nothing to collect
 
 What holds nothing is known by name (Amazon S3 User Guide, "Supported event types" and "EventBridge event
@@ -142,7 +143,9 @@ def _text(text: str, depth: int) -> Iterator[_Found]:
 
 
 def _value(value: Any, depth: int) -> Iterator[_Found]:
-    """Read a value by the first rule that fits."""
+    """Read a value by the first rule that fits; of a list (EventBridge Pipes' batches), each."""
+    if value and isinstance(value, list):
+        value = {"Records": value}
     if depth > _DEPTH or not isinstance(value, dict):
         yield _Unknown(f"a JSON {type(value).__name__} is no notice")
         return
@@ -179,12 +182,16 @@ def _records(value: dict[str, Any], depth: int) -> Iterable[_Found]:
 
 def _record(record: dict[str, Any], depth: int) -> Iterable[_Found]:
     if "s3" in record:
-        return [_s3_record(record)]
+        return _of_s3(record, depth)
     if "Sns" in record:
         return _text(_string(record["Sns"]["Message"]), depth + 1)
     if "body" in record:
         return _text(_string(record["body"]), depth + 1)
-    raise ValueError("a record of an unknown kind")
+    return _value(record, depth + 1)
+
+
+def _of_s3(record: dict[str, Any], _depth: int) -> Iterable[_Found]:
+    return [_s3_record(record)]
 
 
 def _s3_record(record: dict[str, Any]) -> _Found:
@@ -197,7 +204,7 @@ def _s3_record(record: dict[str, Any]) -> _Found:
         unquote_plus(_string(found["key"]), errors="strict"),
         found,
         {"region": record.get("awsRegion", "")},
-        found.get("eTag", ""),
+        found.get("eTag"),
     )
 
 
@@ -214,7 +221,7 @@ def _eventbridge(value: dict[str, Any], depth: int) -> Iterable[_Found]:
 
 def _created(detail: dict[str, Any], told: dict[str, Any]) -> _Found:
     found = detail["object"]
-    return _object(detail["bucket"]["name"], found["key"], found, told, found.get("etag", ""))
+    return _object(detail["bucket"]["name"], found["key"], found, told, found.get("etag"))
 
 
 def _detail(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
@@ -271,7 +278,7 @@ def _config_message(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
 def _crowdstrike(value: dict[str, Any], _depth: int) -> Iterable[_Found]:
     bucket = value["bucket"]
     files = _few(value["files"])
-    return [_object(bucket, file["path"], file, {}, file.get("checksum", "")) for file in files] or [
+    return [_object(bucket, file["path"], file, {}, file.get("checksum")) for file in files] or [
         _Ignored("no_records")
     ]
 
@@ -280,7 +287,7 @@ def _test_event(_value: dict[str, Any], _depth: int) -> Iterable[_Found]:
     return [_Ignored("test_event")]
 
 
-def _object(bucket: Any, key: Any, found: dict[str, Any], told: dict[str, Any], etag: Any = "") -> _Found:
+def _object(bucket: Any, key: Any, found: dict[str, Any], told: dict[str, Any], etag: Any = None) -> _Found:
     """found: what has size and version. told: what has region and account."""
     size = found.get("size", -1)
     if not _string(bucket) or not _string(key):
@@ -289,7 +296,7 @@ def _object(bucket: Any, key: Any, found: dict[str, Any], told: dict[str, Any], 
     if key.endswith("/") and size == 0:
         return _Ignored("folder")
     version = _string(found.get("versionId") or found.get("version-id") or "")
-    version = "" if version == "null" else version
+    version, etag = "" if version == "null" else version, "" if etag is None else etag
     if any(len(part.encode()) > _LONGEST_BYTES for part in (key, version, _string(etag))):
         raise ValueError(f"a key, version or etag of more than {_LONGEST_BYTES} bytes")
     return ObjectRef(
@@ -344,4 +351,5 @@ _RULES: tuple[tuple[Callable[[dict[str, Any]], bool], _Rule], ...] = (
     (lambda value: "messageType" in value, _config_message),
     (lambda value: "bucket" in value and "files" in value, _crowdstrike),
     (lambda value: value.get("Event") == "s3:TestEvent", _test_event),
+    (lambda value: "s3" in value and "eventName" in value, _of_s3),
 )

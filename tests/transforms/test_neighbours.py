@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.catalogue.object_types import type_of
 from flows.catalogue.services import recognise
 from transforms.object_kinds import alb_kind, cloudflare_kind, elb_kind
 from transforms.tags import place
@@ -38,6 +39,14 @@ def test_r9_a_queue_of_several_types_knows_neighbours_too():
     """In Control Tower's queue the same holds; WAF's logs of CloudFront are WAF's."""
     lines = (GOLDEN / "aws_sqs_control_tower/neighbours.expected").read_bytes().splitlines()
     assert sorted(line.partition(b"\t")[0].decode() for line in lines) == MIXED
+
+
+@pytest.mark.parametrize("category", ["", "-Digest", "-Insight", "-NetworkActivity", "-Aggregated", "-Anew"])
+def test_r9_each_folder_of_cloudtrail_is_cloudtrails(category):
+    """Network activity and aggregated events have folders of their own below a trail's."""
+    found = type_of(f"o-1/AWSLogs/o-1/123456789012/CloudTrail{category}/us-east-1/2026/01/02/a.json.gz")
+    assert found is not None
+    assert found.name == "aws_sqs_cloudtrail"
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,7 @@ def test_an_accounts_name_may_stand_in_its_place():
         ),
         ("cdn/E2EXAMPLE.2026-01-02-03.x.gz", ("asked", "there")),
         ("AWSLogs/123/CloudTrail/us-east-1/x", ("asked", "there")),
+        ("AWSLogs/000123456789/vpcdnsquerylogs/vpc-12345678/2026/x", ("asked", "there")),
         ("", ("asked", "there")),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from sources.errors import Transient
+from sources.errors import ObjectBroken, Transient
 from sources.objects.decode import DecodeLimits, Layout, head, read
 from sources.objects.decoded_chunk import CHUNK_BYTES
 from sources.objects.text_check import not_text
@@ -189,6 +189,20 @@ def test_r4_what_is_no_text_never_goes_out(name, layout, packed):
     """Binary data is quarantined before anything of it is an event, whatever the service."""
     out, reason = told(packed(BINARY[name]), layout)
     assert (out, reason) == (b"", "not_text")
+
+
+@pytest.mark.parametrize("encoding", ["shift-jis", "cp1251", "koi8-r", "gbk", "cp500"])
+def test_r4_text_of_another_encoding_is_told_how_to_be_read(encoding):
+    """Of what may be text in an older encoding the hint names UTF-8: to keep it out would lose it."""
+    text = (
+        "журнал: 日本\n"
+        if encoding in {"shift-jis", "gbk"}
+        else "HELLO LOG\n"
+        if encoding == "cp500"
+        else "журнал\n"
+    )
+    with pytest.raises(ObjectBroken, match=r"UTF-8.*have it written in UTF-8"):
+        list(read(io.BytesIO(text.encode(encoding) * 20), LINES, DecodeLimits()))
 
 
 def test_r4_a_suffix_that_lies():

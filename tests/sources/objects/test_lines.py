@@ -37,10 +37,15 @@ ROW = b"2 000123456789 eni-1 1 2 OK"
         ("café 日本 🚀\n".encode(), ["café 日本 🚀".encode()]),
         (b"a\0b\n", ["a\ufffdb".encode()]),
         ("a\u2028b\x85c\x0b\n".encode(), ["a\u2028b\x85c\x0b".encode()]),
+        (b"a\n\xef\xbb\xbfb\nc\xef\xbb\xbf\n", [b"a", b"b", b"c\xef\xbb\xbf"]),
+        (b"\xef\xbb\xbf\xef\xbb\xbfa\n"[3:] + b"b\r\n\xef\xbb\xbf\r\n", [b"a", b"b"]),
+        (bytes(10_240), []),
+        (b"a" * 2000 + b"\n" + bytes(512) + b"\nb\n" + bytes(100), [b"a" * 2000, b"b"]),
     ],
     ids=[
         "newlines", "no last newline", "crlf", "crlf cut short", "lone cr", "bom", "blank lines",
         "blank crlf", "latin-1", "cut character", "surrogate", "utf-8", "nul", "other separators",
+        "a mark of joined files", "marks alone", "an empty tar", "padding",
     ],
 )  # fmt: skip
 def test_h08_text_in_any_state(text, expected):
@@ -254,7 +259,9 @@ def test_lines_do_not_depend_on_chunks(text, cuts, layout):
 @given(_texts)
 def test_plain_lines_lose_nothing(text):
     """What comes out is what a plain reading of the repaired text gives, less the blank lines."""
-    plain = text.decode(errors="replace").replace("\0", "\ufffd").removeprefix("\ufeff") + "\n"
+    padded = b"\n".join(line if line.strip(b"\0") else b"" for line in text.split(b"\n"))
+    plain = padded.decode(errors="replace").replace("\0", "\ufffd").removeprefix("\ufeff") + "\n"
+    plain = plain.replace("\n\ufeff", "\n")
     expected = "".join(f"{line}\n" for line in plain.replace("\r\n", "\n").split("\n") if line)
     assert joined(lines(iter([text] if text else []), Layout(), 1 << 20)) == expected.encode()
 

@@ -169,6 +169,19 @@ OBJECTS |= {
     "lambda's destination on a bus": (event(source="lambda", detail=destination(s3(record()))), [REF]),
 }
 
+OBJECTS |= {
+    "a record alone, as Lambda or Step Functions pass it on": (record(), [REF]),
+    "a record alone in sns": (sns(record()), [REF]),
+    "a batch of records": ([record("a"), record("b")], ["a", "b"]),
+    "a batch of eventbridge's, as Pipes give it": ([event("a"), event("b")], ["a", "b"]),
+    "a batch of mixed notices": ([event(), sns(s3(record("b")))], ["k", "b"]),
+    "cloudtrail's calls as records": ({"Records": [call(), call(errorCode="AccessDenied")]}, [CALL_REF]),
+    "null for an etag": (s3(record(eTag=None)), [ObjectRef("b", "k", "eu-west-1", size=5)]),
+    "null for crowdstrike's checksum": (
+        {"bucket": "b", "files": [{"path": "p/0.gz", "size": None, "checksum": None}]},
+        [ObjectRef("b", "p/0.gz")],
+    ),
+}
 
 IGNORED = {
     "validation": ("CloudTrail validation message.", "validation_message"),
