@@ -19,6 +19,7 @@ _SEVERAL = 2
 _WORD = re.compile(r"[\w./:@*-]+")
 _LISTS = re.compile(r"[\s,;]+")
 NO_MAPPING = "write key: value below it, indented, without a hyphen before the key"
+_QUOTED = 'write it in quotes, "…": without them it is a number, which has no zeros before it'
 _PLAIN = {
     "too_short": "it is empty",
     "string_type": "it should be one text",
@@ -112,6 +113,8 @@ def _told(
         hint = _choice(error, _value(raw, path), fields.get(name)) or _about(fields.get(name))
     if kind in {"dict_type", "model_type"}:
         hint = NO_MAPPING
+    elif kind in {"string_type", "tuple_type"} and type(_value(raw, path)) in {int, float}:
+        hint = _QUOTED
     elif path and name in fields and (several := as_list(_value(raw, path), fields[name])):
         hint = f"write a list: {several}"
     full = ".".join((where, *path)) if path else where

@@ -37,6 +37,10 @@ from flows.status.page import page, policy
 from flows.status.view import view, worst_first
 
 _CONNECTIONS, _KEPT_FOR_PROBES = 16, 4
+_BACKLOG = 128
+"""Connections that the kernel holds while this process is busy: who comes when it is full is heard when his
+own kernel asks again, a second or three later, and most probes have given up by then."""
+
 _CONNECTION_SECONDS, _FINISH_SECONDS = 10.0, 2.0
 """For the whole of a request and its answer."""
 
@@ -246,7 +250,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
-    request_queue_size = _CONNECTIONS
+    request_queue_size = _BACKLOG
 
     def __init__(
         self,

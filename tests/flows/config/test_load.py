@@ -639,3 +639,15 @@ def test_tables_of_cloudtrail_may_be_named():
         assert [one.tag.rpartition(".")[2] for one in made] == ["bedrock", "identitystore", "events", "s3"]
     wrong = {"cloudtrail": {"add": ["a.b"]}}
     assert "globals.tables.cloudtrail.add" in refused({"globals": {"tables": wrong}, **with_input()})
+
+
+@pytest.mark.parametrize(
+    ("key", "form"),
+    [("include", int), ("include", list), ("exclude", list), ("external_id", int), ("role_name", int)],
+)
+def test_a_number_where_digits_are_text_is_to_be_quoted(key, form):
+    """An account's number may begin with zeros, which a number does not have."""
+    content = with_input(
+        organization={key: 123456789012}, services={"audits_api": {"regions": ["us-east-1"]}}
+    )
+    assert "write it in quotes" in refused(content)

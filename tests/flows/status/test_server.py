@@ -264,3 +264,21 @@ def test_all_processes_are_on_one_page(server):
     finally:
         shown.shutdown()
         shown.server_close()
+
+
+def test_a11_a_process_that_is_busy_refuses_no_probe():
+    """Whoever connects while nothing is accepted waits in the kernel, and is answered as soon as it is."""
+    made, crowd = Server(HOST, 0, watch()), list[socket.socket]()
+    try:
+        crowd.extend(socket.create_connection(made.server_address[:2], timeout=0.9) for _ in range(60))
+        crowd[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+    finally:
+        made.start()
+    try:
+        crowd[-1].settimeout(30)
+        assert crowd[-1].recv(12) == b"HTTP/1.0 200"
+    finally:
+        for one in crowd:
+            one.close()
+        made.shutdown()
+        made.server_close()
