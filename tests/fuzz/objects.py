@@ -23,7 +23,7 @@ from sources.objects.json_text import array as json_array
 from sources.objects.json_text import scanner as json_scanner
 from sources.objects.json_text import values as json_values
 from sources.objects.text_check import not_text
-from sources.objects.text_repair import repaired
+from sources.objects.text_repair import BOM, repaired
 from tests.fuzz.target import Target, constants, knobs
 from tests.sources.objects.decoding import Body, check, joined
 from transforms import cloudfront, documents, routed, umbrella, vpcflow
@@ -108,7 +108,8 @@ def _text(body: bytes) -> bytes:
     if b"\n" not in body and b"\r" in body[:-1]:
         body = body.replace(b"\r", b"\n")
     ended = body if body.endswith(b"\n") else body + b"\n"
-    return repaired(ended).removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n")
+    text = repaired(b"\n".join(line if line.strip(b"\0") else b"" for line in ended.split(b"\n")))
+    return text.removeprefix(BOM).replace(b"\n" + BOM, b"\n").replace(b"\r\n", b"\n")
 
 
 def _words(body: bytes) -> list[bytes]:
