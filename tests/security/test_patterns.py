@@ -29,6 +29,7 @@ from tests.fuzz.texts import _NOW as NOW
 from transforms import cloudfront, object_kinds, tags, umbrella, vpcflow
 from transforms.block import Block, Origin
 from transforms.filters import Filters, Rule, keep
+from transforms.setting import description
 
 RUNAWAYS = (r"(a+)+$", r"(a|a)*$", r"(a|aa)+$", r"(.*a){25}", r"^(([a-z])+.)+[A-Z]([a-z])+$", r"(\w+\s?)*$")
 KEYS_OF_PATTERNS = {
@@ -59,7 +60,7 @@ FIELDS = [
     (model, name)
     for model in sorted(ALL, key=lambda one: one.__name__)
     for name, field in model.model_fields.items()
-    if re.search(r"\bregex", field.description or "", re.IGNORECASE) or "KeyPattern" in str(field.annotation)
+    if re.search(r"\bregex", description(field), re.IGNORECASE) or "KeyPattern" in str(field.annotation)
 ]
 
 
