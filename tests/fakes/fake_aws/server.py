@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from email.utils import formatdate
 from functools import cache
 from typing import Any, Self
 
@@ -167,7 +168,11 @@ class _Front:
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
 
-    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+        def start_response(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            kept = [one for one in headers if one[0].lower() != "date"]
+            return start(status, [*kept, ("Date", formatdate(CLOCK.now(), usegmt=True))], *more)
+
         path = environ.get("PATH_INFO", "")
         if path.startswith(CONTROL):
             return _send(_controlled(path, _body(environ)), start_response)
