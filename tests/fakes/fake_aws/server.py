@@ -168,11 +168,7 @@ class _Front:
     def __init__(self, app: Callable[..., Any]) -> None:
         self._app = app
 
-    def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
-        def start_response(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            kept = [one for one in headers if one[0].lower() != "date"]
-            return start(status, [*kept, ("Date", formatdate(CLOCK.now(), usegmt=True))], *more)
-
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path.startswith(CONTROL):
             return _send(_controlled(path, _body(environ)), start_response)
@@ -267,8 +263,12 @@ class FakeAws:
         from moto.moto_server.werkzeug_app import MotoRequestHandler  # noqa: PLC0415 - moto is slow to import
         from werkzeug.serving import make_server  # noqa: PLC0415
 
-        quiet = {"protocol_version": "HTTP/1.1", "log_request": lambda *_, **__: None}
-        handler = type("Handler", (MotoRequestHandler,), quiet)
+        own = {
+            "protocol_version": "HTTP/1.1",
+            "log_request": lambda *_, **__: None,
+            "date_time_string": lambda *_: formatdate(CLOCK.now(), usegmt=True),
+        }
+        handler = type("Handler", (MotoRequestHandler,), own)
         self._server = make_server("127.0.0.1", port, make_app(), threaded=True, request_handler=handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
