@@ -63,7 +63,7 @@ def records(chunks: Iterator[bytes], layout: Layout, longest: int) -> Iterator[D
 
 
 def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | Damage]:
-    seen = _Seen()
+    seen = _Seen(b'"%s"' % layout.records.encode())
     while True:
         tape.fill(_SMALL)
         tape.at = BETWEEN.match(tape.data, tape.at).end()
@@ -71,7 +71,8 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
             if tape.ended:
                 break
             continue
-        if tape.ended and (whole := _whole(_from(tape.data, tape.at), layout)) is not None:
+        is_one = tape.ended and tape.data.count(seen.key, tape.at) <= 1  # msgspec takes the last of two
+        if is_one and (whole := _whole(_from(tape.data, tape.at), layout)) is not None:
             yield whole
             break
         yield from _document(tape, layout, longest, seen)
@@ -82,10 +83,12 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
 class _Seen(Struct):
     """What an object's records are like. border: what stands between two. recent: the last good ones.
 
-    braced: their array is within an object. looked: up to where no border stands, in bytes of the text.
+    key: of their array, in quotes. braced: their array is within an object.
+    looked: up to where no border stands, in bytes of the text.
     span: bytes that are parsed at once; less after arrays that were shorter, as Firehose joins them.
     """
 
+    key: bytes
     border: bytes = b""
     looked: int = 0
     span: int = CHUNK_BYTES
@@ -117,7 +120,7 @@ def _document(tape: ChunkBuffer, layout: Layout, longest: int, seen: _Seen) -> I
 def _records(tape: ChunkBuffer, longest: int, seen: _Seen) -> Iterator[Raws | Damage]:
     yield from _array(tape, longest, seen)
     if seen.braced:
-        _leave(tape, longest)
+        _leave(tape, longest, seen.key)
 
 
 def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
@@ -139,9 +142,14 @@ def _enter(tape: ChunkBuffer, key: bytes, longest: int) -> tuple[int, int]:
         tape.fill(size)
 
 
-def _leave(tape: ChunkBuffer, longest: int) -> None:
+def _leave(tape: ChunkBuffer, longest: int, key: bytes) -> None:
     """Move past the rest of the document after its array."""
-    if (end := scanner.end_of(tape.data, tape.at, depth=1)) >= 0:  # as a rule it is all there, and short
+    end = scanner.end_of(tape.data, tape.at, depth=1)
+    if key in tape.data[tape.at : end if end >= 0 else len(tape.data)]:
+        raise broken(
+            "json_broken", f"a document has {key.decode()} twice: what stands behind the first is left"
+        )
+    if end >= 0:  # as a rule it is all there, and short
         tape.at = end
         return
     passing = begun(b"{")

@@ -177,6 +177,7 @@ def test_h09_a_large_document_needs_little_memory():
         (b"]", "json_truncated"),
         (b',{"a":"unclosed}]}', "json_truncated"),
         (b"]}garbage", "not_json"),
+        (b'],"Records":[{"a":1}]}', "json_broken"),
     ],
     ids=[
         "cut",
@@ -186,6 +187,7 @@ def test_h09_a_large_document_needs_little_memory():
         "no brace",
         "quote",
         "garbage",
+        "a second array",
     ],
 )
 def test_h10_broken_after_good_records(count, tail, reason):
