@@ -29,6 +29,8 @@ _LAYERS = 2
 _HEAD_BYTES = 4096
 _JSON = (b'{"', b"[{", b"{\n", b"[\n")
 _FRAMED = re.compile(rb"[0-9a-fA-F]{1,16};chunk-signature=[0-9a-f]{64,}\r\n")
+_UNSIGNED = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
+_NEXT_UNSIGNED = re.compile(rb"\r\n(?:0\r\n(?:x-amz-|\r\n|\Z)|[0-9a-fA-F]{2,8}\r\n)")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -101,13 +103,19 @@ def _check_text(start: bytes) -> None:
     what = UTF_16 if start.startswith(_UTF_16) else not_text(start)
     if what == UTF_16:
         raise broken("encoding_unknown", "the text is UTF-16", "have it written in UTF-8")
-    if _FRAMED.match(start):
+    if _FRAMED.match(start) or _is_unsigned(start):
         hint = "S3 takes the frames (aws-chunked) off; have it written anew by what stored it"
         raise broken("encoding_unknown", "the object is in the frames of its upload", hint)
     if what:
         hint = "keep such objects out of what is announced"
         hint = f"have it written in UTF-8 if it is a text, else {hint}" if what == NO_UTF_8 else hint
         raise broken("not_text", f"the object is {what}", hint)
+
+
+def _is_unsigned(start: bytes) -> bool:
+    """Tell frames without signatures: another one begins where the size of the first one says."""
+    first = _UNSIGNED.match(start)
+    return bool(first and _NEXT_UNSIGNED.match(start, first.end() + int(first[1], 16)))
 
 
 def _plain(body: Readable, budget: Budget, name: str) -> tuple[bytes, Iterator[bytes]]:

@@ -295,8 +295,14 @@ def test_r4_zstd_gives_the_blocks_before_its_damage():
 @pytest.mark.parametrize("layout", [LINES, RECORDS, Layout(values=True), Layout(values=True, or_lines=True)])
 def test_r4_frames_of_an_upload_are_no_events(inside, layout):
     """Of a store that keeps aws-chunked bodies as they came, which S3 does not, nothing is sent."""
-    framed = b"".join(
-        b"%x;chunk-signature=%b\r\n%b\r\n" % (len(part), b"0a" * 32, part) for part in (inside, b"")
-    )
-    found, error = collect(framed, layout)
-    assert (found, error.reason) == ([], "encoding_unknown")
+    signature = b";chunk-signature=" + b"0a" * 32
+    signed = b"".join(b"%x%b\r\n%b\r\n" % (len(part), signature, part) for part in (inside, b""))
+    sum_of_all = b"x-amz-checksum-crc32:AAAAAA==\r\n\r\n"
+    unsigned = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (inside, inside * 3))
+    for framed in (
+        signed,
+        unsigned + b"0\r\n\r\n",
+        b"%x\r\n%b\r\n0\r\n" % (len(inside), inside) + sum_of_all,
+    ):
+        found, error = collect(framed, layout)
+        assert (found, error.reason) == ([], "encoding_unknown")
