@@ -8,7 +8,7 @@ rare, or comes at its hour as a daily report, pauses are measured by three clock
 Usual is the longest pause that a scope has in a year, or of a thousand where it has fewer. It follows from
 how pauses go on in which half of what should come has not (peaks over a threshold): of what comes at random,
 or in bursts, they have no memory. What comes regularly ends them soon; there the longest of the last five
-weeks is usual. A scope is silent before twice the usual is over.
+weeks is usual. A scope is silent before twice the usual is over, by what it learned.
 
 Nothing is told of a scope in its first two weeks. A pause that was told counts as little longer than the
 longest before it: what became usual is learned in a few rounds, and one outage hides no other.
