@@ -1,7 +1,6 @@
 """The collector's dataflows and commands.
 
 aws.py, replay.py      the two dataflows: `python -m bytewax.run flows.aws`; steps.py: what they share
-operators.py           bytewax's, made when they are used
 cli.py                 `python -m flows`: reads arguments, tells errors in one line
 commands/              the commands as data (table.py), and what each does
 check/, status/, demo/ three commands with a folder of their own

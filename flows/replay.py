@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
+from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 from msgspec import Struct, field
@@ -29,7 +30,6 @@ from flows.commands.run import root_cause
 from flows.config.base import ObjectsSettings
 from flows.config.load import Settings, SettingsError, find, load
 from flows.config.paths import NAMED_BY
-from flows.operators import operators as op
 from flows.process.memory import reuse_blocks
 from flows.process.runtime import drain_on_signals, launch, log_to_stderr
 from flows.steps import apply, spread

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
+from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
 
 from flows.catalogue.service import Source
-from flows.operators import operators as op
 from flows.status.liveness import Liveness
 from sinks.answering_sink import answering
 from sinks.devo import DevoSink
