@@ -71,8 +71,8 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
             if tape.ended:
                 break
             continue
-        is_one = tape.ended and tape.data.count(seen.key, tape.at) <= 1  # msgspec takes the last of two
-        if is_one and (whole := _whole(_from(tape.data, tape.at), layout)) is not None:
+        whole = _whole(_from(tape.data, tape.at), layout) if tape.ended else None
+        if whole is not None and tape.data.count(seen.key, tape.at) <= 1:  # msgspec takes the last of two
             yield whole
             break
         yield from _document(tape, layout, longest, seen)
