@@ -72,9 +72,9 @@ _OUTPUTS: Mapping[str, Any] = {
 def key_effects(raw: Mapping[str, Any]) -> list[KeyEffect]:
     """Return what becomes of each key of a configuration as it was read; each path once."""
     found = [*_top(raw, "globals", Globals), *_top(raw, "global_overrides", Globals)]
-    for name, one in _mapping(raw.get("inputs")).items():
+    for name, one in mapping(raw.get("inputs")).items():
         found += _input(one, f"inputs.{name}")
-    for name, one in _mapping(raw.get("outputs")).items():
+    for name, one in mapping(raw.get("outputs")).items():
         found += _output(one, f"outputs.{name}")
     known = {"globals", "global_overrides", "inputs", "outputs"}
     held = KeyEffect("", Effect.UNNEEDED, "what it holds stands wherever an alias names it")
@@ -84,31 +84,32 @@ def key_effects(raw: Mapping[str, Any]) -> list[KeyEffect]:
     return list({one.path: one for one in found}.values())
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a value that may be no mapping as one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def _top(raw: Mapping[str, Any], key: str, model: type[BaseModel]) -> Iterator[KeyEffect]:
-    return _keys(_mapping(raw.get(key)), key, model)
+    return _keys(mapping(raw.get(key)), key, model)
 
 
 def _input(raw: Any, path: str) -> Iterator[KeyEffect]:
-    given = _mapping(raw)
+    given = mapping(raw)
     yield from _keys({key: value for key, value in given.items() if key != "services"}, path, Input)
-    for name, one in _mapping(given.get("services")).items():
-        model = settings_of(name, _mapping(one))
+    for name, one in mapping(given.get("services")).items():
+        model = settings_of(name, mapping(one))
         if one and model:
-            yield from _keys(_mapping(one), f"{path}.services.{name}", model)
+            yield from _keys(mapping(one), f"{path}.services.{name}", model)
         else:
             yield KeyEffect(f"{path}.services.{name}", Effect.SAME)
 
 
 def _output(raw: Any, path: str) -> Iterator[KeyEffect]:
-    given = _mapping(raw)
+    given = mapping(raw)
     yield from (KeyEffect(f"{path}.{key}", Effect.SAME) for key in given if key != "config")
     model = _OUTPUTS.get(str(given.get("type")))
     if model:
-        yield from _keys(_mapping(given.get("config")), f"{path}.config", model)
+        yield from _keys(mapping(given.get("config")), f"{path}.config", model)
 
 
 def _keys(raw: Mapping[str, Any], path: str, model: type[BaseModel]) -> Iterator[KeyEffect]:

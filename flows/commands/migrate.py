@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from flows.catalogue.services import services_of, settings_of
 from flows.commands.commented_yaml import Place, commented
-from flows.commands.key_effects import Effect, KeyEffect, key_effects
+from flows.commands.key_effects import Effect, KeyEffect, key_effects, mapping
 from flows.config.base import ServiceSettings
 from flows.config.errors import SettingsError, is_secret
 from flows.config.load import load
@@ -116,10 +116,10 @@ def _additions(raw: Mapping[str, Any]) -> dict[Place, list[str]]:
     found: dict[Place, list[str]] = {(top,) if top else (): offered if top else ["globals:", *_in(offered)]}
     if not raw.get("outputs"):
         found.setdefault((), []).extend(_OUTPUTS)
-    for name, one in (raw.get("inputs") or {}).items():
-        found[("inputs", name, "credentials")] = list(_secrets(one.get("credentials")))
-        for key, given in (one.get("services") or {}).items():
-            found[("inputs", name, "services", key)] = list(_of_service(key, given or {}))
+    for name, one in mapping(raw.get("inputs")).items():
+        found[("inputs", name, "credentials")] = list(_secrets(mapping(one).get("credentials")))
+        for key, given in mapping(mapping(one).get("services")).items():
+            found[("inputs", name, "services", key)] = list(_of_service(key, mapping(given)))
     return {place: told for place, told in found.items() if told}
 
 
@@ -151,6 +151,6 @@ def _offers(model: type[BaseModel], given: Mapping[str, Any], names: Any) -> Ite
 
 def _secrets(credentials: Any) -> Iterator[str]:
     """Yield where secrets could stand that stand in the file."""
-    for key, value in credentials.items() if isinstance(credentials, Mapping) else ():
+    for key, value in mapping(credentials).items():
         if isinstance(value, str) and value and is_secret(key) and "${" not in value:
             yield f"{key}: {{file: /run/secrets/{key}}}  # instead of the value in this file"

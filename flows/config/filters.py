@@ -41,14 +41,6 @@ class FieldOperation(Model):
     replace_with: str = setting("", example="")
     """replace: becomes this"""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _on_is_a_word(cls, value: object) -> object:
-        """Read the key `on`, which YAML takes for true when it stands without quotes."""
-        if isinstance(value, dict) and value.keys() & {"True", True}:
-            return {"on" if key in ("True", True) else key: inner for key, inner in value.items()}
-        return value
-
     @property
     def step(self) -> Operation:
         """The step as a function."""

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from flows.config.held import bytes_held
 from transforms.file_secret import secret_of
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_MERGE = "tag:yaml.org,2002:merge"
 _LARGEST = 4 << 20
 _DEEPEST = 20
 _MOST_PARTS = 100_000
@@ -20,17 +22,21 @@ _MOST_PARTS = 100_000
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as Devo's collector reads it: timestamps stay text. Numbers keep their leading zeros as text."""
+    """YAML as Devo's collector reads it: timestamps stay text. Numbers keep their leading zeros as text.
+
+    Keys are text as it stands there: `on` and `no` are names as good as others.
+    """
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[object, object]:  # noqa: FBT001, FBT002 - PyYAML's
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+            if key.tag != _MERGE and isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
                     raise yaml.constructor.ConstructorError(
                         None, None, f"key {key.value} stands twice", key.start_mark
                     )
                 seen.add(key.value)
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
 
 
@@ -73,7 +79,20 @@ def read(path: Path) -> dict[str, Any]:
             f"{path}",
             "begin with the keys inputs and outputs; python -m flows schema",
         )
-    return content
+    found: dict[str, Any] = _bounded(content, path, count())
+    return found
+
+
+def _bounded(value: Any, path: Path, parts: Iterator[int], place: tuple[str, ...] = ()) -> Any:
+    """Return a value with keys as text. Raises SettingsError for one that YAML aliases make endless."""
+    if len(place) > _DEEPEST or next(parts) > _MOST_PARTS:
+        what = "configuration refers to itself" if len(place) > _DEEPEST else "configuration is too large"
+        raise SettingsError(what, f"{path}: {place[0]}", "remove the YAML alias in it")
+    if isinstance(value, Mapping):
+        return {str(key): _bounded(one, path, parts, (*place, str(key))) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_bounded(one, path, parts, (*place, str(number))) for number, one in enumerate(value)]
+    return value
 
 
 def _parse(path: Path, text: str) -> object:
@@ -142,22 +161,17 @@ class References:
         self.errors: list[SettingsError] = []
         self.secrets: set[str] = set()
         self.files: dict[tuple[str, ...], Path] = {}
-        self._parts = 0
 
     def resolve(self, value: Any, path: tuple[str, ...] = ()) -> Any:
-        """Return a value with its references replaced and keys as text.
+        """Return a value with its references replaced.
 
         Keys without a value are left out, except services: one without settings is one of defaults.
         """
-        self._parts += 1
-        if len(path) > _DEEPEST or self._parts > _MOST_PARTS:
-            what = "configuration refers to itself" if len(path) > _DEEPEST else "configuration is too large"
-            raise SettingsError(what, f"{self._where}: {path[0]}", "remove the YAML alias in it")
         if isinstance(value, Mapping):
             if value.keys() == {"file"} and isinstance(value["file"], str):
                 return self._from_file(value["file"], path)
             return {
-                str(key): self.resolve(inner, (*path, str(key)))
+                key: self.resolve(inner, (*path, key))
                 for key, inner in value.items()
                 if inner is not None or path[-1:] == ("services",)
             }

@@ -103,6 +103,27 @@ def test_what_does_not_load_is_told_beside_the_lists(migrated):
     assert "inputs.aws.credentials.access_key" in lists
 
 
+@pytest.mark.parametrize(
+    ("inputs", "expected"),
+    [
+        ("{a: {id: '1', services: [aws-guardduty]}}", 2),
+        ("{a: {id: '1', services: aws-guardduty}}", 2),
+        ("{a: {id: '1', services: {aws-guardduty: true}}}", 2),
+        ("{a: {id: '1', credentials: mine, services: {aws-guardduty: {}}}}", 2),
+        ("[{id: '1'}]", 2),
+        ("{a: }", 2),
+        ("&a {aws: *a}", 2),
+        ("{123: {id: '1', services: {aws-guardduty: {regions: [eu-west-1]}}}}", 0),
+        ("{no: {id: '1', services: {aws-guardduty: {regions: [eu-west-1]}}}}", 0),
+    ],
+)
+def test_files_of_any_shape_end_in_order(tmp_path, capsys, inputs, expected):
+    """What is no configuration is told as loading it would; names may be numbers, or yes and no."""
+    (tmp_path / "c.yaml").write_text(f"inputs: {inputs}\n")
+    assert main(["migrate", str(tmp_path / "c.yaml")]) == expected
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_each_list_says_why():
     """A key without effect says the reason, a different one the difference."""
     raw = {

@@ -12,6 +12,7 @@ from flows.catalogue.line_logs import NonCloudwatchLogsSettings
 from flows.catalogue.logs import CloudWatchLogsSettings
 from flows.catalogue.services import units
 from flows.config.load import SettingsError, SettingsErrors, find, load
+from flows.config.read import read
 from sources.aws.partitions import known_by
 from transforms.block import Block, Origin
 
@@ -651,3 +652,15 @@ def test_a_number_where_digits_are_text_is_to_be_quoted(key, form):
         organization={key: 123456789012}, services={"audits_api": {"regions": ["us-east-1"]}}
     )
     assert "write it in quotes" in refused(content)
+
+
+def test_keys_are_text_as_they_stand_there():
+    """YAML takes on, no and 5 for other things than words; as names they are what somebody wrote."""
+    assert read(write("on: 1\nno: 2\n5: 3\nNull: 4\n")) == {"on": 1, "no": 2, "5": 3, "Null": 4}
+
+
+@pytest.mark.parametrize("number", [".inf", "1e400", ".nan", "'inf'"])
+def test_a_period_is_a_finite_number(number):
+    """One without an end would be no poll for ever."""
+    services = f"{{aws-guardduty: {{regions: [eu-west-1], request_period_in_seconds: {number}}}}}"
+    assert "finite number" in refused(f"inputs: {{a: {{id: '1', services: {services}}}}}", name="c.yaml")

@@ -12,6 +12,7 @@ from flows.catalogue.service import RunContext
 from flows.catalogue.services import SETTINGS, every, units
 from flows.config.load import SettingsError, load
 from flows.config.objects import SqsLogsSettings
+from flows.config.read import read
 from transforms.block import Block, Origin
 
 DOCUMENTED = {
@@ -140,7 +141,8 @@ def test_the_documented_custom_service_loads(tmp_path):
     """What docs/types.md shows works as it stands there."""
     shown = (Path(__file__).parents[3] / "docs/types.md").read_text()
     (text,) = re.findall(r"```yaml\n(services:.*?)```", shown, re.DOTALL)
-    services = yaml.safe_load(text)["services"]
+    (tmp_path / "shown.yaml").write_text(text)
+    services = read(tmp_path / "shown.yaml")["services"]
     (one,) = units(loaded(tmp_path, services, base_url=None))
     event = b'{"log":{"level":"in fo"}}\n{"log":{"level":"debug"}}\n'
     (made,) = one.service.transform(one)(Block(event, 2, Origin("x", object="s3://b/web_1/red/a")))
