@@ -72,12 +72,18 @@ def _parts(tape: ChunkBuffer, layout: Layout, longest: int) -> Iterator[Raws | D
                 break
             continue
         whole = _whole(_from(tape.data, tape.at), layout) if tape.ended else None
-        if whole is not None and tape.data.count(seen.key, tape.at) <= 1:  # msgspec takes the last of two
+        if whole is not None and not _is_twice(tape, seen.key, whole):
             yield whole
             break
         yield from _document(tape, layout, longest, seen)
     if tape.failure:
         raise tape.failure
+
+
+def _is_twice(tape: ChunkBuffer, key: bytes, found: Raws) -> bool:
+    """Tell a document with two arrays, of which msgspec finds the last: the key is not in records alone."""
+    count = tape.data.count(key, tape.at)
+    return count > 1 and count - b"".join(found).count(key) > 1
 
 
 class _Seen(Struct):

@@ -187,8 +187,8 @@ def test_h05_out_of_order_and_twice(announced):
 def test_h04_short_visibility_and_a_slow_object(announced, proxy):
     """An object that takes three times its lease comes once: its message is kept from others meanwhile."""
     announced.put("slow")
-    proxy.add("drip", op="s3.GetObject", size=len(packed("slow")) // 5, seconds=0.6)
-    run = announced.run(options=replace(OPTIONS, visibility_timeout_seconds=1))
+    proxy.add("drip", op="s3.GetObject", size=len(packed("slow")) // 5, seconds=1.2)
+    run = announced.run(options=replace(OPTIONS, visibility_timeout_seconds=2))
     other = announced.aws.client("sqs")
     stolen = []
 
