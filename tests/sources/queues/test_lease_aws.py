@@ -57,7 +57,7 @@ class Site:
         self.queue, self.bucket = aws.queue(unique("queue")), aws.bucket(unique("bucket"))
         self.drain = threading.Event()
         self.runs = []
-        self.endpoint = aws.url
+        self.endpoint, self.read_timeout = aws.url, 2
         self._clients = {}
 
     def client(self, service, region):
@@ -65,7 +65,7 @@ class Site:
         key = (service, region)
         if key not in self._clients:
             quick = Config(
-                read_timeout=2,
+                read_timeout=self.read_timeout,
                 retries={"mode": "standard", "total_max_attempts": 2},
                 max_pool_connections=32,
             )
@@ -206,13 +206,8 @@ def test_h04_a_reply_that_a_link_holds_is_not_sent_again(announced, proxy):
     """Beyond its lease: another process has the messages meanwhile, and they are sent once."""
     announced.put("a", "b", "c")
     proxy.add("drip", op="sqs.ReceiveMessage", size=700, seconds=2.5, times=1)
-    patient = boto3.client(
-        "sqs",
-        endpoint_url=proxy.url,
-        region_name="us-east-1",
-        aws_access_key_id="t",
-        aws_secret_access_key="t",
-    )
+    announced.read_timeout = 60
+    patient = announced.client("sqs", "us-east-1")
     options = replace(OPTIONS, visibility_timeout_seconds=2, wait_seconds=1, receivers=1)
     queue = Queue(Account(lambda *_: patient), "us-east-1", announced.queue.name)
     held = announced.run(queues=[queue], options=options)
