@@ -9,6 +9,7 @@ again. A start waits as long as it must, so that no supervisor's back-off drives
 import os
 import random
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -32,6 +33,7 @@ _AGAIN_SECONDS = (0.2, 1.0)
 _TELL_SECONDS = 30.0
 _STATE_SECONDS = 2.0
 _LAST_SECONDS = 10.0
+_BEGINNING = (0xC2F1FB770118ADD9).to_bytes(8, sys.byteorder)  # of what a worker of bytewax says (timely's)
 LOOPBACK = "127.0.0.1"
 
 
@@ -53,6 +55,7 @@ class Mesh:
     ) -> None:
         self._addresses, self._index, self._secret, self._lost = addresses, index, secret, lost
         self._boot = uuid.uuid4().hex
+        self._loopback = _own_loopback()
         self._changed = threading.Condition()
         self._links: dict[int, PeerLink] = {}
         self._going = self._over = False
@@ -237,17 +240,17 @@ class Mesh:
         """Return addresses on loopback: of peers before us, ours that lead to them; else bytewax's own."""
         with self._changed:
             for peer in range(self._index):
-                self._doors[peer] = socket.create_server((LOOPBACK, 0), backlog=1)
-            with socket.create_server((LOOPBACK, 0)) as probe:
-                own = probe.getsockname()[1]
+                self._doors[peer] = socket.create_server((self._loopback, 0), backlog=_HANDSHAKES)
+            with socket.create_server((self._loopback, 0)) as probe:
+                own = probe.getsockname()
         links = self.links
         for link in links:
             self._spawn(f"peer-{link.index}-carry", partial(self._carry, link, own))
-        doors = [f"{LOOPBACK}:{door.getsockname()[1]}" for door in self._doors.values()]
+        ports = [*(door.getsockname()[1] for door in self._doors.values()), own[1]]
         behind = len(self._addresses) - self._index - 1
-        return [*doors, f"{LOOPBACK}:{own}", *[f"{LOOPBACK}:9"] * behind]
+        return [f"{self._loopback}:{port}" for port in (*ports, *[9] * behind)]
 
-    def _carry(self, link: PeerLink, own: int) -> None:
+    def _carry(self, link: PeerLink, own: tuple[str, int]) -> None:
         try:
             link.join(self._through_door(link.index) if link.index < self._index else _dialled(own))
         except OSError as error:
@@ -255,8 +258,11 @@ class Mesh:
                 self._lost(f"lost {link} ({_why(error)})")
 
     def _through_door(self, peer: int) -> socket.socket:
+        """Return the connection of our own bytewax; whoever else comes to the door is sent away."""
         with self._doors[peer] as door:
-            return door.accept()[0]
+            while not _is_bytewax(sock := door.accept()[0]):
+                sock.close()
+        return sock
 
     def _tell(self) -> None:
         """Tell the peers how this process is; and the log, who is still missing."""
@@ -292,11 +298,33 @@ def _shut(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-def _dialled(port: int) -> socket.socket:
+def _own_loopback() -> str:
+    """Return an address of loopback that nobody else is likely to use.
+
+    bytewax binds its port after us and takes the first connection that comes: on 127.0.0.1 a port that was
+    just free may be another's by then, and what once listened there may still be dialled.
+    """
+    address = f"127.{_JITTER.randint(1, 254)}.{_JITTER.randint(0, 255)}.{_JITTER.randint(1, 254)}"
+    try:
+        socket.create_server((address, 0)).close()
+    except OSError:  # only Linux has the whole network on loopback
+        return LOOPBACK
+    return address
+
+
+def _is_bytewax(sock: socket.socket) -> bool:
+    """Return whether a worker of bytewax begins to speak, which it does at once; nothing of it is taken."""
+    sock.settimeout(_HANDSHAKE_SECONDS)
+    with suppress(OSError):
+        return sock.recv(len(_BEGINNING), socket.MSG_PEEK) == _BEGINNING
+    return False
+
+
+def _dialled(own: tuple[str, int]) -> socket.socket:
     """Return a connection to our own bytewax, as soon as it listens."""
     while True:
         try:
-            return socket.create_connection((LOOPBACK, port), _DIAL_SECONDS)
+            return socket.create_connection(own, _DIAL_SECONDS)
         except OSError:
             time.sleep(0.02)
 

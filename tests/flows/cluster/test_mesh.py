@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from flows.cluster.mesh import Mesh
+from flows.cluster.mesh import _BEGINNING, Mesh
 from tests.fakes.process import HOST, free_port, wait_until
 
 KEY = b"0123456789abcdef"
@@ -50,7 +50,7 @@ def test_s2_they_begin_together(addresses):
     assert not any(member.given for member in early)
     members = [*early, Member(addresses, 1)]
     together(members)
-    assert all(one.startswith(HOST) for member in members for one in member.given)
+    assert all(one.startswith("127.") for member in members for one in member.given)
     assert not any(member.lost for member in members)
 
 
@@ -71,16 +71,21 @@ def test_s2_strangers_change_nothing(addresses):
         stranger.mesh._over = True
 
 
+def told(address):
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
 def test_bytes_are_carried(addresses):
     """What bytewax says to a peer's address arrives at that peer's bytewax, and the other way round."""
     members = [Member(addresses[:2], 0), Member(addresses[:2], 1)]
     together(members)
-    host, _, port = members[0].given[0].rpartition(":")
-    with socket.create_server((host, int(port))) as listening:
-        door = members[1].given[0].rpartition(":")[2]
-        dialled = socket.create_connection((HOST, int(door)))
+    with socket.create_server(told(members[0].given[0])) as listening:
+        dialled = socket.create_connection(told(members[1].given[0]))
+        dialled.sendall(_BEGINNING)
         accepted, _ = listening.accept()
         with closing(dialled), closing(accepted):
+            assert accepted.recv(len(_BEGINNING), socket.MSG_WAITALL) == _BEGINNING
             for one, other in ((dialled, accepted), (accepted, dialled)):
                 one.sendall(b"hello" * 50_000)
                 got = b""
@@ -94,6 +99,32 @@ def test_bytes_are_carried(addresses):
     for member in members:
         member.mesh.finish()
         assert not member.lost
+
+
+def test_s2_who_dials_a_port_of_loopback_by_mistake_takes_no_place(addresses):
+    """Whoever else comes to bytewax's door, or is gone before bytewax comes, does not end the wait."""
+    members = [Member(addresses[:2], 0), Member(addresses[:2], 1)]
+    together(members)
+    door = told(members[1].given[0])
+    socket.create_connection(door).close()
+    with socket.create_connection(door) as loud:
+        loud.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert loud.recv(10) == b""
+    with socket.create_server(told(members[0].given[0])) as listening, socket.create_connection(door) as own:
+        own.sendall(_BEGINNING)
+        with closing(listening.accept()[0]) as accepted:
+            assert accepted.recv(len(_BEGINNING), socket.MSG_WAITALL) == _BEGINNING
+    assert not any(member.lost for member in members)
+
+
+def test_each_process_has_a_loopback_address_of_its_own(addresses):
+    """What once listened on 127.0.0.1 and is still dialled there cannot meet bytewax's ports."""
+    members = [Member(addresses, index) for index in range(3)]
+    together(members)
+    hosts = [{told(one)[0] for one in member.given} for member in members]
+    assert all(len(of) == 1 for of in hosts)
+    assert len(set.union(*hosts)) == len(members)
 
 
 def test_s8_a_lost_peer_is_named(addresses):
