@@ -10,7 +10,8 @@ class Guess(Struct, frozen=True):
     objects: announced in S3. messages: of queues whose messages are the events. events: in CloudTrail's API.
     metrics: at any time. groups: log groups that a prefix stands for. log_megabytes: of log events.
     findings: of GuardDuty. folders: that one listing of a bucket asks for. traffic_gb: out of AWS, of all
-    services together. processes: of the collector.
+    services together. accounts: of an organization, where its `include` does not name them one by one.
+    processes: of the collector.
     encrypted: S3 objects are encrypted with a KMS key without bucket keys.
     """
 
@@ -22,6 +23,7 @@ class Guess(Struct, frozen=True):
     log_megabytes: float = 100
     findings: float = 10
     folders: float = 10
+    accounts: float = 10
     traffic_gb: float = 0
     processes: int = 1
     encrypted: bool = False
@@ -55,4 +57,5 @@ ASSUMPTIONS: tuple[Assumption, ...] = (
     ),
     Assumption("findings", "--findings-per-day", "GuardDuty findings of each region", "findings"),
     Assumption("folders", "--listed-folders", "folders that one s3_listing asks for", "folders per listing"),
+    Assumption("accounts", "--accounts", "accounts of an organization", "accounts per organization"),
 )

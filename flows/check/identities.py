@@ -39,6 +39,8 @@ _KEYS: Mapping[str, tuple[str, tuple[str, str]]] = {
 _OFF_CODES = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture", "RequestExpired"})
 _OFF_TEXTS = ("Signature expired", "Signature not yet current", "a new session is over already")
 _NO_RIGHT = "no identity-based policy allows"
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+"""What STS documents for AssumeRole's ExternalId."""
 _PRINCIPAL = re.compile(r"(arn:\S+) is not authorized")
 
 
@@ -107,6 +109,21 @@ def _answer(error: BaseException | None) -> Mapping[str, Any]:
             return cast("Mapping[str, Any]", error.response)
         error = error.__cause__ or error.__context__
     return {}
+
+
+def external_ids(context: CheckContext) -> Iterator[Finding]:
+    """Warn of an external id that AWS's documentation excludes; whether it is refused, AWS decides."""
+    given = {
+        f"{one.key}.assume_role_external_id": hop.external_id for one in context.accounts for hop in one.hops
+    }
+    for unit in context.units:
+        if unit.organization and (secret := unit.organization.directory.scope.external_id):
+            given[f"input {unit.account.name}, organization.external_id"] = secret.get_secret_value()
+    for where, value in given.items():
+        if value and not _EXTERNAL_ID.fullmatch(value):
+            what = f"AWS would refuse this external id of {len(value)} characters"
+            hint = "it takes 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -; the trust policy must have the same"
+            yield warn("external_id", what, where, hint)
 
 
 def clock(context: CheckContext) -> Iterator[Finding]:

@@ -40,6 +40,7 @@ CHECKS: tuple[Check, ...] = (
     Check("status_port", settings.status_port),
     Check("silent", settings.silences),
     Check("certificate", certificates.certificates),
+    Check("external_id", identities.external_ids),
     Check("clock", identities.clock, live=True),
     Check("identity", identities.identities, live=True),
     Check("queue", queues.queues, live=True),

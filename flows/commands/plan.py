@@ -48,6 +48,10 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
     for account in {one.key: one for unit in running for one in identities_of(unit)}.values():
         assumed = len(account.hops) * guess.processes * DAY / _ROLE_RENEWED_SECONDS
         rows += [Row(account.name, account.setting, "", "sts:AssumeRole", assumed, 0)] if account.hops else []
+    asked = {one.account.name: _accounts(one, guess) for one in running if one.organization}
+    for name, accounts in asked.items():
+        assumed = accounts * guess.processes * DAY / _ROLE_RENEWED_SECONDS
+        rows.append(Row(name, "organization", "", "sts:AssumeRole", assumed, 0))
     if settings.journal and settings.journal.bucket and rows:
         puts = guess.processes * DAY / _SYNC_SECONDS
         rows.append(
@@ -58,11 +62,21 @@ def plan(settings: Settings, guess: Guess) -> list[Row]:
     return rows
 
 
+def _accounts(unit: Unit, guess: Guess) -> float:
+    """Return in how many accounts a unit asks: those that its `include` names one by one, else a guess."""
+    if unit.organization is None:
+        return 1
+    chosen = unit.organization.directory.scope.selection
+    named = {*chosen.include} - {*chosen.exclude}
+    return len(named) if named and all(one.isdigit() for one in named) else guess.accounts
+
+
 def _rows(unit: Unit, guess: Guess) -> Iterator[Row]:
+    accounts = _accounts(unit, guess)
     for place in _places(unit, guess):
         for call in _calls(unit, guess):
-            calls = call.a_day(place)
-            counted = call.charged(place) if call.charged else calls
+            calls = call.a_day(place) * accounts
+            counted = call.charged(place) * accounts if call.charged else calls
             usd = counted * DAYS_A_MONTH * usd_of(call.action, fifo=place.queue.endswith(".fifo"))
             yield Row(
                 unit.account.name, unit.service.name, place.region, call.action, calls, usd, place.queue

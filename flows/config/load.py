@@ -22,7 +22,7 @@ from flows.config.errors import NO_MAPPING, SettingsError, SettingsErrors, as_li
 from flows.config.misplaced import put_right
 from flows.config.model_tree import names_of
 from flows.config.objects import SqsLogsSettings, sqs_defaults
-from flows.config.organization import OrganizationSettings
+from flows.config.organization import DEFAULT_REGIONS, OrganizationSettings
 from flows.config.paths import base_folder, by_name, find, folder_or_bucket, located
 from flows.config.read import References, read
 from flows.config.schema import lists_of_one
@@ -333,10 +333,13 @@ def asks_apis(service_key: str, model: type[ServiceSettings], given: Mapping[str
 
 def everywhere(around: Mapping[str, object]) -> tuple[str, ...]:
     """Return the regions that an input's organization stands for, () for none."""
-    try:
-        return tuple(OrganizationSettings.model_validate(around["organization"]).likely_regions)
-    except (KeyError, ValidationError):  # what is wrong is told of the input
+    given = around.get("organization")
+    if given is None:
         return ()
+    try:
+        return tuple(OrganizationSettings.model_validate(given).likely_regions)
+    except ValidationError:  # that is told of the input; its services lack no regions by it
+        return tuple(DEFAULT_REGIONS)
 
 
 def first_spelling(model: type[ServiceSettings], given: Mapping[str, object]) -> dict[str, object]:

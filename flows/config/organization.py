@@ -39,7 +39,7 @@ class OrganizationSettings(Model):
         max_length=512,
         pattern=r"^[A-Za-z0-9_+=,.@/-]+$",
     )
-    """Name of the role (with its path) that credentials assume in each account"""
+    """Name of the role (with its path, without arn:…) that credentials assume in each account"""
     external_id: SecretStr | None = setting(None, example="${AWS_EXTERNAL_ID}", ours=True)
     """External id that the trust policy of these roles asks for"""
     include: OneOrMany[str] = setting((), example=["ou-ab12-workload1"], ours=True)
@@ -49,7 +49,7 @@ class OrganizationSettings(Model):
     """Accounts, units or roots that are left out, their findings at a GuardDuty administrator too; wins
     over include"""
     regions: OneOrMany[_Where] = setting((ENABLED,), example=["eu-west-1", "us-east-1"], ours=True)
-    """Of each account, those that it has enabled: all of them, or these"""
+    """Of each account, all regions that it has enabled (`enabled`), or those of these"""
     refresh_seconds: float = setting(600, example=600, unit="seconds", ours=True, ge=1, le=3600)
     """From one listing of accounts, log groups and detectors to the next"""
     account_name: bool = setting(default=False, example=True, ours=True)
@@ -62,7 +62,8 @@ class OrganizationSettings(Model):
     @model_validator(mode="after")
     def _names_accounts(self) -> Self:
         if strange := self._selection.strange:
-            raise ValueError(f"names {strange[0]}, which is no account, unit (ou-…) or root (r-…)")
+            what = f"names {strange[0]}, which is no account (12 digits), unit (ou-…) or root (r-…)"
+            raise ValueError(f"{what}: write its id, which the Organizations console shows beside its name")
         return self
 
     @property

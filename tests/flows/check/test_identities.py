@@ -180,3 +180,26 @@ def test_aws_says_that_the_clock_is_wrong(bob, ask, proxy, code, text):
     """A signature refused for its time is the clock's failure, not the key's."""
     proxy.add("error", op="sts.*", code=code, status=403, message=text)
     ask(bob.keys).only("fail", "clock")
+
+
+@pytest.mark.parametrize("value", ["a", "acme corp", "grüße-x", "a" * 1225, "line\nbreak"])
+def test_an_external_id_that_aws_excludes_is_a_warning(look, value):
+    """What STS documents is told before AWS is asked, without the value; it is AWS that decides."""
+    services = {"aws-guardduty": {"regions": ["eu-west-1"]}}
+    credentials = {"target_assume_role": f"{ROLE}a", "assume_role_external_id": value}
+    told = look(config(services, credentials), offline=True).only("warn", "external_id")
+    assert f"of {len(value)} characters: input aws, credentials.assume_role_external_id" in told
+    assert value not in told or len(value) == 1
+    content = config(services)
+    content["inputs"]["aws"]["organization"] = {"external_id": value}
+    told = look(content, offline=True).only("warn", "external_id")
+    assert "input aws, organization.external_id" in told
+
+
+@pytest.mark.parametrize("value", ["12", "a" * 1224, "x/y:z=1,2.3@a-b+c_d"])
+def test_an_external_id_as_aws_takes_it_is_not_mentioned(look, value):
+    """Each kind of character that STS documents."""
+    content = config({"aws-guardduty": {"regions": ["eu-west-1"]}})
+    content["inputs"]["aws"]["organization"] = {"external_id": value}
+    found = look(content, offline=True)
+    assert not [*found.of("fail"), *found.of("warn")]

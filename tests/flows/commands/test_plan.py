@@ -23,8 +23,9 @@ FLOW = {"types": ["flowlogs"], "regions": REGIONS, "vpcflowlogs_sqs_queue_name":
 def planned(tmp_path):
     """Return what plans a configuration of these services."""
 
-    def make(services, credentials=None, **guess):
+    def make(services, credentials=None, organization=None, **guess):
         made = {"id": "1", "credentials": credentials or {}, "services": services}
+        made |= {"organization": organization} if organization else {}
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump({"inputs": {"aws": made}}, sort_keys=False))
         return plan(load(path), Guess(**guess))
@@ -123,6 +124,26 @@ def test_roles_are_renewed(planned):
     hops = {"base_assume_role": f"{role}a", "target_assume_role": f"{role}b"}
     row = of(planned({"aws-guardduty": {"regions": REGIONS[:1]}}, hops), "sts:AssumeRole", "")
     assert (row.calls, row.usd) == (64, 0)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "accounts"),
+    [
+        ({}, 200),
+        ({"include": ["ou-ab12-workload1"]}, 200),
+        ({"include": ["111111111111", "222222222222"]}, 2),
+        ({"include": ["111111111111", "222222222222"], "exclude": ["222222222222"]}, 1),
+    ],
+)
+def test_an_organization_is_planned_account_by_account(planned, chosen, accounts):
+    """What one account costs, as often as there are accounts, a queue once; sessions are renewed in each."""
+    services = {"metrics-all": {}, "non-cloudwatch-logs": FLOW}
+    alone = planned({**services, "metrics-all": {"regions": REGIONS[:1]}})
+    rows = planned(services, organization={"regions": REGIONS[:1], **chosen}, accounts=200)
+    for action, often in (("cloudwatch:GetMetricData", accounts), ("sqs:ReceiveMessage", 1)):
+        one, all_of_them = of(alone, action), of(rows, action)
+        assert (all_of_them.calls, all_of_them.usd) == pytest.approx((one.calls * often, one.usd * often))
+    assert of(rows, "sts:AssumeRole", "").calls == 32 * accounts
 
 
 def test_traffic_out_of_aws(planned):

@@ -654,6 +654,13 @@ def test_a_number_where_digits_are_text_is_to_be_quoted(key, form):
     assert "write it in quotes" in refused(content)
 
 
+@pytest.mark.parametrize("wrong", [{"include": ["Sandbox"]}, {"role_name": "arn:aws:iam::1:role/x"}])
+def test_services_lack_no_regions_because_their_organization_is_wrong(wrong):
+    """One mistake is one line: the regions come from the organization once it is right."""
+    told = refused(with_input(organization=wrong, services={"aws-guardduty": {}}))
+    assert "no regions" not in told
+
+
 def test_keys_are_text_as_they_stand_there():
     """YAML takes on, no and 5 for other things than words; as names they are what somebody wrote."""
     assert read(write("on: 1\nno: 2\n5: 3\nNull: 4\n")) == {"on": 1, "no": 2, "5": 3, "Null": 4}
