@@ -14,7 +14,7 @@ from sources import telemetry
 from sources.apis.window import now_ms, to_datetime
 from sources.aws.account import Account, required
 from sources.aws.limiter import Limiters, Paced, throttled
-from sources.aws.replies import following
+from sources.aws.replies import PageTokens
 from sources.aws.telemetry import clock_ahead
 from sources.errors import Throttled, translate
 from sources.refusals import clock_skew
@@ -106,11 +106,10 @@ class Api(Generic[Client]):
 
         token: the key of the token in replies and requests.
         """
-        value = ""
+        value, tokens = "", PageTokens(f"{call.name} of {place}, {self.account.where}")
         while True:
             reply = self.ask(region, call, place, **asked, **({token: value} if value else {}))
-            where = f"{call.name} of {place}, {self.account.where}"
-            value = following(reply.get(token) or "", value, where)
+            value = tokens.following(reply.get(token) or "")
             yield reply
             if not value:
                 return

@@ -27,7 +27,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.api import Api, Forgotten, Operation
+from sources.apis.api import Api, Forgotten, Operation, fingerprint
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (
     Lateness,
@@ -165,7 +165,7 @@ class LookupEvents:
             window = Window(window.start, max(at.done, min(window.end, settled)))
             back = (window.end - (reach - self._reach.settle)) // 1000 * 1000
             least, final = window.end - self._reach.overlap, at.following or max(window.start, back)
-            events, last = reply["Events"], not reply.get("NextToken")
+            events, last = [_told(event, upto) for event in reply["Events"]], not reply.get("NextToken")
             times = [to_ms(event["EventTime"]) for event in events]
             pairs = zip(events, times, strict=True)
             fresh = [(event, ms) for event, ms in pairs if seen.add(event["EventId"], ms)]
@@ -179,7 +179,10 @@ class LookupEvents:
                 again = behind(window.end, now, self._reach)
                 yield Page(items, stored(after), again, window.end, repeats, late, ids_of)
             else:
-                upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
+                if times == sorted(
+                    times, reverse=True
+                ):  # else what lies above the oldest may be still to come
+                    upto = min([upto, *(ms // 1000 * 1000 for ms in times)])
                 seen = Seen({**seen.since(final), **seen.until(upto)})  # what may be read again
                 at = replace(at, following=final)
                 between = replace(at, window=window, upto=upto, seen=seen.since(0))
@@ -229,12 +232,19 @@ class LookupEvents:
         for event in events:
             try:
                 lines.append(compact(event["CloudTrailEvent"]))
-            except (KeyError, msgspec.DecodeError) as error:
+            except (KeyError, AttributeError, msgspec.DecodeError) as error:
                 detail = f"event {event['EventId']} without readable CloudTrailEvent ({error})"
                 body = json.dumps(event, default=str, separators=(",", ":")).encode()
                 yield Poison("event_broken", detail, origin, body)
         if lines:
             yield Block(b"".join(lines), len(lines), origin)
+
+
+def _told(event: Any, upto: int) -> Any:
+    """Return an event with its id and time, both of which AWS's model calls optional."""
+    if "EventId" in event and "EventTime" in event:
+        return event
+    return {"EventId": fingerprint(*sorted(event.items())), "EventTime": to_datetime(upto), **event}
 
 
 def _after(at: LookupPosition, window: Window, seen: Seen, final: int) -> LookupPosition:

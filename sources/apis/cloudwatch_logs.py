@@ -26,6 +26,7 @@ Groups of the class Infrequent Access refuse it: logs/insights.py reads them whe
 
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from math import ceil
 from typing import ClassVar
@@ -35,7 +36,7 @@ from msgspec.structs import replace
 
 from sources import telemetry
 from sources.apis.api import Api, Forgotten, Operation, blocks, fingerprint, line
-from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, Wider, event_of
+from sources.apis.log_groups import Born, GroupRule, LogGroups, LogsClient, Reply, Wider, event_of, whole
 from sources.apis.logs.insights import LogQueries
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import (
@@ -386,7 +387,9 @@ class CloudWatchLogs:
         if self._groups.born.get(target.key, _NEVER_LISTED).by_query:
             yield from self._queries.events(target, window)
             return
+        equal = Counter[str]()
         by = "logGroupIdentifier" if target.detail.startswith("arn:") else "logGroupName"
         asked = {by: target.detail, "startTime": window.start, "endTime": window.end - 1, **self._chosen}
         for reply in self._api.pages(target.region, _FILTER, target.key, "nextToken", **asked):
-            yield reply["events"], not reply.get("nextToken")
+            events = [whole(event, window.start, equal) for event in reply["events"]]
+            yield events, not reply.get("nextToken")

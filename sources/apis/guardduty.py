@@ -31,7 +31,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from sources import telemetry
-from sources.apis.api import Api, Forgotten, Operation, line
+from sources.apis.api import Api, Forgotten, Operation, fingerprint, line
 from sources.apis.poll import Page, Position, State, Target, restored, stored
 from sources.apis.window import Lateness, ReachRule, Window, late_events, now_ms, parse_iso
 from sources.aws.account import Account, required
@@ -141,7 +141,7 @@ class GuardDuty:
             same = ids == before
             proven = _proven(ids, versions, since) if depth == 1 or same else since
             before_it = dict(versions)
-            items = () if same and more else tuple(self._fresh(target, ids, versions))
+            items = () if same and more else tuple(self._fresh(target, ids, versions, now))
             fresh = {key: ms for key, ms in versions.items() if ms > before_it.get(key, -1)}
             lateness = [max(0, known - ms) if ms < polled else 0 for ms in fresh.values()]
             told = late_events(lateness, self._rule.of(late))
@@ -201,13 +201,15 @@ class GuardDuty:
                 return tuple(ids), bool(reply.get("NextToken"))
         return tuple(ids), False
 
-    def _fresh(self, target: Target, ids: Sequence[str], versions: dict[str, int]) -> Iterator[Block]:
+    def _fresh(
+        self, target: Target, ids: Sequence[str], versions: dict[str, int], now: int
+    ) -> Iterator[Block]:
         """Fetch findings, remember their versions, and yield those whose version is new."""
         lines: dict[str, list[bytes]] = {}
         leaves_out, unwanted = self._options.leaves_out, 0
         for begin in range(0, len(ids), _PAGE):
             for finding in self._get(target, ids[begin : begin + _PAGE]):
-                key, version = finding["id"], parse_iso(finding["updatedAt"])
+                key, version = _version_of(finding, versions, now)
                 if version > versions.get(key, -1):
                     versions[key] = version
                     whose = str(finding.get("accountId") or "") if leaves_out else ""
@@ -247,6 +249,15 @@ def _proven(ids: Sequence[str], versions: dict[str, int], since: int) -> int:
         if key in versions:
             return max(since, versions[key])
     return since
+
+
+def _version_of(finding: dict[str, Any], versions: dict[str, int], now: int) -> tuple[str, int]:
+    """Return a finding's id and update; of one that does not tell them what names it, and when it was new."""
+    try:
+        return finding["id"], parse_iso(finding["updatedAt"])
+    except (KeyError, TypeError, ValueError):
+        key = fingerprint(line(finding))
+        return key, versions.get(key, now)
 
 
 def _keep_wire(response_dict: Any, customized_response_dict: dict[str, Any], **_: Any) -> None:

@@ -1,5 +1,6 @@
 """Which log groups there are: those that the rules cover, listed in their regions."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any, Protocol
@@ -7,7 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from sources import telemetry
-from sources.apis.api import Api, Operation
+from sources.apis.api import Api, Operation, fingerprint
 from sources.apis.poll import Target
 from sources.errors import Missing, SourceError
 
@@ -219,6 +220,24 @@ def event_of(target: Target, event: Reply) -> dict[str, str | int]:
         "account": target.account,
         "region": target.region,
     }
+
+
+_MEMBERS = frozenset(("logStreamName", "timestamp", "ingestionTime", "message", "eventId"))
+
+
+def whole(event: Reply, start: int, equal: Counter[str]) -> Reply:
+    """Return an event with all of its members, each of which AWS's model calls optional.
+
+    start: of its window. equal: how many equal ones without an id it has brought.
+    """
+    if event.keys() >= _MEMBERS and None not in event.values():
+        return event
+    told = {name: value for name, value in event.items() if value is not None}
+    ms = told.get("timestamp", told.get("ingestionTime", start))
+    key = fingerprint(*sorted(told.items()))
+    equal[key] += 1
+    rest = {"logStreamName": "", "message": "", "eventId": f"{key}{equal[key]:08d}"}
+    return {**rest, "timestamp": ms, "ingestionTime": ms, **told}
 
 
 def is_readable(group: Reply, *, queries: bool = False) -> bool:

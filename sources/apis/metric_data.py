@@ -123,11 +123,11 @@ def answer(batch: Batch, results: Iterable[Mapping[str, Any]]) -> MetricAnswer:
     status: dict[str, str] = {}
     several: set[str] = set()
     for result in results:
-        status[result["Id"]] = result.get("StatusCode", "")
-        stamps = (to_ms(moment) for moment in result["Timestamps"])
+        stamps, found = result.get("Timestamps") or (), result.get("Values") or ()
+        status[result["Id"]] = result.get("StatusCode", "") if len(stamps) == len(found) else ""
         if any(one.get("Code") == "MultipleUnits" for one in result.get("Messages") or ()):
             several.add(result["Id"])
-        values.setdefault(result["Id"], {}).update(zip(stamps, result["Values"], strict=True))
+        values.setdefault(result["Id"], {}).update(zip(map(to_ms, stamps), found, strict=False))
     points: list[Point] = []
     undone, forbidden, mixed = [], [], []
     for number, metric in enumerate(batch.metrics):

@@ -17,6 +17,8 @@ GetMetricData cannot           then
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from sources import telemetry
 from sources.apis.api import Api, Operation
 from sources.apis.metric_data import (
@@ -43,6 +45,9 @@ _DATA: Operation[MetricsClient] = Operation(
 _STATISTICS: Operation[MetricsClient] = Operation(
     "GetMetricStatistics", "Datapoints", lambda client: client.get_metric_statistics
 )
+
+_WRONG = ("Validation", "InvalidParameter", "MissingParameter", "MissingRequiredParameter", "InvalidFormat")
+"""How the codes of a request begin whose parameters AWS refuses."""
 
 
 class MetricPoints:
@@ -86,7 +91,7 @@ class MetricPoints:
             return MetricAnswer(())
         if target.key not in self._denied:
             try:
-                return self._halved(target, batch)
+                return self._without_wrong(target, batch)
             except BadCredentials:
                 raise
             except Denied as error:
@@ -95,20 +100,30 @@ class MetricPoints:
         points = [p for metric in batch.metrics for p in self._statistics(target, metric, batch.window)]
         return MetricAnswer(tuple(points))
 
-    def _halved(self, target: Target, batch: Batch) -> MetricAnswer:
+    def _without_wrong(self, target: Target, batch: Batch) -> MetricAnswer:
+        """Ask for a batch; metrics that AWS calls wrong are told and left out, unless all of several are."""
+        wrong: dict[Metric, SourceError] = {}
+        found = self._halved(target, batch, wrong)
+        if len(wrong) == len(batch.metrics) > 1:  # the request is, and the position stays
+            raise wrong[batch.metrics[0]]
+        self._wrong.setdefault(target.key, set()).update(wrong)
+        for metric, error in wrong.items():
+            self._tell(target, metric, str(error))
+        return found
+
+    def _halved(self, target: Target, batch: Batch, wrong: dict[Metric, SourceError]) -> MetricAnswer:
         """Ask for a batch; when AWS calls it wrong, for its halves, until one metric is the cause."""
         try:
             return self._data(target, batch)
         except SourceError as error:
-            if type(error) is not SourceError:
+            if not _is_of_metrics(error):
                 raise
             if len(batch.metrics) == 1:
-                self._wrong.setdefault(target.key, set()).update(batch.metrics)
-                self._tell(target, batch.metrics[0], str(error))
+                wrong[batch.metrics[0]] = error
                 return MetricAnswer(())
         middle = len(batch.metrics) // 2
         halves = [batch.metrics[:middle], batch.metrics[middle:]]
-        return joined(self._halved(target, Batch(half, batch.window)) for half in halves)
+        return joined(self._halved(target, Batch(half, batch.window), wrong) for half in halves)
 
     def _data(self, target: Target, batch: Batch) -> MetricAnswer:
         asked: dict[str, Any] = {
@@ -154,3 +169,9 @@ class MetricPoints:
         if key not in self._told:
             self._told.add(key)
             telemetry.target_unreadable(self._service, key, why)
+
+
+def _is_of_metrics(error: SourceError) -> bool:
+    """Tell whether AWS refuses what a request says: a page's token or a proxy's refusal is no metric's."""
+    said = error.__cause__
+    return isinstance(said, ClientError) and said.response["Error"].get("Code", "").startswith(_WRONG)

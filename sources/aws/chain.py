@@ -21,7 +21,7 @@ from sources.aws.credentials import Credentials, Hop
 from sources.aws.machine import machine_keys
 from sources.aws.partitions import home_of, name_of
 from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
-from sources.aws.replies import PLAIN, hollow, read_plainly, required
+from sources.aws.replies import CHECKED, PLAIN, hollow, not_hollow, read_plainly, required
 from sources.aws.sessions import client_config, new_session, region_of_machine
 from sources.aws.spending import meter
 from sources.errors import IDENTITY, REGION, BadCredentials, Denied, SourceError, translate
@@ -114,6 +114,8 @@ class ChainLink:
         meter.watch(client, service)
         for operation in PLAIN:
             client.meta.events.register(f"before-parse.{operation}", read_plainly)
+        for operation, key in CHECKED.items():
+            client.meta.events.register(f"after-call.{operation}", partial(not_hollow, key))
         return client
 
     @property

@@ -1,5 +1,6 @@
 """What AWS answers, read as the collector needs it: mandatory values, and large replies cheaply."""
 
+import json
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -12,8 +13,14 @@ from sources.errors import Transient
 PLAIN = ("cloudwatch-logs.FilterLogEvents", "sqs.ReceiveMessage", "sqs.DeleteMessageBatch")
 """Operations whose replies hold text and numbers only, many of them: read by `read_plainly`."""
 
+CHECKED = {**dict.fromkeys(PLAIN, ""), "s3.ListObjectsV2": "IsTruncated"}
+"""Operations that many places ask for, and a key that each of their replies has, "" = none."""
+
 _BOTOCORES_OWN = ("Error", "ResponseMetadata")
 """Keys that botocore puts into replies; whatever says them itself is not AWS."""
+
+_NO_JSON = "CollectorNoJson"
+_FOREIGN = "it was cut short or came from a proxy; it is tried again"
 
 
 def call(client: Any, operation: str, parameters: Mapping[str, object]) -> Mapping[str, Any]:
@@ -44,34 +51,64 @@ def required(reply: Mapping[str, Any], key: str, where: str) -> Any:
     return reply[key]
 
 
-def following(token: str, before: str, where: str) -> str:
-    """Return the token of the page that follows; raises Transient for the one that was just used.
+class PageTokens:
+    """The tokens that lead from page to page: one that comes again leads round for ever, in silence.
 
-    Followed for ever it would keep a position where it is, and nobody would hear of it.
+    One is remembered, each time from twice as many pages on: it comes again however long the way round.
     """
-    if token and token == before:
-        raise Transient("a page names itself as the next one", where, "it is tried again from its position")
-    return token
+
+    def __init__(self, where: str) -> None:
+        self._where, self._remembered = where, ""
+        self._pages, self._next = 0, 1
+
+    def following(self, token: str) -> str:
+        """Return the token of the page that follows; raises Transient for the one that is remembered."""
+        if token and token == self._remembered:
+            hint = "it is tried again from its position"
+            raise Transient("a page names itself or one before it as the next one", self._where, hint)
+        self._pages += 1
+        if self._pages == self._next:
+            self._remembered, self._next = token, 2 * self._next
+        return token
 
 
 def hollow(key: str, where: str) -> Transient:
     """Return the error of a reply that is none; of XML, as STS speaks, botocore raises KeyError itself."""
-    hint = "it was cut short or came from a proxy; it is tried again"
-    return Transient(f"reply without {key}", where, hint)
+    return Transient(f"reply without {key}", where, _FOREIGN)
+
+
+def read_json(body: bytes) -> Any:
+    """Return what JSON says; half a surrogate pair too, which orjson refuses. Raises ValueError."""
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return json.loads(body)
 
 
 def read_plainly(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
     """Read a reply at once; botocore's walk over its shapes makes the same of it at ten times the cost.
 
-    Errors are left to botocore, and what is no JSON to orjson, half a surrogate pair for instance.
+    Errors are left to botocore, and what is no JSON, of which it makes an empty reply: that is noted.
     """
     if response_dict["status_code"] != HTTPStatus.OK:
         return
     try:
-        found = orjson.loads(response_dict["body"])
-    except ValueError:
+        found = read_json(response_dict["body"])
+    except (ValueError, RecursionError):
+        customized_response_dict[_NO_JSON] = True
         return
     if isinstance(found, dict):
         said = {key: value for key, value in found.items() if value is not None and key not in _BOTOCORES_OWN}
         customized_response_dict.update(said)
         response_dict["body"] = b"{}"
+
+
+def not_hollow(key: str, parsed: dict[str, Any], model: Any, **_: Any) -> None:
+    """Refuse what is no reply of AWS's, when it is counted already: an empty queue or folder looks the same.
+
+    key: that each reply has, "" = none. Raises Transient.
+    """
+    if parsed.pop(_NO_JSON, False):
+        raise Transient("reply is no JSON", model.name, _FOREIGN)
+    if key and key not in parsed and "Error" not in parsed:
+        raise hollow(key, model.name)

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from sources.apis.api import Api, Operation, fingerprint
 from sources.apis.poll import Target
 from sources.apis.window import Window, to_ms
-from sources.aws.replies import following
+from sources.aws.replies import PageTokens
 from sources.aws.spending.meter import BOOK
 from sources.errors import SourceError, Transient
 from sources.threads import payer
@@ -99,6 +99,7 @@ class LogQueries:
         token, pauses = "", 0
         asked = {"queryId": reply["queryId"], "maxItems": _PAGE_ROWS}
         where = f"GetQueryResults of {target.key}, {self._api.account.where}"
+        tokens = PageTokens(where)
         while True:
             following_page = {"nextToken": token} if token else {}
             reply = self._api.ask(target.region, _RESULTS, target.key, **asked, **following_page)
@@ -112,7 +113,7 @@ class LogQueries:
             if reply["status"] != "Complete":
                 raise Transient(f"query ended as {reply['status']}", where, "it is asked again")
             yield reply.get("results", [])
-            token = following(reply.get("nextToken") or "", token, where)
+            token = tokens.following(reply.get("nextToken") or "")
             if not token:
                 return
 

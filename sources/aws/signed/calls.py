@@ -7,7 +7,6 @@ asked again through the client, which knows retries, renewal and errors; after a
 once, for a while.
 """
 
-import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ import orjson
 from msgspec import Struct
 
 from sources.aws.botocore_internals import signing_credentials
-from sources.aws.replies import call, sent_headers
+from sources.aws.replies import call, read_json, sent_headers
 from sources.aws.signed.hosts import Hosts
 from sources.aws.signed.patience import Patience
 from sources.aws.signed.sent import SentRequests
@@ -98,14 +97,6 @@ class SignedCalls:
         except (WireError, ValueError, TypeError):
             return None
         return found if isinstance(found, dict) else None
-
-
-def read_json(body: bytes) -> Any:
-    """Return what JSON says; half a surrogate pair too, which orjson refuses. Raises ValueError."""
-    try:
-        return orjson.loads(body)
-    except ValueError:
-        return json.loads(body)
 
 
 def _learnt(request: Any) -> _CallWay | None:

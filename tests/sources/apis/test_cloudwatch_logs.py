@@ -397,7 +397,7 @@ def test_h19_a_reply_without_its_list_is_no_empty_page(poll, proxy):
     collector = Collector(poll(GroupRule("/g", MS - 100_000)))
     collector.round()
     assert collector.ids == Counter(ids)
-    assert {str(error).split(":")[0] for error in collector.errors} == {"reply without events"}
+    assert {str(error).split(":")[0] for error in collector.errors} == {"reply is no JSON"}
 
 
 def test_h19_a_listing_without_its_list_is_an_error(poll, proxy):
