@@ -20,6 +20,7 @@ from rich.text import Text
 
 from flows.config.load import SettingsError
 from flows.process.interrupt import until_interrupted
+from flows.status.attention import of_the_whole
 from flows.status.group import Asked
 
 DEFAULT = "127.0.0.1:3030"
@@ -34,7 +35,7 @@ _WELL = 2
 _FEWEST = 4
 """Lines of a screen that processes, and outputs, have at least."""
 
-_NOTES = ("quarantine", "missing", "unsigned", "silent", "certificates", "untabled", "open")
+_NOTES = ("quarantine", "missing", "unsigned", "silent", "certificates", "money", "untabled", "open")
 _INDENT = "    "
 
 
@@ -126,9 +127,14 @@ def _silent(name: str, what: str, cure: str) -> SeenProcess:
 def _process(name: str, state: Mapping[str, Any]) -> SeenProcess:
     health, cells = state["health"], state["view"]
     text, level = cells["sum"]
-    title, about = cells["title"][0], cells["about"][0]
-    head = ScreenRow(_rank(level), ((f"{name}  {title}  ", ""), (about, "mute")), text, level)
-    notes = [ScreenRow(_rank(one[1]), (), *one) for note in _NOTES if _rank((one := cells[note])[1]) < _WELL]
+    title, about = cells["title"][0], cells["about"][0].partition(" · as of ")[0]
+    told = text.replace(", see below", "")  # the page's sections, which a screen has no room for
+    head = ScreenRow(_rank(level), ((f"{name}  {title}  ", ""), (about, "mute")), told, level)
+    notes = [
+        ScreenRow(_rank(one.level), (), f"{name}: {one.what}: {one.cure}", one.level)
+        for one in of_the_whole(state)
+    ]
+    notes += [ScreenRow(_rank(one[1]), (), *one) for note in _NOTES if _rank((one := cells[note])[1]) < _WELL]
     return SeenProcess(
         bool(health["alive"] and health["ready"]),
         head,

@@ -55,12 +55,7 @@ def troubles(state: Mapping[str, Any]) -> Iterator[Trouble]:
     illness = state["health"]["illness"]
     if illness:
         yield Trouble("bad", f"Not well: {illness}", "see the log; its supervisor starts it again if it ends")
-    for name, told in state["stopped"].items():
-        yield _failure("bad", name if name.startswith(IDENTITY) else f"The {name}", told)
-    if state["refused"]:
-        yield _failure(
-            "bad", "The configuration file is wrong, what was before is in force", state["refused"]
-        )
+    yield from of_the_whole(state)
     for output in state["outputs"]:
         yield from _output(output)
     if state["quarantine"]["full"]:
@@ -73,6 +68,16 @@ def troubles(state: Mapping[str, Any]) -> Iterator[Trouble]:
         if place["targets_failing"] and place["last_error"]:
             where = " ".join(part for part in (place["service"], place["region"]) if part)
             yield _failure("warn", f"{where} ({place['input']})", place["last_error"])
+
+
+def of_the_whole(state: Mapping[str, Any]) -> Iterator[Trouble]:
+    """Yield what fails that is no output's and no source's: identities, the journal, the configuration."""
+    for name, told in state["stopped"].items():
+        yield _failure("bad", name if name.startswith(IDENTITY) else f"The {name}", told)
+    if state["refused"]:
+        yield _failure(
+            "bad", "The configuration file is wrong, what was before is in force", state["refused"]
+        )
 
 
 def _output(output: Mapping[str, Any]) -> Iterator[Trouble]:

@@ -75,6 +75,20 @@ def test_what_fails_is_first_with_its_cure():
     assert "Quarantine took 2: 2 object_broken (flowlogs). See /var/quarantine." in text
 
 
+def test_what_is_no_outputs_and_no_sources_is_told_with_its_cure():
+    """A configuration that was refused, an identity that is absent, a journal that takes no row."""
+    made = watch()
+    made.event_status.hear("reload_refused", {"error": SettingsError("x is no key", "config.yaml", "drop x")})
+    made.event_status.hear("journal_failed", {"error": SettingsError("disk full", "/j", "make room")})
+    text = " ".join(" ".join(shown(made.state())).split())
+    assert (
+        "The configuration file is wrong, what was before is in force: x is no key: config.yaml: drop x"
+        in text
+    )
+    assert "disk full: /j: make room" in text
+    assert "see below" not in text
+
+
 def test_rate_lag_and_strength_are_columns():
     """A row has a source's rate and lag, an output's state, strength and last receipt."""
     state = well()
