@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 from msgspec import Struct, field
 
@@ -24,7 +25,7 @@ from flows.cluster.handshake import SECRET
 from flows.config.held import hand_down
 
 VARIABLE = "COLLECTOR_SUPERVISOR"
-_JITTER = random.SystemRandom()  # leaves the shared generator to those who seed it
+_DICE = random.SystemRandom()  # leaves the shared generator to those who seed it
 _WATCH_SECONDS = 0.5
 _LOOK_SECONDS = 0.2
 _RESTART_SECONDS = (1.0, 60.0)
@@ -40,7 +41,7 @@ class Pause(Struct):
         if lived > _RESTART_SECONDS[1]:
             self.seconds = _RESTART_SECONDS[0]
         pause, self.seconds = self.seconds, min(self.seconds * 2, _RESTART_SECONDS[1])
-        return pause * (1 + _JITTER.random() / 4)
+        return pause * (1 + _DICE.random() / 4)
 
 
 class Member(Struct):
@@ -137,9 +138,12 @@ def end_with_supervisor() -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return loopback ports that were free a moment ago."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
+    """Return loopback ports that were free a moment ago, below those that connections are given."""
+    with ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = _DICE.randrange(10_000, 32_000)
+            with suppress(OSError):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                ports.append(port)
     return ports

@@ -106,6 +106,6 @@ def test_h22_a_backfill_that_is_killed_goes_on_and_keeps_its_word(stage, rsyslog
     by_object = {row.object: row for row in sorted(written, key=lambda one: not one.resumed)}
     assert len(by_object) == count
     assert sum(row.events for row in by_object.values()) == archive.due.total()
-    again = subprocess.run(archive.command(), env=archive.env, capture_output=True, timeout=60, check=False)
+    again = subprocess.run(archive.command(), env=archive.env, capture_output=True, timeout=300, check=False)
     assert again.returncode == 0
     assert b"this backfill is done" in again.stderr

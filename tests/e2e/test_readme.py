@@ -33,7 +33,7 @@ def test_objects_of_ones_own_without_an_account(aws, tmp_path):
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert ended.returncode == 0, ended.stderr

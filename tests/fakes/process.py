@@ -8,18 +8,34 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from itertools import cycle
 from pathlib import Path
 from typing import Self
 
 HOST = "127.0.0.1"
+_FIRST_PORT, _PORTS, _RANGES = 12_000, 2_500, 8
+LEAST_SECONDS = 120.0  # what a wait for something that must come is given: a busy machine is no failure
+
+
+def _own_ports() -> Iterator[int]:
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _RANGES
+    ports = [*range(_FIRST_PORT + worker * _PORTS, _FIRST_PORT + (worker + 1) * _PORTS)]
+    random.SystemRandom().shuffle(ports)
+    return cycle(ports)
+
+
+_ports = _own_ports()
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago, of those that connections are not given."""
+    """Return a loopback port that was free a moment ago, of those that connections are not given.
+
+    Each worker of the suite has a range of its own, and gives none twice before all were given.
+    """
     while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)
+        port = next(_ports)
         with suppress(OSError), socket.create_server((HOST, port)):
             return port
 
@@ -44,11 +60,16 @@ def listening(port: int) -> bool:
 
 
 def wait_until(true: Callable[[], object], timeout: float, what: str, every: float = 0.02) -> None:
-    """Poll until `true()`; an AssertionError that names `what` when it does not come."""
+    """Poll until `true()`; an AssertionError that names `what` when it does not come.
+
+    timeout: seconds, and `LEAST_SECONDS` at least.
+    """
+    timeout = max(timeout, LEAST_SECONDS)
     deadline = time.monotonic() + timeout
     while not true():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s: {what}"
+        late = time.monotonic() > deadline
         time.sleep(every)
+        assert not late or true(), f"not within {timeout:g} s: {what}"
 
 
 class Background:
@@ -111,9 +132,12 @@ class Child:
         return bool(caught) and bool(int(caught[0], 16) >> (number - 1) & 1)
 
     def wait(self, timeout: float) -> int:
-        """Return the exit code; an AssertionError with the end of the log when it does not end."""
+        """Return the exit code; an AssertionError with the end of the log when it does not end.
+
+        timeout: seconds, and `LEAST_SECONDS` at least.
+        """
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(max(timeout, LEAST_SECONDS))
         except subprocess.TimeoutExpired:
             raise AssertionError(f"{self.process.args!r} does not end:\n{self.tail()}") from None
 

@@ -146,10 +146,7 @@ class Receiver:
 
     def wait_for(self, count: int, timeout: float) -> None:
         """Wait until that many lines are in the files."""
-        deadline = time.monotonic() + timeout
-        while (arrived := self.size()) < count:
-            assert time.monotonic() < deadline, f"{arrived} of {count} lines after {timeout:g} s"
-            time.sleep(0.05)
+        wait_until(lambda: self.size() >= count, timeout, f"{count} lines", every=0.05)
 
     def wait_quiet(self, seconds: float, timeout: float = 30.0) -> None:
         """Wait until nothing has arrived for so long."""

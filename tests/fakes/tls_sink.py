@@ -92,9 +92,9 @@ class TlsSink:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR) if not isinstance(sock, ssl.SSLSocket) else reset(sock)
         for thread in self._threads:
-            thread.join(5)
+            thread.join(60)
 
-    def wait_for(self, count: int, seconds: float = 10.0) -> None:
+    def wait_for(self, count: int, seconds: float = 60.0) -> None:
         """Wait until so many lines were read; the assertion that follows tells what is missing."""
         deadline = time.monotonic() + seconds
         while len(self.lines) < count and time.monotonic() < deadline:
@@ -254,7 +254,7 @@ def notify_early(size: int) -> Manner:
         notify(sink, sock)
         raw = socket.socket(fileno=os.dup(sock.fileno()))
         with raw:
-            raw.settimeout(10)
+            raw.settimeout(60)
             while raw.recv(READ_BYTES):
                 pass
 
@@ -265,7 +265,7 @@ def notify_unread(gate: threading.Event) -> Manner:
     """Return the manner: read nothing; once `gate` opens say close_notify and close, all data unread."""
 
     def manner(sink: TlsSink, sock: socket.socket) -> None:
-        gate.wait(10)
+        gate.wait(60)
         notify(sink, sock)
 
     return manner

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 def replay(*args, module=("flows", "replay")):
     command = [sys.executable, "-m", *module, *map(str, args)]
-    return subprocess.run(command, capture_output=True, timeout=60, cwd=ROOT, check=False)
+    return subprocess.run(command, capture_output=True, timeout=300, cwd=ROOT, check=False)
 
 
 def test_stdout_is_exactly_the_wire(tmp_path):
@@ -251,7 +251,7 @@ def test_the_configuration_is_found_as_by_run(tmp_path):
     """Without --config the file that `run` would take says what a service is."""
     captures = web(tmp_path)
     command = [sys.executable, "-m", "flows", "replay", str(captures), "--service", "web", "--json"]
-    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=300, cwd=tmp_path, check=False)
     told = json.loads(done.stdout)
     assert (told["tags"], told["left_out"]) == ([{"tag": "my.app.red.info", "events": 1, "bytes": 23}], 1)
 
@@ -261,7 +261,7 @@ def test_a_configuration_that_is_found_and_wrong_is_told(tmp_path):
     captures = web(tmp_path)
     (tmp_path / "config.yaml").write_text("inputs: {in: {id: 1, services: {web: {}}}}")
     command = [sys.executable, "-m", "flows", "replay", str(captures)]
-    done = subprocess.run(command, capture_output=True, timeout=60, cwd=tmp_path, check=False)
+    done = subprocess.run(command, capture_output=True, timeout=300, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"web" in done.stderr
 

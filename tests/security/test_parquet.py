@@ -19,7 +19,7 @@ _MIB = 1 << 20
 def made(seed: int, path: Path) -> Path:
     """Write the file of a seed by a process of its own, whose memory is given back."""
     command = [sys.executable, "-m", "tests.security.hostile_parquet", str(seed), str(path)]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=150)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=600)
     return path
 
 

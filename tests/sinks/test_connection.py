@@ -13,8 +13,8 @@ LINES = b"".join(b"line %06d\n" % number for number in range(20_000))
 TOO_MUCH = b"x" * 1023 + b"\n"
 
 
-def endpoint(port, sending=10.0):
-    return Endpoint("127.0.0.1", port, 5.0, sending)
+def endpoint(port, sending=60.0):
+    return Endpoint("127.0.0.1", port, 60.0, sending)
 
 
 def nothing():
@@ -31,7 +31,7 @@ def test_receipt_means_every_line_was_read():
         connection = open_to(sink)
         connection.send(LINES, b"last\n")
         connection.begin_close()
-        assert connection.await_close(10) is ReceiptStrength.RECEIPT
+        assert connection.await_close(60) is ReceiptStrength.RECEIPT
         assert b"\n".join([*sink.lines, b""]) == LINES + b"last\n"
 
 
@@ -42,7 +42,7 @@ def test_reset_is_no_receipt():
         with pytest.raises(Interrupted):  # noqa: PT012 - the reset may show in any of the three
             connection.send(LINES)
             connection.begin_close()
-            connection.await_close(10)
+            connection.await_close(60)
         connection.abandon()
 
 
@@ -73,7 +73,7 @@ def test_kernel_strength_keeps_the_connection():
         connection = open_to(sink)
         for number in range(3):
             connection.send(b"line %d\n" % number)
-            assert connection.await_kernel(5) is ReceiptStrength.KERNEL
+            assert connection.await_kernel(60) is ReceiptStrength.KERNEL
         connection.begin_close()
         connection.await_close(0.2)
         sink.wait_for(3)
@@ -125,4 +125,4 @@ def flood(connection):
 
 
 def wait_readable(connection):
-    assert connection.wait(1, 5.0)
+    assert connection.wait(1, 60.0)

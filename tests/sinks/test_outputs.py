@@ -85,7 +85,7 @@ def test_h20_devo_stalls_then_resets(certs):
 def test_h20_devo_accepts_and_never_reads(certs):
     """A receiver that never reads is left after the sending timeout; the next one gets everything."""
     with TlsSink(certs, plan=[never_read]) as sink:
-        output = opener(devo(sink, certs, sending_timeout=0.2, receipt_timeout_seconds=0.2))()
+        output = opener(devo(sink, certs, sending_timeout=1))()
         for start in range(0, 400_000, 20_000):
             output.write(block_of(range(start, start + 20_000)))
         output.begin()
@@ -224,9 +224,11 @@ def test_local_outputs_report_what_is_written(tmp_path):
 
 def test_silent_receiver_is_told_once_and_asked_again_later(certs, monkeypatch, caplog):
     """No close_notify in time: kernel strength, said once; asked again later, and an answer restores it."""
+    patience = [0.2, 0.2, 60.0]
     monkeypatch.setattr("sinks.link.ASK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("sinks.link.ReceiptPolicy.timeout", property(lambda _: patience[number]))
     with TlsSink(certs, plan=[silent] * 3) as sink, caplog.at_level("WARNING", "collector"):
-        output = opener(devo(sink, certs, receipt_timeout_seconds=0.2))()
+        output = opener(devo(sink, certs))()
         seen = []
         for number in range(3):
             output.write(block_of([number]))

@@ -201,7 +201,7 @@ class Buckets(WordOpener):
         bucket = message.body.split("/")[0]
         for name, ended in self.hanging.items():
             if message.body.startswith(name):
-                ended.wait(60)
+                ended.wait(600)
         time.sleep(self.seconds)
         if message.body.startswith(self.denied):
             self.opened.append(message.body)

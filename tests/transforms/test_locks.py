@@ -86,10 +86,10 @@ def test_another_threads_lock_does_not_count():
     def hold():
         with sample._lock:
             held.set()
-            done.wait(10)
+            done.wait(120)
 
     threading.Thread(target=hold, daemon=True).start()
-    held.wait(10)
+    held.wait(120)
     with pytest.raises(UnguardedError):
         sample.reads()
     done.set()

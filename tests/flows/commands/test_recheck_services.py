@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -152,13 +153,33 @@ def test_several_inputs_are_told_apart(site, capfdbinary):
     assert "several services fit: --service aws-guardduty: name one of dev.aws-guardduty, prod." in said
 
 
-@pytest.mark.timeout(180)
+@pytest.fixture
+def held(monkeypatch):
+    """Return a function: from so many requests of an operation on, they are answered after `release` only."""
+    release, admit, seen = threading.Event(), fake_aws._admit, Counter()
+
+    def hold(op, count):
+        def held_back(environ):
+            refusal, last = admit(environ), fake_aws.served()[-1].op
+            seen[last] += 1
+            if seen[op] > count:
+                release.wait(300)
+            return refusal
+
+        monkeypatch.setattr(fake_aws, "_admit", held_back)
+        return release
+
+    yield hold
+    release.set()
+
+
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_look_that_is_killed_is_made_again(site, tmp_path, service, capfdbinary, figures):
+def test_a_look_that_is_killed_is_made_again(site, tmp_path, service, held, capfdbinary, figures):
     """Killed in the middle and repeated: all that came later is sent, twice only what had no receipt yet."""
     key, settings, put, field = SERVICES[service]
-    config = site(key, {**settings, "requests_per_second": SLOWLY[service]})
+    config = site(key, {**settings, "requests_per_second": 50})
     fake_aws.page_size("FilterLogEvents", 25)
+    release = held(*MOST[service])
     names = [f"e{n}" for n in range(1000)]
     put(names, ACCOUNTS["prod"], "us-east-1", late=True, every=3)
     look = asked(config, f"prod.{service}")
@@ -169,6 +190,7 @@ def test_a_look_that_is_killed_is_made_again(site, tmp_path, service, capfdbinar
         wait_until(lambda: out.read_bytes().count(b"\n") >= len(names) * 0.4, 90, "some of them", 0.02)
         child.kill()
         child.wait()
+    release.set()
     before = events(out.read_bytes().rpartition(b"\n")[0], field)
     kept = sum(path.read_bytes().count(b"\n") for path in tmp_path.rglob("*.ids"))
     assert main(look) == 1
@@ -186,5 +208,10 @@ def test_a_look_that_is_killed_is_made_again(site, tmp_path, service, capfdbinar
     assert not capfdbinary.readouterr().out
 
 
-SLOWLY = {"audits_api": 8, "mine": 8, "metrics-all": 2, "aws-guardduty": 8}
-"""Requests a second with which a look takes some seconds."""
+MOST = {
+    "audits_api": ("cloudtrail.LookupEvents", 14),
+    "mine": ("logs.FilterLogEvents", 30),
+    "metrics-all": ("cloudwatch.GetMetricData", 7),
+    "aws-guardduty": ("guardduty.GetFindings", 14),
+}
+"""About two thirds of the requests that bring a thousand: a look that is to be killed comes no further."""

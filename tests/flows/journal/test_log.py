@@ -96,7 +96,7 @@ def test_who_writes_together_is_synced_together(tmp_path, monkeypatch):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(120)
     assert syncs[-1] == 30
     (path,) = logs(tmp_path)
     assert len(list(read(path))) == 30
@@ -142,7 +142,7 @@ def test_a_disk_that_takes_nothing_back_keeps_nobody_waiting(tmp_path, monkeypat
 
     def slow(file: int) -> None:
         held.set()
-        late.wait(10)
+        late.wait(120)
         fsync(file)
         if broken == "close":
             _fail()
@@ -162,14 +162,14 @@ def test_a_disk_that_takes_nothing_back_keeps_nobody_waiting(tmp_path, monkeypat
         patch.setattr(f"flows.journal.log.os.{broken}", lambda *_: _fail())
         threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(3)]
         threads[0].start()
-        held.wait(10)
+        held.wait(120)
         for thread in threads[1:]:
             thread.start()
         while logs(tmp_path)[0].stat().st_size < sum(len(encoded([row(number)])) for number in range(3)):
             pass
         late.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(120)
     assert sorted(refused) == [0, 1, 2]
     clock.now += 1
     log._put = None

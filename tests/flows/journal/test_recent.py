@@ -120,7 +120,7 @@ def test_a_disk_in_trouble_ends_no_upkeep(tmp_path, monkeypatch, caplog):
         book.write([row(number)])
         book._log.close()
         time.sleep(0.002)
-    assert again.wait(10)
+    assert again.wait(120)
     assert "Cannot allocate memory" in caplog.text
 
 

@@ -74,7 +74,7 @@ def test_a15_no_key_is_written(tmp_path, by):
         env={**os.environ, "PYTHONPATH": str(ROOT), "SSLKEYLOGFILE": str(tmp_path / "keys")},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
@@ -111,7 +111,7 @@ def test_a12_a_process_of_an_open_cluster_does_not_start(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("whoever reaches this port runs code")

@@ -64,7 +64,7 @@ def started(tmp_path, directory, prefix=(), by="flows"):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

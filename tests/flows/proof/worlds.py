@@ -145,7 +145,7 @@ class World:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         assert ended.returncode in {0, 1}, ended.stderr
         return Validated(ended.stdout + ended.stderr)

@@ -253,7 +253,7 @@ def _refused(world: World, env: dict[str, str], state: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "flows", "run", "--config", config, "--state", str(state)],
         env={**os.environ, "PYTHONPATH": str(ROOT), "AWS_ENDPOINT_URL": world.aws.url, **env},
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode in (1, 2), (done.returncode, done.stderr[-500:])
     return done.stderr
@@ -305,7 +305,8 @@ def environment(world: World, _honest: Honest) -> str:
         (folder / name).write_text("open('taken', 'w')\n")
     subprocess.run(
         [sys.executable, "-P", "-m", "flows", "check", "--offline"],
-        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=60,
+        cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False,
+        timeout=300,
     )  # fmt: skip
     assert not (folder / "taken").exists()
     assert not (world.folder / "keys").exists()

@@ -74,7 +74,7 @@ def lane_of(poll, state=None, key="a", drain=None, **options):
         part.close()
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=120):
     """Wait until a condition holds; fails when it never does."""
     limit = time.monotonic() + seconds
     while not (result := condition()):
@@ -168,11 +168,11 @@ def test_next_batch_never_waits_for_a_slow_api():
     class Stalling(Numbers):
         def pages(self, target, state):
             inside.set()
-            release.wait(10)
+            release.wait(120)
             yield from super().pages(target, state)
 
     with lane_of(Stalling("a")) as part:
-        assert inside.wait(10)
+        assert inside.wait(120)
         assert [part.next_batch() for _ in range(100)] == [[]] * 100
         awake = part.next_awake()
         assert awake is not None

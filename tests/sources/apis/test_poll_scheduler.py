@@ -41,7 +41,7 @@ def test_full_inbox_makes_the_thread_wait_until_it_is_drained():
     waiting.join(0.05)
     assert waiting.is_alive()
     assert len(inbox.take(4_000)) == 1
-    waiting.join(5)
+    waiting.join(120)
     assert [p.state["n"] for _, p in inbox.take(4_000)] == [1]
 
 

@@ -32,7 +32,7 @@ def every_event():
 def run(source, states=None, stop=None, *, seal=False):
     """Run all lanes to their end, or until `stop` events; returns (events, snapshots). seal: end epochs."""
     parts = {key: source.build_part("step", key, (states or {}).get(key)) for key in source.list_parts()}
-    events, ended, deadline = [], set(), time.monotonic() + 30
+    events, ended, deadline = [], set(), time.monotonic() + 120
     while len(ended) < len(parts) and (stop is None or len(events) < stop):
         assert time.monotonic() < deadline
         for key, part in parts.items():
@@ -93,7 +93,7 @@ def test_what_cannot_be_had_ends_the_run_after_what_could():
     events = []
 
     def until_it_fails():
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             events.extend(block.payload for block in part.next_batch())
 

@@ -50,7 +50,7 @@ read(objects)
 def life(folder: Path, how: str, *objects: tuple[str, int]) -> list[list[str]]:
     """Read objects, each within the one before, in a process and end it; return what was refused."""
     command = [sys.executable, "-c", LIFE, str(folder), how, json.dumps(objects)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode in (0, 1, -signal.SIGKILL), done.stderr
     return json.loads(done.stdout)
 

@@ -187,7 +187,7 @@ class WordOpener:
             return
         for number, word in enumerate(words[done:], done + 1):
             if word in self.hold:
-                self.hold[word].wait(20)
+                self.hold[word].wait(120)
             if word in self.fail:
                 raise self.fail[word]
             block = Block(f"{word}\n".encode(), 1, Origin("test"))

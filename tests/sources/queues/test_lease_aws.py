@@ -6,12 +6,14 @@ import json
 import threading
 import time
 from collections import Counter
+from functools import partial
 
 import boto3
 import pytest
 from botocore.config import Config
 from msgspec.structs import replace
 
+from sources.objects.body import BodyOptions
 from sources.objects.decode import DecodeLimits, read
 from sources.queues.events import EventOpener, eventbridge
 from sources.queues.lease import LeaseOptions, LeaseSource, Queue
@@ -184,11 +186,13 @@ def test_h05_out_of_order_and_twice(announced):
     assert sorted(run.lines) == sorted(line for number in range(10) for line in lines(f"k{number}"))
 
 
-def test_h04_short_visibility_and_a_slow_object(announced, proxy):
+def test_h04_short_visibility_and_a_slow_object(announced, proxy, monkeypatch):
     """An object that takes three times its lease comes once: its message is kept from others meanwhile."""
     announced.put("slow")
-    proxy.add("drip", op="s3.GetObject", size=len(packed("slow")) // 5, seconds=1.2)
-    run = announced.run(options=replace(OPTIONS, visibility_timeout_seconds=2))
+    proxy.add("drip", op="s3.GetObject", size=len(packed("slow")) // 5, seconds=4)
+    monkeypatch.setattr("sources.objects.bucket_reader.BodyOptions", partial(BodyOptions, floor=0))
+    announced.read_timeout = 60
+    run = announced.run(options=replace(OPTIONS, visibility_timeout_seconds=7))
     other = announced.aws.client("sqs")
     stolen = []
 
@@ -222,11 +226,11 @@ def test_h04_a_reply_that_a_link_holds_is_not_sent_again(announced, proxy):
 
 
 def test_h04_kept_while_the_sink_is_blocked(announced):
-    """Nobody calls the lanes for three times the lease; nothing becomes visible, all is emitted once."""
+    """Nobody calls the lanes for twice the lease; nothing becomes visible, all is emitted once."""
     announced.put("a", "b")
-    run = announced.run(options=replace(OPTIONS, visibility_timeout_seconds=1))
+    run = announced.run(options=replace(OPTIONS, visibility_timeout_seconds=6))
     run.until(lambda: any(len(lane._inbox) for lane in run.lanes.values()) or run.items, "something fetched")
-    until = time.monotonic() + 3
+    until = time.monotonic() + 12
     while time.monotonic() < until:
         assert announced.aws.depth(announced.queue).visible == 0
         time.sleep(0.1)

@@ -15,11 +15,13 @@ from msgspec.structs import replace
 
 from sinks.answering_sink import answering
 from sources.queues.lease import LeaseSource
-from tests.sources.queues.leasing import QUICK, FakeSqs, WordOpener
+from tests.sources.queues import leasing
+from tests.sources.queues.leasing import FakeSqs, WordOpener
 from transforms.receipt_request import ReceiptRequest
 from transforms.telemetry import total
 
 SINKS = 4
+QUICK = replace(leasing.QUICK, drain_seconds=60.0)
 
 
 class Outcome:

@@ -197,13 +197,13 @@ def test_h04_deletion_with_an_invalid_receipt_is_given_up(bench):
 def test_heartbeat_keeps_leases_while_nothing_else_happens():
     """With its threads running a short lease outlives its time."""
     bench = Bench()
-    bench.manager = LeaseManager("test", bench.queue, 1, bench.settled.append)
+    bench.manager = LeaseManager("test", bench.queue, 6, bench.settled.append)
     bench.leases(1)
     bench.run()
     extended = lambda: bench.sqs.calls.count("change_message_visibility_batch") >= 3  # noqa: E731
     for lease in list(bench.manager._held):
         with bench.manager.lock:
-            lease.extend(time.monotonic() + 1)
+            lease.extend(time.monotonic() + 6)
     wait_until(extended, 10, "three extensions")
     bench.manager.stop()
 
@@ -211,7 +211,7 @@ def test_heartbeat_keeps_leases_while_nothing_else_happens():
 def test_a_slow_deletion_does_not_hold_up_what_is_given_back(bench):
     """While one settler waits for SQS, another one takes what comes."""
     slow = threading.Event()
-    bench.sqs.faults["delete_message_batch"] = lambda **_: slow.wait(20) and None
+    bench.sqs.faults["delete_message_batch"] = lambda **_: slow.wait(120) and None
     bench.run()
     deleted, given = bench.leases(1), bench.leases(1)
     bench.manager.settle([confirmed(lease) for lease in deleted])

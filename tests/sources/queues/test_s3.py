@@ -387,7 +387,7 @@ def test_large_objects_take_turns(s3, monkeypatch, size, told, most):
         with lock:
             reading[0] += 1
             peak[0] = max(peak[0], reading[0])
-        together.wait(10)
+        together.wait(120)
         with lock:
             reading[0] -= 1
         return reader(body, ref)
