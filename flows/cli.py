@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if args.debug or (error.name or "").startswith(_OURS):
             raise
-        hint = "install it, in the environment that this Python belongs to: pip install ."
+        packages = "'.[demo]'" if args.command.name == "demo" else "."
+        hint = f"install it, in the environment that this Python belongs to: pip install {packages}"
         sys.stderr.write(f"the collector is not installed (no {error.name}): {sys.executable}: {hint}\n")
         return USAGE
     except KeyboardInterrupt:

@@ -25,16 +25,20 @@ def test_the_version_is_that_of_the_distribution(capsys):
     assert capsys.readouterr().out == f"{version('devo-aws-collector')}\n"
 
 
-def test_a_python_without_the_collector_is_told_in_one_line():
-    """Whoever forgot to activate the environment sees no traceback."""
-    code = "import sys; sys.modules['yaml'] = None; from flows.cli import main; sys.exit(main(['check']))"
+@pytest.mark.parametrize(
+    ("command", "lacks", "packages"), [("check", "yaml", "."), ("demo", "ministack.core", "'.[demo]'")]
+)
+def test_a_python_without_the_collector_is_told_in_one_line(command, lacks, packages):
+    """Whoever forgot to activate the environment, or what only the demo needs, sees no traceback."""
+    code = f"import sys; sys.modules['{lacks}'] = None; from flows.cli import main; "
+    code += f"sys.exit(main(['{command}']))"
     ended = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
     assert ended.stderr == (
-        f"the collector is not installed (no yaml): {sys.executable}: "
-        "install it, in the environment that this Python belongs to: pip install .\n"
+        f"the collector is not installed (no {lacks}): {sys.executable}: "
+        f"install it, in the environment that this Python belongs to: pip install {packages}\n"
     )
 
 
