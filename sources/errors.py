@@ -230,6 +230,11 @@ _HINTS: dict[type[SourceError], str] = {
     ObjectArchived: "restore it from its archive, or let the lifecycle rule archive it later",
 }
 
+_UNASKED = "look at what it names, in the environment (AWS_…) and in ~/.aws; it is tried again"
+"""Of botocore, which could not even ask."""
+
+_UNFORESEEN = "something is in no form that is documented, or this is a fault of the collector: report it"
+
 _LOST = (
     boto.ConnectionError,
     boto.HTTPClientError,
@@ -268,7 +273,8 @@ def translate(error: Exception, where: str, action: str = "") -> SourceError:
         return IdentityAbsent(_line(str(error)), where, _HINTS[IdentityAbsent], cause=where)
     if isinstance(error, _LOST):
         return Transient(_line(what_was_lost(error)), where, cure_of_loss(error) or _HINTS[Transient])
-    return SourceError(_line(f"{type(error).__name__} {error}"), where, _HINTS[SourceError])
+    hint = _UNASKED if isinstance(error, boto.BotoCoreError) else _UNFORESEEN
+    return SourceError(_line(f"{type(error).__name__} {error}"), where, hint)
 
 
 def kind_of(code: str, status: int = 0, message: str = "") -> type[SourceError]:

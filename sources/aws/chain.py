@@ -20,7 +20,7 @@ from msgspec import Struct
 from sources.aws.credentials import Credentials, Hop
 from sources.aws.machine import machine_keys
 from sources.aws.partitions import home_of, name_of
-from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys
+from sources.aws.renewal import Clock, RenewedCredentials, SessionKeys, usable
 from sources.aws.replies import CHECKED, PLAIN, hollow, not_hollow, read_plainly, required
 from sources.aws.sessions import client_config, new_session, region_of_machine
 from sources.aws.spending import meter
@@ -193,7 +193,7 @@ def _given(session: Session, home: str, where: str, credentials: Credentials, cl
     if credentials.replaceable:
         renewed = RenewedCredentials(partial(given_keys, credentials), where, clock)
         return renewing(session, home, renewed, _ENDED | _UNMATCHED)
-    keys = given_keys(credentials)
+    keys = usable(given_keys(credentials), where)
     session.set_credentials(keys.access_key, keys.secret_key, keys.token or None)
     return ChainLink(session, home, where)
 
@@ -247,11 +247,11 @@ def assume(sts: RoleAssumer, hop: Hop, sessions: AssumedSessions, name: str, whe
     except KeyError as error:
         raise hollow(error.args[0], where) from error
     found = required(reply, "Credentials", where)
-    if found["Expiration"] <= sessions.clock():
+    names = "AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"
+    keys = SessionKeys(*(required(found, name, where) for name in names))
+    if keys.ends and keys.ends <= sessions.clock():
         raise BadCredentials("a new session is over already", where, "set this machine's clock, it is ahead")
-    return SessionKeys(
-        found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"]
-    )
+    return keys
 
 
 def _refused(error: Exception, hop: Hop, where: str) -> SourceError:

@@ -61,7 +61,10 @@ def _role(value: Any) -> Any:
 
 def _secret(value: Any) -> Any:
     """Read a number as its digits: external ids are often written without quotes."""
-    return str(value) if type(value) is int else _blank_is_none(value)
+    value = str(value) if type(value) is int else _blank_is_none(value)
+    if isinstance(value, str) and not (value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError("has a character that none has: a line break, a space, an accent")
+    return value
 
 
 _Secret = Annotated[

@@ -8,6 +8,7 @@ ones last.
 """
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from botocore.credentials import ReadOnlyCredentials
 from msgspec import Struct
 
 from sources import telemetry
-from sources.errors import SourceError
+from sources.errors import BadCredentials, SourceError
 from transforms.locks import Guard, guarded
 
 _LOCKS = (
@@ -44,6 +45,23 @@ class SessionKeys(Struct, frozen=True):
     secret_key: str
     token: str = ""
     ends: datetime | None = None
+
+
+_SIGNS = re.compile(r"[!-~]+")
+"""What keys and tokens are written in: what else is in them breaks the header that bears them."""
+
+
+def usable(keys: SessionKeys, where: str) -> SessionKeys:
+    """Return keys without the white space around them. Raises BadCredentials for what cannot sign."""
+    given = keys.access_key, keys.secret_key, keys.token
+    key, secret, token = (one.strip() if isinstance(one, str) else one for one in given)
+    named = {"access key": key, "secret key": secret, **({"session token": token} if token else {})}
+    for name, value in named.items():
+        if not isinstance(value, str) or not _SIGNS.fullmatch(value):
+            what = f"{name} is empty, or has characters that none has"
+            hint = "see how it was written where it comes from: a line break, an accent, quotes"
+            raise BadCredentials(what, where, hint, cause=where)
+    return SessionKeys(key, secret, token or "", keys.ends)
 
 
 class _Held(Struct, frozen=True):
@@ -144,7 +162,7 @@ class RenewedCredentials(BotocoreCredentials):  # type: ignore[misc]
         if self._refusal is not None and time.monotonic() < self._until:
             raise self._refusal.again()
         try:
-            keys = self._fetch()
+            keys = usable(self._fetch(), self.where)
         except SourceError as error:
             pause = max(self._interval, MIN_INTERVAL_SECONDS)
             self._refusal, self._until = error.again(), time.monotonic() + pause

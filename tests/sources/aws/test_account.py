@@ -428,7 +428,8 @@ SESSIONS = module.AssumedSessions(3600, lambda: datetime.now(UTC))
 
 def test_h18_a_session_that_is_over_when_it_begins():
     """A clock far ahead makes every new session look ended: the message says so."""
-    ended = {"Expiration": datetime.now(UTC) - timedelta(hours=1)}
+    keys = {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t"}
+    ended = {**keys, "Expiration": datetime.now(UTC) - timedelta(hours=1)}
     with pytest.raises(BadCredentials, match="set this machine's clock"):
         module.assume(Sts(Credentials=ended), HOP, SESSIONS, "prod", "here")
 
@@ -437,6 +438,8 @@ def test_h19_sts_answers_with_nothing():
     """A hollow reply of STS is transient, not a session without keys."""
     with pytest.raises(Transient):
         module.assume(Sts(), HOP, SESSIONS, "prod", "here")
+    with pytest.raises(Transient, match="reply without SessionToken"):
+        module.assume(Sts(Credentials={"AccessKeyId": "A", "SecretAccessKey": "s"}), HOP, SESSIONS, "p", "h")
 
 
 # clients
