@@ -61,17 +61,19 @@ def _role(value: Any) -> Any:
 
 def _secret(value: Any) -> Any:
     """Read a number as its digits: external ids are often written without quotes."""
-    value = str(value) if type(value) is int else _blank_is_none(value)
+    return str(value) if type(value) is int else _blank_is_none(value)
+
+
+def _key(value: Any) -> Any:
+    value = _secret(value)
     if isinstance(value, str) and not (value.isascii() and value.isprintable() and " " not in value):
         raise ValueError("has a character that none has: a line break, a space, an accent")
     return value
 
 
-_Secret = Annotated[
-    SecretStr | None,
-    BeforeValidator(_secret),
-    WithJsonSchema({"type": ["string", "integer", "null"], "format": "password", "writeOnly": True}),
-]
+_SCHEMA = WithJsonSchema({"type": ["string", "integer", "null"], "format": "password", "writeOnly": True})
+_Secret = Annotated[SecretStr | None, BeforeValidator(_secret), _SCHEMA]
+_Key = Annotated[SecretStr | None, BeforeValidator(_key), _SCHEMA]
 _Role = Annotated[str | None, BeforeValidator(_role)]
 
 
@@ -94,19 +96,19 @@ class Credentials(SettingsModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    access_key: _Secret = Field(
+    access_key: _Key = Field(
         None,
         examples=["${AWS_KEY}", {"file": "/run/secrets/aws-key"}],
         validation_alias=AliasChoices("access_key", "aws_access_key_id"),
     )
     """Access key of an IAM user. Needs access_secret."""
-    access_secret: _Secret = Field(
+    access_secret: _Key = Field(
         None,
         examples=["${AWS_SECRET}", {"file": "/run/secrets/aws"}],
         validation_alias=AliasChoices("access_secret", "aws_secret_access_key"),
     )
     """Secret of the access key. What a file holds may be replaced there: it is read again."""
-    session_token: _Secret = setting(
+    session_token: _Key = setting(
         None,
         example="${AWS_SESSION_TOKEN}",
         ours=True,
