@@ -1,12 +1,15 @@
 """How the objects of one type are laid out: what a source needs to know to cut them into whole events."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
 Unwrap: TypeAlias = Callable[[bytes], Sequence[bytes]]
 """One JSON document → its events; raises ValueError with what it lacks."""
+
+OtherHeaders: TypeAlias = Callable[[bytes, bytes], Iterator[tuple[int, int]]]
+"""Whole lines, the header of the first of them → start and end of each other header, its newline included."""
 
 JSON_ROWS = b"{}\n"
 """As header of rows: they are JSON already, whatever text the service has otherwise. No line can be it."""
@@ -20,6 +23,7 @@ class Layout(Struct, frozen=True):
     comment: lines that begin so are no events (`#`: CloudFront); a `#Fields:` line gives the header.
     is_header: tells whether the first line names the columns; that line is no event, wherever it appears.
     glued: where it appears again, it may stand at the end of a row of as many columns.
+    other_headers: finds others in mid-file; the lines behind one are rows of it.
     quoted: CSV whose quoted fields may hold newlines; such a newline becomes a space.
     column: spells a Parquet column's name as the text form of the same log does: rows become its lines. None:
         rows are JSON objects.
@@ -38,6 +42,7 @@ class Layout(Struct, frozen=True):
     comment: bytes = b""
     is_header: Callable[[bytes], bool] | None = None
     glued: bool = False
+    other_headers: OtherHeaders | None = None
     quoted: bool = False
     separator: bytes = b" "
     column: Callable[[str], str] | None = None

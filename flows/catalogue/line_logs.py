@@ -51,7 +51,9 @@ FLOW_LOGS = Service(
     columns=vpcflow.COLUMNS,
     event_name=("action",),
     calls=(*QUEUE, *OBJECTS),
-    layout=lambda _options: Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column),
+    layout=lambda _options: Layout(
+        is_header=vpcflow.is_header, glued=True, other_headers=vpcflow.other_headers, column=vpcflow.column
+    ),
     detect=vpcflow.detect,
     replayed={"auto_event_type": True},
 )

@@ -88,7 +88,12 @@ _TYPES: tuple[ObjectType, ...] = (
         "aws_sqs_vpc",
         "VPC flow logs",
         vpcflow.TEMPLATE,
-        Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column),
+        Layout(
+            is_header=vpcflow.is_header,
+            glued=True,
+            other_headers=vpcflow.other_headers,
+            column=vpcflow.column,
+        ),
         text=True,
         some_json=_as_json,
         columns=vpcflow.COLUMNS,

@@ -100,7 +100,9 @@ def _rows(config: FormatConfig) -> Layout:
 
 
 def _flow(_config: FormatConfig) -> Layout:
-    return Layout(is_header=vpcflow.is_header, glued=True, column=vpcflow.column)
+    return Layout(
+        is_header=vpcflow.is_header, glued=True, other_headers=vpcflow.other_headers, column=vpcflow.column
+    )
 
 
 def _values(config: FormatConfig) -> Layout:

@@ -140,7 +140,7 @@ def _without_padding(text: bytes) -> bytes:
 
 
 def _unheaded(texts: Iterator[bytes], layout: Layout) -> Iterator[tuple[bytes, bytes]]:
-    """Take the column line off: the first line, and its copies where files were joined."""
+    """Take the column line off: the first line, and its copies or others where files were joined."""
     header = b""
     first = True
     for text in texts:
@@ -150,7 +150,19 @@ def _unheaded(texts: Iterator[bytes], layout: Layout) -> Iterator[tuple[bytes, b
             line, _, rest = body.partition(b"\n")
             if layout.is_header and layout.is_header(line):
                 header, body = line, rest
-        yield (_without(body, header, layout) if header and header in body else body), header
+        for rows, named in _by_header(body, header, layout):
+            header = named
+            yield (_without(rows, header, layout) if header and header in rows else rows), header
+
+
+def _by_header(text: bytes, header: bytes, layout: Layout) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the rows of each header. The line before one that is glued to it gets its newline."""
+    at = 0
+    for start, end in layout.other_headers(text, header) if layout.other_headers else ():
+        rows = text[at:start]
+        yield rows if rows.endswith(b"\n") or not rows else rows + b"\n", header
+        header, at = text[start : end - 1], end
+    yield text[at:] if at else text, header
 
 
 def _without(body: bytes, header: bytes, layout: Layout) -> bytes:

@@ -13,7 +13,7 @@ from sources.objects.text_repair import count_lines, without_blanks
 from tests.sources.objects.decoding import check, collect, decoded, events, joined
 from transforms import umbrella, vpcflow
 
-VPC = Layout(is_header=vpcflow.is_header, glued=True)
+VPC = Layout(is_header=vpcflow.is_header, glued=True, other_headers=vpcflow.other_headers)
 CLOUDFRONT = Layout(comment=b"#")
 UMBRELLA = Layout(is_header=umbrella.is_header, quoted=True)
 HEADER = b"version account-id interface-id start end log-status"
@@ -73,6 +73,47 @@ def test_h11_the_header_is_no_event():
 def test_h11_the_header_is_no_event_in_mid_file_either(text):
     """Files joined by their writer repeat the header, even glued to a line that had no newline."""
     assert events(text, VPC) == [ROW, ROW]
+
+
+LETTERED = b"region srcaddr subnet-id", b"us-east-1 10.0.0.1 subnet-1"
+BACKWARDS = b" ".join(reversed(HEADER.split())), b" ".join(reversed(ROW.split()))
+DEFAULT = vpcflow.DEFAULT_FIELDS, b"2 000123456789 eni-1 10.0.0.1 10.0.0.2 1 2 6 1 2 3 4 ACCEPT OK"
+
+
+def titled(text: bytes, layout: Layout = VPC) -> list[tuple[bytes, bytes]]:
+    """Return each event with the header that it is a row of."""
+    return [(piece.header, row) for piece in decoded(text, layout) for row in piece.payload.splitlines()]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\n\xef\xbb\xbf", b"\n\n"])
+@pytest.mark.parametrize("first", [(HEADER, ROW), LETTERED, BACKWARDS, DEFAULT])
+@pytest.mark.parametrize("second", [(HEADER, ROW), LETTERED, BACKWARDS, DEFAULT, (b"srcaddr", b"10.0.0.1")])
+def test_h11_another_header_in_mid_file_names_what_follows(first, second, end):
+    """Files of other fields joined to one: no header is an event, and each row is read by its own."""
+    one, two = [end.join([*part, b""]) for part in (first, second)]
+    assert titled(one + two + two + one) == [first, second, second, first]
+    assert titled(first[1] + end + two) == [(b"", first[1]), second]
+    if second[0].count(b" ") and second != BACKWARDS:
+        assert titled(one.removesuffix(end) + two) == [first, second]
+    assert titled(end.join([first[0], second[0], *second])) == [second]
+
+
+def test_h11_another_header_is_found_in_every_chunk():
+    """Large files too, whatever stands before; a part of a line that looks like a header stays."""
+    more = [ROW] * 60_000
+    joined_ = b"\n".join([HEADER, *more, *LETTERED, ROW[:-2] + b"a start end", HEADER, *more, b"srcaddr x.y"])
+    assert titled(joined_) == [
+        *[(HEADER, row) for row in more],
+        LETTERED,
+        (LETTERED[0], ROW[:-2] + b"a start end"),
+        *[(HEADER, row) for row in (*more, b"srcaddr x.y")],
+    ]
+
+
+def test_h11_many_headers_are_found_in_bounds():
+    """Ten thousand files of two kinds in one object are looked through once."""
+    text = b"\n".join([HEADER, ROW, *BACKWARDS, b""]) * 10_000
+    assert titled(text) == [(HEADER, ROW), BACKWARDS] * 10_000
 
 
 def test_h11_a_header_of_one_column_goes_only_as_a_whole_line():
