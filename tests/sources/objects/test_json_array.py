@@ -216,8 +216,9 @@ def test_h10_truncated_gzip_of_records(count):
     [
         (b"hello", "not_json"),
         (b"<html></html>", "not_json"),
-        (b'{"Records":"none"}', "json_broken"),
-        (b'{"Records":{}}', "json_broken"),
+        (b'{"Records":"none"}', "records_missing"),
+        (b'{"Records":{}}', "records_missing"),
+        (b'{"Records":{}', "json_truncated"),
         (b'{"Records":', "json_truncated"),
         (b'{"configurationItems":[{"x":1}],"fileVersion":"1.0"}', "records_missing"),
         (b'{"a":1', "json_truncated"),
@@ -227,13 +228,101 @@ def test_h10_truncated_gzip_of_records(count):
         (b'{"Records":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}", "json_broken"),
     ],
     ids=[
-        "text", "html", "string", "object", "cut", "other document", "cut object", "key in latin-1",
+        "text", "html", "string", "object", "object cut", "cut", "other", "cut object", "key in latin-1",
         "brackets", "deep objects", "deep arrays",
     ],
 )  # fmt: skip
 def test_what_holds_no_records_is_an_error(text, reason):
     """An object that is not what it should be goes to quarantine, not into silence, and crashes nothing."""
     assert collect(text, RECORDS)[1].reason == reason
+
+
+DOCUMENTS = [document(MANY[:2]), document(MANY[2:5], version=1), document(MANY[5:6])]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"".join(DOCUMENTS),
+        b"\n".join(DOCUMENTS),
+        b",\n".join(DOCUMENTS),
+        b"\r\n\xef\xbb\xbf".join(DOCUMENTS),
+        b"[" + b",".join(DOCUMENTS) + b"]",
+        b" [\n" + b" ,\n".join(DOCUMENTS) + b"\n]\n",
+        b"[" + b",".join(DOCUMENTS[:2]) + b"]\n" + DOCUMENTS[2],
+        b"[" + b",".join([*DOCUMENTS[:2], compact(MANY[5])]) + b"]",
+        b"[" + b",".join([*map(compact, MANY[:2]), *DOCUMENTS[1:]]) + b"]",
+        json.dumps([json.loads(one) for one in DOCUMENTS], indent=2, ensure_ascii=False).encode(),
+        b"\n".join([*DOCUMENTS[:2], b"{}", b'{"Records":null}', b'{"Records":[]}', b"[]", DOCUMENTS[2]]),
+    ],
+    ids=[
+        "one behind the other", "lines", "commas", "marks", "list", "list on lines", "list and document",
+        "list with a record", "list with records first", "pretty list", "empty ones",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("many", [1, 400])
+def test_r3_documents_of_records_in_any_row(text, many):
+    """Records come out of every document of an object, however the documents are put together."""
+    expected = [compact(value) for value in MANY[:6]]
+    assert events(b"\n".join([text] * many), RECORDS) == expected * many
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"error 42", "json_broken"),
+        (b"<html>\n</html>", "json_broken"),
+        (b"null", "json_broken"),
+        (b'{"a":[1]}', "records_missing"),
+        (b'{"Records":{"eventName":"x"}}', "records_missing"),
+        (b'{"Records":"x"}', "records_missing"),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_r3_what_is_no_document_costs_itself(bad, reason, at):
+    """What stands between documents goes to quarantine alone; behind the last one, the error tells of it."""
+    rows = [*DOCUMENTS[:at], bad, *DOCUMENTS[at:]]
+    pieces = decoded(b"\n".join([*rows, b""]), RECORDS)
+    assert [(piece.payload, piece.reason) for piece in pieces if piece.reason] == [(bad, reason)]
+    assert joined(pieces).split(b"\n")[:-1] == [compact(value) for value in MANY[:6]]
+    found, error = collect(b"\n".join([*DOCUMENTS, bad]), RECORDS)
+    assert (len(found), error.record) == (6, 6)
+    assert error.reason in {reason, "not_json"}
+
+
+def test_r3_a_list_of_documents_that_is_cut():
+    """Whole records come out, also of the document that is cut; a list without its end is told."""
+    text = b"[" + b",".join(DOCUMENTS) + b"]"
+    for end, count in ((-1, 6), (-3, 6), (-4, 5), (len(DOCUMENTS[0]) + 1, 2), (len(DOCUMENTS[0]) + 2, 2)):
+        found, error = collect(text[:end], RECORDS)
+        assert (found, error.reason) == ([compact(value) for value in MANY[:count]], "json_truncated")
+
+
+def test_r3_a_document_in_a_list_with_two_arrays_is_told():
+    """The first array comes out, then the error; none is lost in silence."""
+    twice = document(MANY[:2])[:-1] + b',"Records":[' + compact(MANY[3]) + b"]}"
+    found, error = collect(b"[" + document(MANY[:1]) + b"," + twice + b"]", RECORDS)
+    assert (len(found), error.reason) == (3, "json_broken")
+
+
+@pytest.mark.parametrize("end", [-1, -2])
+def test_r3_a_document_that_lacks_its_last_bracket(end):
+    """It is told, and the next document is read."""
+    pieces = decoded(DOCUMENTS[0][:end] + b"\n" + DOCUMENTS[1], RECORDS)
+    assert joined(pieces).split(b"\n")[:-1] == [compact(value) for value in MANY[:5]]
+    assert [piece.reason for piece in pieces if piece.reason] == ["json_broken"]
+
+
+def test_h10_cloudtrail_lakes_events():
+    """Lines of eventData are events as they stand."""
+    line = (
+        b'{"eventVersion":"1.0","eventCategory":"ActivityAuditLog","eventType":"ActivityLog","eventData":{}}'
+    )
+    assert events(line + b"\n" + b'{"eventData":{"UID":"1"}}\n' + line, RECORDS) == [
+        line,
+        b'{"eventData":{"UID":"1"}}',
+        line,
+    ]
 
 
 @pytest.mark.parametrize(
