@@ -2,6 +2,7 @@
 
 drift.py tells how the events that come look otherwise than they did.
 
-rhythm.py learns and decides, without a clock of its own; watch.py feeds it and tells what it finds.
+rhythm.py learns and decides, without a clock of its own, and pauses.py measures for it; watch.py feeds it and
+tells what it finds.
 learnt.py is what both looks share: once a minute, and kept beside the state.
 """

@@ -4,8 +4,9 @@ python -m tests.flows.silence.simulation [SCOPES] [WEEKS] [SEED]
 
 What is usual is reckoned here from how a scope comes in truth, not from what was learned of it: the longest
 pause that it has in a year, or of a thousand where it has fewer, by the hours of the week that a pause goes
-through. Of what comes at random that is the pause in which `log(comings a year)` should have come; of what
-comes in bursts the same of its bursts; of what comes regularly the pause with the most delay.
+through, and by both of its clocks where they change, as they do in a year. Of what comes at random that is
+the pause in which `log(comings a year)` should have come; of what comes in bursts the same of its bursts; of
+what comes regularly the pause with the most delay.
 """
 
 import heapq
@@ -15,7 +16,8 @@ import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from flows.silence.rhythm import HOUR_MINUTES, WEEK_MINUTES, Rhythms
+from flows.silence.pauses import HOUR_MINUTES, WEEK_MINUTES
+from flows.silence.rhythm import Rhythms
 
 TOLD_FROM_WEEK = 2
 """Nothing is told of what is younger."""
@@ -24,6 +26,8 @@ CLOCKS_CHANGE = (7, 17)
 """Weeks in which half of the accounts' clocks are put back, and forward again."""
 
 DAY_MINUTES = 24 * HOUR_MINUTES
+BURST_MINUTES = 32
+"""How long a burst lasts on average: 16 events, 2 minutes apart."""
 
 
 @dataclass
@@ -40,9 +44,12 @@ class Scope:
     burst: list[float] = field(default_factory=list)
 
     def share(self, minute: float) -> float:
-        """Return its activity at a time of the week, 1 = that of a working day's noon."""
-        if self.moves and CLOCKS_CHANGE[0] <= minute / WEEK_MINUTES < CLOCKS_CHANGE[1]:
-            minute -= HOUR_MINUTES
+        """Return its activity in a minute, 1 = that of a working day's noon."""
+        moved = self.moves and CLOCKS_CHANGE[0] <= minute / WEEK_MINUTES < CLOCKS_CHANGE[1]
+        return self.activity(minute - HOUR_MINUTES * moved)
+
+    def activity(self, minute: float) -> float:
+        """Return the same by its clock."""
         hour, day = minute // HOUR_MINUTES % 24, minute // DAY_MINUTES % 7
         share = 1.0 if 7 <= hour < 19 else self.nights
         return share * (self.weekends if day >= 5 else 1.0)
@@ -71,6 +78,10 @@ class Scope:
 
     def usual(self, minute: float) -> float:
         """Return the longest pause of a year among those that begin in a minute of the week."""
+        clocks = (minute, minute - HOUR_MINUTES) if self.moves else (minute,)
+        return max(map(self._usual, clocks))
+
+    def _usual(self, minute: float) -> float:
         if self.kind == "steady":
             return 1.2 * self.every
         if self.kind == "daily":
@@ -81,7 +92,9 @@ class Scope:
                 return soon
             opens = self._until(minute + 2 * self.every, 1 / self.every, 1 / self.every) + 2 * self.every
             return opens + 1.2 * self.every
-        year = 52 * sum(self.share(hour * HOUR_MINUTES) for hour in range(168)) * HOUR_MINUTES / self.every
+        lasts = BURST_MINUTES if self.kind == "bursty" else 0
+        shares = [self.activity(hour * HOUR_MINUTES) for hour in range(168)]
+        year = 52 * sum(HOUR_MINUTES / (self.every / share + lasts) for share in shares)
         return self._until(minute, math.log(max(year, 1_000)), 0.0)
 
     def _until(self, minute: float, pause: float, least: float) -> float:
@@ -89,7 +102,7 @@ class Scope:
         at = minute
         while pause > 0:
             stop = (at // HOUR_MINUTES + 1) * HOUR_MINUTES
-            rate = self.share(at) / self.every
+            rate = self.activity(at) / self.every
             rate = rate if rate >= least else 0.0
             if rate * (stop - at) >= pause:
                 return at + pause / rate - minute

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from flows.silence import rhythm as module
-from flows.silence.rhythm import HOUR_MINUTES, WEEK_MINUTES, Rhythms
+from flows.silence.pauses import HOUR_MINUTES, WEEK_MINUTES
+from flows.silence.rhythm import Rhythms
 from tests.flows.silence.simulation import simulate, told
 
 DAY = 24 * HOUR_MINUTES
@@ -51,6 +52,58 @@ def test_nights_are_usual():
     rhythms, end = lived(10, 4, working), 4 * WEEK_MINUTES
     assert fallen(rhythms, end, end + 8 * HOUR_MINUTES) is None
     assert fallen(rhythms, end + 8 * HOUR_MINUTES, end + 10 * HOUR_MINUTES)
+
+
+def office(minute):
+    return 8 * HOUR_MINUTES <= minute % DAY < 18 * HOUR_MINUTES
+
+
+def test_a_pause_over_a_night_is_two():
+    """What comes once an hour of the day is missed after two; in the evening, after two of the morning."""
+    noon = 6 * WEEK_MINUTES + 12 * HOUR_MINUTES
+    rhythms = lived(HOUR_MINUTES, 6, office)
+    for minute in range(noon - 4 * HOUR_MINUTES, noon + 1, HOUR_MINUTES):
+        rhythms.hear(["a"], minute)
+    assert HOUR_MINUTES < fallen(rhythms, noon, noon + DAY) - noon <= 2 * HOUR_MINUTES
+    evening = noon + 5 * HOUR_MINUTES
+    for minute in range(noon + HOUR_MINUTES, evening + 1, HOUR_MINUTES):
+        rhythms.hear(["a"], minute)
+    told = fallen(rhythms, evening, evening + DAY) - evening
+    assert 16 * HOUR_MINUTES < told <= 18 * HOUR_MINUTES
+
+
+def test_what_comes_four_times_a_day_is_missed_by_night_too():
+    """Five hours without anything are no night for it: it is told within twice its longest pause."""
+    rhythms, end = lived(6 * HOUR_MINUTES, 6), 6 * WEEK_MINUTES
+    told = fallen(rhythms, end, end + 2 * DAY) - (end - 6 * HOUR_MINUTES)
+    assert 6 * HOUR_MINUTES < told <= 13 * HOUR_MINUTES
+
+
+def test_nobody_is_looked_at_before_he_may_be_silent(monkeypatch):
+    """A look each minute costs nothing for those who come, however many they are."""
+    rhythms, end, reckoned = lived(5, 3), 3 * WEEK_MINUTES, []
+    deadline = Rhythms._deadline
+
+    def counted(self, number, last):
+        reckoned.append(last)
+        return deadline(self, number, last)
+
+    monkeypatch.setattr(Rhythms, "_deadline", counted)
+    for minute in range(end, end + DAY):
+        rhythms.look(minute)
+        if minute % 5 == 0:
+            rhythms.hear(["a"], minute)
+    assert len(reckoned) <= DAY / 5 + 1
+
+
+def test_what_comes_more_often_is_missed_sooner():
+    """A scope of which nothing was known, or came once a week, is looked at again soon."""
+    rhythms, end = Rhythms(), 8 * WEEK_MINUTES
+    for minute in range(end):
+        rhythms.look(minute)
+        if minute % (5 if minute >= 4 * WEEK_MINUTES else WEEK_MINUTES) == 0:
+            rhythms.hear(["a"], minute)
+    assert fallen(rhythms, end, end + WEEK_MINUTES) - end <= DAY
 
 
 def test_nothing_is_told_before_two_weeks_are_known():
@@ -106,7 +159,7 @@ def test_clocks_that_are_put_back_are_no_silence():
 
 
 @pytest.mark.parametrize(
-    ("count", "weeks", "planted"), [(60, 12, 25), pytest.param(4000, 26, 400, marks=pytest.mark.full)]
+    ("count", "weeks", "planted"), [(60, 20, 25), pytest.param(4000, 26, 400, marks=pytest.mark.full)]
 )
 @pytest.mark.timeout(7200)
 def test_planted_silences_are_told_in_time_and_hardly_another(figures, count, weeks, planted):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from flows.check.settings import silences
-from flows.silence.rhythm import WEEK_MINUTES
+from flows.silence.pauses import WEEK_MINUTES
 from flows.silence.watch import FOLDER, SilenceWatch, SilentScope, silent_in
 from transforms.block import Block, Origin
 from transforms.telemetry import listen, unlisten
