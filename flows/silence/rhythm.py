@@ -293,7 +293,8 @@ class Rhythms:
         by_chance = random * max(
             _THRESHOLD + chance * math.log(many), self._further_usual(number, many, chance)
         )
-        weeks = min((minute - self._first[number]) / WEEK_MINUTES - 1, 2 / self._weight(number, minute))
+        weeks = (minute - self._first[number]) / WEEK_MINUTES - 1
+        weeks = min(max(weeks, 1.0), 2 / self._weight(number, minute))
         doubt = 1 / (weeks * math.log1p(1 / weeks)) - 1  # nothing came: a count known from so many weeks
         usual = max(
             longest * _LONGEST / _USUAL, by_chance * (1 + _DOUBT * doubt + _YOUNG / weeks**2), _LEAST / _USUAL

@@ -111,6 +111,15 @@ def test_nothing_is_told_before_two_weeks_are_known():
     assert fallen(lived(5, 1), WEEK_MINUTES, 3 * WEEK_MINUTES) is None
 
 
+def test_what_came_once_is_told_after_ten_weeks():
+    """Nothing is known of it, and whoever asks what was usual is answered."""
+    rhythms, end = Rhythms(), 10 * WEEK_MINUTES
+    rhythms.hear(["a"], 0)
+    assert fallen(rhythms, 0, end) is None
+    assert rhythms.look(end) == [("a", end)]
+    assert rhythms.usual("a") > 0
+
+
 def test_one_outage_does_not_hide_the_next():
     """A pause that was told counts as little longer than the longest before."""
     rhythms, at = lived(5, 3), 3 * WEEK_MINUTES
