@@ -14,10 +14,13 @@ import math
 import random
 import sys
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from flows.silence.pauses import HOUR_MINUTES, WEEK_MINUTES
 from flows.silence.rhythm import Rhythms
+
+MOST = 2.0
+"""Times the usual within which a silence is to be told."""
 
 TOLD_FROM_WEEK = 2
 """Nothing is told of what is younger."""
@@ -81,6 +84,10 @@ class Scope:
         clocks = (minute, minute - HOUR_MINUTES) if self.moves else (minute,)
         return max(map(self._usual, clocks))
 
+    def told_in_time(self, start: int, end: int) -> float:
+        """Return how many times the usual a silence lasted that was told."""
+        return (end - start) / math.ceil(self.usual_within(start, end) + 1)
+
     def _usual(self, minute: float) -> float:
         if self.kind == "steady":
             return 1.2 * self.every
@@ -138,7 +145,11 @@ def scopes(count: int, seed: int) -> list[Scope]:
 
 @dataclass
 class Simulated:
-    """What came of it. late: planted silences that were never told."""
+    """What came of it. late: planted silences that were never told.
+
+    clocks: those beyond twice the usual that are within it if the clocks changed, which nobody can know
+    of a scope that is not a year old.
+    """
 
     scope_months: float = 0.0
     planted: int = 0
@@ -147,6 +158,7 @@ class Simulated:
     alarms: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     ratios: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     began: list[float] = field(default_factory=list)
+    clocks: list[float] = field(default_factory=list)
 
     @property
     def false_alarms(self) -> int:
@@ -189,8 +201,11 @@ def simulate(count: int, weeks: int, seed: int = 1, planted: int = 200) -> Simul
             if name in silent_from:
                 start = silent_from.pop(name)
                 found.told += 1
-                ratio = pause / math.ceil(one.usual_within(start, minute) + 1)
-                found.ratios[one.kind].append(ratio)
+                ratio = one.told_in_time(start, minute)
+                if ratio > MOST and replace(one, moves=True).told_in_time(start, minute) <= MOST:
+                    found.clocks.append(ratio)
+                else:
+                    found.ratios[one.kind].append(ratio)
                 found.began.append(pause / math.ceil(one.usual(start) + 1))
             elif watched <= minute < min(end, dying.get(name, math.inf)):
                 found.alarms[one.kind] += 1
@@ -211,11 +226,12 @@ def told(found: Simulated) -> str:
     )
     alarms = ", ".join(f"{number} {kind}" for kind, number in sorted(found.alarms.items())) or "none"
     began = sorted(found.began)
+    clocks = ", ".join(f"{ratio:.2f}" for ratio in found.clocks) or "none"
     return (
         f"{found.planted} planted silences: {found.told} told, after so many times the longest pause of a "
         f"year at these hours: {kinds}; at the hour in which they began: {began[len(began) // 2]:.2f} (nine "
         f"in ten {began[len(began) * 9 // 10]:.2f}); {found.false_alarms} false alarms ({alarms}) in "
-        f"{found.scope_months:.0f} scope-months"
+        f"{found.scope_months:.0f} scope-months; beyond twice, but not if clocks were changed: {clocks}"
     )
 
 
